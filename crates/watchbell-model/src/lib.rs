@@ -1,0 +1,33 @@
+//! The nouns every part of watchbell shares, and the ports between its stages.
+//!
+//! No IO, no runtime, no clock: whatever depends on the moment takes `now` as an argument.
+//! A word here has the meaning of `ARCHITECTURE.md`: a *source* brings data, an *alarm* judges it,
+//! an *alert* is the fact an alarm raises, a *page* is the alert written for a person.
+
+mod alarm;
+mod alert;
+mod heartbeat;
+mod labels;
+mod memory;
+mod observation;
+mod ports;
+mod problem;
+mod sample;
+mod secret;
+mod time;
+mod url;
+
+pub use alarm::{AlarmId, AlarmKind, AlarmState, AlarmStatus, Contributor, Severity, Transition};
+pub use alert::{Alert, GroupNotification, NotificationReason};
+pub use heartbeat::{HeartbeatState, HeartbeatStatus};
+pub use labels::{Labels, MatchOp, Matcher, MatcherError};
+pub use memory::MemoryState;
+pub use observation::{Certificate, Observation, Ping, PingKind, ProbeResult, ScrapeResult};
+pub use ports::{
+    Append, AppendError, Appended, BoxFuture, Change, Deliver, Observe, Query, QueryError, Raise, State, StateError,
+};
+pub use problem::{Level, Path, Problem, Problems, Segment};
+pub use sample::{Point, STALE_NAN_BITS, Sample, Series, is_stale, stale_nan};
+pub use secret::Secret;
+pub use time::{Span, SpanError, Timestamp};
+pub use url::{RunbookRef, Url, UrlError};

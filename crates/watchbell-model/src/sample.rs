@@ -1,0 +1,59 @@
+//! Values over time.
+
+use crate::{Labels, Timestamp};
+
+/// A value at a time.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample {
+    /// When.
+    pub timestamp: Timestamp,
+    /// What; a series' end is marked by [`stale_nan`].
+    pub value: f64,
+}
+
+/// Equal to the last bit, so that markers and NaNs compare.
+impl PartialEq for Sample {
+    fn eq(&self, other: &Sample) -> bool {
+        self.timestamp == other.timestamp && self.value.to_bits() == other.value.to_bits()
+    }
+}
+
+/// All samples with one label set, oldest first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Series {
+    /// The set, with the metric's name in it.
+    pub labels: Labels,
+    /// Oldest first, one per time.
+    pub samples: Vec<Sample>,
+}
+
+/// One sample on its way into the store.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Point {
+    /// The series' labels, the metric's name among them.
+    pub labels: Labels,
+    /// When.
+    pub timestamp: Timestamp,
+    /// What.
+    pub value: f64,
+}
+
+impl Point {
+    /// A sample of the metric `name`.
+    pub fn new(name: &str, labels: &[(&str, &str)], timestamp: Timestamp, value: f64) -> Point {
+        Point { labels: Labels::metric(name, labels), timestamp, value }
+    }
+}
+
+/// The bits of Prometheus' staleness marker, a signalling NaN: compare bits, never values.
+pub const STALE_NAN_BITS: u64 = 0x7ff0_0000_0000_0002;
+
+/// The value that says: this series ended here.
+pub fn stale_nan() -> f64 {
+    f64::from_bits(STALE_NAN_BITS)
+}
+
+/// Whether a value is the staleness marker.
+pub fn is_stale(value: f64) -> bool {
+    value.to_bits() == STALE_NAN_BITS
+}
