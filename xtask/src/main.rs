@@ -3,6 +3,8 @@
 //! `test` is what CI runs: it installs what the tests need (or names what is missing), then formatting, clippy,
 //! licences, every test, and the README's commands on a release build. Its last line counts what passed and failed.
 
+#![allow(clippy::disallowed_methods, reason = "a tool beside the product: it runs commands and measures real time")]
+
 mod bench;
 mod packages;
 
