@@ -5,6 +5,10 @@
 //!
 //! Invariant: a source never waits for another one, and never dies of what a target sends.
 
+#[cfg(test)]
+mod bench;
+pub mod heartbeat;
+
 use std::sync::Arc;
 
 use watchbell_model::{Append, Observe, State};
