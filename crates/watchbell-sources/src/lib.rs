@@ -5,6 +5,8 @@
 //!
 //! Invariant: a source never waits for another one, and never dies of what a target sends.
 
+pub mod probe;
+
 use std::sync::Arc;
 
 use watchbell_model::{Append, Observe, State};
