@@ -23,16 +23,9 @@ struct Ports {
 
 pub(crate) fn bench(world: &sim::World) -> Bench {
     let state = Arc::new(MemoryState::new());
-    let ports = Arc::new(Ports {
-        state: Arc::clone(&state),
-        seen: Mutex::default(),
-    });
-    let context = Context {
-        runtime: world.runtime(),
-        append: ports.clone(),
-        observe: ports.clone(),
-        state: state.clone(),
-    };
+    let ports = Arc::new(Ports { state: Arc::clone(&state), seen: Mutex::default() });
+    let context =
+        Context { runtime: world.runtime(), append: ports.clone(), observe: ports.clone(), state: state.clone() };
     Bench { context, state, ports }
 }
 

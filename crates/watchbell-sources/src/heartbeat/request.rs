@@ -127,7 +127,7 @@ impl PingRequest {
             Some("log") => PingAction::Log,
             Some(status) => PingAction::Exit(status.parse().map_err(|_| PingAnswer::BAD_ADDRESS)?),
         };
-        let run = query.split('&').filter_map(|pair| pair.split_once('=')).filter(|(name, _)| *name == "rid").last();
+        let run = query.split('&').filter_map(|pair| pair.split_once('=')).rfind(|(name, _)| *name == "rid");
         let run_id = match run {
             Some((_, run)) if is_uuid(&run.to_ascii_lowercase()) => Some(run.to_ascii_lowercase()),
             Some(_) => return Err(PingAnswer::BAD_RUN),
