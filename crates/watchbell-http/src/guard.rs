@@ -10,6 +10,7 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use base64::Engine;
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use serde_json::json;
 use watchbell_model::{StateError, Timestamp};
@@ -37,16 +38,17 @@ pub(crate) struct Peer {
 }
 
 /// Judges one request, and hands it on with the [`access::Caller`] that it is from.
-pub(crate) async fn guard(State((app, surface)): State<(App, Surface)>, mut request: Request, next: Next) -> Response {
-    let Some(peer) = request.extensions().get::<Peer>().copied() else {
+pub(crate) async fn guard(State((app, surface)): State<(App, Surface)>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let Some(peer) = parts.extensions.get::<Peer>().copied() else {
         // Only a wiring error gets here; nobody is let in by it.
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
-    let asked = match look(&app, surface, peer, &request).await {
+    let asked = match look(&app, surface, peer, &parts).await {
         Ok(asked) => asked,
         Err(error) => {
             tracing::error!(%error, "no session can be checked");
-            return refuse(surface, request.uri(), StatusCode::SERVICE_UNAVAILABLE, "what is kept of sessions cannot be read");
+            return refuse(surface, &parts.uri, StatusCode::SERVICE_UNAVAILABLE, "what is kept of sessions cannot be read");
         }
     };
     let caller = match judge(surface, asked) {
@@ -58,51 +60,51 @@ pub(crate) async fn guard(State((app, surface)): State<(App, Surface)>, mut requ
                 Denied::Missing => "no_credentials",
                 Denied::Wrong => "wrong_credentials",
             });
-            let asks_for_a_page = matches!(surface, Surface::Page | Surface::Runbook) && access::is_safe(request.method());
+            let asks_for_a_page = matches!(surface, Surface::Page | Surface::Runbook) && access::is_safe(&parts.method);
             if denied == Denied::Missing && asks_for_a_page {
-                let next = request.uri().path_and_query().map_or("/", |path| path.as_str());
+                let next = parts.uri.path_and_query().map_or("/", |path| path.as_str());
                 return Redirect::to(&format!("/signin?next={}", encode(next))).into_response();
             }
-            return refuse(surface, request.uri(), denied.status(), denied.reason());
+            return refuse(surface, &parts.uri, denied.status(), denied.reason());
         }
     };
-    if surface == Surface::SignIn && !access::is_safe(request.method()) {
+    if surface == Surface::SignIn && !access::is_safe(&parts.method) {
         let now = app.runtime.clock.now();
         if let Err(wait) = app.sign_ins.count(peer.address.ip().to_canonical(), now) {
             app.refused("sign_in_rate");
-            let mut response = refuse(surface, request.uri(), StatusCode::TOO_MANY_REQUESTS, "too many tries to sign in; wait a little");
+            let mut response = refuse(surface, &parts.uri, StatusCode::TOO_MANY_REQUESTS, "too many tries to sign in; wait a little");
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
             return response;
         }
     }
-    request.extensions_mut().insert(caller);
-    let uri = request.uri().clone();
-    match app.runtime.clock.timeout(REQUEST_TIME_MAX, next.run(request)).await {
+    parts.extensions.insert(caller);
+    let uri = parts.uri.clone();
+    match app.runtime.clock.timeout(REQUEST_TIME_MAX, next.run(Request::from_parts(parts, body))).await {
         Ok(response) => response,
         Err(_) => refuse(surface, &uri, StatusCode::REQUEST_TIMEOUT, "the request took too long"),
     }
 }
 
-async fn look(app: &App, surface: Surface, peer: Peer, request: &Request) -> Result<Asked, StateError> {
-    let headers = request.headers();
-    let host = host_of(request.uri(), headers);
+async fn look(app: &App, surface: Surface, peer: Peer, parts: &Parts) -> Result<Asked, StateError> {
+    let headers = &parts.headers;
+    let host = host_of(&parts.uri, headers);
     let site = app.config.site().url;
     let credential = if matches!(surface, Surface::Live | Surface::Ping) {
         Credential::None
     } else {
-        credential(app, surface, request).await?
+        credential(app, surface, parts).await?
     };
     Ok(Asked {
         local: access::is_local(peer.listener.ip(), peer.address.ip(), host, headers),
         host_is_ours: access::host_is_ours(host, site.as_ref()),
-        safe: access::is_safe(request.method()),
+        safe: access::is_safe(&parts.method),
         origin: access::origin(headers, host, site.as_ref()),
         credential,
     })
 }
 
-async fn credential(app: &App, surface: Surface, request: &Request) -> Result<Credential, StateError> {
-    let headers = request.headers();
+async fn credential(app: &App, surface: Surface, parts: &Parts) -> Result<Credential, StateError> {
+    let headers = &parts.headers;
     if let Some(secret) = token_secret(headers) {
         return Ok(app.auth.token(&secret)?.map_or(Credential::Wrong, |token| Credential::Token(token.name)));
     }
@@ -111,8 +113,8 @@ async fn credential(app: &App, surface: Surface, request: &Request) -> Result<Cr
             return Ok(Credential::Session(session.id));
         }
     }
-    let signature = request.uri().query().and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("sig=")));
-    if surface == Surface::Runbook && signature.is_some_and(|sig| app.auth.is_signed(request.uri().path(), sig)) {
+    let signature = parts.uri.query().and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("sig=")));
+    if surface == Surface::Runbook && signature.is_some_and(|sig| app.auth.is_signed(parts.uri.path(), sig)) {
         return Ok(Credential::Signature);
     }
     Ok(Credential::None)

@@ -67,7 +67,7 @@ fn used_up() -> Response {
     page(StatusCode::FORBIDDEN, "Sign in · watchbell", &door("This link lets nobody in", &body))
 }
 
-fn unavailable(error: &dyn std::error::Error) -> Response {
+fn unavailable(error: &(dyn std::error::Error + 'static)) -> Response {
     tracing::error!(error, "nobody can sign in");
     let body = "<p>What is kept of sessions cannot be read or written. The log says why.</p>";
     page(StatusCode::SERVICE_UNAVAILABLE, "Sign in · watchbell", &door("Nobody can sign in now", body))

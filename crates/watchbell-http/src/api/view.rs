@@ -428,3 +428,20 @@ pub(crate) struct Refusal {
     /// In words.
     pub error: String,
 }
+
+/// A browser that is signed in.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(crate) struct Session {
+    /// Names the session; not its secret.
+    pub id: String,
+    /// Whether it is the one that asks.
+    pub here: bool,
+    /// When it began.
+    pub began_at: Timestamp,
+    /// When it was used last, to within ten minutes.
+    pub seen_at: Timestamp,
+    /// The browser, as it calls itself.
+    pub agent: String,
+    /// The address it began from.
+    pub address: String,
+}
