@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Clock, Disk};
+use crate::Disk;
 
 /// Why the process was asked to do something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +76,7 @@ pub fn watchdog_interval() -> Option<Duration> {
 }
 
 /// Runs a command without a shell and gives its standard output; bounded in time and size.
-pub async fn output(_clock: &Clock, argv: &[String], limit: Duration) -> Result<Vec<u8>, String> {
+pub async fn output(argv: &[String], limit: Duration) -> Result<Vec<u8>, String> {
     let argv = argv.to_vec();
     crate::thread::blocking(move || {
         let (program, arguments) = argv.split_first().ok_or("the command is empty")?;
