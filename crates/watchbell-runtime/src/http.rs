@@ -103,7 +103,7 @@ pub enum HttpError {
     Tls(#[from] TlsError),
     /// The certificate is not trusted and was asked to be.
     #[error("{0}")]
-    Certificate(String),
+    Certificate(Untrusted),
     /// The time was up.
     #[error("no answer within {} s (while {phase})", limit.as_secs_f64())]
     Timeout {
@@ -122,6 +122,16 @@ pub enum HttpError {
     /// The request itself cannot be written.
     #[error("the request cannot be sent: {0}")]
     Request(String),
+}
+
+/// A certificate that is not trusted: the words, and what the handshake showed, for those who look closer.
+#[derive(Debug, thiserror::Error)]
+#[error("{reason}")]
+pub struct Untrusted {
+    /// Why it is not trusted.
+    pub reason: String,
+    /// What was shown.
+    pub report: Box<TlsReport>,
 }
 
 impl HttpError {
@@ -204,7 +214,7 @@ async fn once(
         let (stream, report) = tls::connect(clock, connection.stream, request.url.host(), &request.tls).await?;
         spent("tls", clock.monotonic() - begun);
         if let (true, Err(reason)) = (request.verify, &report.verified) {
-            return Err(HttpError::Certificate(reason.clone()));
+            return Err(HttpError::Certificate(Untrusted { reason: reason.clone(), report: Box::new(report) }));
         }
         (stream, Some(report))
     } else {
