@@ -1,5 +1,6 @@
 //! A configuration goes in; alarms that are in it keep what they remember, those that are not end.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use watchbell_model::{StateError, Timestamp};
@@ -20,8 +21,9 @@ pub struct Desired {
     pub monitors: Vec<monitor::Spec>,
     /// Heartbeats.
     pub heartbeats: Vec<heartbeat::Spec>,
-    /// The run book of watchbell's own alarms.
-    pub own_runbook: Option<Runbook>,
+    /// Run books of watchbell's own alarms: by the trouble's key, by its part before the first `/`, or, under the empty
+    /// name, for all others.
+    pub own_runbooks: BTreeMap<String, Runbook>,
 }
 
 impl Alarms {
@@ -53,7 +55,7 @@ impl Alarms {
             // What is wrong with watchbell is not configured: these go on, whatever the configuration says.
             let known = world.items.own.keys().map(String::as_str);
             let restored = world.restored.keys().filter_map(|id| name_of::<own::Memory>(id));
-            let spec = |key: &str| own::Spec { key: key.to_owned(), runbook: desired.own_runbook.clone() };
+            let spec = |key: &str| own::Spec::new(key, &desired.own_runbooks);
             let own = known.chain(restored).map(|key| (key.to_owned(), spec(key))).collect();
             self.take::<own::Memory>(&world, &mut draft, own, |_, _| {});
         }
@@ -61,7 +63,7 @@ impl Alarms {
             world.items = items;
             world.restored.clear();
             world.applied = true;
-            world.own_runbook = desired.own_runbook;
+            world.own_runbooks = desired.own_runbooks;
             hear(world, now);
         })
         .await?;

@@ -29,6 +29,15 @@ pub(crate) struct Spec {
     pub(crate) runbook: Option<Runbook>,
 }
 
+impl Spec {
+    /// Run books are looked up by the key, by its part before the first `/`, and under the empty name.
+    pub(crate) fn new(key: &str, runbooks: &BTreeMap<String, Runbook>) -> Spec {
+        let family = key.split('/').next().unwrap_or(key);
+        let runbook = [key, family, ""].iter().find_map(|name| runbooks.get(*name)).cloned();
+        Spec { key: key.to_owned(), runbook }
+    }
+}
+
 /// What was said of the trouble last, so that its alert can be told from memory alone.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Memory {

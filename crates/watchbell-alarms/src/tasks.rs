@@ -156,9 +156,9 @@ impl Alarms {
 
     async fn judge_troubles(&self) -> Result<(), StateError> {
         let board = self.runtime.troubles.list();
-        let (applied, runbook) = {
+        let (applied, runbooks) = {
             let world = self.world();
-            (world.applied, world.own_runbook.clone())
+            (world.applied, world.own_runbooks.clone())
         };
         if !applied {
             // Before the first configuration what was kept of these alarms is not read yet.
@@ -174,7 +174,7 @@ impl Alarms {
                     let before = Kept::new(trouble.since, own::Memory::UNHEARD);
                     let mut kept = before.clone();
                     kept.trouble(trouble);
-                    let spec = own::Spec { key: trouble.key.clone(), runbook: runbook.clone() };
+                    let spec = own::Spec::new(&trouble.key, &runbooks);
                     draft.settle(&trouble.key, Some(before), Item { spec: spec.into(), kept, judged_at: Some(now) });
                 }
             }

@@ -62,8 +62,8 @@ pub(crate) struct World {
     pub(crate) restored: BTreeMap<String, Vec<u8>>,
     /// Whether a configuration was applied since the start.
     pub(crate) applied: bool,
-    /// The run book of watchbell's own alarms.
-    pub(crate) own_runbook: Option<Runbook>,
+    /// Run books of watchbell's own alarms, as the configuration said.
+    pub(crate) own_runbooks: BTreeMap<String, Runbook>,
 }
 
 impl Live {

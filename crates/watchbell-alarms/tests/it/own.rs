@@ -20,10 +20,11 @@ fn a_trouble_is_an_alarm_while_it_lasts() {
         bell.wait("1s").await;
         expect![[r#"
             1m firing self/config: watchbell: the file is refused
-            1m1s resolved self/config: watchbell: the file is refused [the file is still refused]
+            1m1s resolved self/config: watchbell: the file is refused [it goes on under other labels]
             1m1s firing self/config: watchbell: the file is still refused
             1m2s resolved self/config: watchbell: the file is still refused [it is over]
-        "#]].assert_eq(&disk.raised.take());
+        "#]]
+        .assert_eq(&disk.raised.take());
         assert_eq!(bell.alarms.status("self/config").unwrap().state, AlarmState::Ok);
     });
 }
@@ -45,6 +46,7 @@ fn after_a_restart_a_trouble_has_time_to_be_found_again() {
             0s firing self/config: watchbell: it is refused
             0s firing self/store: watchbell: it is full
             3m resolved self/config: watchbell: it is refused [it is over]
-        "#]].assert_eq(&disk.raised.take());
+        "#]]
+        .assert_eq(&disk.raised.take());
     });
 }

@@ -46,7 +46,8 @@ fn a_certificate_is_told_of_although_no_probe_sees_it_any_more() {
             0s firing monitor/IMAP: IMAP is down: refused (1 of 1 probes failed, since 00:00 UTC)
             3m10s firing self/no-results: watchbell: no results of 1 monitor: IMAP
             1d firing certificate/IMAP: the certificate of IMAP expires in 21 days, at 2026-01-27 00:00 UTC
-        "#]].assert_eq(&disk.raised.take());
+        "#]]
+        .assert_eq(&disk.raised.take());
     });
 }
 
@@ -66,14 +67,16 @@ fn a_monitor_without_results_is_unknown_and_watchbell_says_that_it_hears_nothing
         expect![[r#"
             3m10s firing self/no-results: watchbell: no results of 1 monitor: IMAP
             4m11s resolved self/no-results: watchbell: no results of 1 monitor: IMAP [it is over]
-        "#]].assert_eq(&disk.raised.take());
+        "#]]
+        .assert_eq(&disk.raised.take());
         expect![[r#"
             monitor/IMAP INSUFFICIENT_DATA -> OK: it is up: * OK ready
             monitor/IMAP OK -> INSUFFICIENT_DATA: no results since 00:00 UTC
             self/no-results INSUFFICIENT_DATA -> ALARM: no results of 1 monitor: IMAP
             monitor/IMAP INSUFFICIENT_DATA -> OK: it is up: * OK ready
             self/no-results ALARM -> OK: it is over
-        "#]].assert_eq(&bell.history());
+        "#]]
+        .assert_eq(&bell.history());
     });
 }
 
@@ -93,11 +96,13 @@ fn a_clock_that_is_set_forward_blames_nobody() {
         expect![[r#"
             2h5m10s firing self/no-results: watchbell: no results of 1 monitor: IMAP
             2h7m resolved self/no-results: watchbell: no results of 1 monitor: IMAP [it is over]
-        "#]].assert_eq(&disk.raised.take());
+        "#]]
+        .assert_eq(&disk.raised.take());
         bell.wait("10m").await;
         expect![[r#"
             2h10m10s firing self/no-results: watchbell: no results of 1 monitor: IMAP
             2h11m firing heartbeat/backup: backup is down: the job has not reported since 00:00 UTC
-        "#]].assert_eq(&disk.raised.take());
+        "#]]
+        .assert_eq(&disk.raised.take());
     });
 }
