@@ -8,6 +8,7 @@
 #[cfg(test)]
 mod bench;
 pub mod heartbeat;
+pub mod host;
 pub mod probe;
 
 use std::sync::Arc;
