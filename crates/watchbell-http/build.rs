@@ -56,8 +56,9 @@ fn table(dist: &Path) -> String {
         entry.lines().find_map(|line| line.strip_prefix(kind)?.strip_prefix(' ')).expect("the build names every entry")
     };
     let mut source = format!(
-        "const ENTRY: Option<Entry> = Some(Entry {{ script: {:?}, style: {:?}, page: {:?} }});\n",
+        "const ENTRY: Option<Entry> = Some(Entry {{ script: {:?}, shared: {:?}, style: {:?}, page: {:?} }});\n",
         of("script"),
+        of("shared"),
         of("style"),
         of("page")
     );

@@ -161,7 +161,8 @@ function Jump({ overview }: { overview: Overview | undefined }) {
     <Dialog label="Jump to">
       <input
         class="search"
-        type="search"
+        type="text"
+        list={undefined}
         placeholder="Jump to a monitor, heartbeat, alarm or page"
         aria-label="Jump to"
         role="combobox"

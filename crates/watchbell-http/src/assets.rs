@@ -12,6 +12,8 @@ use http::{HeaderMap, StatusCode, header};
 pub(crate) struct Entry {
     /// The app.
     pub script: &'static str,
+    /// What the app and its later parts share.
+    pub shared: &'static str,
     /// The app's style.
     pub style: &'static str,
     /// The style of pages that the server writes.

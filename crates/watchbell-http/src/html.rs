@@ -55,10 +55,10 @@ pub(crate) fn app(title: &str, first: &str, data: Option<&str>) -> Response {
         let data = data.replace('<', "\\u003c");
         write!(body, "<script type=\"application/json\" id=\"first\">{data}</script>").expect("a string takes it");
     }
-    document(StatusCode::OK, title, Some(entry.style), Some(entry.script), &body)
+    document(StatusCode::OK, title, Some(entry.style), Some(entry), &body)
 }
 
-fn document(status: StatusCode, title: &str, style: Option<&str>, script: Option<&str>, body: &str) -> Response {
+fn document(status: StatusCode, title: &str, style: Option<&str>, app: Option<&assets::Entry>, body: &str) -> Response {
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>{}</title>\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1, viewport-fit=cover\">\n\
@@ -69,8 +69,14 @@ fn document(status: StatusCode, title: &str, style: Option<&str>, script: Option
     if let Some(style) = style {
         writeln!(page, "<link rel=\"stylesheet\" href=\"/assets/{style}\">").expect("a string takes it");
     }
-    if let Some(script) = script {
-        writeln!(page, "<script type=\"module\" src=\"/assets/{script}\"></script>").expect("a string takes it");
+    if let Some(entry) = app {
+        let assets::Entry { script, shared, .. } = entry;
+        writeln!(
+            page,
+            "<link rel=\"modulepreload\" href=\"/assets/{shared}\">\n\
+             <script type=\"module\" src=\"/assets/{script}\"></script>"
+        )
+        .expect("a string takes it");
     }
     page.push_str(body);
     page.push('\n');
