@@ -5,6 +5,7 @@
 //!
 //! Invariant: a source never waits for another one, and never dies of what a target sends.
 
+pub mod discovery;
 pub mod probe;
 
 use std::sync::Arc;
