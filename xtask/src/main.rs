@@ -1,1 +1,142 @@
-fn main() {}
+//! The project's own commands: `cargo xtask test | conformance | bench`.
+//!
+//! `test` is what CI runs: it installs what the tests need (or names what is missing), then formatting, clippy,
+//! licences, every test, and the README's commands on a release build. Its last line counts what passed and failed.
+
+#![allow(clippy::disallowed_methods, reason = "a tool beside the product: it runs commands and measures real time")]
+
+mod bench;
+mod packages;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+const USAGE: &str = "usage: cargo xtask <command>
+
+  test          everything CI runs: formatting, clippy, licences, all tests, the README's commands
+  conformance   the recorded cases of the real tools, from ../shared/conformance or $WATCHBELL_CONFORMANCE
+  bench [idle]  memory, CPU, start and size of the release build, idle with no configuration
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["test"] => test(),
+        ["conformance"] => conformance(),
+        ["bench"] | ["bench", "idle"] => bench::idle(),
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The folder of the workspace.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace").to_owned()
+}
+
+fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(arguments).current_dir(root()).env("CARGO_INCREMENTAL", "0");
+    command
+}
+
+fn run(what: &str, command: &mut Command) -> Result<()> {
+    eprintln!("\n== {what}");
+    let status = command.status().with_context(|| format!("{what}: cannot be started"))?;
+    if !status.success() {
+        bail!("{what} failed ({status})");
+    }
+    Ok(())
+}
+
+fn test() -> Result<()> {
+    packages::install()?;
+    run("formatting", &mut cargo(&["fmt", "--all", "--check"]))?;
+    run("clippy", &mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    licences()?;
+    // The acceptance tests start the built binary, so it is built first.
+    run("build", &mut cargo(&["build", "--workspace"]))?;
+    let mut counted = counted("tests", &mut cargo(&["test", "--workspace", "--no-fail-fast"]))?;
+    run("release build", &mut cargo(&["build", "--release"]))?;
+    let mut readme = cargo(&["test", "-p", "watchbell", "--test", "it", "readme::", "--", "--include-ignored"]);
+    readme.env("WATCHBELL_RELEASE", root().join("target/release/watchbell"));
+    counted.add(&self::counted("the README's commands", &mut readme)?);
+    println!("\n{} passed, {} failed", counted.passed, counted.failed);
+    if counted.failed > 0 || !counted.green {
+        bail!("there are failures; look above");
+    }
+    if counted.passed == 0 {
+        bail!("no test ran");
+    }
+    Ok(())
+}
+
+fn conformance() -> Result<()> {
+    let folder =
+        std::env::var_os("WATCHBELL_CONFORMANCE").map_or_else(|| root().join("../shared/conformance"), PathBuf::from);
+    if !folder.is_dir() {
+        bail!("there is no folder {}; name it with WATCHBELL_CONFORMANCE", folder.display());
+    }
+    let mut command = cargo(&["test", "--workspace", "conformance", "--", "--nocapture"]);
+    command.env("WATCHBELL_CONFORMANCE", folder);
+    run("conformance", &mut command)
+}
+
+/// `cargo deny`, installed if need be. The advisory database is not fetched: it lies outside the package registries.
+fn licences() -> Result<()> {
+    let installed = cargo(&["deny", "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if !installed.is_ok_and(|status| status.success()) {
+        let mut install = Command::new("cargo");
+        install.args(["install", "cargo-deny", "--locked", "--version", "0.20.2"]);
+        run("installing cargo-deny", &mut install)?;
+    }
+    run("licences, bans, sources", &mut cargo(&["deny", "--offline", "check", "licenses", "bans", "sources"]))
+}
+
+struct Counted {
+    passed: u64,
+    failed: u64,
+    green: bool,
+}
+
+impl Counted {
+    fn add(&mut self, other: &Counted) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.green &= other.green;
+    }
+}
+
+/// Runs `cargo test`, passes its output on, and adds up its result lines.
+fn counted(what: &str, command: &mut Command) -> Result<Counted> {
+    use std::io::{BufRead, BufReader};
+    eprintln!("\n== {what}");
+    let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| format!("{what}: cannot be started"))?;
+    let mut counted = Counted { passed: 0, failed: 0, green: true };
+    for line in BufReader::new(child.stdout.take().expect("it is piped")).lines() {
+        let line = line?;
+        println!("{line}");
+        if let Some(result) = line.strip_prefix("test result: ") {
+            let number = |word: &str| {
+                let at = result.find(word)?;
+                result[..at].trim_end().rsplit(' ').next()?.parse::<u64>().ok()
+            };
+            counted.passed += number("passed").unwrap_or(0);
+            counted.failed += number("failed").unwrap_or(0);
+        }
+    }
+    counted.green = child.wait()?.success();
+    Ok(counted)
+}

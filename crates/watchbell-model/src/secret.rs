@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize, Serializer};
 
 /// A password, token or key. It never prints, logs or serialises: all three give `<secret>`.
-#[derive(Clone, Default, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Default, PartialEq, Eq, Hash, Deserialize, schemars::JsonSchema)]
 #[serde(transparent)]
 #[schemars(inline)]
 pub struct Secret(String);

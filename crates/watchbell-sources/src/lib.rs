@@ -5,6 +5,12 @@
 //!
 //! Invariant: a source never waits for another one, and never dies of what a target sends.
 
+#[cfg(test)]
+mod bench;
+pub mod heartbeat;
+pub mod host;
+pub mod probe;
+
 use std::sync::Arc;
 
 use watchbell_model::{Append, Observe, State};

@@ -1,1 +1,6 @@
-//! Empty as yet.
+//! Foreign formats as pure codecs: bytes to watchbell's nouns and back, a folder each.
+//!
+//! No IO and no clock: whoever reads a socket hands the bytes in. Every reader is bounded and answers bad input with
+//! an error that names the place; none of them panics.
+
+pub mod prometheus;

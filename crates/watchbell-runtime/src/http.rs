@@ -1,0 +1,303 @@
+//! One HTTP client for probes, scrapes and deliveries: times each phase, bounds everything, follows redirects itself.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::TokioIo;
+use watchbell_model::Url;
+
+use crate::tls::{self, TlsError, TlsOptions, TlsReport};
+use crate::{NetError, Runtime};
+
+/// A request and its bounds.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// `GET`, `POST`, …
+    pub method: String,
+    /// Where to.
+    pub url: Url,
+    /// Headers as sent, besides `Host`, `User-Agent` and `Content-Length`.
+    pub headers: Vec<(String, String)>,
+    /// The body, empty for none.
+    pub body: Vec<u8>,
+    /// Bound on the whole, redirects included.
+    pub timeout: Duration,
+    /// How much of the answer's body is read; the rest is left.
+    pub body_max: usize,
+    /// How many redirects are followed; the next one is an answer like any other.
+    pub redirects_max: u32,
+    /// TLS roots.
+    pub tls: TlsOptions,
+    /// Whether a certificate that is not trusted is an error.
+    pub verify: bool,
+}
+
+impl Request {
+    /// A `GET` with ten seconds, 1 MiB and no redirects.
+    pub fn get(url: Url) -> Request {
+        Request {
+            method: "GET".into(),
+            url,
+            headers: Vec::new(),
+            body: Vec::new(),
+            timeout: Duration::from_secs(10),
+            body_max: 1 << 20,
+            redirects_max: 0,
+            tls: TlsOptions::default(),
+            verify: true,
+        }
+    }
+
+    /// A `POST` with the same bounds.
+    pub fn post(url: Url, body: impl Into<Vec<u8>>) -> Request {
+        Request { method: "POST".into(), body: body.into(), ..Request::get(url) }
+    }
+
+    /// Adds a header.
+    pub fn header(mut self, name: &str, value: impl Into<String>) -> Request {
+        self.headers.push((name.to_owned(), value.into()));
+        self
+    }
+}
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// Such as 200.
+    pub status: u16,
+    /// Names in lower case, values with odd bytes replaced.
+    pub headers: Vec<(String, String)>,
+    /// As much of the body as was asked for.
+    pub body: Vec<u8>,
+    /// Whether there was more.
+    pub truncated: bool,
+    /// Time per phase, summed over redirects: `resolve`, `connect`, `tls`, `processing`, `transfer`.
+    pub phases: Vec<(&'static str, Duration)>,
+    /// The last connection's TLS, if it had any.
+    pub tls: Option<TlsReport>,
+    /// Where the answer came from, after redirects.
+    pub url: Url,
+    /// How many redirects were followed.
+    pub redirects: u32,
+    /// Such as `HTTP/1.1`.
+    pub version: String,
+}
+
+impl Response {
+    /// A header's first value.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(have, _)| have.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    /// No connection.
+    #[error(transparent)]
+    Net(#[from] NetError),
+    /// No TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The certificate is not trusted and was asked to be.
+    #[error("{0}")]
+    Certificate(Untrusted),
+    /// The time was up.
+    #[error("no answer within {} s (while {phase})", limit.as_secs_f64())]
+    Timeout {
+        /// What was going on: `resolving the name or connecting`, `the TLS handshake`, `waiting for the answer`,
+        /// `reading the answer`.
+        phase: &'static str,
+        /// The bound.
+        limit: Duration,
+    },
+    /// What came was not HTTP, or the connection broke.
+    #[error("the answer is not HTTP or broke off: {0}")]
+    Protocol(String),
+    /// A redirect that leads nowhere, or from `https` to `http`.
+    #[error("the redirect cannot be followed: {0}")]
+    Redirect(String),
+    /// The request itself cannot be written.
+    #[error("the request cannot be sent: {0}")]
+    Request(String),
+}
+
+/// A certificate that is not trusted: the words, and what the handshake showed, for those who look closer.
+#[derive(Debug, thiserror::Error)]
+#[error("{reason}")]
+pub struct Untrusted {
+    /// Why it is not trusted.
+    pub reason: String,
+    /// What was shown.
+    pub report: Box<TlsReport>,
+}
+
+impl HttpError {
+    /// Whether the request had certainly not reached the server, so that sending it again cannot double it.
+    pub fn is_before_send(&self) -> bool {
+        match self {
+            HttpError::Net(_) | HttpError::Tls(_) | HttpError::Certificate(_) | HttpError::Request(_) => true,
+            HttpError::Timeout { phase, .. } => matches!(*phase, CONNECTING | HANDSHAKE),
+            HttpError::Protocol(_) | HttpError::Redirect(_) => false,
+        }
+    }
+}
+
+const CONNECTING: &str = "resolving the name or connecting";
+const HANDSHAKE: &str = "the TLS handshake";
+const WAITING: &str = "waiting for the answer";
+const READING: &str = "reading the answer";
+
+/// Sends a request and reads the answer, each over a fresh connection.
+pub async fn send(runtime: &Runtime, request: Request) -> Result<Response, HttpError> {
+    let phase = Arc::new(Mutex::new(CONNECTING));
+    let limit = request.timeout;
+    match runtime.clock.timeout(limit, follow(runtime, request, &phase)).await {
+        Ok(done) => done,
+        Err(_) => Err(HttpError::Timeout { phase: *phase.lock().expect("no panic while held"), limit }),
+    }
+}
+
+async fn follow(runtime: &Runtime, mut request: Request, phase: &Mutex<&'static str>) -> Result<Response, HttpError> {
+    let mut phases: Vec<(&'static str, Duration)> = Vec::new();
+    let mut redirects = 0;
+    loop {
+        let mut response = once(runtime, &request, phase, &mut phases).await?;
+        let location = match response.status {
+            301 | 302 | 303 | 307 | 308 => response.header("location").map(str::to_owned),
+            _ => None,
+        };
+        let Some(location) = location.filter(|_| redirects < request.redirects_max) else {
+            response.phases = phases;
+            response.redirects = redirects;
+            return Ok(response);
+        };
+        redirects += 1;
+        let next = request.url.resolve(&location).map_err(|error| HttpError::Redirect(error.to_string()))?;
+        if request.url.is_https() && !next.is_https() {
+            return Err(HttpError::Redirect(format!("from https to {next}")));
+        }
+        if request.url.origin() != next.origin() {
+            // Credentials stay with the host they were meant for.
+            let secret = ["authorization", "cookie", "x-api-key", "x-alert-secret", "proxy-authorization"];
+            request.headers.retain(|(name, _)| !secret.contains(&name.to_ascii_lowercase().as_str()));
+        }
+        if response.status == 303 || (matches!(response.status, 301 | 302) && request.method == "POST") {
+            request.method = "GET".into();
+            request.body.clear();
+        }
+        request.url = next;
+    }
+}
+
+async fn once(
+    runtime: &Runtime,
+    request: &Request,
+    phase: &Mutex<&'static str>,
+    phases: &mut Vec<(&'static str, Duration)>,
+) -> Result<Response, HttpError> {
+    let clock = &runtime.clock;
+    let enter = |now: &'static str| *phase.lock().expect("no panic while held") = now;
+    let mut spent = |name: &'static str, time: Duration| match phases.iter_mut().find(|(have, _)| *have == name) {
+        Some((_, total)) => *total += time,
+        None => phases.push((name, time)),
+    };
+    enter(CONNECTING);
+    let connection = runtime.net.connect(request.url.host(), request.url.port()).await?;
+    spent("resolve", connection.resolve);
+    spent("connect", connection.connect);
+    let (stream, report) = if request.url.is_https() {
+        enter(HANDSHAKE);
+        let begun = clock.monotonic();
+        let (stream, report) = tls::connect(clock, connection.stream, request.url.host(), &request.tls).await?;
+        spent("tls", clock.monotonic() - begun);
+        if let (true, Err(reason)) = (request.verify, &report.verified) {
+            return Err(HttpError::Certificate(Untrusted { reason: reason.clone(), report: Box::new(report) }));
+        }
+        (stream, Some(report))
+    } else {
+        (connection.stream, None)
+    };
+    enter(WAITING);
+    let begun = clock.monotonic();
+    let broke = |error: hyper::Error| HttpError::Protocol(hyper_words(&error));
+    let (mut sender, driver) = hyper::client::conn::http1::Builder::new()
+        .max_buf_size(64 << 10)
+        .handshake::<_, Full<Bytes>>(TokioIo::new(stream))
+        .await
+        .map_err(broke)?;
+    let mut builder = http::Request::builder()
+        .method(request.method.as_str())
+        .uri(request.url.path_and_query())
+        .header("host", request.url.authority());
+    if !request.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("user-agent")) {
+        builder = builder.header("user-agent", concat!("watchbell/", env!("CARGO_PKG_VERSION")));
+    }
+    for (name, value) in &request.headers {
+        builder = builder.header(name.as_str(), value.as_str());
+    }
+    let message = builder
+        .header("connection", "close")
+        .body(Full::new(Bytes::from(request.body.clone())))
+        .map_err(|error| HttpError::Request(error.to_string()))?;
+    // The connection is driven here and dropped with this future: no task is left behind by a timeout.
+    let exchange = async {
+        let answer = sender.send_request(message).await.map_err(broke)?;
+        let waited = clock.monotonic() - begun;
+        enter(READING);
+        let (head, mut body) = answer.into_parts();
+        let mut bytes = Vec::new();
+        let mut truncated = false;
+        while let Some(frame) = body.frame().await {
+            if let Ok(data) = frame.map_err(broke)?.into_data() {
+                let room = request.body_max - bytes.len();
+                bytes.extend_from_slice(&data[..data.len().min(room)]);
+                if data.len() > room {
+                    truncated = true;
+                    break;
+                }
+            }
+        }
+        Ok::<_, HttpError>((head, bytes, truncated, waited, clock.monotonic() - begun - waited))
+    };
+    let driver = async {
+        let _ = driver.await;
+        std::future::pending::<()>().await
+    };
+    let (head, body, truncated, waited, read) = tokio::select! {
+        biased;
+        done = exchange => done?,
+        () = driver => unreachable!("the driver never ends before the exchange"),
+    };
+    spent("processing", waited);
+    spent("transfer", read);
+    let headers = head.headers.iter();
+    let headers =
+        headers.map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
+    Ok(Response {
+        status: head.status.as_u16(),
+        headers: headers.collect(),
+        body,
+        truncated,
+        phases: Vec::new(),
+        tls: report,
+        url: request.url.clone(),
+        redirects: 0,
+        version: format!("{:?}", head.version),
+    })
+}
+
+fn hyper_words(error: &hyper::Error) -> String {
+    if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
+        return "the server closed the connection".into();
+    }
+    let mut words = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        words = format!("{words}: {inner}");
+        cause = inner.source();
+    }
+    words
+}

@@ -1,0 +1,223 @@
+//! watchbell's own numbers, in Prometheus' text format for `/metrics` and as samples for our own store.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use watchbell_model::{Labels, Point, Timestamp};
+
+/// All of them. Asking for one that exists gives that one.
+#[derive(Clone, Default)]
+pub struct Metrics {
+    families: Arc<Mutex<BTreeMap<&'static str, Family>>>,
+}
+
+struct Family {
+    help: &'static str,
+    members: BTreeMap<Labels, Member>,
+}
+
+#[derive(Clone)]
+enum Member {
+    Counter(Counter),
+    Gauge(Gauge),
+    Histogram(Histogram),
+}
+
+/// Counts up.
+#[derive(Clone, Default)]
+pub struct Counter(Arc<AtomicU64>);
+
+impl Counter {
+    /// One more.
+    pub fn inc(&self) {
+        self.add(1);
+    }
+    /// So many more.
+    pub fn add(&self, by: u64) {
+        self.0.fetch_add(by, Ordering::Relaxed);
+    }
+    /// So many as yet.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Goes up and down.
+#[derive(Clone, Default)]
+pub struct Gauge(Arc<AtomicU64>);
+
+impl Gauge {
+    /// It is this now.
+    pub fn set(&self, value: f64) {
+        self.0.store(value.to_bits(), Ordering::Relaxed);
+    }
+    /// What it is.
+    pub fn get(&self) -> f64 {
+        f64::from_bits(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// Counts values by size.
+#[derive(Clone)]
+pub struct Histogram(Arc<Buckets>);
+
+struct Buckets {
+    bounds: &'static [f64],
+    counts: Vec<AtomicU64>,
+    sum: Mutex<f64>,
+}
+
+impl Histogram {
+    /// One more value.
+    pub fn observe(&self, value: f64) {
+        let at = self.0.bounds.partition_point(|bound| *bound < value);
+        self.0.counts[at].fetch_add(1, Ordering::Relaxed);
+        *self.0.sum.lock().expect("no panic while held") += value;
+    }
+}
+
+impl Metrics {
+    /// None yet.
+    pub fn new() -> Metrics {
+        Metrics::default()
+    }
+
+    /// A counter. Labels are ours, never raw input of a client.
+    pub fn counter(&self, name: &'static str, help: &'static str, labels: &[(&str, &str)]) -> Counter {
+        match self.member(name, help, labels, || Member::Counter(Counter::default())) {
+            Member::Counter(counter) => counter,
+            _ => panic!("{name} is not a counter"),
+        }
+    }
+
+    /// A gauge.
+    pub fn gauge(&self, name: &'static str, help: &'static str, labels: &[(&str, &str)]) -> Gauge {
+        match self.member(name, help, labels, || Member::Gauge(Gauge::default())) {
+            Member::Gauge(gauge) => gauge,
+            _ => panic!("{name} is not a gauge"),
+        }
+    }
+
+    /// A histogram with these upper bounds, ascending, without the infinite one.
+    pub fn histogram(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        labels: &[(&str, &str)],
+        bounds: &'static [f64],
+    ) -> Histogram {
+        let new = || {
+            let counts = (0..=bounds.len()).map(|_| AtomicU64::new(0)).collect();
+            Member::Histogram(Histogram(Arc::new(Buckets { bounds, counts, sum: Mutex::new(0.0) })))
+        };
+        match self.member(name, help, labels, new) {
+            Member::Histogram(histogram) => histogram,
+            _ => panic!("{name} is not a histogram"),
+        }
+    }
+
+    fn member(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        labels: &[(&str, &str)],
+        new: impl FnOnce() -> Member,
+    ) -> Member {
+        let mut families = self.families.lock().expect("no panic while held");
+        let family = families.entry(name).or_insert_with(|| Family { help, members: BTreeMap::new() });
+        family.members.entry(Labels::from_pairs(labels.iter().copied())).or_insert_with(new).clone()
+    }
+
+    /// Prometheus' text format, version 0.0.4.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        for (name, family) in self.families.lock().expect("no panic while held").iter() {
+            let kind = match family.members.values().next() {
+                Some(Member::Counter(_)) => "counter",
+                Some(Member::Gauge(_)) => "gauge",
+                Some(Member::Histogram(_)) => "histogram",
+                None => continue,
+            };
+            let _ = writeln!(text, "# HELP {name} {}\n# TYPE {name} {kind}", family.help);
+            for (labels, member) in &family.members {
+                each(name, labels, member, |labels, value| {
+                    let metric = labels.name().unwrap_or(name);
+                    let pairs: Vec<String> = labels
+                        .iter()
+                        .filter(|(label, _)| *label != Labels::NAME)
+                        .map(|(label, value)| format!("{label}=\"{}\"", escape(value)))
+                        .collect();
+                    let braces = if pairs.is_empty() { String::new() } else { format!("{{{}}}", pairs.join(",")) };
+                    let _ = writeln!(text, "{metric}{braces} {value}");
+                });
+            }
+        }
+        text
+    }
+
+    /// The same as samples at `now`.
+    pub fn points(&self, now: Timestamp) -> Vec<Point> {
+        let mut points = Vec::new();
+        for (name, family) in self.families.lock().expect("no panic while held").iter() {
+            for (labels, member) in &family.members {
+                each(name, labels, member, |labels, value| points.push(Point { labels, timestamp: now, value }));
+            }
+        }
+        points
+    }
+}
+
+fn each(name: &str, labels: &Labels, member: &Member, mut put: impl FnMut(Labels, f64)) {
+    match member {
+        Member::Counter(counter) => put(labels.with(Labels::NAME, name), counter.get() as f64),
+        Member::Gauge(gauge) => put(labels.with(Labels::NAME, name), gauge.get()),
+        Member::Histogram(Histogram(buckets)) => {
+            let mut total = 0;
+            for (at, count) in buckets.counts.iter().enumerate() {
+                total += count.load(Ordering::Relaxed);
+                let le = buckets.bounds.get(at).map_or("+Inf".to_owned(), f64::to_string);
+                put(labels.with("le", &le).with(Labels::NAME, &format!("{name}_bucket")), total as f64);
+            }
+            let sum = *buckets.sum.lock().expect("no panic while held");
+            put(labels.with(Labels::NAME, &format!("{name}_sum")), sum);
+            put(labels.with(Labels::NAME, &format!("{name}_count")), total as f64);
+        }
+    }
+}
+
+fn escape(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_print_in_prometheus_text_format() {
+        let metrics = Metrics::new();
+        metrics.counter("a_total", "Counts.", &[("kind", "x\"y")]).add(2);
+        metrics.gauge("b", "Is.", &[]).set(0.5);
+        let histogram = metrics.histogram("c_seconds", "Takes.", &[], &[0.1, 1.0]);
+        histogram.observe(0.1);
+        histogram.observe(5.0);
+        expect_test::expect![[r#"
+            # HELP a_total Counts.
+            # TYPE a_total counter
+            a_total{kind="x\"y"} 2
+            # HELP b Is.
+            # TYPE b gauge
+            b 0.5
+            # HELP c_seconds Takes.
+            # TYPE c_seconds histogram
+            c_seconds_bucket{le="0.1"} 1
+            c_seconds_bucket{le="1"} 1
+            c_seconds_bucket{le="+Inf"} 2
+            c_seconds_sum 5.1
+            c_seconds_count 2
+        "#]]
+        .assert_eq(&metrics.render());
+    }
+}

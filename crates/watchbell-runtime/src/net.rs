@@ -1,0 +1,198 @@
+//! The network: names, connections, listeners; the machine's or a simulated one.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::Clock;
+use crate::sim::SimNet;
+
+/// Bytes both ways.
+pub trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
+
+/// A connection's bytes, whatever carries them.
+pub type Stream = Box<dyn Io>;
+
+/// The network.
+#[derive(Clone)]
+pub struct Net {
+    clock: Clock,
+    kind: Kind,
+}
+
+#[derive(Clone)]
+enum Kind {
+    Os,
+    Sim(Arc<SimNet>),
+}
+
+/// A connection that was made, and how long each part of making it took.
+pub struct Connection {
+    /// Its bytes.
+    pub stream: Stream,
+    /// The address that answered.
+    pub peer: SocketAddr,
+    /// Time spent on the name.
+    pub resolve: Duration,
+    /// Time spent on the connection.
+    pub connect: Duration,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum NetError {
+    /// The name has no address, or no resolver answered.
+    #[error("the name `{host}` does not resolve: {reason}")]
+    Resolve {
+        /// The name.
+        host: String,
+        /// What the resolver said.
+        reason: String,
+    },
+    /// No address of it took the connection.
+    #[error("{address} refuses the connection: {reason}")]
+    Connect {
+        /// The address that was tried last.
+        address: SocketAddr,
+        /// What the system said.
+        reason: String,
+    },
+}
+
+/// How long one address is tried before the next one's turn, if there is a next one.
+const ADDRESS_PATIENCE: Duration = Duration::from_secs(3);
+/// How many addresses of a name are tried.
+const ADDRESSES_MAX: usize = 8;
+
+impl Net {
+    /// The machine's.
+    pub fn os(clock: Clock) -> Net {
+        Net { clock, kind: Kind::Os }
+    }
+
+    /// A simulated one.
+    pub fn sim(clock: Clock, net: Arc<SimNet>) -> Net {
+        Net { clock, kind: Kind::Sim(net) }
+    }
+
+    /// The addresses of a name, in the resolver's order. An address in text gives itself.
+    pub async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>, NetError> {
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        if let Ok(address) = host.parse() {
+            return Ok(vec![address]);
+        }
+        let refuse = |reason: String| NetError::Resolve { host: host.to_owned(), reason };
+        match &self.kind {
+            Kind::Os => {
+                let found = tokio::net::lookup_host((host, 0)).await.map_err(|error| {
+                    let text = error.to_string();
+                    refuse(text.rsplit(": ").next().unwrap_or(&text).to_owned())
+                })?;
+                let mut addresses: Vec<IpAddr> = found.map(|address| address.ip()).collect();
+                addresses.dedup();
+                addresses.truncate(ADDRESSES_MAX);
+                if addresses.is_empty() { Err(refuse("it has no address".into())) } else { Ok(addresses) }
+            }
+            Kind::Sim(net) => net.resolve(host).await.map_err(refuse),
+        }
+    }
+
+    /// Connects to a host: resolves it, then tries its addresses in turn. Bound it with [`Clock::timeout`].
+    pub async fn connect(&self, host: &str, port: u16) -> Result<Connection, NetError> {
+        let begun = self.clock.monotonic();
+        let addresses = self.resolve(host).await?;
+        let resolved = self.clock.monotonic();
+        let mut refused = None;
+        for (at, ip) in addresses.iter().enumerate() {
+            let address = SocketAddr::new(*ip, port);
+            let patience = if at + 1 < addresses.len() { ADDRESS_PATIENCE } else { Duration::MAX / 4 };
+            let tried = match self.clock.timeout(patience, self.dial(address)).await {
+                Ok(tried) => tried,
+                Err(_) => Err(io::ErrorKind::TimedOut.into()),
+            };
+            match tried {
+                Ok(stream) => {
+                    let (resolve, connect) = (resolved - begun, self.clock.monotonic() - resolved);
+                    return Ok(Connection { stream, peer: address, resolve, connect });
+                }
+                Err(error) => refused = Some(NetError::Connect { address, reason: io_words(&error) }),
+            }
+        }
+        Err(refused.expect("resolve gives at least one address"))
+    }
+
+    async fn dial(&self, address: SocketAddr) -> io::Result<Stream> {
+        match &self.kind {
+            Kind::Os => {
+                #[expect(clippy::disallowed_methods, reason = "this is the door the others point at")]
+                let stream = tokio::net::TcpStream::connect(address).await?;
+                stream.set_nodelay(true)?;
+                Ok(Box::new(stream))
+            }
+            Kind::Sim(net) => net.dial(address).await,
+        }
+    }
+
+    /// Listens on an address; port 0 takes any that is free.
+    pub async fn listen(&self, address: SocketAddr) -> io::Result<Listener> {
+        match &self.kind {
+            Kind::Os => {
+                #[expect(clippy::disallowed_methods, reason = "this is the door the others point at")]
+                let listener = tokio::net::TcpListener::bind(address).await?;
+                Ok(Listener { address: listener.local_addr()?, kind: ListenerKind::Os(listener) })
+            }
+            Kind::Sim(net) => {
+                let (address, queue) = net.listen(address)?;
+                Ok(Listener { address, kind: ListenerKind::Sim(tokio::sync::Mutex::new(queue)) })
+            }
+        }
+    }
+}
+
+/// What the system said, without its number.
+fn io_words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused".into(),
+        io::ErrorKind::TimedOut => "no answer".into(),
+        io::ErrorKind::HostUnreachable => "no route to the host".into(),
+        io::ErrorKind::NetworkUnreachable => "the network is unreachable".into(),
+        io::ErrorKind::ConnectionReset => "connection reset".into(),
+        _ => error.to_string().split(" (os error").next().unwrap_or_default().to_lowercase(),
+    }
+}
+
+/// Takes connections in.
+pub struct Listener {
+    address: SocketAddr,
+    kind: ListenerKind,
+}
+
+enum ListenerKind {
+    Os(tokio::net::TcpListener),
+    Sim(tokio::sync::Mutex<tokio::sync::mpsc::UnboundedReceiver<(Stream, SocketAddr)>>),
+}
+
+impl Listener {
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The next connection and where it comes from.
+    pub async fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
+        match &self.kind {
+            ListenerKind::Os(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                Ok((Box::new(stream), peer))
+            }
+            ListenerKind::Sim(queue) => {
+                queue.lock().await.recv().await.ok_or_else(|| io::ErrorKind::NotConnected.into())
+            }
+        }
+    }
+}

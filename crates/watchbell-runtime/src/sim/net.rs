@@ -1,0 +1,156 @@
+//! Other hosts, as a scenario wants them.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use watchbell_model::BoxFuture;
+
+use crate::{Clock, Stream};
+
+type Handler = Arc<dyn Fn(Stream) -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// A network of named hosts. Names resolve to made-up addresses of 10.0.0.0/8; `127.0.0.1` is watchbell's own machine.
+pub struct SimNet {
+    clock: Clock,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    names: BTreeMap<String, IpAddr>,
+    services: BTreeMap<SocketAddr, Service>,
+    unresolvable: std::collections::BTreeSet<String>,
+    black_holes: std::collections::BTreeSet<IpAddr>,
+    port_next: u16,
+}
+
+enum Service {
+    Handler(Handler),
+    Listener(mpsc::UnboundedSender<(Stream, SocketAddr)>),
+}
+
+/// Time for a packet there and back.
+const ROUND_TRIP: Duration = Duration::from_millis(1);
+/// How long a resolver that is away keeps one waiting.
+const RESOLVER_PATIENCE: Duration = Duration::from_secs(5);
+
+impl SimNet {
+    /// No host but `127.0.0.1`, also called `localhost`.
+    pub fn new(clock: Clock) -> SimNet {
+        let inner = Inner { port_next: 40_000, ..Inner::default() };
+        let net = SimNet { clock, inner: Mutex::new(inner) };
+        net.lock().names.insert("localhost".into(), Ipv4Addr::LOCALHOST.into());
+        net
+    }
+
+    /// From now on `handler` answers each connection to the host and port; the host exists and resolves.
+    pub fn serve<F: Future<Output = ()> + Send + 'static>(
+        &self,
+        host: &str,
+        port: u16,
+        handler: impl Fn(Stream) -> F + Send + Sync + 'static,
+    ) {
+        let ip = self.address(host);
+        let handler: Handler = Arc::new(move |stream| Box::pin(handler(stream)));
+        self.lock().services.insert(SocketAddr::new(ip, port), Service::Handler(handler));
+    }
+
+    /// The host refuses connections to the port from now on.
+    pub fn refuse(&self, host: &str, port: u16) {
+        let address = SocketAddr::new(self.address(host), port);
+        self.lock().services.remove(&address);
+    }
+
+    /// The host swallows packets (`true`) or answers again (`false`).
+    pub fn set_black_hole(&self, host: &str, black_hole: bool) {
+        let ip = self.address(host);
+        let mut inner = self.lock();
+        if black_hole {
+            inner.black_holes.insert(ip)
+        } else {
+            inner.black_holes.remove(&ip)
+        };
+    }
+
+    /// The host's name does not resolve (`true`) or does again (`false`).
+    pub fn set_unresolvable(&self, host: &str, unresolvable: bool) {
+        let mut inner = self.lock();
+        if unresolvable {
+            inner.unresolvable.insert(host.to_owned())
+        } else {
+            inner.unresolvable.remove(host)
+        };
+    }
+
+    /// The address of a host, made up when it is first named.
+    pub fn address(&self, host: &str) -> IpAddr {
+        if let Ok(ip) = host.parse() {
+            return ip;
+        }
+        let mut inner = self.lock();
+        let next = inner.names.len() as u32;
+        *inner.names.entry(host.to_owned()).or_insert_with(|| Ipv4Addr::from(0x0a00_0000 + next).into())
+    }
+
+    pub(crate) async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>, String> {
+        let (known, broken) = {
+            let inner = self.lock();
+            (inner.names.get(host).copied(), inner.unresolvable.contains(host))
+        };
+        if broken {
+            self.clock.sleep(RESOLVER_PATIENCE).await;
+            return Err("temporary failure in name resolution".into());
+        }
+        self.clock.sleep(ROUND_TRIP).await;
+        known.map(|ip| vec![ip]).ok_or_else(|| "name or service not known".into())
+    }
+
+    pub(crate) async fn dial(&self, address: SocketAddr) -> io::Result<Stream> {
+        if self.lock().black_holes.contains(&address.ip()) {
+            return std::future::pending().await;
+        }
+        self.clock.sleep(ROUND_TRIP).await;
+        let (near, far) = tokio::io::duplex(64 << 10);
+        let mut inner = self.lock();
+        inner.port_next = inner.port_next.checked_add(1).unwrap_or(40_000);
+        let from = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), inner.port_next);
+        match inner.services.get(&address) {
+            Some(Service::Handler(handler)) => {
+                #[expect(clippy::disallowed_methods, reason = "other hosts' work is nobody's task")]
+                drop(tokio::spawn(handler(Box::new(far))));
+            }
+            Some(Service::Listener(queue)) if queue.send((Box::new(far), from)).is_ok() => {}
+            _ => return Err(io::ErrorKind::ConnectionRefused.into()),
+        }
+        Ok(Box::new(near))
+    }
+
+    pub(crate) fn listen(
+        &self,
+        address: SocketAddr,
+    ) -> io::Result<(SocketAddr, mpsc::UnboundedReceiver<(Stream, SocketAddr)>)> {
+        let mut inner = self.lock();
+        let mut address = address;
+        if address.port() == 0 {
+            inner.port_next += 1;
+            address.set_port(inner.port_next);
+        }
+        if let Some(Service::Listener(old)) = inner.services.get(&address)
+            && !old.is_closed()
+        {
+            return Err(io::ErrorKind::AddrInUse.into());
+        }
+        let (sender, receiver) = mpsc::unbounded_channel();
+        inner.services.insert(address, Service::Listener(sender));
+        Ok((address, receiver))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().expect("no panic while held")
+    }
+}

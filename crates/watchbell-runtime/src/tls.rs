@@ -1,0 +1,242 @@
+//! TLS as a client, with a verifier that records before it judges: a probe of an expired certificate still sees it.
+
+use std::sync::{Arc, Mutex, OnceLock};
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use watchbell_model::{Certificate, Timestamp};
+
+use crate::{Clock, Stream};
+
+/// How to connect.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct TlsOptions {
+    /// Trusted roots as PEM, in place of the machine's.
+    pub roots_pem: Option<Vec<u8>>,
+}
+
+/// What a handshake showed.
+#[derive(Clone, Debug)]
+pub struct TlsReport {
+    /// Such as `TLSv1.3`.
+    pub version: String,
+    /// Such as `TLS13_AES_256_GCM_SHA384`.
+    pub cipher: String,
+    /// The chain as sent, leaf first, DER.
+    pub chain: Vec<Vec<u8>>,
+    /// The certificate of the chain that ends first.
+    pub certificate: Option<Certificate>,
+    /// Whether the chain leads to a trusted root, is in date and names the server; else why not, in words.
+    pub verified: Result<(), String>,
+}
+
+/// Why there was no handshake.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// The server name cannot stand in a certificate.
+    #[error("`{0}` is not a server name")]
+    Name(String),
+    /// The roots that were given are not certificates.
+    #[error("the trusted roots cannot be read: {0}")]
+    Roots(String),
+    /// The two sides did not agree, or the connection broke.
+    #[error("the TLS handshake failed: {0}")]
+    Handshake(String),
+}
+
+/// Makes a TLS connection over a stream. A certificate that is not trusted does not stop it: look at
+/// [`TlsReport::verified`].
+pub async fn connect(
+    clock: &Clock,
+    stream: Stream,
+    server_name: &str,
+    options: &TlsOptions,
+) -> Result<(Stream, TlsReport), TlsError> {
+    let name = ServerName::try_from(server_name.trim_start_matches('[').trim_end_matches(']').to_owned())
+        .map_err(|_| TlsError::Name(server_name.to_owned()))?;
+    let recorder =
+        Arc::new(Recorder { now: clock.now(), roots: roots(options)?, provider: provider(), seen: Mutex::new(None) });
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .expect("ring speaks TLS 1.2 and 1.3")
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::clone(&recorder) as Arc<dyn ServerCertVerifier>)
+        .with_no_client_auth();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let stream = connector.connect(name, stream).await.map_err(|error| TlsError::Handshake(handshake_words(&error)))?;
+    let (_, session) = stream.get_ref();
+    let version = session.protocol_version().map_or_else(String::new, |version| {
+        version.as_str().map_or_else(|| format!("{version:?}"), |name| name.replace('_', "."))
+    });
+    let cipher = session
+        .negotiated_cipher_suite()
+        .and_then(|suite| suite.suite().as_str().map(str::to_owned))
+        .unwrap_or_default();
+    let seen = recorder.seen.lock().expect("no panic while held").take();
+    let (chain, verified) = seen.unwrap_or_else(|| (Vec::new(), Err("the server showed no certificate".to_owned())));
+    let certificate = earliest_to_end(&chain);
+    Ok((Box::new(stream), TlsReport { version, cipher, chain, certificate, verified }))
+}
+
+fn handshake_words(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::UnexpectedEof => "the server closed the connection".into(),
+        std::io::ErrorKind::ConnectionReset => "the server reset the connection".into(),
+        _ => {
+            let text = error.to_string();
+            if text.contains("InvalidContentType") || text.contains("corrupt message") {
+                "the server does not speak TLS here".into()
+            } else {
+                text
+            }
+        }
+    }
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
+    Arc::clone(PROVIDER.get_or_init(|| Arc::new(ring::default_provider())))
+}
+
+fn roots(options: &TlsOptions) -> Result<Arc<RootCertStore>, TlsError> {
+    static MACHINE: OnceLock<Arc<RootCertStore>> = OnceLock::new();
+    let Some(pem) = &options.roots_pem else {
+        return Ok(Arc::clone(MACHINE.get_or_init(|| {
+            let mut store = RootCertStore::empty();
+            store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            Arc::new(store)
+        })));
+    };
+    let mut store = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|error| TlsError::Roots(error.to_string()))?;
+        store.add(certificate).map_err(|error| TlsError::Roots(error.to_string()))?;
+    }
+    if store.is_empty() {
+        return Err(TlsError::Roots("there is no certificate in them".into()));
+    }
+    Ok(Arc::new(store))
+}
+
+/// A chain as sent, and what was thought of it.
+type Seen = (Vec<Vec<u8>>, Result<(), String>);
+
+#[derive(Debug)]
+struct Recorder {
+    now: Timestamp,
+    roots: Arc<RootCertStore>,
+    provider: Arc<CryptoProvider>,
+    seen: Mutex<Option<Seen>>,
+}
+
+impl Recorder {
+    fn judge(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+    ) -> Result<(), rustls::Error> {
+        let parsed = ParsedCertificate::try_from(leaf)?;
+        // By the handed-down clock, so that the simulator can let a certificate expire.
+        let now = UnixTime::since_unix_epoch(std::time::Duration::from_millis(self.now.0.max(0) as u64));
+        verify_server_cert_signed_by_trust_anchor(
+            &parsed,
+            &self.roots,
+            intermediates,
+            now,
+            self.provider.signature_verification_algorithms.all,
+        )?;
+        verify_server_name(&parsed, name)
+    }
+}
+
+impl ServerCertVerifier for Recorder {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let verdict = self.judge(leaf, intermediates, name).map_err(|error| certificate_words(&error, name));
+        let chain = std::iter::once(leaf).chain(intermediates).map(|one| one.to_vec()).collect();
+        *self.seen.lock().expect("no panic while held") = Some((chain, verdict));
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+fn certificate_words(error: &rustls::Error, name: &ServerName<'_>) -> String {
+    use rustls::CertificateError as E;
+    match error {
+        rustls::Error::InvalidCertificate(E::Expired | E::ExpiredContext { .. }) => {
+            "the certificate has expired".into()
+        }
+        rustls::Error::InvalidCertificate(E::NotValidYet | E::NotValidYetContext { .. }) => {
+            "the certificate is not valid yet".into()
+        }
+        rustls::Error::InvalidCertificate(E::NotValidForName | E::NotValidForNameContext { .. }) => {
+            format!("the certificate is not for `{}`", name.to_str())
+        }
+        rustls::Error::InvalidCertificate(E::UnknownIssuer) => {
+            "the certificate's issuer is not trusted (self-signed, or an intermediate certificate is missing)".into()
+        }
+        other => format!("the certificate is not valid: {other}"),
+    }
+}
+
+/// The certificate of a chain (DER, leaf first) whose validity ends first.
+fn earliest_to_end(chain: &[Vec<u8>]) -> Option<Certificate> {
+    let fingerprint = {
+        use rustls::crypto::hash::HashAlgorithm;
+        let suite = provider();
+        let sha256 = suite.cipher_suites.iter().filter_map(|suite| suite.tls13()).find_map(|suite| {
+            (suite.common.hash_provider.algorithm() == HashAlgorithm::SHA256).then_some(suite.common.hash_provider)
+        })?;
+        sha256.hash(chain.first()?).as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    chain
+        .iter()
+        .filter_map(|der| x509_parser::parse_x509_certificate(der).ok())
+        .map(|(_, certificate)| Certificate {
+            not_after: Timestamp(certificate.validity().not_after.timestamp().saturating_mul(1000)),
+            subject: certificate.subject().to_string(),
+            issuer: certificate.issuer().to_string(),
+            fingerprint: fingerprint.clone(),
+        })
+        .min_by_key(|certificate| certificate.not_after)
+}
+
+/// Whether the machine has trusted roots at all (the package `ca-certificates`).
+pub fn machine_has_roots() -> bool {
+    roots(&TlsOptions::default()).is_ok_and(|roots| !roots.is_empty())
+}

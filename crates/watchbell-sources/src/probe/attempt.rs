@@ -1,0 +1,159 @@
+//! One probe under way: its deadline, and what it has seen so far.
+//!
+//! What was seen is kept apart from what a step returns, so that a probe that fails late still tells of the
+//! certificate, the address and the times before.
+//!
+//! Invariant: every wait goes through [`Attempt::within`], so no step can outlast the monitor's timeout and the message
+//! names the step that hung.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use watchbell_model::{Certificate, Span};
+use watchbell_runtime::tls::{self, TlsOptions, TlsReport};
+use watchbell_runtime::{Runtime, Stream};
+
+use super::config::host_and_port;
+
+/// Why a target did not do all that was asked, in words for a person at night: what was expected, and what came.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Failure(pub(crate) String);
+
+impl Failure {
+    pub(crate) fn new(words: impl Into<String>) -> Failure {
+        Failure(words.into())
+    }
+}
+
+/// What a probe saw, whether it succeeded or not.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    /// Time per phase, in the order in which they began; a phase that comes twice is summed.
+    pub(crate) phases: Vec<(&'static str, Duration)>,
+    /// The address that took the connection.
+    pub(crate) peer: Option<SocketAddr>,
+    /// The certificate that was shown.
+    pub(crate) certificate: Option<Certificate>,
+    /// Version and cipher of TLS.
+    pub(crate) tls: Option<(String, String)>,
+    /// What only web probes see.
+    pub(crate) http: Option<HttpSeen>,
+}
+
+/// The answer to a web request.
+#[derive(Debug)]
+pub(crate) struct HttpSeen {
+    pub(crate) status: u16,
+    pub(crate) redirects: u32,
+    /// As the header says; `None` without one.
+    pub(crate) content_length: Option<u64>,
+    pub(crate) body_length: u64,
+    pub(crate) is_tls: bool,
+    /// Whether a keyword or a condition on the body failed; `None` if none was asked for.
+    pub(crate) body_refused: Option<bool>,
+}
+
+/// How far a certificate is believed.
+#[derive(Clone, Copy)]
+pub(crate) struct Trust<'a> {
+    /// The name it must be for.
+    pub(crate) server_name: &'a str,
+    /// Whether a certificate that is not trusted is a failure.
+    pub(crate) verify: bool,
+    /// Trusted roots, in place of the machine's.
+    pub(crate) roots_file: Option<&'a Path>,
+}
+
+/// One probe under way.
+pub(crate) struct Attempt<'a> {
+    pub(crate) runtime: &'a Runtime,
+    pub(crate) seen: Seen,
+    timeout: Span,
+    /// On the monotonic clock, as the next two.
+    deadline: Duration,
+    begun: Duration,
+    ended: Option<Duration>,
+}
+
+impl<'a> Attempt<'a> {
+    pub(crate) fn begin(runtime: &'a Runtime, timeout: Span) -> Attempt<'a> {
+        let begun = runtime.clock.monotonic();
+        let deadline = begun + timeout.duration();
+        Attempt { runtime, seen: Seen::default(), timeout, deadline, begun, ended: None }
+    }
+
+    /// The result is known: what follows is politeness and does not count.
+    pub(crate) fn stop_the_watch(&mut self) {
+        self.ended.get_or_insert(self.runtime.clock.monotonic());
+    }
+
+    /// How long it took, up to now or up to when the watch was stopped.
+    pub(crate) fn duration(&self) -> Duration {
+        self.ended.unwrap_or_else(|| self.runtime.clock.monotonic()).saturating_sub(self.begun)
+    }
+
+    /// What is left of the probe's time.
+    pub(crate) fn remaining(&self) -> Duration {
+        self.deadline.saturating_sub(self.runtime.clock.monotonic())
+    }
+
+    /// Waits for a step until the deadline; `waiting_for` completes the sentence "gave up after 10s waiting for …".
+    pub(crate) async fn within<F: Future>(&self, waiting_for: &str, step: F) -> Result<F::Output, Failure> {
+        let done = self.runtime.clock.timeout(self.remaining(), step).await;
+        done.map_err(|_| Failure(format!("gave up after {} waiting for {waiting_for}", self.timeout)))
+    }
+
+    pub(crate) fn spent(&mut self, phase: &'static str, time: Duration) {
+        match self.seen.phases.iter_mut().find(|(have, _)| *have == phase) {
+            Some((_, total)) => *total += time,
+            None => self.seen.phases.push((phase, time)),
+        }
+    }
+
+    /// Resolves a name and connects.
+    pub(crate) async fn connect(&mut self, host: &str, port: u16) -> Result<Stream, Failure> {
+        let target = host_and_port(host, port);
+        let runtime = self.runtime;
+        let waiting_for = format!("a connection to {target}");
+        let connection = self.within(&waiting_for, runtime.net.connect(host, port)).await?;
+        let connection = connection.map_err(|error| Failure(error.to_string()))?;
+        self.spent("resolve", connection.resolve);
+        self.spent("connect", connection.connect);
+        self.seen.peer = Some(connection.peer);
+        Ok(connection.stream)
+    }
+
+    /// Makes a connection secret and judges the certificate.
+    pub(crate) async fn secure(&mut self, stream: Stream, trust: Trust<'_>) -> Result<Stream, Failure> {
+        let options = self.tls_options(trust.roots_file)?;
+        let clock = self.runtime.clock.clone();
+        let begun = clock.monotonic();
+        let handshake = tls::connect(&clock, stream, trust.server_name, &options);
+        let done = self.within("the TLS handshake", handshake).await?;
+        self.spent("tls", clock.monotonic() - begun);
+        let (stream, report) = done.map_err(|error| Failure(error.to_string()))?;
+        self.saw_tls(&report);
+        match report.verified {
+            Err(reason) if trust.verify => Err(Failure(reason)),
+            _ => Ok(stream),
+        }
+    }
+
+    /// Keeps what a handshake showed.
+    pub(crate) fn saw_tls(&mut self, report: &TlsReport) {
+        self.seen.certificate = report.certificate.clone();
+        self.seen.tls = Some((report.version.clone(), report.cipher.clone()));
+    }
+
+    /// Trusted roots are read anew for each probe, so that a renewed file counts at once.
+    pub(crate) fn tls_options(&self, roots_file: Option<&Path>) -> Result<TlsOptions, Failure> {
+        let Some(path) = roots_file else { return Ok(TlsOptions::default()) };
+        match self.runtime.disk.read(path) {
+            Ok(pem) => Ok(TlsOptions { roots_pem: Some(pem) }),
+            Err(error) => Err(Failure(format!("the trusted roots in {} cannot be read: {error}", path.display()))),
+        }
+    }
+}

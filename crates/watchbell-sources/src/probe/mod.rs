@@ -1,0 +1,82 @@
+//! Monitors: probes of services from outside, on a schedule.
+//!
+//! A probe does what the service's clients do, tells what it saw in words, and never lasts longer than its timeout.
+//! Whether a failed probe is worth a page is not decided here: each outcome is handed to [`Observe`].
+//!
+//! Invariant `store_may_die`: what was observed is handed on before its samples are written, and samples that cannot be
+//! written are counted and dropped.
+//!
+//! [`Observe`]: watchbell_model::Observe
+
+mod answer;
+mod attempt;
+mod config;
+mod dialogue;
+mod http;
+mod imap;
+mod samples;
+mod schedule;
+mod smtp;
+mod task;
+mod tcp;
+mod tls;
+
+use watchbell_model::{Point, ProbeResult, Span};
+use watchbell_runtime::Runtime;
+
+pub use answer::{JsonCondition, StatusError, StatusRange};
+pub use config::{CertificateConfig, INTERVAL_MIN, MonitorConfig, NAME_BYTES_MAX, RETRIES_MAX, check_all};
+pub use http::{BasicAuth, HTTP_BODY_BYTES_MAX, HTTP_REDIRECTS_MAX, HttpConfig};
+pub use imap::{ImapConfig, LoginConfig};
+pub use schedule::FIRST_WITHIN;
+pub use smtp::SmtpConfig;
+pub use task::tasks;
+pub use tcp::TcpConfig;
+pub use tls::{MailTls, TlsConfig};
+
+use attempt::{Attempt, Failure, Seen};
+use config::Protocol;
+
+/// The longest message of a result, in characters.
+const MESSAGE_CHARS_MAX: usize = 1000;
+
+/// Probes once, now.
+pub async fn run_once(monitor: &MonitorConfig, runtime: &Runtime) -> ProbeResult {
+    probe(monitor, runtime).await.0
+}
+
+/// Probes once, and gives the samples of it too.
+async fn probe(monitor: &MonitorConfig, runtime: &Runtime) -> (ProbeResult, Vec<Point>) {
+    let mut attempt = Attempt::begin(runtime, monitor.probe_timeout());
+    let outcome = match monitor.protocol() {
+        Some(Protocol::Tcp(it)) => it.probe(&mut attempt).await,
+        Some(Protocol::Tls(it)) => it.probe(&mut attempt).await,
+        Some(Protocol::Http(it)) => it.probe(&mut attempt).await,
+        Some(Protocol::Smtp(it)) => it.probe(&mut attempt).await,
+        Some(Protocol::Imap(it)) => it.probe(&mut attempt).await,
+        None => Err(Failure::new("the monitor does not say what to probe")),
+    };
+    attempt.stop_the_watch();
+    let duration = attempt.duration();
+    let mut seen: Seen = attempt.seen;
+    if matches!(monitor.kind(), "smtp" | "imap") && seen.peer.is_some() {
+        // What is neither the network's nor TLS's time is the server's.
+        let others = seen.phases.iter().map(|(_, time)| *time).sum();
+        seen.phases.push(("processing", duration.saturating_sub(others)));
+    }
+    let (success, message) = match outcome {
+        Ok(words) => (true, words),
+        Err(Failure(words)) => (false, words),
+    };
+    let result = ProbeResult {
+        monitor: monitor.name.clone(),
+        at: runtime.clock.now(),
+        success,
+        duration: Span(duration),
+        message: message.chars().take(MESSAGE_CHARS_MAX).collect(),
+        phases: seen.phases.iter().map(|(name, time)| ((*name).to_owned(), time.as_secs_f64())).collect(),
+        certificate: seen.certificate.clone(),
+    };
+    let points = samples::samples(monitor, &result, &seen);
+    (result, points)
+}

@@ -1,0 +1,69 @@
+//! A probe's outcome as series, under the names blackbox_exporter gives them, so that its dashboards and rules work.
+//!
+//! Every series has the monitor's own labels and `monitor`, `job="monitor"` and `instance`.
+
+use std::collections::BTreeSet;
+
+use watchbell_model::{Labels, Point, ProbeResult, Timestamp, stale_nan};
+
+use super::attempt::Seen;
+use super::config::MonitorConfig;
+
+/// The samples of one probe.
+pub(crate) fn samples(config: &MonitorConfig, result: &ProbeResult, seen: &Seen) -> Vec<Point> {
+    let target = config.target();
+    let base = config.labels.with("monitor", &config.name).with("job", "monitor").with("instance", &target);
+    let mut points = Vec::new();
+    let mut add = |name: &str, more: &[(&str, &str)], value: f64| {
+        let labels = base.iter().chain(more.iter().copied()).chain([(Labels::NAME, name)]);
+        points.push(Point { labels: Labels::from_pairs(labels), timestamp: result.at, value });
+    };
+    let flag = |on: bool| if on { 1.0 } else { 0.0 };
+    let phase = |wanted: &str| result.phases.iter().find(|(name, _)| name == wanted).map(|(_, seconds)| *seconds);
+
+    add("probe_success", &[], flag(result.success));
+    add("probe_duration_seconds", &[], result.duration.duration().as_secs_f64());
+    if let Some(seconds) = phase("resolve") {
+        add("probe_dns_lookup_time_seconds", &[], seconds);
+    }
+    if let Some(peer) = seen.peer {
+        add("probe_ip_protocol", &[], if peer.is_ipv4() { 4.0 } else { 6.0 });
+    }
+    if let Some(http) = &seen.http {
+        add("probe_http_status_code", &[], f64::from(http.status));
+        add("probe_http_redirects", &[], f64::from(http.redirects));
+        add("probe_http_ssl", &[], flag(http.is_tls));
+        add("probe_http_content_length", &[], http.content_length.map_or(-1.0, |length| length as f64));
+        add("probe_http_uncompressed_body_length", &[], http.body_length as f64);
+        for (name, seconds) in &result.phases {
+            add("probe_http_duration_seconds", &[("phase", name)], *seconds);
+        }
+        if let Some(refused) = http.body_refused {
+            add("probe_failed_due_to_regex", &[], flag(refused));
+        }
+    }
+    if let Some(certificate) = &result.certificate {
+        add("probe_ssl_earliest_cert_expiry", &[], certificate.not_after.as_seconds());
+    }
+    if let Some((version, cipher)) = &seen.tls {
+        // As blackbox_exporter spells it: `TLS 1.3`.
+        let version = version.strip_prefix("TLSv").map_or_else(|| version.clone(), |number| format!("TLS {number}"));
+        add("probe_tls_version_info", &[("version", &version)], 1.0);
+        add("probe_tls_cipher_info", &[("cipher", cipher)], 1.0);
+    }
+    points
+}
+
+/// Which series a monitor wrote last, so that those it writes no more end at once and not after the lookback of a query.
+#[derive(Debug, Default)]
+pub(crate) struct Written(BTreeSet<Labels>);
+
+impl Written {
+    /// Adds an end to each series that was written before and is not among `points`.
+    pub(crate) fn end_missing(&mut self, points: &mut Vec<Point>, at: Timestamp) {
+        let now: BTreeSet<Labels> = points.iter().map(|point| point.labels.clone()).collect();
+        let ended = self.0.difference(&now).cloned();
+        points.extend(ended.map(|labels| Point { labels, timestamp: at, value: stale_nan() }));
+        self.0 = now;
+    }
+}

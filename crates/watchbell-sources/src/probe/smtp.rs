@@ -1,0 +1,201 @@
+//! Speaks to a mail server as another mail server or a mail client does: greeting, `EHLO`, TLS, `EHLO` again.
+//!
+//! Leaves out mail itself: nothing is sent, nobody signs in.
+
+use std::path::PathBuf;
+
+use regex::Regex;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use watchbell_model::{Path, Problems};
+
+use super::attempt::{Attempt, Failure, Trust};
+use super::config::{check_host, check_port};
+use super::dialogue::{Dialogue, SmtpReply};
+use super::http::{check_regex, regex_words};
+use super::tls::{MailTls, check_trust, yes};
+
+/// A mail server (SMTP): it greets, answers `EHLO`, offers what is required and speaks TLS with a good certificate.
+#[derive(Debug, Clone, PartialEq, Hash, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SmtpConfig {
+    /// The host's name or address.
+    pub host: String,
+    /// The port: by default 25, with `tls: implicit` 465.
+    #[serde(default)]
+    pub port: Option<u16>,
+    /// How the connection is made secret: `starttls`, `implicit` or `none`.
+    #[serde(default = "SmtpConfig::default_tls")]
+    pub tls: MailTls,
+    /// The name it introduces itself by in `EHLO`. Some servers refuse made-up names: then give a real one.
+    #[serde(default = "SmtpConfig::default_hello")]
+    pub hello: String,
+    /// A regular expression that must match somewhere in the greeting, such as `ESMTP Postfix`.
+    #[serde(default)]
+    pub banner: Option<String>,
+    /// What the answer to the last `EHLO` must offer, such as `[AUTH PLAIN, SIZE]`: a keyword, and parameters it must
+    /// have.
+    #[serde(default)]
+    pub require: Vec<String>,
+    /// The name the certificate must be for, if it is not `host`.
+    #[serde(default)]
+    pub server_name: Option<String>,
+    /// Whether a certificate that is expired, for another name or not trusted counts as down. Its end is watched either
+    /// way.
+    #[serde(default = "yes")]
+    pub verify: bool,
+    /// A PEM file of trusted roots, in place of the machine's; read anew for each probe.
+    #[serde(default)]
+    pub roots_file: Option<PathBuf>,
+}
+
+impl SmtpConfig {
+    /// A server with every other field at its default.
+    pub fn new(host: impl Into<String>) -> SmtpConfig {
+        SmtpConfig {
+            host: host.into(),
+            port: None,
+            tls: SmtpConfig::default_tls(),
+            hello: SmtpConfig::default_hello(),
+            banner: None,
+            require: Vec::new(),
+            server_name: None,
+            verify: true,
+            roots_file: None,
+        }
+    }
+
+    fn default_tls() -> MailTls {
+        MailTls::Starttls
+    }
+
+    fn default_hello() -> String {
+        "watchbell.invalid".into()
+    }
+
+    /// The port that is probed.
+    pub fn port(&self) -> u16 {
+        self.port.unwrap_or(if self.tls == MailTls::Implicit { 465 } else { 25 })
+    }
+
+    pub(crate) fn check(&self, path: &Path, problems: &mut Problems) {
+        check_host(&self.host, &path.field("host"), problems);
+        check_port(self.port(), &path.field("port"), problems);
+        check_host(&self.hello, &path.field("hello"), problems);
+        check_trust(self.verify, self.roots_file.is_some(), path, problems);
+        if let Some(name) = &self.server_name {
+            check_host(name, &path.field("server_name"), problems);
+        }
+        match (self.tls, self.port) {
+            (MailTls::Starttls, Some(465)) => problems
+                .warning(&path.field("tls"), "port 465 speaks TLS from the first byte")
+                .hint("it is usually probed with `tls: implicit`"),
+            (MailTls::Implicit, Some(port @ (25 | 587))) => problems
+                .warning(&path.field("tls"), format!("port {port} begins in clear text"))
+                .hint("it is usually probed with `tls: starttls`"),
+            _ => {}
+        }
+        if let Some(pattern) = &self.banner {
+            check_regex(pattern, &path.field("banner"), problems);
+        }
+        for (at, required) in self.require.iter().enumerate() {
+            if required.split_whitespace().next().is_none() {
+                problems.error(&path.field("require").index(at), "it is empty").hint("a keyword such as `AUTH PLAIN`");
+            }
+        }
+    }
+
+    pub(crate) async fn probe(&self, attempt: &mut Attempt<'_>) -> Result<String, Failure> {
+        let stream = attempt.connect(&self.host, self.port()).await?;
+        let mut dialogue = Dialogue::new(attempt, stream);
+        let result = self.talk(&mut dialogue).await;
+        dialogue.finish("QUIT", result).await
+    }
+
+    async fn talk(&self, dialogue: &mut Dialogue<'_, '_>) -> Result<String, Failure> {
+        let trust = Trust {
+            server_name: self.server_name.as_deref().unwrap_or(&self.host),
+            verify: self.verify,
+            roots_file: self.roots_file.as_deref(),
+        };
+        if self.tls == MailTls::Implicit {
+            dialogue.secure(trust).await?;
+        }
+        let banner = expect(dialogue.smtp_reply("the server's greeting").await?, 220, "a greeting with code 220")?;
+        if let Some(pattern) = &self.banner {
+            let regex = Regex::new(pattern).map_err(|error| Failure(regex_words(&error)))?;
+            if !banner.lines.iter().any(|line| regex.is_match(line)) {
+                return Err(Failure(format!(
+                    "expected a greeting that matches `{pattern}`, but it is `{}`",
+                    dialogue.shown(&banner.text())
+                )));
+            }
+        }
+        let mut offers = self.hello(dialogue).await?;
+        if self.tls == MailTls::Starttls {
+            if !offers_all(&offers.lines, "STARTTLS") {
+                return Err(Failure::new("the server does not offer STARTTLS"));
+            }
+            dialogue.send("STARTTLS").await?;
+            expect(dialogue.smtp_reply("the answer to STARTTLS").await?, 220, "220 to STARTTLS")?;
+            dialogue.secure(trust).await?;
+            offers = self.hello(dialogue).await?;
+        }
+        for required in &self.require {
+            if !offers_all(&offers.lines, required) {
+                return Err(Failure(format!("the server does not offer `{required}`")));
+            }
+        }
+        Ok(dialogue.shown(&banner.text()))
+    }
+
+    async fn hello(&self, dialogue: &mut Dialogue<'_, '_>) -> Result<SmtpReply, Failure> {
+        // An address introduces itself in brackets (RFC 5321 §4.1.3).
+        let name = match self.hello.parse() {
+            Ok(std::net::IpAddr::V4(address)) => format!("[{address}]"),
+            Ok(std::net::IpAddr::V6(address)) => format!("[IPv6:{address}]"),
+            Err(_) => self.hello.clone(),
+        };
+        dialogue.send(&format!("EHLO {name}")).await?;
+        expect(dialogue.smtp_reply("the answer to EHLO").await?, 250, "250 to EHLO")
+    }
+}
+
+fn expect(reply: SmtpReply, code: u16, what: &str) -> Result<SmtpReply, Failure> {
+    if reply.code == code {
+        return Ok(reply);
+    }
+    Err(Failure(format!("expected {what}, but the server answered `{}`", super::dialogue::shown(&reply.text()))))
+}
+
+/// Whether a line of an `EHLO` answer has the keyword and every parameter of `required`.
+fn offers_all(lines: &[String], required: &str) -> bool {
+    let mut required = required.split_whitespace();
+    let Some(keyword) = required.next() else { return true };
+    let required: Vec<&str> = required.collect();
+    lines.iter().any(|line| {
+        // Servers of long ago write `AUTH=LOGIN`.
+        let mut words = line.split(|c: char| c.is_whitespace() || c == '=').filter(|word| !word.is_empty());
+        let is_it = words.next().is_some_and(|have| have.eq_ignore_ascii_case(keyword));
+        let parameters: Vec<&str> = words.collect();
+        is_it && required.iter().all(|want| parameters.iter().any(|have| have.eq_ignore_ascii_case(want)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_ehlo_answer_offers() {
+        let lines: Vec<String> = ["mail.example.org", "SIZE 52428800", "auth PLAIN LOGIN", "AUTH=CRAM-MD5", "STARTTLS"]
+            .map(String::from)
+            .into();
+        for yes in ["STARTTLS", "starttls", "SIZE", "AUTH PLAIN", "AUTH LOGIN PLAIN", "AUTH CRAM-MD5"] {
+            assert!(offers_all(&lines, yes), "{yes}");
+        }
+        for no in ["START", "SIZE 1", "AUTH XOAUTH2", "PLAIN", "CHUNKING"] {
+            assert!(!offers_all(&lines, no), "{no}");
+        }
+    }
+}

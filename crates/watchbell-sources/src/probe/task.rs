@@ -1,0 +1,112 @@
+//! One task per monitor: waits, probes, hands on.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use watchbell_model::{Observation, Point, ProbeResult, Severity};
+use watchbell_runtime::{CancellationToken, Task, fault};
+
+use super::config::MonitorConfig;
+use super::probe;
+use super::samples::Written;
+use super::schedule::Schedule;
+use crate::Context;
+
+/// How long samples may take to be kept before they are dropped.
+const APPEND_MAX: Duration = Duration::from_secs(5);
+/// Time between two tries to hand on what was seen.
+const OBSERVE_AGAIN: Duration = Duration::from_secs(1);
+
+/// The tasks that probe these monitors, one each, named as the monitor; a monitor that changed has another key.
+pub fn tasks(monitors: &[MonitorConfig], context: &Context) -> Vec<Task> {
+    let task = |monitor: &MonitorConfig| {
+        let (config, context) = (monitor.clone(), context.clone());
+        Task::new(monitor.name.clone(), key(monitor), move |stop| watch(config.clone(), context.clone(), stop))
+    };
+    monitors.iter().map(task).collect()
+}
+
+fn key(monitor: &MonitorConfig) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    monitor.hash(&mut hasher);
+    hasher.finish()
+}
+
+async fn watch(config: MonitorConfig, context: Context, stop: CancellationToken) {
+    let clock = context.runtime.clock.clone();
+    let mut schedule = Schedule::new(&config, clock.monotonic());
+    let mut written = Written::default();
+    loop {
+        let wait = schedule.next().saturating_sub(clock.monotonic());
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = clock.sleep(wait) => {}
+        }
+        let began = clock.monotonic();
+        let (result, mut points) = tokio::select! {
+            // Half a probe says nothing of its target.
+            () = stop.cancelled() => return,
+            done = probe(&config, &context.runtime) => done,
+        };
+        schedule.done(began, clock.monotonic(), result.success);
+        written.end_missing(&mut points, result.at);
+        fault::point("probe.seen");
+        // Samples are written meanwhile, whatever becomes of the observation, and never before it was begun.
+        tokio::join!(
+            biased;
+            observe(&result, &schedule, &context, &stop),
+            append(points, &context),
+        );
+    }
+}
+
+/// Hands on what was seen; as long as that fails, tries again until the next probe knows better.
+async fn observe(result: &ProbeResult, schedule: &Schedule, context: &Context, stop: &CancellationToken) {
+    let runtime = &context.runtime;
+    let outcome = if result.success { "success" } else { "failure" };
+    let probes = runtime.metrics.counter("watchbell_probes_total", "Probes that were made.", &[("outcome", outcome)]);
+    probes.inc();
+    loop {
+        let seen = vec![Observation::Probe(result.clone())];
+        let Err(error) = context.observe.observe(seen, Vec::new()).await else {
+            runtime.troubles.clear("probe/observe");
+            return;
+        };
+        let failed = "watchbell_probe_observations_failed_total";
+        runtime.metrics.counter(failed, "Tries to have a probe judged that failed.", &[]).inc();
+        let summary = format!("the outcome of probes cannot be judged: {error}");
+        runtime.troubles.set("probe/observe", Severity::Critical, summary);
+        let again = runtime.clock.monotonic() + OBSERVE_AGAIN;
+        if again >= schedule.next() {
+            return;
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = runtime.clock.sleep(OBSERVE_AGAIN) => {}
+        }
+    }
+}
+
+async fn append(points: Vec<Point>, context: &Context) {
+    let runtime = &context.runtime;
+    let count = points.len() as u64;
+    let why = match runtime.clock.timeout(APPEND_MAX, context.append.append(points)).await {
+        Ok(Ok(appended)) => {
+            runtime.troubles.clear("probe/append");
+            let refused = count.saturating_sub(appended.kept);
+            if refused > 0 {
+                dropped(context, refused);
+            }
+            return;
+        }
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("the store did not answer within {} s", APPEND_MAX.as_secs()),
+    };
+    dropped(context, count);
+    runtime.troubles.set("probe/append", Severity::Warning, format!("samples of probes are lost: {why}"));
+}
+
+fn dropped(context: &Context, count: u64) {
+    let name = "watchbell_probe_samples_dropped_total";
+    context.runtime.metrics.counter(name, "Samples of probes that the store did not keep.", &[]).add(count);
+}

@@ -1,0 +1,125 @@
+//! What Prometheus' exporters say: text exposition format 0.0.4 and OpenMetrics 1.0.0, both ways.
+//!
+//! [`Parser`] walks a body line by line without copying; a series stays one piece of text ([`Sample::series`]) until
+//! somebody asks for its [`labels`], so that a scraper that has seen the same text before need not take it apart.
+//! The text format is read as leniently as Prometheus reads it. For OpenMetrics the syntax is strict, and [`Judge`]
+//! checks what the specification says of whole families (a histogram without its count, a counter that is negative).
+//! Exemplars are checked and handed on, but nobody keeps them yet. Native histograms (protobuf) are left out.
+//!
+//! Always: memory is bounded by [`Limits`]; a bad line gives an error with its number, never a panic.
+
+mod encode;
+mod judge;
+mod parse;
+mod series;
+#[cfg(test)]
+mod tests;
+
+pub use encode::{format_value, write_metadata, write_sample};
+pub use judge::Judge;
+pub use parse::{Exemplar, Line, Parser, Sample};
+pub use series::labels;
+
+/// What a scraper accepts, the best first, as Prometheus' `Accept` header says it.
+pub const ACCEPT: &str = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
+application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,\
+text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+
+/// The `Content-Type` of what [`write_sample`] writes.
+pub const TEXT_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Which of the two formats a body is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Text exposition format 0.0.4 and 1.0.0; timestamps are milliseconds.
+    Text,
+    /// OpenMetrics 1.0.0 and 0.0.1; timestamps are seconds.
+    OpenMetrics,
+}
+
+impl Format {
+    /// What a `Content-Type` header says; whatever is not OpenMetrics is read as text, as Prometheus did up to 2.x.
+    pub fn of_content_type(header: &str) -> Format {
+        let media = header.split(';').next().unwrap_or_default().trim();
+        if media.eq_ignore_ascii_case("application/openmetrics-text") { Format::OpenMetrics } else { Format::Text }
+    }
+}
+
+/// What a body may hold at most. Past any of them the whole body is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one line.
+    pub line_bytes: usize,
+    /// Labels of one sample, its name not counted.
+    pub labels: usize,
+    /// Samples of one body.
+    pub samples: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { line_bytes: 64 << 10, labels: 128, samples: 1_000_000 }
+    }
+}
+
+/// What kind of metric a family is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MetricType {
+    /// Only grows, but for resets.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Counts in cumulative buckets that only grow.
+    Histogram,
+    /// Counts in cumulative buckets that go up and down.
+    GaugeHistogram,
+    /// Quantiles computed by the target.
+    Summary,
+    /// Facts as labels, always 1.
+    Info,
+    /// Which of several states holds, each 0 or 1.
+    StateSet,
+    /// Not said.
+    Unknown,
+}
+
+impl MetricType {
+    /// As OpenMetrics and Prometheus' API write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            MetricType::Counter => "counter",
+            MetricType::Gauge => "gauge",
+            MetricType::Histogram => "histogram",
+            MetricType::GaugeHistogram => "gaugehistogram",
+            MetricType::Summary => "summary",
+            MetricType::Info => "info",
+            MetricType::StateSet => "stateset",
+            MetricType::Unknown => "unknown",
+        }
+    }
+
+    fn read(text: &str, format: Format) -> Option<MetricType> {
+        Some(match text {
+            "counter" => MetricType::Counter,
+            "gauge" => MetricType::Gauge,
+            "histogram" => MetricType::Histogram,
+            "gaugehistogram" => MetricType::GaugeHistogram,
+            "summary" => MetricType::Summary,
+            "info" => MetricType::Info,
+            "stateset" => MetricType::StateSet,
+            "unknown" => MetricType::Unknown,
+            "untyped" if format == Format::Text => MetricType::Unknown,
+            _ => return None,
+        })
+    }
+}
+
+/// A body that cannot be read, or that breaks a rule of its format.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {reason}")]
+pub struct ParseError {
+    /// Which line, from one.
+    pub line: usize,
+    /// What is wrong with it.
+    pub reason: String,
+}
