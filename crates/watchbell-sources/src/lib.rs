@@ -5,7 +5,11 @@
 //!
 //! Invariant: a source never waits for another one, and never dies of what a target sends.
 
+#[cfg(test)]
+mod bench;
 pub mod discovery;
+pub mod heartbeat;
+pub mod host;
 pub mod probe;
 
 use std::sync::Arc;

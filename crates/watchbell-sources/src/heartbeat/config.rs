@@ -1,0 +1,169 @@
+//! What a heartbeat is told to expect.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use watchbell_model::{Labels, Path, Problems, RunbookRef, Severity, Span};
+
+use super::request::is_uuid;
+
+/// Shortest and longest period and grace, as in Healthchecks.
+const SPAN_MIN: Span = Span::seconds(60);
+const SPAN_MAX: Span = Span::days(365);
+/// Longest name and slug, as in Healthchecks.
+const NAME_CHARS_MAX: usize = 100;
+/// Labels that watchbell sets itself.
+const OWN_LABELS: [&str; 3] = ["alertname", "severity", "source"];
+
+/// A scheduled job that must report: its silence past `period + grace`, or its report of a failure, raises an alert.
+///
+/// The job fetches `/ping/<uuid>` or `/ping/<ping key>/<slug>` when it is done; with `/start` behind it when it
+/// begins, `/fail` or `/<exit status>` when it went wrong, `/log` to say something that changes nothing.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HeartbeatConfig {
+    /// What people call the job; unique among the heartbeats.
+    pub name: String,
+    /// The name in the address: lower-case letters, digits, `-` and `_`. Made from the name if it is not given.
+    #[serde(default)]
+    pub slug: Option<String>,
+    /// The heartbeat's own address. If it is not given, one is made up once and kept.
+    #[serde(default)]
+    pub uuid: Option<String>,
+    /// How often the job reports, from `60s` to `365d`.
+    #[serde(default = "HeartbeatConfig::default_period")]
+    pub period: Span,
+    /// Time allowed on top of the period before anybody is paged, and for a run that has started to end; from `60s` to
+    /// `365d`.
+    #[serde(default = "HeartbeatConfig::default_grace")]
+    pub grace: Span,
+    /// How bad it is when the job is silent or fails.
+    #[serde(default)]
+    pub severity: Severity,
+    /// Opened from every page about this job: the name of a file in the run book folder or an address.
+    #[serde(default)]
+    pub runbook: Option<RunbookRef>,
+    /// Labels of its alerts, for routing.
+    #[serde(default)]
+    pub labels: Labels,
+    /// What the job does, for whoever is paged.
+    #[serde(default)]
+    pub description: Option<String>,
+}
+
+impl HeartbeatConfig {
+    fn default_period() -> Span {
+        Span::days(1)
+    }
+
+    fn default_grace() -> Span {
+        Span::hours(1)
+    }
+
+    /// The name in the address, given or made from the name.
+    pub fn slug(&self) -> String {
+        self.slug.clone().unwrap_or_else(|| slug_of(&self.name))
+    }
+
+    /// What is wrong with all of them, also with one another.
+    pub fn check_all(configs: &[HeartbeatConfig], path: &Path, problems: &mut Problems) {
+        let mut names: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut slugs: BTreeMap<String, usize> = BTreeMap::new();
+        let mut uuids: BTreeMap<String, usize> = BTreeMap::new();
+        for (at, config) in configs.iter().enumerate() {
+            let path = path.index(at);
+            config.check(&path, problems);
+            if let Some(first) = names.insert(&config.name, at) {
+                let message = format!("there are two heartbeats named `{}`", config.name);
+                problems.error(&path.field("name"), message).hint(format!("the other one is heartbeats[{first}]"));
+                continue;
+            }
+            if let Some(first) = slugs.insert(config.slug(), at) {
+                let message = format!("the slug `{}` is used twice, so pings to it are answered 409", config.slug());
+                problems
+                    .warning(&path, message)
+                    .hint(format!("give this one or heartbeats[{first}] a `slug` of its own"));
+            }
+            if let Some(uuid) = &config.uuid
+                && let Some(first) = uuids.insert(uuid.to_ascii_lowercase(), at)
+            {
+                let message = format!("heartbeats[{first}] has the same address");
+                problems.error(&path.field("uuid"), message).hint("leave it out to have one made up");
+            }
+        }
+    }
+
+    /// What is wrong with it.
+    pub fn check(&self, path: &Path, problems: &mut Problems) {
+        self.check_names(path, problems);
+        for (field, span) in [("period", self.period), ("grace", self.grace)] {
+            if span < SPAN_MIN || span > SPAN_MAX {
+                let message = format!("the {field} {span} is not between {SPAN_MIN} and {SPAN_MAX}");
+                let near = if span < SPAN_MIN { SPAN_MIN } else { SPAN_MAX };
+                problems.error(&path.field(field), message).hint(format!("the nearest that can be is `{near}`"));
+            }
+        }
+        if self.runbook.is_none() {
+            problems
+                .error(path, "there is no `runbook`: a page about this heartbeat would not say what to do")
+                .hint("name a file in the run book folder, such as `runbook: backup`, or give the address of a page");
+        }
+        for name in OWN_LABELS {
+            if self.labels.get(name).is_some() {
+                let hint = if name == "severity" { "use the field `severity`" } else { "choose another name" };
+                problems.error(&path.field("labels").field(name), format!("`{name}` is set by watchbell")).hint(hint);
+            }
+        }
+    }
+
+    fn check_names(&self, path: &Path, problems: &mut Problems) {
+        let name = path.field("name");
+        if self.name.trim().is_empty() || self.name.chars().count() > NAME_CHARS_MAX {
+            problems.error(&name, "the name is empty or too long").hint(format!("1 to {NAME_CHARS_MAX} characters"));
+        }
+        if self.name.contains(['/', '\n']) {
+            problems
+                .error(&name, "the name must not contain `/` or a line break")
+                .hint("the alarm is called `heartbeat/<name>`");
+        }
+        match &self.slug {
+            Some(slug) if !is_slug(slug) || slug.len() > NAME_CHARS_MAX => {
+                problems
+                    .error(&path.field("slug"), format!("`{slug}` cannot stand in an address"))
+                    .hint(format!("lower-case letters, digits, `-` and `_`, such as `{}`", slug_of(slug)));
+            }
+            None if slug_of(&self.name).is_empty() => {
+                problems
+                    .error(&name, format!("no slug can be made from `{}`", self.name))
+                    .hint("give a `slug` of lower-case letters, digits, `-` and `_`");
+            }
+            _ => {}
+        }
+        if let Some(uuid) = &self.uuid
+            && !is_uuid(&uuid.to_ascii_lowercase())
+        {
+            problems
+                .error(&path.field("uuid"), format!("`{uuid}` is not a UUID"))
+                .hint("such as `5f1c1d3e-8f4e-4b2a-9d6f-0a1b2c3d4e5f`; leave it out to have one made up");
+        }
+    }
+}
+
+fn is_slug(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
+    !text.is_empty() && text.bytes().all(plain)
+}
+
+/// As Django makes them: what is no letter, digit or underscore parts words, words are joined by `-`.
+fn slug_of(name: &str) -> String {
+    let mut slug = String::new();
+    for c in name.chars() {
+        match c.to_ascii_lowercase() {
+            c if c.is_ascii_alphanumeric() || c == '_' => slug.push(c),
+            c if (c == '-' || c.is_whitespace()) && !slug.ends_with('-') => slug.push('-'),
+            _ => {}
+        }
+    }
+    slug.trim_matches(['-', '_']).to_owned()
+}
