@@ -133,7 +133,7 @@ impl<'a> Attempt<'a> {
         let options = self.tls_options(trust.roots_file)?;
         let clock = self.runtime.clock.clone();
         let begun = clock.monotonic();
-        let handshake = tls::connect(&clock, stream, trust.server_name, &options);
+        let handshake = tls::connect(self.runtime, stream, trust.server_name, &options);
         let done = self.within("the TLS handshake", handshake).await?;
         self.spent("tls", clock.monotonic() - begun);
         let (stream, report) = done.map_err(|error| Failure(error.to_string()))?;
