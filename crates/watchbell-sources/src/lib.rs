@@ -10,6 +10,7 @@ mod bench;
 pub mod heartbeat;
 pub mod host;
 pub mod probe;
+pub mod scrape;
 
 use std::sync::Arc;
 
