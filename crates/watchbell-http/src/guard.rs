@@ -16,7 +16,7 @@ use serde_json::json;
 use watchbell_model::{StateError, Timestamp};
 
 use crate::access::{self, Asked, Credential, Denied, Surface, judge};
-use crate::html::{door, escape, page};
+use crate::html::{door, encode, escape, page};
 use crate::{App, signin};
 
 /// How long one request may take, its body's arrival included; streams of events excepted.
@@ -113,8 +113,8 @@ async fn credential(app: &App, surface: Surface, parts: &Parts) -> Result<Creden
             return Ok(Credential::Session(session.id));
         }
     }
-    let signature = parts.uri.query().and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("sig=")));
-    if surface == Surface::Runbook && signature.is_some_and(|sig| app.auth.is_signed(parts.uri.path(), sig)) {
+    let path = parts.uri.path_and_query().map_or("", |path| path.as_str());
+    if surface == Surface::Runbook && app.auth.is_signed(path) {
         return Ok(Credential::Signature);
     }
     Ok(Credential::None)
@@ -153,12 +153,6 @@ fn refuse(surface: Surface, uri: &Uri, status: StatusCode, reason: &str) -> Resp
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     response
-}
-
-/// A path as the value of a query.
-fn encode(path: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_' | b'.' | b'~');
-    path.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
 /// What every answer says to browsers: nothing from elsewhere, nothing inline, not in a frame.

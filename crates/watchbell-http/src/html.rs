@@ -32,6 +32,12 @@ pub(crate) fn safe_href(address: &str) -> Option<&str> {
     (own || web).then_some(address)
 }
 
+/// A text as part of a path or as the value of a query; slashes stay.
+pub(crate) fn encode(path: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_' | b'.' | b'~');
+    path.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
 /// A page in the style of the server's own pages. `body` is HTML.
 pub(crate) fn page(status: StatusCode, title: &str, body: &str) -> Response {
     let style = assets::entry().map(|entry| entry.page);
