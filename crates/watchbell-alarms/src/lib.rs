@@ -14,6 +14,7 @@ mod apply;
 mod draft;
 mod history;
 mod kept;
+mod pace;
 mod status;
 mod tasks;
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub mod certificate;
 pub mod heartbeat;
 pub mod monitor;
 pub mod own;
+pub mod rule;
 
 pub use alarms::Alarms;
 pub use apply::Desired;

@@ -12,7 +12,7 @@ use watchbell_template::prometheus as template;
 use super::group::RuleSpec;
 
 /// How many alerts or series a rule may yield where its group names no limit, or a higher one.
-pub const SERIES_MAX: usize = 10_000;
+pub(crate) const SERIES_MAX: usize = 10_000;
 
 /// Why a rule has no result. Nothing follows from it: what fires goes on.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -57,7 +57,8 @@ pub(crate) fn evaluate(
         let one = if rule.alerts {
             alert(rule, query, &labels, value, at, site_url)
         } else {
-            let named = labels.iter().chain(rule.labels.iter()).chain([(Labels::NAME, rule.name.as_str())]);
+            let own = rule.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+            let named = labels.iter().chain(own).chain([(Labels::NAME, rule.name.as_str())]);
             Found { labels: named.collect(), annotations: Labels::empty(), value }
         };
         if !seen.insert(one.labels.clone()) {
@@ -78,7 +79,7 @@ fn alert(rule: &RuleSpec, query: &dyn Query, labels: &Labels, value: f64, at: Ti
         template::expand(text, labels, value, &Labels::empty(), site_url, &ask, at)
             .unwrap_or_else(|error| format!("<error expanding template: {error}>"))
     };
-    let own: Vec<(String, String)> = rule.labels.iter().map(|(name, text)| (name.to_owned(), write(text))).collect();
+    let own: Vec<(String, String)> = rule.labels.iter().map(|(name, text)| (name.clone(), write(text))).collect();
     let series = labels.iter().filter(|(name, _)| *name != Labels::NAME).map(|(n, v)| (n.to_owned(), v.to_owned()));
     let name = [("alertname".to_owned(), rule.name.clone())];
     Found {

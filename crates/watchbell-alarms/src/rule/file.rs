@@ -1,6 +1,6 @@
 //! What stands in a rule file.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -34,7 +34,7 @@ pub struct GroupConfig {
     pub query_offset: Option<Span>,
     /// Labels of all its rules; a rule's own label of the same name wins.
     #[serde(default)]
-    pub labels: Labels,
+    pub labels: BTreeMap<String, String>,
     /// The rules, in the order in which they are evaluated: a rule sees what the ones before it recorded.
     #[serde(default)]
     pub rules: Vec<RuleConfig>,
@@ -58,12 +58,13 @@ pub struct RuleConfig {
     /// How long an alert goes on firing after its series left the result.
     #[serde(default)]
     pub keep_firing_for: Span,
-    /// Labels of the alert or of the recorded series. Those of alerts may be templates over `$labels` and `$value`.
+    /// Labels of the alert or of the recorded series; an empty value takes the series' label away. Those of alerts may
+    /// be templates over `$labels` and `$value`.
     #[serde(default)]
-    pub labels: Labels,
+    pub labels: BTreeMap<String, String>,
     /// What a person reads, as templates over `$labels` and `$value`: `summary`, `description`, `runbook_url`.
     #[serde(default)]
-    pub annotations: Labels,
+    pub annotations: BTreeMap<String, String>,
 }
 
 impl RuleConfig {
@@ -100,7 +101,7 @@ impl RuleFile {
 }
 
 impl RuleConfig {
-    fn check(&self, group_labels: &Labels, path: &Path, problems: &mut Problems) {
+    fn check(&self, group_labels: &BTreeMap<String, String>, path: &Path, problems: &mut Problems) {
         match (&self.alert, &self.record) {
             (Some(name), None) => {
                 if name.is_empty() {
@@ -139,13 +140,13 @@ impl RuleConfig {
         }
     }
 
-    fn check_alert(&self, name: &str, group_labels: &Labels, path: &Path, problems: &mut Problems) {
+    fn check_alert(&self, name: &str, group_labels: &BTreeMap<String, String>, path: &Path, problems: &mut Problems) {
         for (field, set) in [("labels", &self.labels), ("annotations", &self.annotations)] {
             for (label, text) in set.iter() {
                 if let Err(error) = template::check(text) {
                     let place = format!("line {}, column {} of the template", error.line, error.column);
                     problems
-                        .error(&path.field(field).field(label), format!("{} ({place})", error.message))
+                        .error(&path.field(field).field(label.as_str()), format!("{} ({place})", error.message))
                         .hint("templates are Go's, such as `{{ $labels.instance }} at {{ $value | humanize }}`");
                 }
             }
@@ -155,7 +156,7 @@ impl RuleConfig {
                 .warning(path, format!("the alert `{name}` has no label `severity`"))
                 .hint("routes choose by it: `labels: {severity: critical}`, or `warning` or `info`");
         }
-        if self.annotations.get("runbook_url").is_none() {
+        if !self.annotations.contains_key("runbook_url") {
             problems
                 .warning(path, format!("the alert `{name}` has no annotation `runbook_url`"))
                 .hint("say what to do: `annotations: {runbook_url: https://…}`; without it the page gets a stub");
@@ -183,14 +184,14 @@ impl RuleConfig {
     }
 }
 
-fn check_label_names(labels: &Labels, path: &Path, problems: &mut Problems) {
-    for (name, _) in labels.iter() {
+fn check_label_names(labels: &BTreeMap<String, String>, path: &Path, problems: &mut Problems) {
+    for name in labels.keys() {
         let mut bytes = name.bytes();
         let plain = bytes.next().is_some_and(|b| b == b'_' || b.is_ascii_alphabetic())
             && bytes.all(|b| b == b'_' || b.is_ascii_alphanumeric());
         if !plain || name == Labels::NAME {
             problems
-                .error(&path.field(name), format!("`{name}` is no name of a label"))
+                .error(&path.field(name.as_str()), format!("`{name}` is no name of a label"))
                 .hint("letters, digits and `_`, not beginning with a digit");
         }
     }

@@ -1,5 +1,6 @@
 //! A group that is run: its rules with their expressions read, and its place in time.
 
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,9 +64,9 @@ pub struct RuleSpec {
     /// How long an alert goes on after its series left the result.
     pub keep_firing_for: Span,
     /// The group's and its own labels.
-    pub labels: Labels,
+    pub labels: BTreeMap<String, String>,
     /// Its annotations.
-    pub annotations: Labels,
+    pub annotations: BTreeMap<String, String>,
 }
 
 impl RuleFile {
@@ -90,7 +91,7 @@ impl GroupSpec {
                 expr: Arc::new(promql::parse(&rule.expr)?),
                 hold: rule.hold,
                 keep_firing_for: rule.keep_firing_for,
-                labels: config.labels.iter().chain(rule.labels.iter()).collect(),
+                labels: config.labels.clone().into_iter().chain(rule.labels.clone()).collect(),
                 annotations: rule.annotations.clone(),
             })
         };
@@ -105,6 +106,11 @@ impl GroupSpec {
             rules: config.rules.iter().map(rule).collect::<Result<_, _>>()?,
             key: hasher.finish(),
         })
+    }
+
+    /// Which group it is.
+    pub(crate) fn id(&self) -> (String, String) {
+        (self.file.clone(), self.name.clone())
     }
 
     fn hash_in(&self, interval: Span) -> i64 {
@@ -134,7 +140,8 @@ mod tests {
 
     #[test]
     fn a_group_has_its_own_slot_and_begins_soon() {
-        let file: RuleFile = serde_json::from_str(r#"{"groups": [{"name": "a"}, {"name": "b", "interval": "3s"}]}"#).unwrap();
+        let file: RuleFile =
+            serde_json::from_str(r#"{"groups": [{"name": "a"}, {"name": "b", "interval": "3s"}]}"#).unwrap();
         let groups = file.groups("x.yml", GroupDefaults::default()).unwrap();
         let (a, b) = (&groups[0], &groups[1]);
         let start = Timestamp(1_767_571_234_567);

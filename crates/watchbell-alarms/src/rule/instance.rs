@@ -83,3 +83,47 @@ pub(crate) fn step(before: &Instances, found: Vec<Found>, rule: Rule, at: Timest
     }
     after
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Whatever comes and goes: what fires was there for as long as it had to be, or fired before, and a restart
+        /// after any evaluation changes nothing.
+        #[test]
+        fn what_fires_was_there_long_enough(
+            found in proptest::collection::vec(proptest::collection::btree_set(0_u8..4, 0..4), 1..20),
+            hold in 0_u64..4,
+            keep in 0_u64..4,
+        ) {
+            let rule = Rule { hold: Span::minutes(hold), keep_firing_for: Span::minutes(keep), may_end: true };
+            let labels = |name: &u8| Labels::from_pairs([("x", name.to_string())]);
+            let mut instances = Instances::new();
+            for (minute, names) in found.iter().enumerate() {
+                let at = Timestamp(minute as i64 * 60_000);
+                let found_now = names.iter().map(|name| Found { labels: labels(name), annotations: Labels::empty(), value: 1.0 });
+                let json = serde_json::to_vec(&instances.values().collect::<Vec<_>>()).unwrap();
+                let restored: Vec<Instance> = serde_json::from_slice(&json).unwrap();
+                let restored: Instances = restored.into_iter().map(|it| (it.labels.clone(), it)).collect();
+                let after = step(&instances, found_now.clone().collect(), rule, at);
+                let firing = |instances: &Instances| -> Vec<Labels> {
+                    instances.iter().filter(|(_, it)| it.is_firing()).map(|(labels, _)| labels.clone()).collect()
+                };
+                prop_assert_eq!(firing(&step(&restored, found_now.collect(), rule, at)), firing(&after));
+                for name in 0..4 {
+                    let there = (0..=minute).rev().take_while(|at| found[*at].contains(&name)).count();
+                    let fires = after.get(&labels(&name)).is_some_and(Instance::is_firing);
+                    let fired = instances.get(&labels(&name)).is_some_and(Instance::is_firing);
+                    let gone = (0..=minute).rev().take_while(|at| !found[*at].contains(&name)).count();
+                    let long_enough = there as u64 > hold;
+                    let kept = fired && (there > 0 || gone as u64 <= keep);
+                    prop_assert_eq!(fires, long_enough || kept, "minute {} name {}", minute, name);
+                }
+                instances = after;
+            }
+        }
+    }
+}

@@ -13,7 +13,8 @@ mod file;
 mod group;
 pub(crate) mod instance;
 pub(crate) mod run;
-mod status;
+pub(crate) mod status;
+pub(crate) mod take;
 
 pub use file::{GroupConfig, RuleConfig, RuleFile};
 pub use group::{GroupDefaults, GroupSpec, RuleSpec};

@@ -2,6 +2,11 @@
 
 use serde::Serialize;
 use watchbell_model::{AlarmId, Labels, Span, Timestamp};
+use watchbell_query::promql::{Expr, Node};
+
+use super::group::RuleSpec;
+use super::instance::Instance;
+use super::run::{Group, RuleItem};
 
 /// A group as it stands.
 #[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
@@ -107,4 +112,78 @@ pub struct AlertInstance {
     pub keep_firing_since: Option<Timestamp>,
     /// The value that was found last since the start.
     pub value: Option<f64>,
+}
+
+pub(crate) fn group(group: &Group) -> GroupStatus {
+    GroupStatus {
+        name: group.spec.name.clone(),
+        file: group.spec.file.clone(),
+        interval: group.spec.interval,
+        limit: group.spec.limit,
+        last_evaluation: group.last,
+        evaluation_seconds: group.took.as_secs_f64(),
+        missed: group.missed,
+        rules: group.rules.iter().map(rule).collect(),
+    }
+}
+
+fn rule(item: &RuleItem) -> RuleStatus {
+    let rule = &*item.rule;
+    let alerts: Vec<AlertInstance> = item.instances.values().map(instance).collect();
+    RuleStatus {
+        kind: if rule.alerts { RuleType::Alerting } else { RuleType::Recording },
+        alarm: item.id.clone(),
+        name: rule.name.clone(),
+        query: rule.text.clone(),
+        hold: rule.hold,
+        keep_firing_for: rule.keep_firing_for,
+        labels: rule.labels.clone().into_iter().collect(),
+        annotations: rule.annotations.clone().into_iter().collect(),
+        state: alerts.iter().map(|alert| alert.state).max().unwrap_or(Activity::Inactive),
+        alerts,
+        health: item.health,
+        last_error: item.error.clone(),
+        last_evaluation: item.judged_at,
+        evaluation_seconds: item.took.as_secs_f64(),
+    }
+}
+
+fn instance(instance: &Instance) -> AlertInstance {
+    AlertInstance {
+        labels: instance.labels.clone(),
+        annotations: instance.annotations.clone(),
+        state: if instance.is_firing() { Activity::Firing } else { Activity::Pending },
+        active_at: instance.active_at,
+        keep_firing_since: instance.keep_since,
+        value: instance.value,
+    }
+}
+
+/// What to draw of a rule, and the threshold in it: of `disk > 0.9` the left side and 0.9, else the whole expression.
+pub(crate) fn drawn(rule: &RuleSpec) -> (String, Option<f64>) {
+    if let Node::Binary { op, return_bool: false, left, right, .. } = &bare(&rule.expr).node
+        && op.is_comparison()
+    {
+        match (number(left), number(right)) {
+            (None, Some(threshold)) => return (left.to_string(), Some(threshold)),
+            (Some(threshold), None) => return (right.to_string(), Some(threshold)),
+            _ => {}
+        }
+    }
+    (rule.text.clone(), None)
+}
+
+fn bare(expr: &Expr) -> &Expr {
+    match &expr.node {
+        Node::Paren(inner) => bare(inner),
+        _ => expr,
+    }
+}
+
+fn number(expr: &Expr) -> Option<f64> {
+    match &bare(expr).node {
+        Node::Number { value, .. } => Some(*value),
+        Node::Unary { minus: true, operand } => number(operand).map(|value| -value),
+        _ => None,
+    }
 }
