@@ -28,6 +28,12 @@ impl Labels {
         Labels(map.into_iter().filter(|(_, value)| !value.is_empty()).collect())
     }
 
+    /// Pairs that are sorted by name already, each name once, no empty value: what another set was read from.
+    pub fn from_sorted(pairs: Vec<(String, String)>) -> Labels {
+        debug_assert!(pairs.is_sorted_by(|a, b| a.0 < b.0) && pairs.iter().all(|(_, value)| !value.is_empty()));
+        Labels(pairs.into())
+    }
+
     /// A metric's name and labels.
     pub fn metric(name: &str, pairs: &[(&str, &str)]) -> Labels {
         Labels::from_pairs(std::iter::once((Labels::NAME, name)).chain(pairs.iter().copied()))

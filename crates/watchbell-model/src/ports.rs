@@ -29,6 +29,8 @@ pub struct Appended {
     pub duplicate: u64,
     /// Refused: older than the window for late samples.
     pub too_old: u64,
+    /// Refused: further ahead of our clock than clocks go wrong.
+    pub too_new: u64,
     /// Refused: a new series past the named limit.
     pub over_limit: u64,
 }

@@ -1,0 +1,223 @@
+//! Writing: batches that arrive together are committed together.
+//!
+//! Whoever comes first leads: takes all batches that wait into the head and the log in one write, and goes on until
+//! none waits. Samples go into the head first, so that the log holds exactly what was taken; see the invariants of
+//! [`super`] for what happens when the log cannot be written.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use watchbell_model::{Append, AppendError, Appended, BoxFuture, Point, Severity};
+use watchbell_runtime::metrics::{Counter, Metrics};
+use watchbell_runtime::{Disk, fault, thread};
+
+use super::record::{Logged, Record};
+use super::series::{Limits, Outcome};
+use super::wal::Wal;
+use super::{Fsync, Inner, MetricStore};
+
+/// How many batches may wait to be committed; further ones are refused at once.
+pub const BATCHES_WAITING_MAX: usize = 4096;
+/// How many batches are committed together at most.
+const GROUP_MAX: usize = 256;
+/// A record bigger than this is followed by a new one.
+const RECORD_MAX: usize = 4 << 20;
+/// The trouble raised while the log cannot be written.
+const TROUBLE: &str = "metrics/log";
+
+/// Batches that wait.
+#[derive(Default)]
+pub(crate) struct Queue {
+    waiting: Vec<Batch>,
+    /// Somebody is committing and will look again before leaving.
+    led: bool,
+    pub(crate) closed: bool,
+}
+
+struct Batch {
+    points: Vec<Point>,
+    answer: oneshot::Sender<Result<Appended, AppendError>>,
+}
+
+pub(crate) struct Counters {
+    kept: Counter,
+    duplicate: Counter,
+    too_old: Counter,
+    too_new: Counter,
+    over_limit: Counter,
+    failed: Counter,
+}
+
+impl Counters {
+    pub(crate) fn new(metrics: &Metrics) -> Counters {
+        let refused = |reason| {
+            let help = "Samples that were refused, by reason.";
+            metrics.counter("watchbell_metrics_samples_refused_total", help, &[("reason", reason)])
+        };
+        Counters {
+            kept: metrics.counter("watchbell_metrics_samples_total", "Samples that were kept.", &[]),
+            duplicate: refused("duplicate"),
+            too_old: refused("too_old"),
+            too_new: refused("too_new"),
+            over_limit: refused("over_limit"),
+            failed: metrics.counter("watchbell_metrics_log_failures_total", "Writes of the log that failed.", &[]),
+        }
+    }
+
+    fn count(&self, appended: &Appended) {
+        self.kept.add(appended.kept);
+        self.duplicate.add(appended.duplicate);
+        self.too_old.add(appended.too_old);
+        self.too_new.add(appended.too_new);
+        self.over_limit.add(appended.over_limit);
+    }
+}
+
+impl Append for MetricStore {
+    fn append(&self, batch: Vec<Point>) -> BoxFuture<'_, Result<Appended, AppendError>> {
+        Box::pin(async move {
+            if batch.is_empty() {
+                return Ok(Appended::default());
+            }
+            let (answer, answered) = oneshot::channel();
+            if self.inner.queue(Batch { points: batch, answer })? {
+                let leader = Leader { inner: Arc::clone(&self.inner), leading: true };
+                match &self.inner.runtime.disk {
+                    Disk::Os => thread::blocking(move || leader.lead()).await,
+                    // Simulated disks do not block, and threads would make the order of events a matter of chance.
+                    Disk::Sim(_) => leader.lead(),
+                }
+            }
+            answered.await.unwrap_or(Err(AppendError::Unavailable("the commit was cut off".into())))
+        })
+    }
+}
+
+/// Commits until nothing waits; gives up the lead even if it panics or never gets to run.
+struct Leader {
+    inner: Arc<Inner>,
+    leading: bool,
+}
+
+impl Leader {
+    fn lead(mut self) {
+        while let Some(group) = self.inner.next_group() {
+            self.inner.commit(group);
+        }
+        self.leading = false;
+    }
+}
+
+impl Drop for Leader {
+    fn drop(&mut self) {
+        if self.leading
+            && let Ok(mut queue) = self.inner.queue.lock()
+        {
+            queue.led = false;
+            queue.waiting.clear();
+        }
+    }
+}
+
+impl Inner {
+    /// Adds a batch; says whether the caller must lead.
+    fn queue(&self, batch: Batch) -> Result<bool, AppendError> {
+        let mut queue = self.queue.lock().expect("no panic while held");
+        if queue.closed {
+            return Err(AppendError::Closed);
+        }
+        if queue.waiting.len() >= BATCHES_WAITING_MAX {
+            return Err(AppendError::Unavailable("too many batches are waiting".into()));
+        }
+        queue.waiting.push(batch);
+        Ok(!std::mem::replace(&mut queue.led, true))
+    }
+
+    fn next_group(&self) -> Option<Vec<Batch>> {
+        let mut queue = self.queue.lock().expect("no panic while held");
+        if queue.waiting.is_empty() {
+            queue.led = false;
+            return None;
+        }
+        let len = queue.waiting.len().min(GROUP_MAX);
+        Some(queue.waiting.drain(..len).collect())
+    }
+
+    fn commit(&self, group: Vec<Batch>) {
+        let mut log = self.log.lock().expect("no panic while held");
+        let result = if log.is_behind() { self.write(&mut log) } else { Ok(()) };
+        let result = result.and_then(|()| {
+            let limits = Limits::new(&self.config, self.runtime.clock.now().0);
+            let appended: Vec<Appended> =
+                group.iter().map(|batch| self.take(&batch.points, limits, &mut log)).collect();
+            fault::point("store.before_log_write");
+            self.write(&mut log)?;
+            fault::point("store.after_log_write");
+            Ok(appended)
+        });
+        if log.is_full() {
+            // A failure is tried again with the next commit; until then the segment grows.
+            let _ = log.rotate();
+        }
+        drop(log);
+        match result {
+            Ok(appended) => {
+                for (batch, appended) in group.into_iter().zip(appended) {
+                    self.counters.count(&appended);
+                    let _ = batch.answer.send(Ok(appended));
+                }
+            }
+            Err(reason) => {
+                for batch in group {
+                    let _ = batch.answer.send(Err(AppendError::Unavailable(reason.clone())));
+                }
+            }
+        }
+    }
+
+    /// Takes a batch into the head and what is new of it into the log's next write.
+    fn take(&self, points: &[Point], limits: Limits, log: &mut Wal) -> Appended {
+        let (mut appended, mut record, mut newest) = (Appended::default(), Record::default(), i64::MIN);
+        let series = self.heads.resolve(points, self.config.series_limit);
+        for (point, series) in points.iter().zip(series) {
+            let Some(series) = series else {
+                appended.over_limit += 1;
+                continue;
+            };
+            let sample = Logged { series, time: point.timestamp.0, value: point.value.to_bits() };
+            match self.heads.append(sample, limits, log.number(), || record.name(series, &point.labels)) {
+                Outcome::Kept => {
+                    appended.kept += 1;
+                    newest = newest.max(sample.time);
+                    record.sample(sample);
+                }
+                Outcome::Same => appended.kept += 1,
+                Outcome::Duplicate => appended.duplicate += 1,
+                Outcome::TooOld => appended.too_old += 1,
+                Outcome::TooNew => appended.too_new += 1,
+            }
+            if record.size() > RECORD_MAX {
+                log.add(&std::mem::take(&mut record), newest);
+            }
+        }
+        log.add(&record, newest);
+        appended
+    }
+
+    /// Writes the log, and syncs it if the policy says so; tells the board how it went.
+    pub(crate) fn write(&self, log: &mut Wal) -> Result<(), String> {
+        let result = log.write().and_then(|()| if self.config.fsync == Fsync::Always { log.sync() } else { Ok(()) });
+        match result {
+            Ok(()) => {
+                self.runtime.troubles.clear(TROUBLE);
+                Ok(())
+            }
+            Err(error) => {
+                self.counters.failed.inc();
+                let words = format!("samples cannot be made durable: {error}; they are kept in memory for now");
+                self.runtime.troubles.set(TROUBLE, Severity::Critical, words);
+                Err(error.to_string())
+            }
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! How series are kept.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use watchbell_model::{Path, Problems, Span};
+
+/// How series are kept: how long, how safely, how many.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct MetricsConfig {
+    /// How long samples are kept; older ones go, a block at a time. Default `400d`.
+    pub retention: Span,
+    /// How many bytes series may take on disk before the oldest go; `0` for no bound, which is the default.
+    pub retention_size: u64,
+    /// How much older than its series' newest sample one may be and still be taken; older ones are refused and counted. Default `10m`.
+    pub out_of_order_window: Span,
+    /// When accepted samples are made to survive power loss. They survive the end of the process, however it ends,
+    /// under each policy.
+    pub fsync: Fsync,
+    /// How many series may be active at once; samples of further ones are refused and counted, known series go on. Default 1,000,000.
+    pub series_limit: u64,
+}
+
+/// When accepted samples are made to survive power loss.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Fsync {
+    /// Before they are acknowledged.
+    Always,
+    /// Once a second: power loss costs at most the last second.
+    #[default]
+    Interval,
+    /// When the system sees fit: power loss can cost up to the last two hours.
+    Never,
+}
+
+impl Default for MetricsConfig {
+    fn default() -> MetricsConfig {
+        MetricsConfig {
+            retention: Span::days(400),
+            retention_size: 0,
+            out_of_order_window: Span::minutes(10),
+            fsync: Fsync::Interval,
+            series_limit: 1_000_000,
+        }
+    }
+}
+
+/// The smallest bound on size that leaves room for what is not in blocks yet.
+const RETENTION_SIZE_MIN: u64 = 64 << 20;
+
+impl MetricsConfig {
+    /// What is wrong with it.
+    pub fn check(&self, path: &Path, problems: &mut Problems) {
+        if self.retention < Span::hours(4) {
+            problems
+                .error(&path.field("retention"), format!("`{}` is shorter than alarms look back", self.retention))
+                .hint("at least `4h`; the default is `400d`");
+        }
+        if self.retention_size != 0 && self.retention_size < RETENTION_SIZE_MIN {
+            problems
+                .error(&path.field("retention_size"), format!("{} bytes hold too little", self.retention_size))
+                .hint(format!("at least {RETENTION_SIZE_MIN}, or 0 for no bound"));
+        }
+        if self.out_of_order_window > Span::hours(2) {
+            problems
+                .error(&path.field("out_of_order_window"), format!("`{}` is too long", self.out_of_order_window))
+                .hint("at most `2h`: late samples are kept in memory until their block is written");
+        }
+        if self.series_limit == 0 || self.series_limit > 50_000_000 {
+            problems
+                .error(&path.field("series_limit"), format!("{} is not a usable limit", self.series_limit))
+                .hint("from 1 to 50,000,000; a series takes about 1 kB of memory while it is active");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_problem_is_told_with_what_would_be_right() {
+        let config: MetricsConfig = serde_json::from_str(
+            r#"{"retention": "1h", "retention_size": 5, "out_of_order_window": "1d", "series_limit": 0, "fsync": "always"}"#,
+        )
+        .unwrap();
+        let mut problems = Problems::new();
+        config.check(&Path::root().field("storage"), &mut problems);
+        let said: Vec<String> =
+            problems.0.iter().map(|problem| format!("{}: {}", problem.path, problem.message)).collect();
+        expect_test::expect![[r#"
+            storage.retention: `1h` is shorter than alarms look back
+            storage.retention_size: 5 bytes hold too little
+            storage.out_of_order_window: `1d` is too long
+            storage.series_limit: 0 is not a usable limit"#]]
+        .assert_eq(&said.join("\n"));
+        let mut none = Problems::new();
+        MetricsConfig::default().check(&Path::root(), &mut none);
+        assert_eq!(none, Problems::new());
+        assert!(serde_json::from_str::<MetricsConfig>(r#"{"retentoin": "1h"}"#).is_err());
+    }
+}

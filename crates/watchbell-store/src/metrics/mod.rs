@@ -1,0 +1,126 @@
+//! The embedded engine for series.
+//!
+//! Samples go into the [`head`] in memory and, before they are acknowledged, into the log ([`wal`]); every two hours of
+//! data become an immutable block. Reading merges the two.
+//!
+//! Invariants: what was acknowledged survives the end of the process, however it ends; a part that is damaged is set
+//! aside and named, the rest goes on; a full disk costs nothing but durability: what cannot be logged is still in
+//! memory, so alarms go on being judged, and is logged first when the disk takes it.
+
+mod append;
+mod bytes;
+mod config;
+mod gorilla;
+mod head;
+mod index;
+mod maintain;
+mod matching;
+mod record;
+mod replay;
+mod select;
+mod series;
+mod wal;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use watchbell_runtime::Runtime;
+
+use crate::OpenError;
+use append::{Counters, Queue};
+use head::{Filling, Heads};
+use wal::Wal;
+
+pub use append::BATCHES_WAITING_MAX;
+pub use config::{Fsync, MetricsConfig};
+pub use select::SELECT_SAMPLES_MAX;
+
+/// Series and their samples, open. Cheap to clone.
+#[derive(Clone)]
+pub struct MetricStore {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    runtime: Runtime,
+    config: MetricsConfig,
+    heads: Heads,
+    log: Mutex<Wal>,
+    queue: Mutex<Queue>,
+    counters: Counters,
+}
+
+/// What was found when the store was opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpenReport {
+    /// What was damaged and set aside, in words. Whoever opened the store should raise a trouble.
+    pub damaged: Vec<String>,
+    /// Samples read from the log.
+    pub replayed_samples: u64,
+    /// Samples in the log whose series was named in a damaged part: lost.
+    pub nameless_samples: u64,
+    /// Bytes of a write that was under way when the process or the machine died: never acknowledged.
+    pub torn_bytes: u64,
+}
+
+/// How much there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Active series.
+    pub series: u64,
+    /// Samples in memory.
+    pub head_samples: u64,
+    /// Bytes of samples in memory.
+    pub head_bytes: u64,
+    /// Bytes of the log on disk.
+    pub wal_bytes: u64,
+}
+
+impl MetricStore {
+    /// Opens the store in a folder, made if need be, and replays its log.
+    pub fn open(runtime: &Runtime, dir: &Path, config: MetricsConfig) -> Result<(MetricStore, OpenReport), OpenError> {
+        let disk = &runtime.disk;
+        disk.create_dir_all(dir).map_err(OpenError::io("make", dir))?;
+        let wal_dir = dir.join("wal");
+        let heads = Heads::default();
+        let mut filling = Filling { heads: &heads, sealed: None };
+        let found = replay::replay(disk, &wal_dir, &dir.join("damaged"), &mut filling)
+            .map_err(OpenError::io("read the log in", &wal_dir))?;
+        let report = OpenReport {
+            damaged: found.damaged,
+            replayed_samples: found.samples,
+            nameless_samples: found.nameless,
+            torn_bytes: found.torn,
+        };
+        let log =
+            Wal::begin(disk.clone(), &wal_dir, found.segments).map_err(OpenError::io("begin a log in", &wal_dir))?;
+        let inner = Inner {
+            runtime: runtime.clone(),
+            config,
+            heads,
+            log: Mutex::new(log),
+            queue: Mutex::default(),
+            counters: Counters::new(&runtime.metrics),
+        };
+        Ok((MetricStore { inner: Arc::new(inner) }, report))
+    }
+
+    /// Makes all that was acknowledged survive power loss and refuses further batches. Queries go on.
+    pub fn close(&self) {
+        self.inner.queue.lock().expect("no panic while held").closed = true;
+        let mut log = self.inner.log.lock().expect("no panic while held");
+        // A failure is on the board of troubles; there is nothing else to be done about it here.
+        let _ = self.inner.write(&mut log).map(|()| log.sync());
+    }
+
+    /// How much there is.
+    pub fn stats(&self) -> Stats {
+        let inner = &self.inner;
+        Stats {
+            series: inner.heads.series(),
+            head_samples: inner.heads.samples(),
+            head_bytes: inner.heads.bytes(),
+            wal_bytes: inner.log.lock().expect("no panic while held").bytes(),
+        }
+    }
+}

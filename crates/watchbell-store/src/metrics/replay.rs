@@ -1,0 +1,163 @@
+//! Reading the log after a start: everything that is whole, and in words what is not.
+//!
+//! A tail that ends inside a frame was being written when the process or the machine died: it is cut. A bad frame with
+//! good ones behind it is damage: it is copied into `damaged/` and taken out, and the good ones are kept.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::path::Path;
+
+use watchbell_model::Labels;
+use watchbell_runtime::Disk;
+
+use super::bytes::Cursor;
+use super::record::{self, Logged};
+use super::wal::{FRAME_HEADER, HEADER, MARK, Segment};
+
+/// What a segment was found to be.
+#[derive(Default)]
+pub(crate) struct Found {
+    /// The number of each segment, with what is in it.
+    pub(crate) segments: BTreeMap<u32, Segment>,
+    pub(crate) samples: u64,
+    /// Samples of series whose name was lost with a damaged frame.
+    pub(crate) nameless: u64,
+    /// Bytes cut from the ends of segments.
+    pub(crate) torn: u64,
+    /// What was set aside, in words.
+    pub(crate) damaged: Vec<String>,
+}
+
+/// Where replayed samples go.
+pub(crate) trait Replay {
+    /// A series by its labels, as a number of the receiver's own.
+    fn series(&mut self, labels: Labels) -> u32;
+    /// A sample of it, from a segment of the log.
+    fn sample(&mut self, segment: u32, sample: Logged);
+}
+
+/// Reads all segments in order.
+pub(crate) fn replay(disk: &Disk, dir: &Path, damaged: &Path, to: &mut impl Replay) -> io::Result<Found> {
+    let mut found = Found::default();
+    for name in disk.list(dir)? {
+        let Some(number) = name.strip_suffix(".wal").and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let path = dir.join(&name);
+        let content = disk.read(&path)?;
+        let mut frames = frames(&content);
+        let newest = read_segment(number, &content, &frames.good, to, &mut found);
+        let tail = &content[frames.end..];
+        if marks(tail) > 1 {
+            // Only the last frame is ever half written.
+            frames.bad.push((frames.end, content.len()));
+        } else if !tail.is_empty() {
+            found.torn += tail.len() as u64;
+            disk.open_append(&path)?.truncate(frames.end as u64)?;
+        }
+        let mut bytes = frames.end as u64;
+        if !frames.bad.is_empty() {
+            for (from, to) in &frames.bad {
+                let aside = damaged.join(format!("wal-{number:08}-{from}"));
+                disk.create_dir_all(damaged)?;
+                disk.write_atomic(&aside, &content[*from..*to])?;
+                found.damaged.push(format!(
+                    "{} bytes of the log (segment {number}, offset {from}) were damaged and lie in {}",
+                    to - from,
+                    aside.display()
+                ));
+            }
+            let mut good = HEADER.to_vec();
+            frames.good.iter().for_each(|(from, to)| good.extend_from_slice(&content[*from..*to]));
+            bytes = good.len() as u64;
+            disk.write_atomic(&path, &good)?;
+        }
+        if frames.good.is_empty() {
+            disk.remove(&path)?;
+            continue;
+        }
+        found.segments.insert(number, Segment { newest, bytes });
+    }
+    Ok(found)
+}
+
+/// Hands a segment's records on; answers the newest time in it.
+fn read_segment(number: u32, content: &[u8], good: &[(usize, usize)], to: &mut impl Replay, found: &mut Found) -> i64 {
+    let (mut newest, mut unread) = (i64::MIN, 0);
+    let known = std::cell::RefCell::new((HashMap::new(), to));
+    for (from, end) in good {
+        let Some(record) = unpack(&content[*from..*end]) else {
+            unread += 1;
+            continue;
+        };
+        let read = record::decode(
+            &record,
+            |series, labels| {
+                let (known, to) = &mut *known.borrow_mut();
+                known.insert(series, to.series(labels));
+            },
+            |sample| {
+                let (known, to) = &mut *known.borrow_mut();
+                match known.get(&sample.series) {
+                    Some(series) => {
+                        newest = newest.max(sample.time);
+                        found.samples += 1;
+                        to.sample(number, Logged { series: *series, ..sample });
+                    }
+                    None => found.nameless += 1,
+                }
+            },
+        );
+        unread += u64::from(read.is_none());
+    }
+    if unread > 0 {
+        found.damaged.push(format!("{unread} records of the log (segment {number}) are whole but make no sense"));
+    }
+    newest
+}
+
+struct Frames {
+    good: Vec<(usize, usize)>,
+    /// Bytes between good frames that are none.
+    bad: Vec<(usize, usize)>,
+    /// Where the last good frame ends.
+    end: usize,
+}
+
+fn frames(content: &[u8]) -> Frames {
+    let mut frames = Frames { good: Vec::new(), bad: Vec::new(), end: 0 };
+    let mut at = if content.starts_with(&HEADER) { HEADER.len() } else { 0 };
+    frames.end = at;
+    while at < content.len() {
+        if let Some(len) = whole_frame(&content[at..]) {
+            if frames.end < at {
+                frames.bad.push((frames.end, at));
+            }
+            frames.good.push((at, at + len));
+            at += len;
+            frames.end = at;
+        } else {
+            let next = content[at + 1..].windows(MARK.len()).position(|bytes| bytes == MARK);
+            at = next.map_or(content.len(), |next| at + 1 + next);
+        }
+    }
+    frames
+}
+
+fn marks(bytes: &[u8]) -> usize {
+    bytes.windows(MARK.len()).filter(|bytes| *bytes == MARK).count()
+}
+
+/// The length of the frame that begins here, if it is whole.
+fn whole_frame(bytes: &[u8]) -> Option<usize> {
+    let mut from = Cursor(bytes);
+    if from.take(4)? != MARK {
+        return None;
+    }
+    let (len, sum) = (from.u32()? as usize, from.u32()?);
+    let rest = from.take(len.checked_add(4)?)?;
+    (crc32c::crc32c(rest) == sum).then_some(FRAME_HEADER + len)
+}
+
+fn unpack(frame: &[u8]) -> Option<Vec<u8>> {
+    let len = u32::from_le_bytes(frame.get(12..16)?.try_into().ok()?) as usize;
+    lz4_flex::block::decompress(&frame[FRAME_HEADER..], len).ok()
+}

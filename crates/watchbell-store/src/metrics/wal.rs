@@ -1,0 +1,178 @@
+//! The log: what was acknowledged and is not in a block yet.
+//!
+//! Segments `wal/<number>.wal`, each a header and frames; a frame holds one [`Record`](super::record::Record). Series
+//! are named once per segment, so that segments can be dropped one by one. Layout: `docs/formats/metrics.md`.
+//!
+//! Invariants: bytes behind the last whole frame of the segment being written are cut before anything else is written;
+//! a frame that could not be written stays in memory and goes first next time, so whatever is acknowledged after it is
+//! never in the log without it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use watchbell_runtime::{Disk, DiskFile};
+
+use super::record::Record;
+
+/// A segment longer than this is followed by a new one.
+const SEGMENT_MAX: u64 = 32 << 20;
+/// How many bytes may wait for a disk that does not take them.
+pub(crate) const PENDING_MAX: usize = 32 << 20;
+
+pub(crate) const HEADER: [u8; 8] = *b"WBWAL\0\0\x01";
+/// Begins each frame, so that the next one is found behind a damaged one.
+pub(crate) const MARK: [u8; 4] = [0xa7, b'W', b'B', 0x9c];
+/// Mark, length, checksum, length before compression.
+pub(crate) const FRAME_HEADER: usize = 16;
+
+pub(crate) struct Wal {
+    disk: Disk,
+    dir: PathBuf,
+    number: u32,
+    file: DiskFile,
+    /// Whole frames that are in the file, in bytes.
+    written: u64,
+    /// Frames that are not in the file yet.
+    pending: Vec<u8>,
+    /// Whether the file may end with part of a frame.
+    torn: bool,
+    synced: bool,
+    /// Segments on disk with the newest time in each.
+    segments: BTreeMap<u32, Segment>,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Segment {
+    pub(crate) newest: i64,
+    pub(crate) bytes: u64,
+}
+
+impl Wal {
+    /// Begins a new segment behind those that were found.
+    pub(crate) fn begin(disk: Disk, dir: &Path, found: BTreeMap<u32, Segment>) -> io::Result<Wal> {
+        disk.create_dir_all(dir)?;
+        let number = found.keys().last().map_or(1, |last| last + 1);
+        let file = create(&disk, dir, number)?;
+        Ok(Wal {
+            disk,
+            dir: dir.to_owned(),
+            number,
+            file,
+            written: HEADER.len() as u64,
+            pending: Vec::new(),
+            torn: false,
+            synced: false,
+            segments: found,
+        })
+    }
+
+    /// The number of the segment being written: a series named in another one must be named again.
+    pub(crate) fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Whether so much waits that nothing more is to be taken.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.pending.len() > PENDING_MAX
+    }
+
+    /// Adds a record, whose newest time is given, to what is to be written.
+    pub(crate) fn add(&mut self, record: &Record, newest: i64) {
+        if !record.is_empty() {
+            frame(&record.encode(), &mut self.pending);
+            let segment = self.segments.entry(self.number).or_insert(Segment { newest, bytes: 0 });
+            segment.newest = segment.newest.max(newest);
+        }
+    }
+
+    /// Hands all that waits to the kernel: when it answers, it survives the end of this process.
+    pub(crate) fn write(&mut self) -> io::Result<()> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        if self.torn {
+            self.file.truncate(self.written)?;
+        }
+        self.torn = true;
+        self.file.write_all(&self.pending)?;
+        self.torn = false;
+        self.written += self.pending.len() as u64;
+        self.synced = false;
+        self.pending.clear();
+        if self.pending.capacity() > 1 << 20 {
+            self.pending.shrink_to(1 << 20);
+        }
+        let newest = self.segments.get(&self.number).map_or(i64::MIN, |segment| segment.newest);
+        self.segments.insert(self.number, Segment { newest, bytes: self.written });
+        Ok(())
+    }
+
+    /// Makes all that was written survive power loss.
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
+        if !self.synced {
+            self.file.sync()?;
+            self.synced = true;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.written >= SEGMENT_MAX
+    }
+
+    /// Begins a new segment; the one before is complete and synced. Answers the number of that one.
+    pub(crate) fn rotate(&mut self) -> io::Result<u32> {
+        self.write()?;
+        self.sync()?;
+        self.rotate_unsynced()
+    }
+
+    /// Begins a new segment though the one before could not be synced: only with a block of all that is in it at once.
+    pub(crate) fn rotate_unsynced(&mut self) -> io::Result<u32> {
+        self.write()?;
+        let before = self.number;
+        self.file = create(&self.disk, &self.dir, before + 1)?;
+        (self.number, self.written, self.torn, self.synced) = (before + 1, HEADER.len() as u64, false, false);
+        Ok(before)
+    }
+
+    /// Removes segments up to `last` in which everything is older than `end`: it is all in blocks.
+    pub(crate) fn drop_until(&mut self, last: u32, end: i64) -> io::Result<()> {
+        let gone: Vec<u32> =
+            self.segments.range(..=last).filter(|(_, segment)| segment.newest < end).map(|(at, _)| *at).collect();
+        for number in gone {
+            self.disk.remove(&path(&self.dir, number))?;
+            self.segments.remove(&number);
+        }
+        Ok(())
+    }
+
+    /// How many bytes it takes on disk.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.segments.values().map(|segment| segment.bytes).sum()
+    }
+}
+
+pub(crate) fn path(dir: &Path, number: u32) -> PathBuf {
+    dir.join(format!("{number:08}.wal"))
+}
+
+fn create(disk: &Disk, dir: &Path, number: u32) -> io::Result<DiskFile> {
+    let mut file = disk.create(&path(dir, number))?;
+    file.write_all(&HEADER)?;
+    disk.sync_dir(dir)?;
+    Ok(file)
+}
+
+/// `mark | stored length | checksum of all that follows | length before compression | lz4`.
+fn frame(record: &[u8], out: &mut Vec<u8>) {
+    let packed = lz4_flex::block::compress(record);
+    let mut rest = Vec::with_capacity(packed.len() + 4);
+    rest.extend_from_slice(&(record.len() as u32).to_le_bytes());
+    rest.extend_from_slice(&packed);
+    out.extend_from_slice(&MARK);
+    out.extend_from_slice(&(packed.len() as u32).to_le_bytes());
+    out.extend_from_slice(&crc32c::crc32c(&rest).to_le_bytes());
+    out.extend_from_slice(&rest);
+}
