@@ -11,7 +11,7 @@ use rustls::server::ParsedCertificate;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use watchbell_model::{Certificate, Timestamp};
 
-use crate::{Clock, Stream};
+use crate::{Runtime, Stream};
 
 /// How to connect.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -52,15 +52,19 @@ pub enum TlsError {
 /// Makes a TLS connection over a stream. A certificate that is not trusted does not stop it: look at
 /// [`TlsReport::verified`].
 pub async fn connect(
-    clock: &Clock,
+    runtime: &Runtime,
     stream: Stream,
     server_name: &str,
     options: &TlsOptions,
 ) -> Result<(Stream, TlsReport), TlsError> {
     let name = ServerName::try_from(server_name.trim_start_matches('[').trim_end_matches(']').to_owned())
         .map_err(|_| TlsError::Name(server_name.to_owned()))?;
-    let recorder =
-        Arc::new(Recorder { now: clock.now(), roots: roots(options)?, provider: provider(), seen: Mutex::new(None) });
+    let recorder = Arc::new(Recorder {
+        now: runtime.clock.now(),
+        roots: roots(options, runtime.net.roots_pem())?,
+        provider: provider(),
+        seen: Mutex::new(None),
+    });
     let config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .expect("ring speaks TLS 1.2 and 1.3")
@@ -103,9 +107,9 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::clone(PROVIDER.get_or_init(|| Arc::new(ring::default_provider())))
 }
 
-fn roots(options: &TlsOptions) -> Result<Arc<RootCertStore>, TlsError> {
+fn roots(options: &TlsOptions, world: Option<Vec<u8>>) -> Result<Arc<RootCertStore>, TlsError> {
     static MACHINE: OnceLock<Arc<RootCertStore>> = OnceLock::new();
-    let Some(pem) = &options.roots_pem else {
+    let Some(pem) = options.roots_pem.as_ref().or(world.as_ref()) else {
         return Ok(Arc::clone(MACHINE.get_or_init(|| {
             let mut store = RootCertStore::empty();
             store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -238,5 +242,5 @@ fn earliest_to_end(chain: &[Vec<u8>]) -> Option<Certificate> {
 
 /// Whether the machine has trusted roots at all (the package `ca-certificates`).
 pub fn machine_has_roots() -> bool {
-    roots(&TlsOptions::default()).is_ok_and(|roots| !roots.is_empty())
+    roots(&TlsOptions::default(), None).is_ok_and(|roots| !roots.is_empty())
 }

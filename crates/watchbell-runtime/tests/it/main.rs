@@ -193,7 +193,7 @@ fn a_certificate_is_seen_even_when_it_is_not_trusted() {
             ("mail.example", TlsOptions::default()),
         ] {
             let connection = runtime.net.connect("mail.example", 993).await.unwrap();
-            let (_, report) = tls::connect(&runtime.clock, connection.stream, name, &options).await.unwrap();
+            let (_, report) = tls::connect(&runtime, connection.stream, name, &options).await.unwrap();
             assert!(report.certificate.is_some() && report.chain.len() == 1);
             told.push(format!("{name} {}: {:?}", report.version, report.verified));
         }
