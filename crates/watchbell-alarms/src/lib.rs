@@ -1,1 +1,32 @@
-//! Empty as yet.
+//! What is wrong: alarms judge what sources saw and what the store holds.
+//!
+//! Every kind of alarm ends in one state machine, `OK`, `ALARM` or `INSUFFICIENT_DATA`, whose transitions are kept.
+//! The deciding code of each kind is pure and takes `now`; [`Alarms`] waits, commits and remembers. Knows no store, no
+//! channel and no page: it reads through `Query`, writes through `Append` and `State`, and raises through `Raise`.
+//!
+//! Invariants:
+//! - `no_lost_page`: a change of state and the alerts it raises are one commit, and memory follows the disk.
+//! - `failed_is_not_resolved`: silence, an error or a restart ends no alert.
+//! - A resolved alert was firing before.
+
+mod alarms;
+mod apply;
+mod draft;
+mod history;
+mod kept;
+mod status;
+mod tasks;
+#[cfg(test)]
+mod timeline;
+mod world;
+
+pub mod certificate;
+pub mod heartbeat;
+pub mod monitor;
+pub mod own;
+
+pub use alarms::Alarms;
+pub use apply::Desired;
+pub use history::HISTORY_MAX;
+pub use kept::Runbook;
+pub use status::MonitorStatus;

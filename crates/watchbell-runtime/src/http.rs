@@ -211,7 +211,7 @@ async fn once(
     let (stream, report) = if request.url.is_https() {
         enter(HANDSHAKE);
         let begun = clock.monotonic();
-        let (stream, report) = tls::connect(clock, connection.stream, request.url.host(), &request.tls).await?;
+        let (stream, report) = tls::connect(runtime, connection.stream, request.url.host(), &request.tls).await?;
         spent("tls", clock.monotonic() - begun);
         if let (true, Err(reason)) = (request.verify, &report.verified) {
             return Err(HttpError::Certificate(Untrusted { reason: reason.clone(), report: Box::new(report) }));

@@ -36,6 +36,8 @@ pub struct Runtime {
     pub net: Net,
     /// Files.
     pub disk: Disk,
+    /// Environment variables.
+    pub environment: process::Environment,
     /// Random numbers.
     pub rng: Rng,
     /// Tasks with names and owners.
@@ -54,6 +56,15 @@ impl Runtime {
         let metrics = Metrics::new();
         let troubles = Troubles::new(clock.clone());
         let supervisor = Supervisor::new(clock.clone(), rng.clone(), metrics.clone(), troubles.clone());
-        Runtime { net: Net::os(clock.clone()), disk: Disk::Os, clock, rng, supervisor, metrics, troubles }
+        Runtime {
+            net: Net::os(clock.clone()),
+            disk: Disk::Os,
+            environment: process::Environment::Os,
+            clock,
+            rng,
+            supervisor,
+            metrics,
+            troubles,
+        }
     }
 }

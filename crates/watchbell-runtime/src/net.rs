@@ -79,6 +79,14 @@ impl Net {
         Net { clock, kind: Kind::Sim(net) }
     }
 
+    /// The roots that a simulated machine trusts, as PEM; `None` for the real one's own.
+    pub(crate) fn roots_pem(&self) -> Option<Vec<u8>> {
+        match &self.kind {
+            Kind::Os => None,
+            Kind::Sim(net) => net.roots_pem(),
+        }
+    }
+
     /// The addresses of a name, in the resolver's order. An address in text gives itself.
     pub async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>, NetError> {
         let host = host.trim_start_matches('[').trim_end_matches(']');

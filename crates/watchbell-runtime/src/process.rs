@@ -42,6 +42,25 @@ impl Signals {
     }
 }
 
+/// The environment variables: the process's own, or those of a simulated one.
+#[derive(Clone)]
+pub enum Environment {
+    /// The process's own.
+    Os,
+    /// Made up.
+    Sim(std::sync::Arc<std::collections::BTreeMap<String, String>>),
+}
+
+impl Environment {
+    /// A variable's value, if it is set and is text.
+    pub fn get(&self, name: &str) -> Option<String> {
+        match self {
+            Environment::Os => std::env::var(name).ok(),
+            Environment::Sim(variables) => variables.get(name).cloned(),
+        }
+    }
+}
+
 /// This machine's name.
 pub fn hostname(disk: &Disk) -> String {
     let name = disk.read(std::path::Path::new("/proc/sys/kernel/hostname")).unwrap_or_default();

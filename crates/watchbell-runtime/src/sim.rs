@@ -9,11 +9,13 @@ mod net;
 pub use disk::SimDisk;
 pub use net::SimNet;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 
 use watchbell_model::Timestamp;
 
+use crate::process::Environment;
 use crate::{Clock, Disk, Metrics, Net, Rng, Runtime, Supervisor, Troubles};
 
 /// Where simulated time begins: a Monday.
@@ -30,6 +32,8 @@ pub struct World {
     pub disk: Arc<SimDisk>,
     /// Chance.
     pub rng: Rng,
+    /// Environment variables of processes that start from now on.
+    pub environment: BTreeMap<String, String>,
 }
 
 impl World {
@@ -41,6 +45,7 @@ impl World {
             clock: self.clock.clone(),
             net: Net::sim(self.clock.clone(), Arc::clone(&self.net)),
             disk: Disk::Sim(Arc::clone(&self.disk)),
+            environment: Environment::Sim(Arc::new(self.environment.clone())),
             rng: self.rng.clone(),
             supervisor: Supervisor::new(self.clock.clone(), self.rng.clone(), metrics.clone(), troubles.clone()),
             metrics,
@@ -60,6 +65,7 @@ pub fn run<F: Future>(seed: u64, scenario: impl FnOnce(World) -> F) -> F::Output
         let clock = Clock::sim(Timestamp::parse_rfc3339(EPOCH).expect("it is a time"));
         let rng = Rng::seeded(seed);
         let net = Arc::new(SimNet::new(clock.clone()));
-        scenario(World { clock, net, disk: Arc::new(SimDisk::new(rng.clone())), rng }).await
+        let disk = Arc::new(SimDisk::new(rng.clone()));
+        scenario(World { clock, net, disk, rng, environment: BTreeMap::new() }).await
     })
 }

@@ -19,11 +19,18 @@ pub(crate) struct Bench {
 struct Ports {
     state: Arc<MemoryState>,
     seen: Mutex<Vec<Observation>>,
+    points: Mutex<Vec<Point>>,
+    refuse: Mutex<bool>,
 }
 
 pub(crate) fn bench(world: &sim::World) -> Bench {
     let state = Arc::new(MemoryState::new());
-    let ports = Arc::new(Ports { state: Arc::clone(&state), seen: Mutex::default() });
+    let ports = Arc::new(Ports {
+        state: Arc::clone(&state),
+        seen: Mutex::default(),
+        points: Mutex::default(),
+        refuse: Mutex::default(),
+    });
     let context =
         Context { runtime: world.runtime(), append: ports.clone(), observe: ports.clone(), state: state.clone() };
     Bench { context, state, ports }
@@ -33,6 +40,16 @@ impl Bench {
     /// What was observed since it was last asked.
     pub(crate) fn seen(&self) -> Vec<Observation> {
         std::mem::take(&mut self.ports.seen.lock().unwrap())
+    }
+
+    /// What was appended since it was last asked.
+    pub(crate) fn points(&self) -> Vec<Point> {
+        std::mem::take(&mut self.ports.points.lock().unwrap())
+    }
+
+    /// From now on the store takes nothing, or works again.
+    pub(crate) fn refuse_samples(&self, refuse: bool) {
+        *self.ports.refuse.lock().unwrap() = refuse;
     }
 }
 
@@ -45,6 +62,13 @@ impl Observe for Ports {
 
 impl Append for Ports {
     fn append(&self, batch: Vec<Point>) -> BoxFuture<'_, Result<Appended, AppendError>> {
-        Box::pin(async move { Ok(Appended { kept: batch.len() as u64, ..Appended::default() }) })
+        Box::pin(async move {
+            if *self.refuse.lock().unwrap() {
+                return Err(AppendError::Unavailable("the disk is full (simulated)".into()));
+            }
+            let kept = batch.len() as u64;
+            self.points.lock().unwrap().extend(batch);
+            Ok(Appended { kept, ..Appended::default() })
+        })
     }
 }

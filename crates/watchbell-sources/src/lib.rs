@@ -7,8 +7,11 @@
 
 #[cfg(test)]
 mod bench;
+pub mod discovery;
 pub mod heartbeat;
+pub mod host;
 pub mod probe;
+pub mod scrape;
 
 use std::sync::Arc;
 

@@ -27,6 +27,7 @@ struct Inner {
     unresolvable: std::collections::BTreeSet<String>,
     black_holes: std::collections::BTreeSet<IpAddr>,
     port_next: u16,
+    roots_pem: Option<Vec<u8>>,
 }
 
 enum Service {
@@ -95,6 +96,15 @@ impl SimNet {
         let mut inner = self.lock();
         let next = inner.names.len() as u32;
         *inner.names.entry(host.to_owned()).or_insert_with(|| Ipv4Addr::from(0x0a00_0000 + next).into())
+    }
+
+    /// The machine trusts this authority from now on, and no other.
+    pub fn trust(&self, roots_pem: &str) {
+        self.lock().roots_pem = Some(roots_pem.as_bytes().to_vec());
+    }
+
+    pub(crate) fn roots_pem(&self) -> Option<Vec<u8>> {
+        self.lock().roots_pem.clone()
     }
 
     pub(crate) async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>, String> {

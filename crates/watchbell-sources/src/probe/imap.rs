@@ -163,7 +163,7 @@ impl ImapConfig {
                 return Err(Failure(format!("the server does not offer `{required}`")));
             }
         }
-        let greeting = dialogue.shown(&greeting);
+        let greeting = dialogue.shown(without_code(&greeting));
         Ok(match &self.login {
             Some(login) => format!("{greeting}; signed in as {}", login.username),
             None => greeting,
@@ -171,8 +171,16 @@ impl ImapConfig {
     }
 }
 
+/// `OK [CAPABILITY …] ready` says `ready` to a person.
+fn without_code(greeting: &str) -> &str {
+    match greeting.split_once("] ") {
+        Some((code, words)) if code.starts_with("OK [") && !words.is_empty() => words,
+        _ => greeting,
+    }
+}
+
 async fn greeting(dialogue: &mut Dialogue<'_, '_>) -> Result<String, Failure> {
-    let what = "the server's greeting";
+    let what = "a greeting";
     let words = match dialogue.imap_response(what).await? {
         ImapResponse::Untagged(text) => text,
         ImapResponse::Continue => "+".into(),
@@ -240,8 +248,12 @@ async fn answer(
             ImapResponse::Tagged { tag: have, status, text } if have == tag => {
                 return Ok(if status == "OK" { Answer::Done } else { Answer::Refused(format!("{status} {text}")) });
             }
-            ImapResponse::Tagged { tag: have, .. } => {
-                return Err(Failure(format!("expected {what}, but the server answered `{}`", dialogue.shown(&have))));
+            ImapResponse::Tagged { tag: have, status, text } => {
+                let line = format!("{have} {status} {text}");
+                return Err(Failure(format!(
+                    "expected {what}, but the server sent `{}`",
+                    dialogue.shown(line.trim_end())
+                )));
             }
         }
     }

@@ -44,6 +44,21 @@ impl SqliteState {
     pub fn open(runtime: &Runtime, dir: &DataDir) -> Result<(SqliteState, StateReport), OpenError> {
         let path = dir.path().join("state.db");
         let (connection, report) = open::open(&path, runtime.clock.now())?;
+        Ok((SqliteState::with(runtime, path, connection)?, report))
+    }
+
+    /// Opens the state of a watchbell that may be running, for a command beside it. Nothing is set aside or mended:
+    /// that is for the process whose folder it is. `None` if nothing was ever kept there.
+    pub fn attach(runtime: &Runtime, dir: &Path) -> Result<Option<SqliteState>, OpenError> {
+        let path = dir.join("state.db");
+        if !runtime.disk.exists(&path) {
+            return Ok(None);
+        }
+        let connection = open::attach(&path)?;
+        SqliteState::with(runtime, path, connection).map(Some)
+    }
+
+    fn with(runtime: &Runtime, path: PathBuf, connection: Connection) -> Result<SqliteState, OpenError> {
         let sqlite = |source| OpenError::Sqlite { path: path.clone(), source };
         let readers = (0..READERS)
             .map(|_| open::reader(&path).map(Mutex::new))
@@ -53,14 +68,13 @@ impl SqliteState {
         let (queue, commits) = std::sync::mpsc::sync_channel(COMMITS_WAITING_MAX);
         let thread =
             thread::spawn("state", move || writer.run(&commits)).map_err(OpenError::io("start a thread for", &path))?;
-        let state = SqliteState {
+        Ok(SqliteState {
             path,
             queue: Mutex::new(Some(queue)),
             thread: Mutex::new(Some(thread)),
             readers,
             next_reader: AtomicUsize::new(0),
-        };
-        Ok((state, report))
+        })
     }
 
     /// Waits until everything handed over is committed, then closes; later commits are refused.

@@ -41,6 +41,18 @@ pub(crate) fn open(path: &Path, now: Timestamp) -> Result<(Connection, StateRepo
     Ok((connection, StateReport { set_aside: Some(aside), damage: Some(damage), salvaged }))
 }
 
+/// A connection beside the one that owns the file.
+pub(crate) fn attach(path: &Path) -> Result<Connection, OpenError> {
+    match healthy(path) {
+        Ok(connection) => Ok(connection),
+        Err(Unhealthy::Refused(error)) => Err(error),
+        Err(Unhealthy::Damaged(reason)) => {
+            let source = std::io::Error::new(std::io::ErrorKind::InvalidData, reason);
+            Err(OpenError::Io { doing: "read", path: path.to_owned(), source })
+        }
+    }
+}
+
 /// A connection that only reads.
 pub(crate) fn reader(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;

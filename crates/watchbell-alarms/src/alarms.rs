@@ -1,0 +1,340 @@
+//! All alarms behind one handle: decisions one after the other, each in one commit.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicI64};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use serde::de::DeserializeOwned;
+use tokio::sync::{Notify, mpsc, oneshot};
+use watchbell_model::{
+    Append, BoxFuture, Change, Observation, Observe, Query, Raise, Severity, State, StateError, Timestamp, Transition,
+};
+use watchbell_runtime::metrics::Counter;
+use watchbell_runtime::{Runtime, fault};
+
+use crate::draft::{Draft, STATE};
+use crate::history::{self, History};
+use crate::kept::{Kept, Kind, Site};
+use crate::world::{Items, Live, World};
+
+/// When watchbell was last known to run.
+const ALIVE: &str = "alarms.alive";
+const ALIVE_KEY: &str = "at";
+
+/// How many observations may wait to be judged; further senders wait.
+const QUEUE_MAX: usize = 4096;
+
+/// The trouble that says that decisions cannot be written.
+const TROUBLE_STATE: &str = "state";
+
+/// All alarms.
+///
+/// Invariant: decisions are made one after the other; what is in memory is what was committed last. If a commit fails,
+/// nothing has happened: the decision is made again at the next observation or tick, and the trouble `state` says so.
+pub struct Alarms {
+    pub(crate) runtime: Runtime,
+    pub(crate) state: Arc<dyn State>,
+    pub(crate) query: Arc<dyn Query>,
+    pub(crate) append: Arc<dyn Append>,
+    raise: Arc<dyn Raise>,
+    pub(crate) site: Site,
+    /// Held by whoever decides, from reading the world to the end of the commit.
+    deciding: tokio::sync::Mutex<History>,
+    world: Mutex<World>,
+    queue: mpsc::Sender<Submission>,
+    pub(crate) waiting: tokio::sync::Mutex<mpsc::Receiver<Submission>>,
+    /// A moment earlier than [`Alarms::scheduled`] must be judged.
+    pub(crate) sooner: Notify,
+    pub(crate) scheduled: AtomicI64,
+    /// When watchbell was last known to run before this start.
+    pub(crate) gone_at: Timestamp,
+    pub(crate) opened_at: Timestamp,
+    unwritten: AtomicBool,
+    transitions: Counter,
+}
+
+/// What somebody saw, on its way to be judged.
+pub(crate) struct Submission {
+    pub(crate) seen: Vec<Observation>,
+    with: Vec<Change>,
+    done: oneshot::Sender<Result<(), StateError>>,
+}
+
+impl Alarms {
+    /// Restores all alarms from durable state. They judge nothing until [`Alarms::apply`] says what is wanted.
+    pub fn open(
+        runtime: Runtime,
+        state: Arc<dyn State>,
+        query: Arc<dyn Query>,
+        append: Arc<dyn Append>,
+        raise: Arc<dyn Raise>,
+        site_url: String,
+    ) -> Result<Arc<Alarms>, StateError> {
+        let now = runtime.clock.now();
+        let alive = state.get(ALIVE, ALIVE_KEY)?.and_then(|value| serde_json::from_slice::<Timestamp>(&value).ok());
+        let mut world = World::default();
+        read_all(&*state, STATE, |key, value| {
+            world.restored.insert(key, value);
+        })?;
+        let (queue, waiting) = mpsc::channel(QUEUE_MAX);
+        let transitions =
+            runtime.metrics.counter("watchbell_alarm_transitions_total", "Changes of an alarm's state.", &[]);
+        Ok(Arc::new(Alarms {
+            deciding: tokio::sync::Mutex::new(History::open(&*state)?),
+            site: Site::new(&site_url),
+            world: Mutex::new(world),
+            waiting: tokio::sync::Mutex::new(waiting),
+            sooner: Notify::new(),
+            scheduled: AtomicI64::new(i64::MAX),
+            gone_at: alive.unwrap_or(now).min(now),
+            opened_at: now,
+            unwritten: AtomicBool::new(false),
+            runtime,
+            state,
+            query,
+            append,
+            raise,
+            queue,
+            transitions,
+        }))
+    }
+
+    /// The last transitions, of one alarm or of all, newest first; of at most [`crate::HISTORY_MAX`] that are kept.
+    pub fn history(&self, id: Option<&str>, limit: usize) -> Vec<Transition> {
+        history::newest(&*self.state, id, limit).unwrap_or_else(|error| {
+            tracing::error!(%error, "the history of alarms cannot be shown");
+            Vec::new()
+        })
+    }
+
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().expect("no panic while held")
+    }
+
+    /// Judges, commits, and only then remembers.
+    ///
+    /// Must not be dropped half-way, or memory would fall behind the disk: only tasks of the supervisor and the start
+    /// call it, never a request's handler.
+    pub(crate) async fn decide(&self, judge: impl FnOnce(&Items, &mut Live, &mut Draft<'_>)) -> Result<(), StateError> {
+        let mut history = self.deciding.lock().await;
+        let mut draft = Draft::new(self.runtime.clock.now(), &self.site);
+        let silent = {
+            let World { items, live, .. } = &mut *self.world();
+            let silent = live.silent.clone();
+            judge(items, live, &mut draft);
+            silent
+        };
+        let done = self.commit(&mut history, draft, |world, items| world.items.advance(items)).await;
+        self.tell_silent(&silent);
+        done
+    }
+
+    /// Commits a decision and takes it over into memory.
+    pub(crate) async fn commit(
+        &self,
+        history: &mut History,
+        draft: Draft<'_>,
+        advance: impl FnOnce(&mut World, Items),
+    ) -> Result<(), StateError> {
+        let Draft { items, alerts, mut changes, transitions, forgotten, .. } = draft;
+        let written = async {
+            let (after, rows) = history.add(&*self.state, &transitions)?;
+            changes.extend(rows);
+            fault::point("alarms.decided");
+            if !alerts.is_empty() {
+                fault::point("alarms.before_raise");
+                self.raise.raise(alerts, changes).await?;
+                fault::point("alarms.after_raise");
+            } else if !changes.is_empty() {
+                self.state.commit(changes).await?;
+            }
+            Ok(after)
+        };
+        match written.await {
+            Ok(after) => {
+                *history = after;
+                let soonest = items.deadline();
+                {
+                    let mut world = self.world();
+                    advance(&mut world, items);
+                    forgotten.iter().for_each(|key| drop(world.items.own.remove(key)));
+                }
+                self.transitions.add(transitions.len() as u64);
+                for transition in &transitions {
+                    tracing::info!(alarm = transition.alarm, labels = %transition.labels, to = %transition.to,
+                        "{}", transition.reason);
+                }
+                self.wake_before(soonest);
+                if self.unwritten.swap(false, std::sync::atomic::Ordering::SeqCst) {
+                    self.runtime.troubles.clear(TROUBLE_STATE);
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.unwritten.store(true, std::sync::atomic::Ordering::SeqCst);
+                self.runtime.troubles.set(TROUBLE_STATE, Severity::Critical, format!("alarms: {error}"));
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes the right to decide, for decisions that change what there is to decide on.
+    pub(crate) async fn deciding(&self) -> tokio::sync::MutexGuard<'_, History> {
+        self.deciding.lock().await
+    }
+
+    /// Sees to it that the next deadline is judged in time.
+    pub(crate) fn wake_before(&self, at: Option<Timestamp>) {
+        if at.is_some_and(|at| at.as_millis() < self.scheduled.load(std::sync::atomic::Ordering::SeqCst)) {
+            self.sooner.notify_one();
+        }
+    }
+
+    /// Marks that watchbell runs, for the next start to know how long it was gone.
+    pub(crate) fn alive(now: Timestamp) -> Change {
+        Change::put(ALIVE, ALIVE_KEY, &now)
+    }
+
+    /// Writes on the board which monitors give no results, if that has changed.
+    fn tell_silent(&self, before: &BTreeSet<String>) {
+        const NAMES_MAX: usize = 5;
+        let world = self.world();
+        let silent = &world.live.silent;
+        if silent == before {
+            return;
+        }
+        let names: Vec<&str> = silent.iter().take(NAMES_MAX).map(String::as_str).collect();
+        let (count, mut names) = (silent.len(), names.join(", "));
+        drop(world);
+        if count == 0 {
+            return self.runtime.troubles.clear("no-results");
+        }
+        if count > NAMES_MAX {
+            names.push_str(", …");
+        }
+        let summary = format!("no results of {count} monitor{}: {names}", if count == 1 { "" } else { "s" });
+        self.runtime.troubles.set("no-results", Severity::Critical, summary);
+    }
+
+    /// Reads what was kept of an alarm. A document that cannot be read is reported, not fatal: the others must go on.
+    pub(crate) fn read<M: DeserializeOwned>(&self, id: &str, value: &[u8]) -> Option<Kept<M>> {
+        match serde_json::from_slice(value) {
+            Ok(kept) => Some(kept),
+            Err(error) => {
+                tracing::error!(alarm = id, %error, "what was kept of this alarm cannot be read; it starts anew");
+                self.runtime.troubles.set(
+                    "alarm-unreadable",
+                    Severity::Warning,
+                    format!("what was kept of the alarm `{id}` cannot be read; it has started anew"),
+                );
+                None
+            }
+        }
+    }
+}
+
+impl Observe for Alarms {
+    /// Answers while the task `decide` of [`Alarms::tasks`] runs; judging goes on even if the caller gives up.
+    fn observe(&self, seen: Vec<Observation>, with: Vec<Change>) -> BoxFuture<'_, Result<(), StateError>> {
+        Box::pin(async move {
+            let closed = || StateError { doing: "written", reason: "watchbell is stopping".to_owned() };
+            let (done, answer) = oneshot::channel();
+            self.queue.send(Submission { seen, with, done }).await.map_err(|_| closed())?;
+            answer.await.map_err(|_| closed())?
+        })
+    }
+}
+
+impl Submission {
+    /// The items it is about, by kind and name.
+    fn about(&self) -> impl Iterator<Item = String> + '_ {
+        self.seen.iter().filter_map(|seen| match seen {
+            Observation::Probe(seen) => Some(format!("monitor/{}", seen.monitor)),
+            Observation::Ping(seen) => Some(format!("heartbeat/{}", seen.heartbeat)),
+            Observation::Scrape(_) => None,
+        })
+    }
+}
+
+impl Alarms {
+    /// Judges submissions in their order, as many as possible in one commit, and answers them.
+    ///
+    /// Two submissions about one item share a commit only if the first raised nothing: a job that fails and at once
+    /// succeeds must be told of twice, not once with the outcome.
+    pub(crate) async fn judge(&self, submissions: Vec<Submission>) {
+        let mut rest = submissions.into_iter().peekable();
+        while rest.peek().is_some() {
+            let mut answers = Vec::new();
+            let done = self
+                .decide(|items, live, draft| {
+                    let mut touched = BTreeSet::new();
+                    while let Some(next) = rest
+                        .next_if(|next| draft.alerts.is_empty() || next.about().all(|about| !touched.contains(&about)))
+                    {
+                        touched.extend(next.about());
+                        for seen in &next.seen {
+                            observe(items, live, draft, seen);
+                        }
+                        draft.changes.extend(next.with);
+                        answers.push(next.done);
+                    }
+                })
+                .await;
+            for answer in answers {
+                // A caller that gave up is answered by nobody.
+                let _ = answer.send(done.clone());
+            }
+        }
+    }
+}
+
+/// Judges one fact. What is about an item that is not configured is passed over: it was removed a moment ago.
+fn observe(items: &Items, live: &mut Live, draft: &mut Draft<'_>, seen: &Observation) {
+    match seen {
+        Observation::Probe(seen) => {
+            if let Some(heard) = live.heard.get_mut(&seen.monitor) {
+                (heard.at, heard.last) = (heard.at.max(seen.at), Some(seen.clone()));
+                live.silent.remove(&seen.monitor);
+            }
+            draft.judge::<crate::monitor::Memory>(items, &seen.monitor, |kept, spec| kept.result(spec, seen));
+            if let Some(certificate) = &seen.certificate {
+                draft.judge::<crate::certificate::Memory>(items, &seen.monitor, |kept, spec| {
+                    kept.certificate(spec, seen.at, certificate);
+                });
+            }
+        }
+        Observation::Ping(seen) => {
+            draft.judge::<crate::heartbeat::Memory>(items, &seen.heartbeat, |kept, _| kept.ping(seen));
+        }
+        // A target that cannot be scraped has the sample `up` 0, which rules judge.
+        Observation::Scrape(_) => {}
+    }
+}
+
+/// Reads a whole table.
+pub(crate) fn read_all(
+    state: &dyn State,
+    table: &str,
+    mut each: impl FnMut(String, Vec<u8>),
+) -> Result<(), StateError> {
+    const PAGE: usize = 1000;
+    let mut from = String::new();
+    loop {
+        let page = state.scan(table, &from, PAGE)?;
+        let full = page.len() == PAGE;
+        for (key, value) in page {
+            if key != from || from.is_empty() {
+                from.clone_from(&key);
+                each(key, value);
+            }
+        }
+        if !full {
+            return Ok(());
+        }
+    }
+}
+
+/// Which kind of alarm an id names.
+pub(crate) fn name_of<M: Kind>(id: &str) -> Option<&str> {
+    id.strip_prefix(M::id("").as_str())
+}

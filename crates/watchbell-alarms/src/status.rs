@@ -1,0 +1,197 @@
+//! Alarms as they stand, for APIs and pages.
+
+use serde::Serialize;
+use watchbell_model::{
+    AlarmId, AlarmKind, AlarmState, AlarmStatus, Contributor, HeartbeatStatus, Labels, ProbeResult, RunbookRef, Span,
+    Timestamp,
+};
+
+use crate::alarms::Alarms;
+use crate::kept::{Item, Kept, Kind};
+use crate::{certificate, heartbeat, monitor, own};
+
+/// A monitor as it stands.
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
+pub struct MonitorStatus {
+    /// Its alarm.
+    pub alarm: AlarmId,
+    /// What people call it.
+    pub name: String,
+    /// How it is probed.
+    pub kind: String,
+    /// What is probed.
+    pub target: String,
+    /// How often.
+    pub interval: Span,
+    /// What its alarm says.
+    pub state: AlarmState,
+    /// Since when.
+    pub since: Timestamp,
+    /// Why, in words.
+    pub reason: String,
+    /// Failures in a row, up to as many as make it down.
+    pub failures: u32,
+    /// The last result since the start, if there is one.
+    pub last: Option<ProbeResult>,
+    /// When the certificate that it showed last ends.
+    pub certificate_ends: Option<Timestamp>,
+}
+
+impl Alarms {
+    /// All alarms, by kind and name.
+    pub fn statuses(&self) -> Vec<AlarmStatus> {
+        let world = self.world();
+        let mut all: Vec<AlarmStatus> = world.items.monitors.values().map(monitor_alarm).collect();
+        all.extend(world.items.certificates.values().map(certificate_alarm));
+        all.extend(world.items.heartbeats.values().map(heartbeat_alarm));
+        all.extend(world.items.own.values().map(own_alarm));
+        all
+    }
+
+    /// One alarm.
+    pub fn status(&self, id: &str) -> Option<AlarmStatus> {
+        let (kind, name) = id.split_once('/')?;
+        let world = self.world();
+        match kind {
+            "monitor" => world.items.monitors.get(name).map(monitor_alarm),
+            "certificate" => world.items.certificates.get(name).map(certificate_alarm),
+            "heartbeat" => world.items.heartbeats.get(name).map(heartbeat_alarm),
+            "self" => world.items.own.get(name).map(own_alarm),
+            _ => None,
+        }
+    }
+
+    /// All heartbeats, by name.
+    pub fn heartbeats(&self) -> Vec<HeartbeatStatus> {
+        let now = self.runtime.clock.now();
+        self.world().items.heartbeats.values().map(|item| item.kept.status(&item.spec, now)).collect()
+    }
+
+    /// All monitors, by name.
+    pub fn monitors(&self) -> Vec<MonitorStatus> {
+        let world = self.world();
+        let status = |item: &Item<monitor::Memory>| {
+            let (spec, kept) = (&item.spec, &item.kept);
+            let certificate = world.items.certificates.get(&spec.name).and_then(|item| item.kept.memory.certificate());
+            MonitorStatus {
+                alarm: monitor::Memory::id(&spec.name),
+                name: spec.name.clone(),
+                kind: spec.kind.clone(),
+                target: spec.target.clone(),
+                interval: spec.interval,
+                state: kept.state,
+                since: kept.since,
+                reason: kept.reason.clone(),
+                failures: kept.memory.failures(),
+                last: world.live.heard.get(&spec.name).and_then(|heard| heard.last.clone()),
+                certificate_ends: certificate.map(|certificate| certificate.not_after),
+            }
+        };
+        world.items.monitors.values().map(status).collect()
+    }
+}
+
+/// What differs from kind to kind.
+struct Facts<'a> {
+    kind: AlarmKind,
+    name: &'a str,
+    severity: &'a str,
+    condition: String,
+    graph: Option<String>,
+    threshold: Option<f64>,
+    runbook: Option<RunbookRef>,
+    labels: &'a Labels,
+}
+
+fn status<M: Kind>(id: AlarmId, kept: &Kept<M>, judged_at: Option<Timestamp>, facts: Facts<'_>) -> AlarmStatus {
+    let contributor = |alert: &watchbell_model::Alert| Contributor {
+        labels: alert.labels.clone(),
+        pending: false,
+        since: alert.starts_at,
+        value: None,
+    };
+    AlarmStatus {
+        id,
+        kind: facts.kind,
+        name: facts.name.to_owned(),
+        state: kept.state,
+        since: kept.since,
+        reason: kept.reason.clone(),
+        severity: facts.severity.to_owned(),
+        condition: facts.condition,
+        graph: facts.graph,
+        threshold: facts.threshold,
+        runbook: facts.runbook,
+        labels: facts.labels.clone(),
+        contributors: kept.raised.iter().map(contributor).collect(),
+        judged_at,
+        error: None,
+    }
+}
+
+fn monitor_alarm(item: &Item<monitor::Memory>) -> AlarmStatus {
+    let spec = &*item.spec;
+    let attempts = spec.retries.saturating_add(1);
+    let failed =
+        if attempts == 1 { "one probe failed".to_owned() } else { format!("{attempts} probes in a row failed") };
+    let facts = Facts {
+        kind: AlarmKind::Monitor,
+        name: &spec.name,
+        severity: spec.severity.as_str(),
+        condition: format!("{failed}: {} to {} every {}", spec.kind, spec.target, spec.interval),
+        graph: Some(Labels::metric("probe_duration_seconds", &[("monitor", &spec.name)]).to_string()),
+        threshold: Some(spec.timeout.duration().as_secs_f64()),
+        runbook: Some(spec.runbook.reference.clone()),
+        labels: &spec.labels,
+    };
+    status(monitor::Memory::id(&spec.name), &item.kept, item.judged_at, facts)
+}
+
+fn certificate_alarm(item: &Item<certificate::Memory>) -> AlarmStatus {
+    let spec = &*item.spec;
+    let mut days = spec.alert_days.clone();
+    days.sort_unstable_by(|a, b| b.cmp(a));
+    let words: Vec<String> = days.iter().map(u32::to_string).collect();
+    let seconds = Labels::metric("probe_ssl_earliest_cert_expiry", &[("monitor", &spec.monitor)]);
+    let facts = Facts {
+        kind: AlarmKind::Certificate,
+        name: &spec.monitor,
+        severity: spec.severity.as_str(),
+        condition: format!("the certificate ends within {} days", words.join(", ")),
+        graph: Some(format!("({seconds} - time()) / 86400")),
+        threshold: days.first().map(|days| f64::from(*days)),
+        runbook: Some(spec.runbook.reference.clone()),
+        labels: &spec.labels,
+    };
+    status(certificate::Memory::id(&spec.monitor), &item.kept, item.judged_at, facts)
+}
+
+fn heartbeat_alarm(item: &Item<heartbeat::Memory>) -> AlarmStatus {
+    let spec = &*item.spec;
+    let facts = Facts {
+        kind: AlarmKind::Heartbeat,
+        name: &spec.name,
+        severity: spec.severity.as_str(),
+        condition: format!("no sign of life for {} and a grace of {}", spec.period, spec.grace),
+        graph: None,
+        threshold: None,
+        runbook: Some(spec.runbook.reference.clone()),
+        labels: &spec.labels,
+    };
+    status(heartbeat::Memory::id(&spec.name), &item.kept, item.judged_at, facts)
+}
+
+fn own_alarm(item: &Item<own::Memory>) -> AlarmStatus {
+    let spec = &*item.spec;
+    let facts = Facts {
+        kind: AlarmKind::Own,
+        name: &spec.key,
+        severity: item.kept.memory.severity().as_str(),
+        condition: "watchbell is in trouble".to_owned(),
+        graph: None,
+        threshold: None,
+        runbook: spec.runbook.as_ref().map(|runbook| runbook.reference.clone()),
+        labels: &Labels::empty(),
+    };
+    status(own::Memory::id(&spec.key), &item.kept, item.judged_at, facts)
+}

@@ -1,0 +1,221 @@
+//! What waits: each task sleeps until there is something to judge, and judges it with the pure code.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use watchbell_model::{StateError, Timestamp};
+use watchbell_runtime::{CancellationToken, Task};
+
+use crate::alarms::Alarms;
+use crate::kept::{Item, Kept, Kind};
+use crate::world::Items;
+use crate::{certificate, heartbeat, monitor, own};
+
+/// How many submissions are taken from the queue at once.
+const BATCH_MAX: usize = 1024;
+/// Firing alerts are raised again this often, so that whoever forgot them learns of them.
+pub(crate) const REFRESH: Duration = Duration::from_secs(60);
+/// After a decision could not be written, it is made again after this long.
+const RETRY: Duration = Duration::from_secs(2);
+/// Deadlines are not judged more often than this.
+const DEADLINE_GAP: Duration = Duration::from_millis(100);
+/// A wall clock that moves so much more than time does was set forward, or the machine slept.
+const JUMP_MIN: Duration = Duration::from_secs(30);
+
+impl Alarms {
+    /// The tasks that judge, for [`watchbell_runtime::Supervisor::reconcile`]. Ask again after each
+    /// [`Alarms::apply`].
+    pub fn tasks(self: &Arc<Self>) -> Vec<Task> {
+        let task = |name: &str, run: fn(Arc<Alarms>, CancellationToken) -> watchbell_model::BoxFuture<'static, ()>| {
+            let alarms = Arc::clone(self);
+            Task::new(name, 0, move |stop| run(Arc::clone(&alarms), stop))
+        };
+        vec![
+            task("decide", |alarms, stop| Box::pin(async move { alarms.take_submissions(stop).await })),
+            task("deadlines", |alarms, stop| Box::pin(async move { alarms.watch_deadlines(stop).await })),
+            task("troubles", |alarms, stop| Box::pin(async move { alarms.watch_troubles(stop).await })),
+            task("refresh", |alarms, stop| Box::pin(async move { alarms.refresh_often(stop).await })),
+        ]
+    }
+
+    /// Judges what sources submit, all that is ready at once. What was submitted before the stop is still judged.
+    async fn take_submissions(&self, stop: CancellationToken) {
+        let mut waiting = self.waiting.lock().await;
+        loop {
+            let mut batch = Vec::new();
+            let stopped = tokio::select! {
+                biased;
+                _ = waiting.recv_many(&mut batch, BATCH_MAX) => false,
+                () = stop.cancelled() => true,
+            };
+            self.judge(batch).await;
+            if stopped {
+                return;
+            }
+        }
+    }
+
+    /// Sleeps until the next moment at which silence means something.
+    async fn watch_deadlines(&self, stop: CancellationToken) {
+        let clock = &self.runtime.clock;
+        let mut before = (clock.now(), clock.monotonic());
+        // From when to when the clock jumped over time that nobody lived through.
+        let mut jumped: Option<Timestamp> = None;
+        let mut earliest = Timestamp::MIN;
+        loop {
+            let next = self.world().deadline().unwrap_or(Timestamp::MAX).max(earliest);
+            self.scheduled.store(next.as_millis(), Ordering::SeqCst);
+            // Never longer than the refresh, so that a clock that is set is noticed.
+            let wake = next.min(clock.now() + REFRESH);
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = self.sooner.notified() => {}
+                () = clock.sleep_until(wake) => {}
+            }
+            let after = (clock.now(), clock.monotonic());
+            let (walked, lived) = (after.0.since(before.0), after.1.saturating_sub(before.1));
+            if walked > lived + JUMP_MIN {
+                tracing::warn!(by_seconds = (walked - lived).as_secs_f64(), "the clock was set forward");
+                jumped = jumped.or(Some(before.0 + lived));
+            }
+            before = after;
+            let done = async {
+                if let Some(gone) = jumped {
+                    self.excuse(gone).await?;
+                    jumped = None;
+                }
+                self.judge_deadlines().await
+            };
+            if done.await.is_err() {
+                clock.sleep(RETRY).await;
+            }
+            earliest = clock.now() + DEADLINE_GAP;
+        }
+    }
+
+    /// Time from `gone` until now did not happen here: nobody is blamed for silence in it.
+    async fn excuse(&self, gone: Timestamp) -> Result<(), StateError> {
+        self.decide(|items, live, draft| {
+            let now = draft.now;
+            for name in items.heartbeats.keys() {
+                draft.judge::<heartbeat::Memory>(items, name, |kept, spec| kept.excuse(spec, gone, now));
+            }
+            live.heard.values_mut().for_each(|heard| heard.at = now);
+        })
+        .await
+    }
+
+    async fn judge_deadlines(&self) -> Result<(), StateError> {
+        fn due<M: Kind>(items: &Items, now: Timestamp) -> Vec<&String> {
+            let due = |item: &Item<M>| M::deadline(&item.kept, &item.spec).is_some_and(|at| at <= now);
+            M::items(items).iter().filter(|(_, item)| due(item)).map(|(name, _)| name).collect()
+        }
+        self.decide(|items, live, draft| {
+            let now = draft.now;
+            for name in due::<certificate::Memory>(items, now) {
+                draft.judge::<certificate::Memory>(items, name, |kept, spec| {
+                    certificate::Memory::pass(kept, spec, now);
+                });
+            }
+            for name in due::<heartbeat::Memory>(items, now) {
+                draft.judge::<heartbeat::Memory>(items, name, |kept, spec| heartbeat::Memory::pass(kept, spec, now));
+            }
+            for (name, item) in &items.monitors {
+                if live.silent_at(name, &item.spec).is_some_and(|at| at <= now) {
+                    let heard = live.heard.get(name).map_or(now, |heard| heard.at);
+                    live.silent.insert(name.clone());
+                    draft.judge::<monitor::Memory>(items, name, |kept, _| kept.silent(now, heard));
+                }
+            }
+        })
+        .await
+    }
+
+    /// Makes an alarm of each trouble on the board.
+    async fn watch_troubles(&self, stop: CancellationToken) {
+        let clock = &self.runtime.clock;
+        let mut board = self.runtime.troubles.watch();
+        loop {
+            board.borrow_and_update();
+            let settled = self.opened_at + own::SETTLE;
+            let again = match self.judge_troubles().await {
+                Err(_) => clock.now() + RETRY,
+                Ok(()) if clock.now() < settled => settled,
+                Ok(()) => Timestamp::MAX,
+            };
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = clock.sleep_until(again) => {}
+                changed = board.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+
+    async fn judge_troubles(&self) -> Result<(), StateError> {
+        let board = self.runtime.troubles.list();
+        let (applied, runbooks) = {
+            let world = self.world();
+            (world.applied, world.own_runbooks.clone())
+        };
+        if !applied {
+            // Before the first configuration what was kept of these alarms is not read yet.
+            return Ok(());
+        }
+        let settled = self.runtime.clock.now() >= self.opened_at + own::SETTLE;
+        self.decide(|items, _, draft| {
+            let now = draft.now;
+            for trouble in &board {
+                if items.own.contains_key(&trouble.key) {
+                    draft.judge::<own::Memory>(items, &trouble.key, |kept, _| kept.trouble(trouble));
+                } else {
+                    let before = Kept::new(trouble.since, own::Memory::UNHEARD);
+                    let mut kept = before.clone();
+                    kept.trouble(trouble);
+                    let spec = own::Spec::new(&trouble.key, &runbooks);
+                    draft.settle(&trouble.key, Some(before), Item { spec: spec.into(), kept, judged_at: Some(now) });
+                }
+            }
+            let gone = |key: &String| board.binary_search_by(|trouble| trouble.key.cmp(key)).is_err();
+            for (key, item) in items.own.iter().filter(|(key, _)| gone(key)) {
+                if settled || item.judged_at.is_some() {
+                    draft.judge::<own::Memory>(items, key, |kept, _| kept.over(now));
+                }
+            }
+            draft.forget_own(items, own::OWN_MAX);
+        })
+        .await
+    }
+
+    /// Raises again what fires, at once after a start and then every minute.
+    ///
+    /// What is resolved is not raised again: the alarm's document and the resolved alert are one commit, so that
+    /// whoever holds the alert has it on disk when the alarm forgets it. Prometheus repeats because its POST may be lost.
+    async fn refresh_often(&self, stop: CancellationToken) {
+        let clock = &self.runtime.clock;
+        loop {
+            let wait = if self.refresh().await.is_ok() { REFRESH } else { RETRY };
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = clock.sleep(wait) => {}
+            }
+        }
+    }
+
+    async fn refresh(&self) -> Result<(), StateError> {
+        fn raised<M: Kind>(items: &Items) -> impl Iterator<Item = &watchbell_model::Alert> {
+            M::items(items).values().flat_map(|item| &item.kept.raised)
+        }
+        self.decide(|items, _, draft| {
+            draft.alerts.extend(raised::<monitor::Memory>(items).cloned());
+            draft.alerts.extend(raised::<certificate::Memory>(items).cloned());
+            draft.alerts.extend(raised::<heartbeat::Memory>(items).cloned());
+            draft.alerts.extend(raised::<own::Memory>(items).cloned());
+            draft.changes.push(Alarms::alive(draft.now));
+        })
+        .await
+    }
+}

@@ -1,0 +1,85 @@
+//! All alarms as they stand in memory.
+//!
+//! Invariant: [`Items`] says what is on disk; it is changed only after the commit that says the same. [`Live`] holds
+//! what may be forgotten.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use watchbell_model::{ProbeResult, Timestamp};
+
+use crate::kept::{Item, Kind, Runbook};
+use crate::{certificate, heartbeat, monitor, own};
+
+/// Alarms by kind and name.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Items {
+    pub(crate) monitors: BTreeMap<String, Item<monitor::Memory>>,
+    pub(crate) certificates: BTreeMap<String, Item<certificate::Memory>>,
+    pub(crate) heartbeats: BTreeMap<String, Item<heartbeat::Memory>>,
+    pub(crate) own: BTreeMap<String, Item<own::Memory>>,
+}
+
+impl Items {
+    /// Takes over what was decided.
+    pub(crate) fn advance(&mut self, decided: Items) {
+        self.monitors.extend(decided.monitors);
+        self.certificates.extend(decided.certificates);
+        self.heartbeats.extend(decided.heartbeats);
+        self.own.extend(decided.own);
+    }
+
+    /// The next moment at which time alone may change a state.
+    pub(crate) fn deadline(&self) -> Option<Timestamp> {
+        fn earliest<M: Kind>(items: &Items) -> Option<Timestamp> {
+            M::items(items).values().filter_map(|item| M::deadline(&item.kept, &item.spec)).min()
+        }
+        [earliest::<certificate::Memory>(self), earliest::<heartbeat::Memory>(self)].into_iter().flatten().min()
+    }
+}
+
+/// What is heard of monitors, and lost at a restart without harm.
+#[derive(Debug, Default)]
+pub(crate) struct Live {
+    pub(crate) heard: BTreeMap<String, Heard>,
+    /// Monitors whose results are overdue.
+    pub(crate) silent: BTreeSet<String>,
+}
+
+/// The last that was heard of a monitor.
+#[derive(Clone, Debug)]
+pub(crate) struct Heard {
+    /// The last result, or the moment from which results are expected.
+    pub(crate) at: Timestamp,
+    pub(crate) last: Option<ProbeResult>,
+}
+
+/// Everything.
+#[derive(Debug, Default)]
+pub(crate) struct World {
+    pub(crate) items: Items,
+    pub(crate) live: Live,
+    /// Documents that no [`Items`] stands for yet, by alarm; what the first configuration does not name is ended.
+    pub(crate) restored: BTreeMap<String, Vec<u8>>,
+    /// Whether a configuration was applied since the start.
+    pub(crate) applied: bool,
+    /// Run books of watchbell's own alarms, as the configuration said.
+    pub(crate) own_runbooks: BTreeMap<String, Runbook>,
+}
+
+impl Live {
+    /// When results of a monitor are overdue, unless they already are.
+    pub(crate) fn silent_at(&self, name: &str, spec: &monitor::Spec) -> Option<Timestamp> {
+        if self.silent.contains(name) {
+            return None;
+        }
+        self.heard.get(name).map(|heard| heard.at + spec.silent_after())
+    }
+}
+
+impl World {
+    /// The next moment at which time alone may change something.
+    pub(crate) fn deadline(&self) -> Option<Timestamp> {
+        let silent = self.items.monitors.iter().filter_map(|(name, item)| self.live.silent_at(name, &item.spec)).min();
+        [self.items.deadline(), silent].into_iter().flatten().min()
+    }
+}

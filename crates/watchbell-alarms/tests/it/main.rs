@@ -1,0 +1,6 @@
+//! The alarms as the binary runs them: simulated time, durable state that survives a crash, everything raised on record.
+
+mod own;
+mod survival;
+mod time;
+mod world;

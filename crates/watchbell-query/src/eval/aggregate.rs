@@ -1,0 +1,346 @@
+//! Aggregations: many elements to one for each group, or to some of each group.
+
+use watchbell_model::Labels;
+
+use super::EvalError;
+use super::column::{Column, Columns, Grid, absent, is_present};
+use super::evaluator::Evaluator;
+use super::kahan::{Mean, Sum};
+use super::keys::Keys;
+use super::note::Note;
+use super::window::quantile;
+use crate::number::{format_general, format_plain};
+use crate::promql::{Aggregation, Aggregator, Expr, Grouping, Node};
+
+impl Evaluator<'_> {
+    /// An aggregation at every step.
+    pub(super) fn aggregate(&self, aggregation: &Aggregation, grid: &Grid) -> Result<Vec<Column>, EvalError> {
+        let parameter = aggregation.parameter.as_deref();
+        if aggregation.op == Aggregator::CountValues {
+            let columns = self.vector(&aggregation.inner, grid)?;
+            return self.count_values(parameter, &aggregation.grouping, columns, grid);
+        }
+        let parameters = match parameter {
+            Some(parameter) => self.scalar(parameter, grid)?,
+            None => Vec::new(),
+        };
+        let columns = self.vector(&aggregation.inner, grid)?;
+        let groups = group(&columns, &aggregation.grouping);
+        self.charge(groups.len().saturating_mul(grid.count))?;
+        let op = aggregation.op;
+        match op {
+            Aggregator::Topk | Aggregator::Bottomk | Aggregator::Limitk | Aggregator::LimitRatio => {
+                self.check_parameters(op, &parameters, parameter)?;
+                Ok(pick(op, columns, &groups, &parameters, grid))
+            }
+            _ => {
+                if op == Aggregator::Quantile
+                    && let Some(parameter) = parameter
+                {
+                    for wrong in parameters.iter().filter(|value| !(0.0..=1.0).contains(*value)) {
+                        self.note(Note::quantile(*wrong, parameter.span));
+                    }
+                }
+                let reduced = groups.into_iter().map(|group| reduce(op, &columns, group, &parameters, grid.count));
+                Ok(reduced.collect())
+            }
+        }
+    }
+
+    fn check_parameters(&self, op: Aggregator, values: &[f64], parameter: Option<&Expr>) -> Result<(), EvalError> {
+        let refuse = |message: String| Err(EvalError::Argument(message));
+        let ratio = op == Aggregator::LimitRatio;
+        let max = values.iter().copied().fold(f64::MIN, f64::max);
+        let min = values.iter().copied().fold(f64::MAX, f64::min);
+        let nan = values.iter().any(|value| value.is_nan());
+        if ratio {
+            if nan {
+                return refuse("Ratio value is NaN".into());
+            }
+            for (wrong, limit) in [(max > 1.0, 1.0), (min < -1.0, -1.0)] {
+                if wrong && let Some(parameter) = parameter {
+                    let got = format_general(if limit > 0.0 { max } else { min });
+                    let message = format!("ratio value should be between -1 and 1, got {got}, capping to {limit}");
+                    self.note(Note::warning(message, parameter.span));
+                }
+            }
+            return Ok(());
+        }
+        // A number of elements below one selects nothing, whatever else is wrong with it.
+        if !nan && max < 1.0 {
+            return Ok(());
+        }
+        if nan {
+            return refuse("Parameter value is NaN".into());
+        }
+        if min <= i64::MIN as f64 {
+            return refuse(format!("Scalar value {} underflows int64", format_general(min)));
+        }
+        if max >= i64::MAX as f64 {
+            return refuse(format!("Scalar value {} overflows int64", format_general(max)));
+        }
+        Ok(())
+    }
+
+    fn count_values(
+        &self,
+        parameter: Option<&Expr>,
+        grouping: &Grouping,
+        columns: Vec<Column>,
+        grid: &Grid,
+    ) -> Result<Vec<Column>, EvalError> {
+        let Some(Node::Text(label)) = parameter.map(|parameter| &parameter.unwrapped().node) else {
+            return Err(EvalError::Type("count_values takes the name of a label".into()));
+        };
+        if label.is_empty() {
+            return Err(EvalError::Argument("invalid label name \"\"".into()));
+        }
+        let grouping = match grouping {
+            Grouping::By(labels) => Grouping::By(labels.iter().chain([label]).cloned().collect()),
+            without => without.clone(),
+        };
+        let mut counts = Columns::default();
+        for column in columns {
+            // Most series keep a value for many steps.
+            let mut last: Option<(u64, usize)> = None;
+            for (step, value) in column.values.iter().enumerate().filter(|(_, value)| is_present(**value)) {
+                let place = match last {
+                    Some((bits, place)) if bits == value.to_bits() => place,
+                    _ => {
+                        let labels = column.labels.with(label, &format_plain(*value));
+                        let labels = labels.filtered(|name| is_grouped_by(name, &grouping));
+                        let place = counts.place(&labels, false, grid.count);
+                        last = Some((value.to_bits(), place));
+                        place
+                    }
+                };
+                let count = counts.value(place, step);
+                *count = if is_present(*count) { *count + 1.0 } else { 1.0 };
+            }
+        }
+        Ok(counts.finish())
+    }
+}
+
+/// The elements that fall together: their places, in order.
+struct Group {
+    labels: Labels,
+    members: Vec<usize>,
+}
+
+fn group(columns: &[Column], grouping: &Grouping) -> Vec<Group> {
+    let mut keys = Keys::default();
+    let mut groups: Vec<Group> = Vec::new();
+    for (at, column) in columns.iter().enumerate() {
+        let place = keys.place(&column.labels, |name| is_grouped_by(name, grouping));
+        if place == groups.len() {
+            groups.push(Group { labels: keys.part(place).clone(), members: Vec::new() });
+        }
+        groups[place].members.push(at);
+    }
+    groups
+}
+
+fn is_grouped_by(name: &str, grouping: &Grouping) -> bool {
+    match grouping {
+        Grouping::By(kept) => kept.iter().any(|label| label == name),
+        Grouping::Without(left_out) => name != Labels::NAME && !left_out.iter().any(|label| label == name),
+    }
+}
+
+/// One value for a group at each step, taking its elements in order.
+fn reduce(op: Aggregator, columns: &[Column], group: Group, parameters: &[f64], count: usize) -> Column {
+    let members = || group.members.iter().map(|at| &columns[*at]);
+    let values = match op {
+        Aggregator::Sum => {
+            let sums =
+                fold(members(), count, |value| Sum { sum: value, lost: 0.0 }, |sum, value| *sum = sum.add(value));
+            finish(sums, Sum::total)
+        }
+        Aggregator::Avg => finish(fold(members(), count, Mean::of, Mean::add), Mean::value),
+        Aggregator::Count => finish(fold(members(), count, |_| 1.0, |count, _| *count += 1.0), |count| count),
+        Aggregator::Group => finish(fold(members(), count, |_| 1.0, |_, _| {}), |one| one),
+        Aggregator::Min | Aggregator::Max => {
+            let max = op == Aggregator::Max;
+            let take = |best: &mut f64, value: f64| {
+                if best.is_nan() || (max && *best < value) || (!max && *best > value) {
+                    *best = value;
+                }
+            };
+            finish(fold(members(), count, |value| value, take), |best| best)
+        }
+        Aggregator::Stdvar => finish(fold(members(), count, Variance::of, Variance::add), Variance::value),
+        Aggregator::Stddev => {
+            finish(fold(members(), count, Variance::of, Variance::add), |variance| variance.value().sqrt())
+        }
+        _ => {
+            let all = fold(members(), count, |value| vec![value], |values: &mut Vec<f64>, value| values.push(value));
+            let quantiles = all.into_iter().zip(parameters);
+            let one = |(values, q): (Option<Vec<f64>>, &f64)| values.map_or(absent(), |mut v| quantile(*q, &mut v));
+            quantiles.map(one).collect()
+        }
+    };
+    let drop_name = members().any(|column| column.drop_name);
+    Column { labels: group.labels, drop_name, values }
+}
+
+fn fold<'a, T: Clone>(
+    columns: impl Iterator<Item = &'a Column>,
+    count: usize,
+    first: impl Fn(f64) -> T,
+    next: impl Fn(&mut T, f64),
+) -> Vec<Option<T>> {
+    let mut states: Vec<Option<T>> = vec![None; count];
+    for column in columns {
+        for (state, value) in states.iter_mut().zip(&column.values).filter(|(_, value)| is_present(**value)) {
+            match state {
+                Some(state) => next(state, *value),
+                None => *state = Some(first(*value)),
+            }
+        }
+    }
+    states
+}
+
+fn finish<T>(states: Vec<Option<T>>, value: impl Fn(T) -> f64) -> Vec<f64> {
+    states.into_iter().map(|state| state.map_or(absent(), &value)).collect()
+}
+
+/// Of the population, in one pass (Welford).
+#[derive(Clone, Copy)]
+struct Variance {
+    count: f64,
+    mean: f64,
+    squares: f64,
+}
+
+impl Variance {
+    fn of(first: f64) -> Variance {
+        Variance { count: 1.0, mean: first, squares: if first.is_finite() { 0.0 } else { f64::NAN } }
+    }
+
+    fn add(&mut self, value: f64) {
+        self.count += 1.0;
+        let delta = value - self.mean;
+        self.mean += delta / self.count;
+        self.squares += delta * (value - self.mean);
+    }
+
+    fn value(self) -> f64 {
+        self.squares / self.count
+    }
+}
+
+/// Some elements of each group. At one step they come group by group, best first; at many they keep their order.
+fn pick(op: Aggregator, columns: Vec<Column>, groups: &[Group], parameters: &[f64], grid: &Grid) -> Vec<Column> {
+    let mut kept: Vec<Vec<f64>> = vec![Vec::new(); columns.len()];
+    let mut order: Vec<usize> = Vec::new();
+    for (step, parameter) in parameters.iter().enumerate() {
+        for group in groups {
+            for at in choose(op, &columns, group, *parameter, step) {
+                let values = &mut kept[at];
+                if values.is_empty() {
+                    values.resize(grid.count, absent());
+                    order.push(at);
+                }
+                values[step] = columns[at].values[step];
+            }
+        }
+    }
+    if grid.count > 1 {
+        order.sort_unstable();
+    }
+    let mut columns: Vec<Option<Column>> = columns.into_iter().map(Some).collect();
+    let picked = order.into_iter().filter_map(|at| {
+        let column = columns[at].take()?;
+        Some(Column { values: std::mem::take(&mut kept[at]), ..column })
+    });
+    picked.collect()
+}
+
+fn choose(op: Aggregator, columns: &[Column], group: &Group, parameter: f64, step: usize) -> Vec<usize> {
+    let present = group.members.iter().copied().filter(|at| is_present(columns[*at].values[step]));
+    if op == Aggregator::LimitRatio {
+        let ratio = parameter.clamp(-1.0, 1.0);
+        // The same element gets the same lot each time, and a negative ratio gives the rest of the positive one.
+        let lot = |at: &usize| columns[*at].labels.fingerprint() as f64 / u64::MAX as f64;
+        let drawn = |at: &usize| if ratio >= 0.0 { lot(at) < ratio } else { lot(at) >= 1.0 + ratio };
+        return present.filter(drawn).collect();
+    }
+    let number = if parameter < 1.0 { 0 } else { (parameter as usize).min(group.members.len()) };
+    match op {
+        Aggregator::Limitk => present.take(number).collect(),
+        _ => {
+            let mut heap = Heap { smallest_out: op == Aggregator::Topk, number, items: Vec::new() };
+            present.for_each(|at| heap.offer(columns[at].values[step], at));
+            heap.sorted()
+        }
+    }
+}
+
+/// The best `number` elements, the worst of them on top. Ties fall as with Go's `container/heap`, as in Prometheus.
+struct Heap {
+    /// Whether small values are given up for large ones (`topk`) rather than the other way round.
+    smallest_out: bool,
+    number: usize,
+    items: Vec<(f64, usize)>,
+}
+
+impl Heap {
+    /// Whether `a` is to be given up before `b`; NaN before everything.
+    fn worse(&self, a: f64, b: f64) -> bool {
+        a.is_nan() || if self.smallest_out { a < b } else { a > b }
+    }
+
+    fn offer(&mut self, value: f64, at: usize) {
+        if self.items.len() < self.number {
+            self.items.push((value, at));
+            self.up();
+        } else if let Some((worst, _)) = self.items.first().copied()
+            && (self.worse(worst, value) && !(worst.is_nan() && value.is_nan()))
+        {
+            self.items[0] = (value, at);
+            self.down();
+        }
+    }
+
+    fn up(&mut self) {
+        let mut child = self.items.len() - 1;
+        while child > 0 {
+            let parent = (child - 1) / 2;
+            if !self.worse(self.items[child].0, self.items[parent].0) {
+                break;
+            }
+            self.items.swap(child, parent);
+            child = parent;
+        }
+    }
+
+    fn down(&mut self) {
+        let mut parent = 0;
+        loop {
+            let left = 2 * parent + 1;
+            if left >= self.items.len() {
+                break;
+            }
+            let right = left + 1;
+            let right_is_worse = right < self.items.len() && self.worse(self.items[right].0, self.items[left].0);
+            let child = if right_is_worse { right } else { left };
+            if !self.worse(self.items[child].0, self.items[parent].0) {
+                break;
+            }
+            self.items.swap(parent, child);
+            parent = child;
+        }
+    }
+
+    /// Best first.
+    fn sorted(mut self) -> Vec<usize> {
+        let smallest_out = self.smallest_out;
+        self.items.sort_by(|(a, _), (b, _)| {
+            let order = if smallest_out { b.partial_cmp(a) } else { a.partial_cmp(b) };
+            a.is_nan().cmp(&b.is_nan()).then(order.unwrap_or(std::cmp::Ordering::Equal))
+        });
+        self.items.into_iter().map(|(_, at)| at).collect()
+    }
+}

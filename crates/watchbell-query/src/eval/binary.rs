@@ -1,0 +1,353 @@
+//! Operators between two operands.
+
+use watchbell_model::Labels;
+
+use super::EvalError;
+use super::column::{Column, Columns, Grid, absent, is_present, same_labels, without_metadata};
+use super::evaluator::{Evaluated, Evaluator, filter_map, map};
+use super::keys::Keys;
+use crate::promql::{BinaryOp, Cardinality, Expr, Matching};
+
+impl Evaluator<'_> {
+    /// An operator at every step.
+    pub(super) fn binary(
+        &self,
+        op: BinaryOp,
+        return_bool: bool,
+        matching: &Matching,
+        left: &Expr,
+        right: &Expr,
+        grid: &Grid,
+    ) -> Result<Evaluated, EvalError> {
+        let left = self.eval(left, grid)?;
+        let right = self.eval(right, grid)?;
+        Ok(match (left, right) {
+            (Evaluated::Scalar(mut left), Evaluated::Scalar(right)) => {
+                for (left, right) in left.iter_mut().zip(right) {
+                    *left =
+                        if op.is_comparison() { truth(compare(op, *left, right)) } else { number(op, *left, right) };
+                }
+                Evaluated::Scalar(left)
+            }
+            (Evaluated::Vector(columns), Evaluated::Scalar(scalar)) => {
+                Evaluated::Vector(with_scalar(op, return_bool, columns, &scalar, false))
+            }
+            (Evaluated::Scalar(scalar), Evaluated::Vector(columns)) => {
+                Evaluated::Vector(with_scalar(op, return_bool, columns, &scalar, true))
+            }
+            (Evaluated::Vector(left), Evaluated::Vector(right)) => {
+                let count = grid.count;
+                Evaluated::Vector(match op {
+                    BinaryOp::And => set(left, &right, matching, count, true),
+                    BinaryOp::Unless => set(left, &right, matching, count, false),
+                    BinaryOp::Or => or(left, right, matching, count)?,
+                    _ => {
+                        self.charge(left.len().max(right.len()).saturating_mul(count))?;
+                        Join { op, return_bool, matching, count }.join(left, right)?
+                    }
+                })
+            }
+            _ => return Err(EvalError::Type(format!("`{}` cannot work on a string", op.as_str()))),
+        })
+    }
+}
+
+/// Arithmetic on two numbers.
+pub(super) fn number(op: BinaryOp, left: f64, right: f64) -> f64 {
+    match op {
+        BinaryOp::Add => left + right,
+        BinaryOp::Sub => left - right,
+        BinaryOp::Mul => left * right,
+        BinaryOp::Div => left / right,
+        BinaryOp::Mod => left % right,
+        BinaryOp::Pow => left.powf(right),
+        BinaryOp::Atan2 => left.atan2(right),
+        _ => truth(compare(op, left, right)),
+    }
+}
+
+fn compare(op: BinaryOp, left: f64, right: f64) -> bool {
+    match op {
+        BinaryOp::Equal => left == right,
+        BinaryOp::NotEqual => left != right,
+        BinaryOp::Less => left < right,
+        BinaryOp::AtMost => left <= right,
+        BinaryOp::Greater => left > right,
+        BinaryOp::AtLeast => left >= right,
+        _ => false,
+    }
+}
+
+fn truth(is: bool) -> f64 {
+    if is { 1.0 } else { 0.0 }
+}
+
+/// What an operator gives for a pair: a number, or for a comparison that filters the left value or nothing.
+fn element(op: BinaryOp, return_bool: bool, left: f64, right: f64, kept: f64) -> Option<f64> {
+    if !op.is_comparison() {
+        return Some(number(op, left, right));
+    }
+    let holds = compare(op, left, right);
+    if return_bool { Some(truth(holds)) } else { holds.then_some(kept) }
+}
+
+fn with_scalar(
+    op: BinaryOp,
+    return_bool: bool,
+    mut columns: Vec<Column>,
+    scalar: &[f64],
+    scalar_first: bool,
+) -> Vec<Column> {
+    let constant = scalar.iter().all(|value| value.to_bits() == scalar[0].to_bits());
+    let pair = |value: f64, scalar: f64| if scalar_first { (scalar, value) } else { (value, scalar) };
+    for column in &mut columns {
+        column.drop_name |= !op.is_comparison() || return_bool;
+        if constant && !op.is_comparison() {
+            map(&mut column.values, |value| {
+                let (left, right) = pair(value, scalar[0]);
+                number(op, left, right)
+            });
+            continue;
+        }
+        for (value, scalar) in column.values.iter_mut().zip(scalar) {
+            filter_map(std::slice::from_mut(value), |value| {
+                let (left, right) = pair(value, *scalar);
+                element(op, return_bool, left, right, value)
+            });
+        }
+    }
+    columns.retain(Column::has_values);
+    columns
+}
+
+/// Whether a label must be equal for two elements to meet.
+fn is_matched(name: &str, matching: &Matching) -> bool {
+    let listed = matching.labels.iter().any(|label| label == name);
+    if matching.on { listed } else { !listed && name != Labels::NAME }
+}
+
+/// At which steps any element that would meet another one is there.
+struct Presence<'a> {
+    matching: &'a Matching,
+    keys: Keys,
+    steps: Vec<Vec<bool>>,
+}
+
+impl Presence<'_> {
+    fn of<'a>(columns: &[Column], matching: &'a Matching, count: usize) -> Presence<'a> {
+        let mut found = Presence { matching, keys: Keys::default(), steps: Vec::new() };
+        for column in columns {
+            let place = found.keys.place(&column.labels, |name| is_matched(name, matching));
+            if place == found.steps.len() {
+                found.steps.push(vec![false; count]);
+            }
+            for (step, value) in found.steps[place].iter_mut().zip(&column.values) {
+                *step |= is_present(*value);
+            }
+        }
+        found
+    }
+
+    fn get(&self, labels: &Labels) -> Option<&Vec<bool>> {
+        let place = self.keys.find(labels, |name| is_matched(name, self.matching))?;
+        Some(&self.steps[place])
+    }
+}
+
+/// `and`, `unless`: what is left where the other side has (not) a match.
+fn set(mut left: Vec<Column>, right: &[Column], matching: &Matching, count: usize, keep: bool) -> Vec<Column> {
+    let present = Presence::of(right, matching, count);
+    for column in &mut left {
+        match present.get(&column.labels) {
+            Some(steps) => {
+                for (value, present) in column.values.iter_mut().zip(steps) {
+                    if *present != keep {
+                        *value = absent();
+                    }
+                }
+            }
+            None if keep => column.values.fill(absent()),
+            None => {}
+        }
+    }
+    left.retain(Column::has_values);
+    left
+}
+
+/// `or`: what is left, and what is right where the left has no match.
+fn or(left: Vec<Column>, right: Vec<Column>, matching: &Matching, count: usize) -> Result<Vec<Column>, EvalError> {
+    let present = Presence::of(&left, matching, count);
+    let mut union = Columns::default();
+    for column in left {
+        union.add(column)?;
+    }
+    for mut column in right {
+        if let Some(steps) = present.get(&column.labels) {
+            for (value, present) in column.values.iter_mut().zip(steps) {
+                if *present {
+                    *value = absent();
+                }
+            }
+        }
+        union.add(column)?;
+    }
+    Ok(union.finish())
+}
+
+/// Arithmetic and comparison between elements that meet.
+struct Join<'a> {
+    op: BinaryOp,
+    return_bool: bool,
+    matching: &'a Matching,
+    count: usize,
+}
+
+/// The elements of the side that may have one, and the results made, for one set of matched labels.
+#[derive(Default)]
+struct Meeting {
+    ones: Vec<usize>,
+    /// Which of several ones is there at each step; empty when there is only one.
+    partner: Vec<Option<usize>>,
+    /// At which steps there is a result: one, or with `group_left` and `group_right` one for each set of labels.
+    made: Vec<(Labels, Vec<bool>)>,
+}
+
+impl Join<'_> {
+    fn join(&self, left: Vec<Column>, right: Vec<Column>) -> Result<Vec<Column>, EvalError> {
+        // `many` may have several elements for one set of matched labels, `one` may not.
+        let swapped = self.matching.cardinality == Cardinality::OneToMany;
+        let (many, one) = if swapped { (right, left) } else { (left, right) };
+        let is_matched = |name: &str| is_matched(name, self.matching);
+        let mut keys = Keys::default();
+        let mut meetings: Vec<Meeting> = Vec::new();
+        for (at, column) in one.iter().enumerate() {
+            let place = keys.place(&column.labels, is_matched);
+            if place == meetings.len() {
+                meetings.push(Meeting::default());
+            }
+            meetings[place].ones.push(at);
+        }
+        if meetings.iter().any(|meeting| meeting.ones.len() > 1) {
+            // With nothing to meet at a step, more than one element on the other side is no error.
+            let any_many = self.any(&many);
+            for (place, meeting) in meetings.iter_mut().enumerate().filter(|(_, meeting)| meeting.ones.len() > 1) {
+                meeting.partner = self.partner_by_step(keys.part(place), &meeting.ones, &one, &any_many, swapped)?;
+            }
+        }
+
+        let mut results = Columns::default();
+        for column in &many {
+            let Some(place) = keys.find(&column.labels, is_matched) else { continue };
+            let Meeting { ones, partner, made } = &mut meetings[place];
+            for one_at in ones.iter() {
+                let meets = |step: usize| match partner.get(step) {
+                    Some(partner) => *partner == Some(*one_at),
+                    None => is_present(one[*one_at].values[step]),
+                };
+                self.pair(column, &one[*one_at], meets, swapped, made, &mut results)?;
+            }
+        }
+        Ok(results.finish())
+    }
+
+    fn any(&self, columns: &[Column]) -> Vec<bool> {
+        let mut any = vec![false; self.count];
+        for column in columns {
+            for (any, value) in any.iter_mut().zip(&column.values) {
+                *any |= is_present(*value);
+            }
+        }
+        any
+    }
+
+    /// The only element with a value at each step.
+    fn partner_by_step(
+        &self,
+        signature: &Labels,
+        places: &[usize],
+        one: &[Column],
+        any_many: &[bool],
+        swapped: bool,
+    ) -> Result<Vec<Option<usize>>, EvalError> {
+        let mut partner: Vec<Option<usize>> = vec![None; self.count];
+        for place in places {
+            for step in (0..self.count).filter(|step| is_present(one[*place].values[*step])) {
+                let Some(other) = partner[step].replace(*place).filter(|_| any_many[step]) else { continue };
+                let mut names = [full(&one[other].labels), full(&one[*place].labels)];
+                names.sort();
+                let [first, second] = names;
+                let side = if swapped { "left" } else { "right" };
+                return Err(EvalError::Duplicate(format!(
+                    "found duplicate series for the match group {} on the {side} hand-side of the operation: \
+                     [{first}, {second}];many-to-many matching not allowed: matching labels must be unique on one side",
+                    full(signature)
+                )));
+            }
+        }
+        Ok(partner)
+    }
+
+    /// One element of the many side with one of the one side, at the steps where they meet.
+    fn pair(
+        &self,
+        many: &Column,
+        one: &Column,
+        meets: impl Fn(usize) -> bool,
+        swapped: bool,
+        made: &mut Vec<(Labels, Vec<bool>)>,
+        results: &mut Columns,
+    ) -> Result<(), EvalError> {
+        let labels = self.labels(&many.labels, &one.labels);
+        let one_to_one = self.matching.cardinality == Cardinality::OneToOne;
+        let known = made.iter().position(|(have, _)| one_to_one || *have == labels);
+        let known = known.unwrap_or_else(|| {
+            made.push((labels.clone(), vec![false; self.count]));
+            made.len() - 1
+        });
+        let mut place = None;
+        for step in 0..self.count {
+            let value = many.values[step];
+            if !is_present(value) || !meets(step) {
+                continue;
+            }
+            if std::mem::replace(&mut made[known].1[step], true) {
+                return Err(EvalError::Duplicate(if one_to_one {
+                    "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)".into()
+                } else {
+                    "multiple matches for labels: grouping labels must ensure unique matches".into()
+                }));
+            }
+            let other = one.values[step];
+            let (left, right) = if swapped { (other, value) } else { (value, other) };
+            let Some(result) = element(self.op, self.return_bool, left, right, left) else { continue };
+            let place = *place.get_or_insert_with(|| results.place(&labels, self.return_bool, self.count));
+            let cell = results.value(place, step);
+            if is_present(*cell) {
+                return Err(same_labels());
+            }
+            *cell = result;
+        }
+        Ok(())
+    }
+
+    /// The labels of a result: those of the many side, less what was not matched on, plus what is included.
+    fn labels(&self, many: &Labels, one: &Labels) -> Labels {
+        let matching = self.matching;
+        let listed = |name: &str| matching.labels.iter().any(|label| label == name);
+        let mut labels = if self.op.is_comparison() { many.clone() } else { without_metadata(many) };
+        if matching.cardinality == Cardinality::OneToOne {
+            labels = labels.filtered(|name| listed(name) == matching.on);
+        }
+        for name in &matching.include {
+            labels = labels.with(name, one.get(name).unwrap_or(""));
+        }
+        labels
+    }
+}
+
+/// Labels with the name among them: `{__name__="up", job="mail"}`.
+fn full(labels: &Labels) -> String {
+    let pairs: Vec<String> =
+        labels.iter().map(|(name, value)| format!("{name}={}", crate::promql::quote(value))).collect();
+    format!("{{{}}}", pairs.join(", "))
+}

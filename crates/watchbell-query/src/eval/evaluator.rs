@@ -1,0 +1,211 @@
+//! One query under evaluation: walks the expression and gives each node its columns.
+
+use std::cell::{Cell, RefCell};
+
+use watchbell_model::{Labels, Query};
+
+use super::column::{Column, Grid, absent, is_present};
+use super::note::{self, Note};
+use super::select::Take;
+use super::{EngineOptions, EvalError};
+use crate::promql::{Expr, Node};
+
+/// What a node is worth at every step.
+pub(super) enum Evaluated {
+    /// A number for each step.
+    Scalar(Vec<f64>),
+    /// A column for each series.
+    Vector(Vec<Column>),
+    /// A text.
+    Text(String),
+}
+
+/// One query: what it reads, its limits, and the range of the whole of it.
+pub(super) struct Evaluator<'a> {
+    pub(super) source: &'a dyn Query,
+    pub(super) lookback: i64,
+    pub(super) default_step: i64,
+    /// Start of the whole query.
+    pub(super) start: i64,
+    /// End of the whole query.
+    pub(super) end: i64,
+    /// Step of the whole query, 0 for an instant.
+    pub(super) step: i64,
+    samples_max: usize,
+    samples: Cell<usize>,
+    notes: RefCell<Vec<Note>>,
+}
+
+impl<'a> Evaluator<'a> {
+    pub(super) fn new(
+        source: &'a dyn Query,
+        options: &EngineOptions,
+        start: i64,
+        end: i64,
+        step: i64,
+    ) -> Evaluator<'a> {
+        let millis = |span: watchbell_model::Span| i64::try_from(span.duration().as_millis()).unwrap_or(i64::MAX);
+        Evaluator {
+            source,
+            lookback: millis(options.lookback),
+            default_step: millis(options.default_step).max(1),
+            start,
+            end,
+            step,
+            samples_max: options.samples_max,
+            samples: Cell::new(0),
+            notes: RefCell::default(),
+        }
+    }
+
+    pub(super) fn into_notes(self) -> Vec<Note> {
+        self.notes.into_inner()
+    }
+
+    pub(super) fn note(&self, note: Note) {
+        note::add(&mut self.notes.borrow_mut(), note);
+    }
+
+    /// Counts samples against the query's limit, before they take memory where that can be known.
+    pub(super) fn charge(&self, samples: usize) -> Result<(), EvalError> {
+        let sum = self.samples.get().saturating_add(samples);
+        self.samples.set(sum);
+        if sum > self.samples_max { Err(EvalError::TooMany { limit: self.samples_max }) } else { Ok(()) }
+    }
+
+    /// Evaluates a node at every step. What does not depend on the step is evaluated once.
+    pub(super) fn eval(&self, expr: &Expr, grid: &Grid) -> Result<Evaluated, EvalError> {
+        if grid.count < 2 || !is_invariant(expr) || matches!(expr.node, Node::Number { .. } | Node::Text(_)) {
+            return self.eval_steps(expr, grid);
+        }
+        let once = self.eval_steps(expr, &Grid { count: 1, ..*grid })?;
+        Ok(match once {
+            Evaluated::Scalar(values) => Evaluated::Scalar(vec![values[0]; grid.count]),
+            Evaluated::Text(text) => Evaluated::Text(text),
+            Evaluated::Vector(mut columns) => {
+                self.charge(columns.len().saturating_mul(grid.count))?;
+                columns.iter_mut().for_each(|column| column.values = vec![column.values[0]; grid.count]);
+                Evaluated::Vector(columns)
+            }
+        })
+    }
+
+    fn eval_steps(&self, expr: &Expr, grid: &Grid) -> Result<Evaluated, EvalError> {
+        match &expr.node {
+            Node::Number { value, .. } => Ok(Evaluated::Scalar(vec![*value; grid.count])),
+            Node::Text(text) => Ok(Evaluated::Text(text.clone())),
+            Node::Paren(inner) => self.eval(inner, grid),
+            Node::Selector(selector) => Ok(Evaluated::Vector(self.instant(selector, grid, Take::Value)?)),
+            Node::Range { .. } | Node::Subquery(_) => {
+                Err(EvalError::Type("a range vector has no value at a step; a function over it has".into()))
+            }
+            Node::Unary { minus, operand } => {
+                let mut value = self.eval(operand, grid)?;
+                if *minus {
+                    negate(&mut value);
+                }
+                Ok(value)
+            }
+            Node::Aggregate(aggregation) => Ok(Evaluated::Vector(self.aggregate(aggregation, grid)?)),
+            Node::Binary { op, return_bool, matching, left, right } => {
+                self.binary(*op, *return_bool, matching, left, right, grid)
+            }
+            Node::Call { function, arguments } => self.call(function, arguments, expr.span, grid),
+        }
+    }
+
+    /// Evaluates a node that the parser knows to be an instant vector.
+    pub(super) fn vector(&self, expr: &Expr, grid: &Grid) -> Result<Vec<Column>, EvalError> {
+        match self.eval(expr, grid)? {
+            Evaluated::Vector(columns) => Ok(columns),
+            Evaluated::Scalar(values) => Ok(vec![Column::new(Labels::empty(), values)]),
+            Evaluated::Text(_) => Err(EvalError::Type("a string is no vector".into())),
+        }
+    }
+
+    /// Evaluates a node that the parser knows to be a scalar.
+    pub(super) fn scalar(&self, expr: &Expr, grid: &Grid) -> Result<Vec<f64>, EvalError> {
+        match self.eval(expr, grid)? {
+            Evaluated::Scalar(values) => Ok(values),
+            _ => Err(EvalError::Type("a scalar belongs here".into())),
+        }
+    }
+}
+
+fn negate(value: &mut Evaluated) {
+    match value {
+        Evaluated::Scalar(values) => values.iter_mut().for_each(|value| *value = -*value),
+        Evaluated::Vector(columns) => {
+            for column in columns {
+                column.drop_name = true;
+                map(&mut column.values, |value| -value);
+            }
+        }
+        Evaluated::Text(_) => {}
+    }
+}
+
+/// Changes the values of the steps that have one.
+pub(super) fn map(values: &mut [f64], change: impl Fn(f64) -> f64) {
+    for value in values.iter_mut().filter(|value| is_present(**value)) {
+        *value = change(*value);
+    }
+}
+
+/// As [`map`], where a value may go away.
+pub(super) fn filter_map(values: &mut [f64], change: impl Fn(f64) -> Option<f64>) {
+    for value in values.iter_mut().filter(|value| is_present(**value)) {
+        *value = change(*value).unwrap_or_else(absent);
+    }
+}
+
+/// Whether a node is worth the same at every step: all it selects is anchored by `@`.
+fn is_invariant(expr: &Expr) -> bool {
+    match &expr.node {
+        Node::Number { .. } | Node::Text(_) => true,
+        Node::Selector(selector) | Node::Range { selector, .. } => selector.at.is_some(),
+        Node::Subquery(subquery) => subquery.at.is_some(),
+        Node::Paren(inner) | Node::Unary { operand: inner, .. } => is_invariant(inner),
+        Node::Binary { left, right, .. } => is_invariant(left) && is_invariant(right),
+        Node::Aggregate(aggregation) => {
+            aggregation.parameter.as_ref().is_none_or(|parameter| is_invariant(parameter))
+                && is_invariant(&aggregation.inner)
+        }
+        Node::Call { function, arguments } => {
+            let all = arguments.iter().all(is_invariant);
+            match function.name {
+                "timestamp" => all && matches!(arguments[0].unwrapped().node, Node::Selector(_)),
+                "time" | "predict_linear" => false,
+                "day_of_month" | "day_of_week" | "day_of_year" | "days_in_month" | "hour" | "minute" | "month"
+                | "year" => all && !arguments.is_empty(),
+                _ => all,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::promql::parse;
+
+    #[test]
+    fn only_what_is_anchored_is_worth_the_same_at_every_step() {
+        for (text, invariant) in [
+            ("1 + 2", true),
+            ("up", false),
+            ("up @ 10", true),
+            ("sum(rate(up[5m] @ start()))", true),
+            ("up @ 10 + up", false),
+            ("time()", false),
+            ("timestamp(up @ 10)", true),
+            ("timestamp(abs(up @ 10))", false),
+            ("predict_linear(up[5m] @ 10, 1)", false),
+            ("hour()", false),
+            ("sum_over_time(up[5m:1m] @ 10)", true),
+            ("topk(scalar(up), up @ 10)", false),
+        ] {
+            assert_eq!(is_invariant(&parse(text).unwrap()), invariant, "{text}");
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Expressions to values, over the port `watchbell_model::Query`.
+//!
+//! A query is evaluated column by column: each node is evaluated once for all steps, into one column of values for
+//! each series. Each selector is read from the source once, for all steps.
+//!
+//! Leaves out: deadlines (callers bound a query by its samples) and native histograms.
+
+mod aggregate;
+mod binary;
+mod column;
+mod date;
+mod evaluator;
+mod function;
+mod histogram;
+mod kahan;
+mod keys;
+mod labels;
+mod note;
+mod select;
+mod window;
+
+pub use note::{Note, NoteLevel};
+
+use watchbell_model::{Labels, Query, QueryError, Sample, Series, Span, Timestamp};
+
+use crate::promql::{Expr, ValueType};
+use column::Grid;
+use evaluator::{Evaluated, Evaluator};
+
+/// Limits and defaults of an [`Engine`].
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// How old the newest sample of a series may be for the series to have a value.
+    pub lookback: Span,
+    /// Most samples one query may hold: those read from the source and those of the results on the way.
+    pub samples_max: usize,
+    /// Step of a subquery that names none.
+    pub default_step: Span,
+}
+
+impl Default for EngineOptions {
+    /// Those of Prometheus: 5 minutes, 50 million samples, 1 minute.
+    fn default() -> EngineOptions {
+        EngineOptions { lookback: Span::minutes(5), samples_max: 50_000_000, default_step: Span::minutes(1) }
+    }
+}
+
+/// What an expression is worth at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// One number.
+    Scalar(Timestamp, f64),
+    /// One sample of each series; in the order of `sort` or `topk` if that is what was asked.
+    Vector(Vec<(Labels, Sample)>),
+    /// Many samples of each series, sorted by labels.
+    Matrix(Vec<Series>),
+    /// A text.
+    String(Timestamp, String),
+}
+
+/// A value and what the reader should know about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer<V> {
+    /// What was asked for.
+    pub value: V,
+    /// Warnings and infos, each once.
+    pub notes: Vec<Note>,
+}
+
+/// Why there is no value. Never to be taken for "no data": a failed judgement does not resolve.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum EvalError {
+    /// The source could not be read.
+    #[error(transparent)]
+    Source(#[from] QueryError),
+    /// The query would hold more samples than the engine allows.
+    #[error("query processing would load too many samples into memory in query execution (limit {limit})")]
+    TooMany {
+        /// The limit that stopped it.
+        limit: usize,
+    },
+    /// The expression is of a type that cannot be evaluated this way, or its steps make no sense.
+    #[error("{0}")]
+    Type(String),
+    /// Two series would have the same labels, or matching finds more than one partner.
+    #[error("{0}")]
+    Duplicate(String),
+    /// An argument is outside of what the function takes.
+    #[error("{0}")]
+    Argument(String),
+}
+
+/// Evaluates expressions. Holds no data and no state.
+#[derive(Clone, Debug, Default)]
+pub struct Engine {
+    options: EngineOptions,
+}
+
+impl Engine {
+    /// An engine with these limits.
+    pub fn new(options: EngineOptions) -> Engine {
+        Engine { options }
+    }
+
+    /// What an expression is worth at a moment.
+    ///
+    /// # Errors
+    /// When the source fails, a limit is passed, or the expression has no defined value for this data.
+    pub fn instant(&self, source: &dyn Query, expr: &Expr, at: Timestamp) -> Result<Value, EvalError> {
+        Ok(self.instant_answer(source, expr, at)?.value)
+    }
+
+    /// As [`Engine::instant`], with warnings.
+    ///
+    /// # Errors
+    /// As [`Engine::instant`].
+    pub fn instant_answer(&self, source: &dyn Query, expr: &Expr, at: Timestamp) -> Result<Answer<Value>, EvalError> {
+        let grid = Grid { start: at.0, step: 1, count: 1 };
+        let evaluator = Evaluator::new(source, &self.options, at.0, at.0, 0);
+        let value = match expr.value_type() {
+            ValueType::Matrix => Value::Matrix(evaluator.matrix(expr, &grid)?),
+            _ => match evaluator.eval(expr, &grid)? {
+                Evaluated::Scalar(values) => Value::Scalar(at, values[0]),
+                Evaluated::Text(text) => Value::String(at, text),
+                Evaluated::Vector(columns) => {
+                    let columns = column::drop_names(columns)?;
+                    let sample = |value: f64| Sample { timestamp: at, value };
+                    let present = columns.into_iter().filter(|column| column::is_present(column.values[0]));
+                    Value::Vector(present.map(|column| (column.labels, sample(column.values[0]))).collect())
+                }
+            },
+        };
+        Ok(Answer { value, notes: evaluator.into_notes() })
+    }
+
+    /// What an expression is worth at each step from `start` to `end`; series sorted by labels.
+    ///
+    /// # Errors
+    /// As [`Engine::instant`]; also when the expression is a range vector or a string, or `step` is zero.
+    pub fn range(
+        &self,
+        source: &dyn Query,
+        expr: &Expr,
+        start: Timestamp,
+        end: Timestamp,
+        step: Span,
+    ) -> Result<Vec<Series>, EvalError> {
+        Ok(self.range_answer(source, expr, start, end, step)?.value)
+    }
+
+    /// As [`Engine::range`], with warnings.
+    ///
+    /// # Errors
+    /// As [`Engine::range`].
+    pub fn range_answer(
+        &self,
+        source: &dyn Query,
+        expr: &Expr,
+        start: Timestamp,
+        end: Timestamp,
+        step: Span,
+    ) -> Result<Answer<Vec<Series>>, EvalError> {
+        let kind = expr.value_type();
+        if !matches!(kind, ValueType::Scalar | ValueType::Vector) {
+            let message = format!("a range query takes a scalar or an instant vector, but this is a {kind}");
+            return Err(EvalError::Type(message));
+        }
+        let step = i64::try_from(step.duration().as_millis()).unwrap_or(i64::MAX);
+        if step == 0 {
+            return Err(EvalError::Type("the step of a range query must be at least a millisecond".into()));
+        }
+        if end < start {
+            return Ok(Answer { value: Vec::new(), notes: Vec::new() });
+        }
+        let steps = (i128::from(end.0) - i128::from(start.0)) / i128::from(step) + 1;
+        let limit = self.options.samples_max;
+        let count = usize::try_from(steps).ok().filter(|count| *count <= limit);
+        let Some(count) = count else { return Err(EvalError::TooMany { limit }) };
+        let grid = Grid { start: start.0, step, count };
+        let evaluator = Evaluator::new(source, &self.options, start.0, end.0, step);
+        let columns = match evaluator.eval(expr, &grid)? {
+            Evaluated::Scalar(values) => vec![column::Column::new(Labels::empty(), values)],
+            Evaluated::Vector(columns) => column::drop_names(columns)?,
+            Evaluated::Text(_) => unreachable!("the type of the expression was looked at"),
+        };
+        let mut value: Vec<Series> = columns.into_iter().filter_map(|column| column.into_series(&grid)).collect();
+        value.sort_by(|a, b| a.labels.cmp(&b.labels));
+        Ok(Answer { value, notes: evaluator.into_notes() })
+    }
+}

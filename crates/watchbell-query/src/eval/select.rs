@@ -1,0 +1,201 @@
+//! Series from the source onto the steps of a query: instant selectors, ranges, subqueries.
+
+use watchbell_model::{Labels, Sample, Series, Timestamp, is_stale};
+
+use super::EvalError;
+use super::column::{Column, Grid, absent};
+use super::evaluator::Evaluator;
+use crate::promql::{Anchor, BinaryOp, Expr, Length, LengthNode, Node, Selector, Subquery};
+
+/// What an instant selector gives for a sample.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Take {
+    /// Its value.
+    Value,
+    /// Its time, in seconds.
+    Time,
+}
+
+/// Series with the samples that windows slide over, one window for each step.
+pub(super) struct Ranges {
+    pub(super) series: Vec<RangeSeries>,
+    /// Length of the window.
+    pub(super) range: i64,
+    /// How far before its step a window ends.
+    offset: i64,
+    /// The end of all windows, in place of their steps.
+    anchor: Option<i64>,
+}
+
+/// One series of [`Ranges`].
+pub(super) struct RangeSeries {
+    pub(super) labels: Labels,
+    pub(super) drop_name: bool,
+    /// Oldest first, without staleness markers.
+    pub(super) samples: Vec<Sample>,
+}
+
+impl Ranges {
+    /// The end of the window of a step, which is part of the window; its start is not.
+    pub(super) fn end(&self, at: i64) -> i64 {
+        self.anchor.unwrap_or(at).saturating_sub(self.offset)
+    }
+}
+
+impl Evaluator<'_> {
+    /// An instant selector at each step: the newest sample no older than the lookback.
+    pub(super) fn instant(&self, selector: &Selector, grid: &Grid, take: Take) -> Result<Vec<Column>, EvalError> {
+        let offset = self.offset(selector.offset.as_ref())?;
+        let anchor = self.anchor(selector.at);
+        let reference = |at: i64| anchor.unwrap_or(at).saturating_sub(offset);
+        let first = reference(grid.start).saturating_sub(self.lookback).saturating_add(1);
+        let found = self.load(selector, first, reference(grid.last()))?;
+        self.charge(found.len().saturating_mul(grid.count))?;
+        let mut columns = Vec::with_capacity(found.len());
+        for series in found {
+            let samples = &series.samples;
+            let mut values = Vec::with_capacity(grid.count);
+            let mut next = 0;
+            let mut any = false;
+            for step in 0..grid.count {
+                let reference = reference(grid.at(step));
+                while next < samples.len() && samples[next].timestamp.0 <= reference {
+                    next += 1;
+                }
+                let newest = next.checked_sub(1).map(|at| samples[at]);
+                let fresh = newest.filter(|newest| {
+                    newest.timestamp.0 > reference.saturating_sub(self.lookback) && !is_stale(newest.value)
+                });
+                any |= fresh.is_some();
+                values.push(match (fresh, take) {
+                    (Some(sample), Take::Value) => sample.value,
+                    (Some(sample), Take::Time) => sample.timestamp.as_seconds(),
+                    (None, _) => absent(),
+                });
+            }
+            if any {
+                columns.push(Column::new(series.labels, values));
+            }
+        }
+        Ok(columns)
+    }
+
+    /// The windows of a range selector or a subquery at each step.
+    pub(super) fn ranges(&self, expr: &Expr, grid: &Grid) -> Result<Ranges, EvalError> {
+        match &expr.unwrapped().node {
+            Node::Range { selector, range } => {
+                let range = self.length(range, false)?;
+                let (offset, anchor) = (self.offset(selector.offset.as_ref())?, self.anchor(selector.at));
+                let mut ranges = Ranges { series: Vec::new(), range, offset, anchor };
+                let first = ranges.end(grid.start).saturating_sub(range).saturating_add(1);
+                for mut series in self.load(selector, first, ranges.end(grid.last()))? {
+                    series.samples.retain(|sample| !is_stale(sample.value));
+                    let Series { labels, samples } = series;
+                    ranges.series.push(RangeSeries { labels, drop_name: false, samples });
+                }
+                Ok(ranges)
+            }
+            Node::Subquery(subquery) => self.subquery(subquery, grid),
+            _ => Err(EvalError::Type("a function over a range was given something else".into())),
+        }
+    }
+
+    fn subquery(&self, subquery: &Subquery, grid: &Grid) -> Result<Ranges, EvalError> {
+        let range = self.length(&subquery.range, false)?;
+        let step = match &subquery.step {
+            Some(step) => self.length(step, false)?,
+            None => self.default_step,
+        }
+        .max(1);
+        let (offset, anchor) = (self.offset(subquery.offset.as_ref())?, self.anchor(subquery.at));
+        let mut ranges = Ranges { series: Vec::new(), range, offset, anchor };
+        // Steps of a subquery lie at multiples of its step, so that they do not depend on when it is asked.
+        let before = ranges.end(grid.start).saturating_sub(range);
+        let start = before.div_euclid(step).saturating_add(1).saturating_mul(step);
+        let end = ranges.end(grid.last());
+        if end < start {
+            return Ok(ranges);
+        }
+        let count = usize::try_from((i128::from(end) - i128::from(start)) / i128::from(step) + 1).unwrap_or(usize::MAX);
+        self.charge(count)?;
+        let inner = Grid { start, step, count };
+        for column in self.vector(&subquery.inner, &inner)? {
+            let samples: Vec<Sample> = column.samples(&inner).collect();
+            self.charge(samples.len())?;
+            ranges.series.push(RangeSeries { labels: column.labels, drop_name: column.drop_name, samples });
+        }
+        Ok(ranges)
+    }
+
+    /// A range vector at one moment, as the result of a query.
+    pub(super) fn matrix(&self, expr: &Expr, grid: &Grid) -> Result<Vec<Series>, EvalError> {
+        let ranges = self.ranges(expr, grid)?;
+        let end = ranges.end(grid.start);
+        let mut found: Vec<Series> = Vec::new();
+        for series in ranges.series {
+            let labels = if series.drop_name { super::column::without_metadata(&series.labels) } else { series.labels };
+            let inside = |sample: &Sample| sample.timestamp.0 > end.saturating_sub(ranges.range);
+            let samples: Vec<Sample> = series.samples.into_iter().filter(inside).collect();
+            if !samples.is_empty() {
+                found.push(Series { labels, samples });
+            }
+        }
+        found.sort_by(|a, b| a.labels.cmp(&b.labels));
+        match found.windows(2).any(|pair| pair[0].labels == pair[1].labels) {
+            true => Err(super::column::same_labels()),
+            false => Ok(found),
+        }
+    }
+
+    fn load(&self, selector: &Selector, start: i64, end: i64) -> Result<Vec<Series>, EvalError> {
+        let found = self.source.select(&selector.all_matchers(), Timestamp(start), Timestamp(end))?;
+        self.charge(found.iter().map(|series| series.samples.len()).sum())?;
+        Ok(found)
+    }
+
+    fn anchor(&self, anchor: Option<Anchor>) -> Option<i64> {
+        anchor.map(|anchor| match anchor {
+            Anchor::Time(at) => at.0,
+            Anchor::Start => self.start,
+            Anchor::End => self.end,
+        })
+    }
+
+    fn offset(&self, offset: Option<&Length>) -> Result<i64, EvalError> {
+        offset.map_or(Ok(0), |offset| self.length(offset, true))
+    }
+
+    /// A length in milliseconds.
+    fn length(&self, length: &Length, negative: bool) -> Result<i64, EvalError> {
+        if let LengthNode::Seconds { value, .. } = length.node {
+            // Rounded to nanoseconds first, as Prometheus keeps durations.
+            return Ok((value * 1e9).round() as i64 / 1_000_000);
+        }
+        let refuse = |what: &str| Err(EvalError::Argument(format!("the duration `{length}` {what}")));
+        match self.seconds(length)? {
+            seconds if !seconds.is_finite() => refuse("is NaN or infinite"),
+            seconds if seconds <= 0.0 && !negative => refuse("must be greater than 0"),
+            seconds if seconds.abs() > i64::MAX as f64 / 1e9 => refuse("is out of range"),
+            seconds => Ok((seconds * 1000.0) as i64),
+        }
+    }
+
+    fn seconds(&self, length: &Length) -> Result<f64, EvalError> {
+        Ok(match &length.node {
+            LengthNode::Seconds { value, .. } => *value,
+            LengthNode::Step => self.step as f64 / 1000.0,
+            LengthNode::Range => self.end.saturating_sub(self.start) as f64 / 1000.0,
+            LengthNode::Minus(inner) => -self.seconds(inner)?,
+            LengthNode::Paren(inner) => self.seconds(inner)?,
+            LengthNode::Least(left, right) => self.seconds(left)?.min(self.seconds(right)?),
+            LengthNode::Most(left, right) => self.seconds(left)?.max(self.seconds(right)?),
+            LengthNode::Arithmetic(op, left, right) => {
+                let (left, right) = (self.seconds(left)?, self.seconds(right)?);
+                if right == 0.0 && matches!(op, BinaryOp::Div | BinaryOp::Mod) {
+                    return Err(EvalError::Argument(format!("the duration `{length}` divides by zero")));
+                }
+                super::binary::number(*op, left, right)
+            }
+        })
+    }
+}

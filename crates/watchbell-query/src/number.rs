@@ -1,0 +1,124 @@
+//! Numbers as PromQL writes and Prometheus' API prints them.
+
+/// A value as Prometheus' JSON API prints it: the shortest digits that read back to the same number, with an exponent
+/// for what is below `1e-6` or from `1e21` on; `NaN`, `+Inf`, `-Inf`.
+pub fn format_value(value: f64) -> String {
+    if !value.is_finite() {
+        return not_finite(value).to_owned();
+    }
+    let size = value.abs();
+    if size != 0.0 && !(1e-6..1e21).contains(&size) { with_exponent(value) } else { format!("{value}") }
+}
+
+/// All digits, never an exponent: Go's `'f'` with the shortest precision, as expressions and `count_values` print.
+pub(crate) fn format_plain(value: f64) -> String {
+    if value.is_finite() { format!("{value}") } else { not_finite(value).to_owned() }
+}
+
+/// Go's `%g` with the shortest precision, as annotations print: an exponent below `1e-4` and from `1e6` on.
+pub(crate) fn format_general(value: f64) -> String {
+    if !value.is_finite() {
+        return not_finite(value).to_owned();
+    }
+    let size = value.abs();
+    if size != 0.0 && !(1e-4..1e6).contains(&size) { with_exponent(value) } else { format!("{value}") }
+}
+
+fn not_finite(value: f64) -> &'static str {
+    match value {
+        _ if value.is_nan() => "NaN",
+        _ if value > 0.0 => "+Inf",
+        _ => "-Inf",
+    }
+}
+
+/// Rust writes `1e-7` where Go writes `1e-07`: a sign and at least two digits.
+fn with_exponent(value: f64) -> String {
+    let text = format!("{value:e}");
+    let (digits, exponent) = text.split_once('e').expect("`{:e}` writes an exponent");
+    let (sign, exponent) = match exponent.strip_prefix('-') {
+        Some(exponent) => ('-', exponent),
+        None => ('+', exponent),
+    };
+    format!("{digits}e{sign}{exponent:0>2}")
+}
+
+/// A number as Go's `ParseInt` with base 0 and then `ParseFloat` read it: decimal, `0x`, `0o`, `0b`, a leading zero for
+/// octal, underscores between digits, `Inf` and `NaN` in any case.
+pub(crate) fn parse_number(text: &str) -> Option<f64> {
+    let bytes = text.as_bytes();
+    for (at, _) in text.match_indices('_') {
+        let between = at > 0 && at + 1 < bytes.len() && bytes[at - 1].is_ascii_alphanumeric();
+        if !between || !bytes[at + 1].is_ascii_alphanumeric() {
+            return None;
+        }
+    }
+    let plain = text.replace('_', "");
+    let lower = plain.to_ascii_lowercase();
+    let radix = |prefix: &str, radix: u32| {
+        let digits = lower.strip_prefix(prefix)?;
+        i64::from_str_radix(digits, radix).ok().filter(|_| !digits.starts_with(['+', '-']))
+    };
+    if let Some(whole) = radix("0x", 16).or_else(|| radix("0b", 2)).or_else(|| radix("0o", 8)) {
+        return Some(whole as f64);
+    }
+    // `010` is eight, but `09` and `01.5` are decimal.
+    if let Some(octal) = radix("0", 8) {
+        return Some(octal as f64);
+    }
+    match lower.trim_start_matches(['+', '-']) {
+        "inf" | "infinity" | "nan" => return lower.parse().ok(),
+        rest if !rest.starts_with(|first: char| first.is_ascii_digit() || first == '.') => return None,
+        _ => {}
+    }
+    plain.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_print_as_in_prometheus_answers() {
+        for (value, text) in [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (1.0, "1"),
+            (0.1, "0.1"),
+            (1e20, "100000000000000000000"),
+            (1e21, "1e+21"),
+            (1.5e300, "1.5e+300"),
+            (0.000001, "0.000001"),
+            (1e-7, "1e-07"),
+            (-2.5e-9, "-2.5e-09"),
+            (f64::NAN, "NaN"),
+            (f64::INFINITY, "+Inf"),
+            (f64::NEG_INFINITY, "-Inf"),
+        ] {
+            assert_eq!(format_value(value), text);
+        }
+        assert_eq!(format_general(0.00005), "5e-05");
+        assert_eq!(format_plain(1e21), "1000000000000000000000");
+    }
+
+    #[test]
+    fn numbers_read_as_in_go() {
+        for (text, value) in [
+            ("1_000", 1000.0),
+            ("0x1F", 31.0),
+            ("010", 8.0),
+            ("09", 9.0),
+            ("0", 0.0),
+            ("1e3", 1000.0),
+            (".5", 0.5),
+            ("2.", 2.0),
+            ("inF", f64::INFINITY),
+            ("9223372036854775808", 9_223_372_036_854_775_808.0),
+        ] {
+            assert_eq!(parse_number(text), Some(value), "{text}");
+        }
+        for text in ["", "_1", "1__0", "0x", "1e", "e5", "in", "1 "] {
+            assert_eq!(parse_number(text), None, "{text}");
+        }
+    }
+}

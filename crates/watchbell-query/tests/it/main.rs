@@ -1,0 +1,6 @@
+//! PromQL as scripts: the peers' own, when their folder is there, and ours.
+
+mod conformance;
+mod own;
+mod script;
+mod source;
