@@ -170,6 +170,55 @@ fn problems_of_web_servers() {
 }
 
 #[test]
+fn targets_and_kinds() {
+    let told: Vec<String> = [
+        r#"{"tcp": {"host": "::1", "port": 22}}"#,
+        r#"{"tls": {"host": "a", "port": 853}}"#,
+        r#"{"http": {"url": "https://a/b"}}"#,
+        r#"{"smtp": {"host": "a"}}"#,
+        r#"{"smtp": {"host": "a", "tls": "implicit"}}"#,
+        r#"{"smtp": {"host": "a", "port": 587}}"#,
+        r#"{"imap": {"host": "a"}}"#,
+        r#"{"imap": {"host": "a", "tls": "starttls"}}"#,
+    ]
+    .iter()
+    .map(|text| super::config(text))
+    .map(|monitor| format!("{} {}", monitor.kind(), monitor.target()))
+    .collect();
+    expect![[r#"
+        tcp [::1]:22
+        tls a:853
+        http https://a/b
+        smtp a:25
+        smtp a:465
+        smtp a:587
+        imap a:993
+        imap a:143"#]]
+    .assert_eq(&told.join("\n"));
+    assert_eq!(super::config("{}").kind(), "none");
+}
+
+/// The manual is made of these.
+#[test]
+fn every_field_says_what_it_is_for() {
+    let schema = schemars::schema_for!(MonitorConfig);
+    let mut silent = Vec::new();
+    let mut open = vec![("monitor".to_owned(), schema.as_value())];
+    while let Some((place, value)) = open.pop() {
+        for (name, field) in value["properties"].as_object().into_iter().flatten() {
+            if field["description"].as_str().is_none_or(str::is_empty) {
+                silent.push(format!("{place}.{name}"));
+            }
+        }
+        for (name, definition) in value["$defs"].as_object().into_iter().flatten() {
+            open.push((name.clone(), definition));
+        }
+    }
+    assert_eq!(silent, Vec::<String>::new());
+    assert!(schema.as_value()["$defs"].as_object().is_some_and(|defs| defs.len() >= 8));
+}
+
+#[test]
 fn passwords_are_not_shown() {
     let text = r#"{"name": "a", "http": {"url": "http://h/", "bearer": "t0psecret", "body": "t0psecret", "headers": {"k": "t0psecret"}}}"#;
     let monitor: MonitorConfig = serde_json::from_str(text).unwrap();
