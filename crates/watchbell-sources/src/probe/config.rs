@@ -191,11 +191,6 @@ impl MonitorConfig {
         self.check_name(&path.field("name"), problems);
         self.check_times(path, problems);
         self.check_labels(&path.field("labels"), problems);
-        if self.runbook.is_none() {
-            problems.error(path, "there is no `runbook`: a page about this monitor would not say what to do").hint(
-                "name a file in the run book folder, such as `runbook: imap-down`, or give the address of a page",
-            );
-        }
         if self.certificate.alert_days.contains(&0) {
             problems
                 .error(&path.field("certificate").field("alert_days"), "0 days before the end is too late")

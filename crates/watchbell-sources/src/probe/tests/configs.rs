@@ -56,8 +56,6 @@ fn all_problems_are_found_at_once() {
               choose another name
             error monitors[0].labels.severity: the label `severity` is set by watchbell
               use the field `severity`
-            error monitors[0]: there is no `runbook`: a page about this monitor would not say what to do
-              name a file in the run book folder, such as `runbook: imap-down`, or give the address of a page
             error monitors[0].certificate.alert_days: 0 days before the end is too late
               a monitor that verifies is down from that moment on anyway; the smallest step is 1
             error monitors[0]: it does not say what to probe
