@@ -117,6 +117,11 @@ pub fn router(handles: Handles) -> Router {
     }))
 }
 
+/// The router as a connection from `address` to `listener` sees it; [`serve`] does the same for real ones.
+pub fn as_if_from(router: Router, address: std::net::SocketAddr, listener: std::net::SocketAddr) -> Router {
+    router.layer(axum::Extension(guard::Peer { address, listener }))
+}
+
 /// Every route: its surface, its methods and its path. For the manual, and for tests that walk them all.
 pub fn routes() -> Vec<(String, Vec<http::Method>, String)> {
     doors::doors().into_iter().map(|door| (format!("{:?}", door.surface), door.methods.to_vec(), door.path)).collect()

@@ -6,14 +6,14 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::Arc;
 
-use axum::body::Bytes;
-use axum::extract::{Path, Query as UrlQuery, State};
+use axum::Form;
+use axum::extract::{FromRequest, Path, Query as UrlQuery, Request, State};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, StatusCode, Uri, header};
+use http::{Method, StatusCode, header};
 use serde_json::{Value as Json, json};
-use watchbell_alarms::{Activity, AlertInstance, GroupStatus, Health, RuleStatus, RuleType};
+use watchbell_alarms::rule::{Activity, AlertInstance, GroupStatus, Health, RuleStatus, RuleType};
 use watchbell_model::{Labels, Matcher, QueryError, Sample, Series, Span, Timestamp};
-use watchbell_query::{Answer, EvalError, NoteLevel, Value, format_value, promql};
+use watchbell_query::{Answer, EvalError, Note, NoteLevel, Value, format_value, promql};
 use watchbell_runtime::thread;
 use watchbell_sources::scrape::TargetHealth;
 
@@ -27,7 +27,7 @@ pub const QUERIES_MAX: usize = 20;
 const STANDS_IN_FOR: &str = "3.14.0";
 
 /// Why a request cannot be answered, by Prometheus' error types.
-enum Refused {
+pub(crate) enum Refused {
     /// The request makes no sense.
     BadData(String),
     /// The expression has no value over this data.
@@ -65,20 +65,25 @@ impl From<QueryError> for Refused {
 /// The parameters of a request: of its address, and of its body if that is a form.
 pub(crate) struct Parameters(Vec<(String, String)>);
 
-impl Parameters {
-    fn read(uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Result<Parameters, Refused> {
-        let bad = |error: &dyn std::fmt::Display| Refused::BadData(format!("the parameters cannot be read: {error}"));
-        let UrlQuery(mut all) =
-            UrlQuery::<Vec<(String, String)>>::try_from_uri(uri).map_err(|error| bad(&error))?;
-        let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-        if kind.starts_with("application/x-www-form-urlencoded") {
-            let form = axum::Form::<Vec<(String, String)>>::from_bytes(body).map_err(|error| bad(&error))?;
+impl FromRequest<App> for Parameters {
+    type Rejection = Refused;
+
+    async fn from_request(request: Request, app: &App) -> Result<Parameters, Refused> {
+        let bad = |error: String| Refused::BadData(format!("the parameters cannot be read: {error}"));
+        let UrlQuery(mut all) = UrlQuery::<Vec<(String, String)>>::try_from_uri(request.uri())
+            .map_err(|error| bad(error.body_text()))?;
+        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+        if request.method() == Method::POST && kind.starts_with("application/x-www-form-urlencoded") {
+            let form = Form::<Vec<(String, String)>>::from_request(request, app).await;
+            let Form(form) = form.map_err(|error| bad(error.body_text()))?;
             // As in Prometheus, the body's come first.
-            all.splice(0..0, form.0);
+            all.splice(0..0, form);
         }
         Ok(Parameters(all))
     }
+}
 
+impl Parameters {
     fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(have, _)| have == name).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
@@ -103,8 +108,12 @@ impl Parameters {
     }
 
     fn expr(&self) -> Result<promql::Expr, Refused> {
-        let text = self.get("query").unwrap_or("");
+        let text = self.query();
         promql::parse(text).map_err(|error| invalid("query", format!("{}:{}: parse error: {}", error.line, error.column, error.message)))
+    }
+
+    fn query(&self) -> &str {
+        self.get("query").unwrap_or("")
     }
 
     fn selectors(&self) -> Result<Vec<Vec<Matcher>>, Refused> {
@@ -128,8 +137,7 @@ fn invalid(name: &str, reason: String) -> Refused {
 type Answered = Result<Response, Refused>;
 
 /// `/api/v1/query`.
-pub(crate) async fn query(State(app): State<App>, uri: Uri, headers: HeaderMap, body: Bytes) -> Answered {
-    let parameters = Parameters::read(&uri, &headers, &body)?;
+pub(crate) async fn query(State(app): State<App>, parameters: Parameters) -> Answered {
     let at = parameters.time("time", app.runtime.clock.now())?;
     let expr = parameters.expr()?;
     let limit = parameters.limit()?;
@@ -165,12 +173,11 @@ pub(crate) async fn query(State(app): State<App>, uri: Uri, headers: HeaderMap, 
         }
     }
     data.push('}');
-    Ok(success(&data, &notes))
+    Ok(success(&data, &notes, parameters.query()))
 }
 
 /// `/api/v1/query_range`.
-pub(crate) async fn query_range(State(app): State<App>, uri: Uri, headers: HeaderMap, body: Bytes) -> Answered {
-    let parameters = Parameters::read(&uri, &headers, &body)?;
+pub(crate) async fn query_range(State(app): State<App>, parameters: Parameters) -> Answered {
     let missing = |name: &str| invalid(name, "cannot parse \"\" to a valid timestamp".into());
     for name in ["start", "end"] {
         parameters.get(name).ok_or_else(|| missing(name))?;
@@ -197,12 +204,11 @@ pub(crate) async fn query_range(State(app): State<App>, uri: Uri, headers: Heade
     let mut data = String::from(r#"{"resultType":"matrix","result":"#);
     matrix(&mut data, series);
     data.push('}');
-    Ok(success(&data, &answer.notes))
+    Ok(success(&data, &answer.notes, parameters.query()))
 }
 
 /// `/api/v1/series`.
-pub(crate) async fn series(State(app): State<App>, uri: Uri, headers: HeaderMap, body: Bytes) -> Answered {
-    let parameters = Parameters::read(&uri, &headers, &body)?;
+pub(crate) async fn series(State(app): State<App>, parameters: Parameters) -> Answered {
     let selectors = parameters.selectors()?;
     if selectors.is_empty() {
         return Err(Refused::BadData("no match[] parameter provided".into()));
@@ -213,8 +219,7 @@ pub(crate) async fn series(State(app): State<App>, uri: Uri, headers: HeaderMap,
 }
 
 /// `/api/v1/labels`.
-pub(crate) async fn labels(State(app): State<App>, uri: Uri, headers: HeaderMap, body: Bytes) -> Answered {
-    let parameters = Parameters::read(&uri, &headers, &body)?;
+pub(crate) async fn labels(State(app): State<App>, parameters: Parameters) -> Answered {
     let selectors = parameters.selectors()?;
     let limit = parameters.limit()?;
     let names: Vec<String> = if selectors.is_empty() {
@@ -231,11 +236,8 @@ pub(crate) async fn labels(State(app): State<App>, uri: Uri, headers: HeaderMap,
 pub(crate) async fn label_values(
     State(app): State<App>,
     Path(name): Path<String>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
+    parameters: Parameters,
 ) -> Answered {
-    let parameters = Parameters::read(&uri, &headers, &body)?;
     let selectors = parameters.selectors()?;
     let limit = parameters.limit()?;
     let values: Vec<String> = if selectors.is_empty() {
@@ -282,8 +284,7 @@ pub(crate) async fn buildinfo(State(app): State<App>) -> Response {
 }
 
 /// `/api/v1/rules`.
-pub(crate) async fn rules(State(app): State<App>, uri: Uri) -> Answered {
-    let parameters = Parameters::read(&uri, &HeaderMap::new(), &Bytes::new())?;
+pub(crate) async fn rules(State(app): State<App>, parameters: Parameters) -> Answered {
     let kind = match parameters.get("type") {
         None => None,
         Some("alert") => Some(RuleType::Alerting),
@@ -407,10 +408,11 @@ fn ok(data: Json) -> Response {
 }
 
 /// An answer whose data is written already: samples are many, so they skip the tree of JSON values.
-fn success(data: &str, notes: &[watchbell_query::Note]) -> Response {
+fn success(data: &str, notes: &[Note], query: &str) -> Response {
     let mut body = format!(r#"{{"status":"success","data":{data}"#);
     for (name, level) in [("warnings", NoteLevel::Warning), ("infos", NoteLevel::Info)] {
-        let texts: Vec<String> = notes.iter().filter(|note| note.level == level).map(ToString::to_string).collect();
+        let some = notes.iter().filter(|note| note.level == level);
+        let texts: Vec<String> = some.map(|note| note.with_place(query)).collect();
         if !texts.is_empty() {
             write!(body, r#","{name}":{}"#, json!(texts)).expect("a string takes it");
         }

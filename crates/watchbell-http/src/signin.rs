@@ -47,7 +47,7 @@ pub(crate) async fn show(
                 "<p>This link lets this browser in, once. The session ends after {} days without use.</p>\
                  <form method=\"post\" action=\"/signin\"><input type=\"hidden\" name=\"token\" value=\"{}\">\
                  <input type=\"hidden\" name=\"next\" value=\"{}\">\
-                 <button class=\"button primary\" autofocus>Sign in</button></form>",
+                 <button type=\"submit\" class=\"button primary\" autofocus>Sign in</button></form>",
                 auth::SESSION_IDLE_MAX.as_secs() / 86_400,
                 escape(&asked.token),
                 escape(next)
