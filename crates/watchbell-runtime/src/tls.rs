@@ -59,8 +59,12 @@ pub async fn connect(
 ) -> Result<(Stream, TlsReport), TlsError> {
     let name = ServerName::try_from(server_name.trim_start_matches('[').trim_end_matches(']').to_owned())
         .map_err(|_| TlsError::Name(server_name.to_owned()))?;
-    let recorder =
-        Arc::new(Recorder { now: clock.now(), roots: roots(options)?, provider: provider(), seen: Mutex::new(None) });
+    let recorder = Arc::new(Recorder {
+        now: runtime.clock.now(),
+        roots: roots(options, runtime.net.roots_pem())?,
+        provider: provider(),
+        seen: Mutex::new(None),
+    });
     let config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .expect("ring speaks TLS 1.2 and 1.3")

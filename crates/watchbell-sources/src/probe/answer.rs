@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn conditions() {
-        let body = r#"{"status": "ok", "queue": 3, "checks": [{"ok": true}, {"ok": false}]}"#;
+        let body = r#"{"status": "ok", "queue": 3, "checks": [{"ok": true, "name": "mx"}, {"ok": false}]}"#;
         check(r#"{"path": "$.status"}"#, body, expect!["ok"]);
         check(r#"{"path": "$.status", "equals": "ok"}"#, body, expect!["ok"]);
         check(r#"{"path": "$.queue", "equals": 3.0, "above": 2, "below": 3.5}"#, body, expect!["ok"]);
@@ -245,6 +245,7 @@ mod tests {
             body,
             expect![[r#"expected `$.status` to be below 3, but it is `"ok"`"#]],
         );
+        check(r#"{"path": "$[?length(@) == 2 && match(@[0].name, 'm.*')]"}"#, body, expect!["ok"]);
         check(r#"{"path": "$.uptime"}"#, body, expect!["expected `$.uptime` in the answer, but it is not there"]);
         check(
             r#"{"path": "$.status"}"#,

@@ -37,6 +37,8 @@ pub(crate) struct Seen {
     pub(crate) peer: Option<SocketAddr>,
     /// The certificate that was shown.
     pub(crate) certificate: Option<Certificate>,
+    /// Why the certificate would not be trusted, if it is not.
+    pub(crate) untrusted: Option<String>,
     /// Version and cipher of TLS.
     pub(crate) tls: Option<(String, String)>,
     /// What only web probes see.
@@ -136,8 +138,8 @@ impl<'a> Attempt<'a> {
         self.spent("tls", clock.monotonic() - begun);
         let (stream, report) = done.map_err(|error| Failure(error.to_string()))?;
         self.saw_tls(&report);
-        match report.verified {
-            Err(reason) if trust.verify => Err(Failure(reason)),
+        match &self.seen.untrusted {
+            Some(reason) if trust.verify => Err(Failure(reason.clone())),
             _ => Ok(stream),
         }
     }
@@ -145,6 +147,7 @@ impl<'a> Attempt<'a> {
     /// Keeps what a handshake showed.
     pub(crate) fn saw_tls(&mut self, report: &TlsReport) {
         self.seen.certificate = report.certificate.clone();
+        self.seen.untrusted = report.verified.clone().err();
         self.seen.tls = Some((report.version.clone(), report.cipher.clone()));
     }
 

@@ -9,6 +9,7 @@
 //! a hidden word never gets into a message.
 
 use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -28,7 +29,7 @@ const TRANSCRIPT_LINES_MAX: usize = 4;
 /// How much of a line a message repeats, in characters.
 const SHOWN_CHARS_MAX: usize = 160;
 /// How long a server may take to say goodbye; the probe's result is known by then.
-const FAREWELL_MAX: Duration = Duration::from_secs(1);
+const FAREWELL_MAX: Duration = Duration::from_millis(300);
 
 /// A talk with a server under way.
 pub(crate) struct Dialogue<'a, 'r> {
@@ -162,7 +163,7 @@ impl<'a, 'r> Dialogue<'a, 'r> {
     /// the talk if the probe failed.
     pub(crate) async fn finish(mut self, goodbye: &str, result: Result<String, Failure>) -> Result<String, Failure> {
         self.attempt.stop_the_watch();
-        let talk = self.transcript.iter().cloned().collect::<Vec<_>>().join(" | ");
+        let transcript: Vec<String> = self.transcript.iter().cloned().collect();
         let patience = FAREWELL_MAX.min(self.attempt.remaining());
         let clock = self.attempt.runtime.clock.clone();
         let farewell = async {
@@ -174,8 +175,7 @@ impl<'a, 'r> Dialogue<'a, 'r> {
         let _ = clock.timeout(patience, farewell).await;
         match result {
             Ok(words) => Ok(self.redacted(&words)),
-            Err(Failure(words)) if talk.is_empty() => Err(Failure(self.redacted(&words))),
-            Err(Failure(words)) => Err(Failure(format!("{} [{talk}]", self.redacted(&words)))),
+            Err(Failure(words)) => Err(Failure(with_talk(self.redacted(&words), &transcript))),
         }
     }
 
@@ -237,15 +237,18 @@ impl<'a, 'r> Dialogue<'a, 'r> {
     async fn read_more(&mut self, waiting_for: &str) -> Result<(), Failure> {
         let mut chunk = [0; 4096];
         match self.attempt.within(waiting_for, self.stream.read(&mut chunk)).await? {
-            Ok(0) if self.lines.is_empty() => {
-                Err(Failure(format!("the server closed the connection instead of sending {waiting_for}")))
-            }
-            Ok(0) => Err(Failure(format!("the server closed the connection in the middle of {waiting_for}"))),
-            Ok(count) => {
+            Ok(count) if count > 0 => {
                 self.lines.push(&chunk[..count]);
                 Ok(())
             }
-            Err(error) => Err(Failure(format!("the connection broke while waiting for {waiting_for}: {error}"))),
+            // TLS that ends without saying so is reported as an error.
+            Err(error) if error.kind() != ErrorKind::UnexpectedEof => {
+                Err(Failure(format!("the connection broke while waiting for {waiting_for}: {error}")))
+            }
+            _ if self.lines.is_empty() => {
+                Err(Failure(format!("the server closed the connection instead of sending {waiting_for}")))
+            }
+            _ => Err(Failure(format!("the server closed the connection in the middle of {waiting_for}"))),
         }
     }
 }
@@ -255,6 +258,13 @@ impl SmtpReply {
     pub(crate) fn text(&self) -> String {
         format!("{} {}", self.code, self.lines.join(" / ")).trim_end().to_owned()
     }
+}
+
+/// Adds the last lines of the talk to what went wrong, but for those that are told already.
+fn with_talk(words: String, transcript: &[String]) -> String {
+    let is_news = |line: &&String| line.strip_prefix("< ").is_none_or(|text| !words.contains(text));
+    let talk: Vec<&str> = transcript.iter().filter(is_news).map(String::as_str).collect();
+    if talk.is_empty() { words } else { format!("{words} [{}]", talk.join(" | ")) }
 }
 
 /// A line as a message may repeat it: short, and without characters that would change a terminal or a page.

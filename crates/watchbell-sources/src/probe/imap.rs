@@ -172,7 +172,7 @@ impl ImapConfig {
 }
 
 async fn greeting(dialogue: &mut Dialogue<'_, '_>) -> Result<String, Failure> {
-    let what = "the server's greeting";
+    let what = "a greeting";
     let words = match dialogue.imap_response(what).await? {
         ImapResponse::Untagged(text) => text,
         ImapResponse::Continue => "+".into(),
@@ -240,8 +240,12 @@ async fn answer(
             ImapResponse::Tagged { tag: have, status, text } if have == tag => {
                 return Ok(if status == "OK" { Answer::Done } else { Answer::Refused(format!("{status} {text}")) });
             }
-            ImapResponse::Tagged { tag: have, .. } => {
-                return Err(Failure(format!("expected {what}, but the server answered `{}`", dialogue.shown(&have))));
+            ImapResponse::Tagged { tag: have, status, text } => {
+                let line = format!("{have} {status} {text}");
+                return Err(Failure(format!(
+                    "expected {what}, but the server sent `{}`",
+                    dialogue.shown(line.trim_end())
+                )));
             }
         }
     }

@@ -21,6 +21,9 @@ mod task;
 mod tcp;
 mod tls;
 
+#[cfg(test)]
+mod tests;
+
 use watchbell_model::{Point, ProbeResult, Span};
 use watchbell_runtime::Runtime;
 
@@ -65,7 +68,10 @@ async fn probe(monitor: &MonitorConfig, runtime: &Runtime) -> (ProbeResult, Vec<
         seen.phases.push(("processing", duration.saturating_sub(others)));
     }
     let (success, message) = match outcome {
-        Ok(words) => (true, words),
+        Ok(words) => match &seen.untrusted {
+            Some(reason) => (true, format!("{words} (not verified: {reason})")),
+            None => (true, words),
+        },
         Err(Failure(words)) => (false, words),
     };
     let result = ProbeResult {

@@ -49,12 +49,6 @@ impl Schedule {
         self.next
     }
 
-    /// How many probes have failed in a row.
-    #[cfg(test)]
-    pub(crate) fn failures(&self) -> u32 {
-        self.failures
-    }
-
     /// A probe is over: decides when the next one begins.
     pub(crate) fn done(&mut self, began: Duration, ended: Duration, success: bool) {
         self.failures = if success { 0 } else { self.failures.saturating_add(1) };

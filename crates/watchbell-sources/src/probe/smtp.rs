@@ -121,7 +121,7 @@ impl SmtpConfig {
         if self.tls == MailTls::Implicit {
             dialogue.secure(trust).await?;
         }
-        let banner = expect(dialogue.smtp_reply("the server's greeting").await?, 220, "a greeting with code 220")?;
+        let banner = expect(dialogue.smtp_reply("a greeting").await?, 220, "a greeting with code 220")?;
         if let Some(pattern) = &self.banner {
             let regex = Regex::new(pattern).map_err(|error| Failure(regex_words(&error)))?;
             if !banner.lines.iter().any(|line| regex.is_match(line)) {
