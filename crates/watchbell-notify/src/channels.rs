@@ -221,7 +221,8 @@ pub(crate) fn check_template(template: Option<&str>, path: &Path, problems: &mut
     if let Some(text) = template
         && let Err(error) = template_data::parse(text)
     {
-        let message = format!("the template is wrong: {} (line {}, column {})", error.message, error.line, error.column);
+        let message =
+            format!("the template is wrong: {} (line {}, column {})", error.message, error.line, error.column);
         problems.error(path, message).hint("leave it out for words that say what, since when and how many more");
     }
 }

@@ -101,9 +101,11 @@ impl Priorities {
         for (name, value) in [("critical", self.critical), ("warning", self.warning), ("info", self.info)] {
             if !allowed.contains(&value) {
                 let message = format!("{value} is not a priority");
-                problems
-                    .error(&path.field(name), message)
-                    .hint(format!("it goes from {} to {}", allowed.start(), allowed.end()));
+                problems.error(&path.field(name), message).hint(format!(
+                    "it goes from {} to {}",
+                    allowed.start(),
+                    allowed.end()
+                ));
             }
         }
     }
@@ -181,6 +183,17 @@ pub(crate) fn check_secret_url(url: &Secret, path: &Path, problems: &mut Problem
     if url.expose().parse::<Url>().is_err() {
         problems.error(path, "this is not a web address").hint("it must start with `https://` or `http://`");
     }
+}
+
+/// The shortest path that is hidden by itself, in bytes.
+const SECRET_PATH_MIN: usize = 8;
+
+/// An address that is a secret, and its path alone, which answers and errors may name.
+pub(crate) fn url_secrets(url: &Secret) -> Vec<Secret> {
+    let path = url.expose().split_once("://").and_then(|(_, rest)| rest.split_once('/'));
+    // A short path holds no secret, and would blot out common words.
+    let path = path.map(|(_, path)| path).filter(|path| path.len() >= SECRET_PATH_MIN);
+    std::iter::once(url.clone()).chain(path.map(Secret::new)).collect()
 }
 
 /// The bounds of one try.

@@ -30,7 +30,8 @@ pub(crate) fn cut(text: &str, max: usize, unit: Unit) -> String {
 
 /// One line without control characters, for titles and headers.
 pub(crate) fn one_line(text: &str) -> String {
-    let words: Vec<&str> = text.split(|c: char| c.is_control() || c.is_whitespace()).filter(|it| !it.is_empty()).collect();
+    let words: Vec<&str> =
+        text.split(|c: char| c.is_control() || c.is_whitespace()).filter(|it| !it.is_empty()).collect();
     words.join(" ")
 }
 

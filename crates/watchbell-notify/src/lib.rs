@@ -26,9 +26,9 @@ pub use channels::ntfy::NtfyConfig;
 pub use channels::pushover::PushoverConfig;
 pub use channels::slack::SlackConfig;
 pub use channels::webhook::WebhookConfig;
-pub use config::{Authorization, BasicAuth, HttpConfig, NotifyConfig, Priorities, ReceiverConfig, Site};
+pub use config::{Authorization, BasicAuth, HttpConfig, NotifyConfig, Priorities, ReceiverConfig, Sign, Site};
 pub use notify::{ChannelStatus, Notify, Preview, TestResult};
-pub use outbox::{DeliveryRecord, EntryState, Outcome, OutboxEntry};
+pub use outbox::{DeliveryRecord, EntryState, OutboxEntry, Outcome};
 pub use page::{Page, PageAlert, PageStatus};
 pub use runbook::{Library, Part, Require, RunbooksConfig};
 

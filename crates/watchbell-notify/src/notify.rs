@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use watchbell_model::{
-    Alert, BoxFuture, Change, Deliver, GroupNotification, Labels, NotificationReason, Severity, Span, State, StateError,
-    Timestamp,
+    Alert, BoxFuture, Change, Deliver, GroupNotification, Labels, NotificationReason, Severity, Span, State,
+    StateError, Timestamp,
 };
 use watchbell_runtime::{Runtime, Task, fault};
 
@@ -15,7 +15,7 @@ use crate::backoff;
 use crate::channels::{Channel, Draft, VerdictKind};
 use crate::config::{NotifyConfig, ReceiverConfig, Site};
 use crate::outbox::{
-    CHANNEL, ChannelMemory, DELIVERY, DeliveryRecord, Entry, EntryState, OUTBOX, Outcome, OutboxEntry, digest, key,
+    CHANNEL, ChannelMemory, DELIVERY, DeliveryRecord, Entry, EntryState, OUTBOX, OutboxEntry, Outcome, digest, key,
     key_of_other, row,
 };
 use crate::page::Page;
@@ -302,7 +302,7 @@ impl Notify {
         let Some((_, channel)) = inner.channels.get(name).cloned() else { return Next::Wait(None) };
         let not_before = inner.slots.get(name).map_or(Duration::ZERO, |slot| slot.not_before);
         let mut groups = BTreeSet::new();
-        let mut best: Option<((bool, std::cmp::Reverse<Severity>, u64), u64)> = None;
+        let mut best: Option<(bool, std::cmp::Reverse<Severity>, u64)> = None;
         let mut soonest: Option<Duration> = None;
         for (id, held) in &inner.entries {
             let entry = &held.entry;
@@ -316,11 +316,11 @@ impl Notify {
                 continue;
             }
             let rank = (entry.resolved, std::cmp::Reverse(entry.severity), *id);
-            if best.as_ref().is_none_or(|(have, _)| rank < *have) {
-                best = Some((rank, *id));
+            if best.is_none_or(|have| rank < have) {
+                best = Some(rank);
             }
         }
-        let Some((_, id)) = best else {
+        let Some((_, _, id)) = best else {
             return Next::Wait(soonest.map(|due| due.saturating_sub(now)));
         };
         let held = inner.entries.get_mut(&id).expect("it was just found");
@@ -483,7 +483,8 @@ impl Notify {
         }
         let stand_in = config.receivers.iter().find(|it| !it.channels().is_empty());
         let to = stand_in.map_or("nobody", |it| it.name.as_str());
-        let summary = format!("A page is for the receiver `{}`, which is not configured; it went to {to}", group.receiver);
+        let summary =
+            format!("A page is for the receiver `{}`, which is not configured; it went to {to}", group.receiver);
         self.runtime.troubles.set(&trouble, Severity::Critical, summary);
         stand_in
     }
@@ -507,7 +508,7 @@ impl Notify {
         }
     }
 
-    fn measure(&self, inner: &Inner) {
+    pub(crate) fn measure(&self, inner: &Inner) {
         let count = inner.entries.len();
         let gauge = self.runtime.metrics.gauge("watchbell_outbox_pages", "Pages that are not delivered yet.", &[]);
         gauge.set(count as f64);
@@ -654,7 +655,8 @@ fn test_group(receiver: &str, now: Timestamp) -> GroupNotification {
         ("summary", "This is a test page"),
         ("description", "Somebody asked watchbell to show that pages arrive here. Nothing is wrong."),
     ]);
-    let alert = Alert { labels: labels.clone(), annotations, starts_at: now, ends_at: None, generator_url: String::new() };
+    let alert =
+        Alert { labels: labels.clone(), annotations, starts_at: now, ends_at: None, generator_url: String::new() };
     GroupNotification {
         receiver: receiver.to_owned(),
         group_key: "test".into(),

@@ -148,7 +148,7 @@ fn title(alerts: &[PageAlert], status: PageStatus, group: &Labels) -> String {
         PageStatus::Resolved => {
             let since = alerts.iter().map(|alert| alert.since).min().unwrap_or(first.since);
             let until = alerts.iter().filter_map(|alert| alert.until).max().unwrap_or(first.since);
-            format!("{} after {}", more(alerts.len() - 1), words(until.since(since)))
+            format!("{} (after {})", more(alerts.len() - 1), words(until.since(since)))
         }
         PageStatus::Firing => more(alerts.iter().filter(|alert| alert.until.is_none()).count().saturating_sub(1)),
     };
@@ -172,10 +172,13 @@ fn words(time: std::time::Duration) -> String {
 fn text(alerts: &[PageAlert], first: Option<&Alert>, now: Timestamp, stub: bool) -> String {
     let mut lines = Vec::new();
     if let (Some(alert), Some(shown)) = (first, alerts.first()) {
-        if let Some(description) = alert.annotations.get("description").map(str::trim).filter(|it| !it.is_empty()) {
+        if let Some(description) =
+            alert.annotations.get("description").map(str::trim).filter(|it| !it.is_empty() && *it != shown.summary)
+        {
             lines.push(cut(description, DESCRIPTION_MAX, Unit::Characters));
         }
         lines.push(match shown.until {
+            None if now.since(shown.since).as_secs() == 0 => format!("Since {}.", moment(shown.since)),
             None => format!("Since {}, for {}.", moment(shown.since), words(now.since(shown.since))),
             Some(until) => {
                 let length = words(until.since(shown.since));

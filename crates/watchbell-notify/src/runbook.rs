@@ -91,27 +91,78 @@ impl RunbooksConfig {
         vec![
             part(
                 "what it means",
-                &["mean", "means", "meaning", "what happened", "what is wrong", "what fires", "what this is", "about",
-                  "summary", "overview", "description", "symptom", "symptoms", "background", "fired by"],
+                &[
+                    "mean",
+                    "means",
+                    "meaning",
+                    "what happened",
+                    "what is wrong",
+                    "what fires",
+                    "what this is",
+                    "about",
+                    "summary",
+                    "overview",
+                    "description",
+                    "symptom",
+                    "symptoms",
+                    "background",
+                    "fired by",
+                ],
                 false,
             ),
             part(
                 "impact",
-                &["impact", "impacts", "impacted", "affected", "affects", "consequence", "consequences", "blast radius",
-                  "who notices", "what breaks"],
+                &[
+                    "impact",
+                    "impacts",
+                    "impacted",
+                    "affected",
+                    "affects",
+                    "consequence",
+                    "consequences",
+                    "blast radius",
+                    "who notices",
+                    "what breaks",
+                ],
                 false,
             ),
             part(
                 "what to check first",
-                &["check", "checks", "first steps", "first response", "triage", "diagnose", "diagnosis", "diagnostics",
-                  "investigate", "investigation", "troubleshoot", "troubleshooting", "what to do", "look at first",
-                  "verify", "false positive", "false positives"],
+                &[
+                    "check",
+                    "checks",
+                    "first steps",
+                    "first response",
+                    "triage",
+                    "diagnose",
+                    "diagnosis",
+                    "diagnostics",
+                    "investigate",
+                    "investigation",
+                    "troubleshoot",
+                    "troubleshooting",
+                    "what to do",
+                    "look at first",
+                    "verify",
+                    "false positive",
+                    "false positives",
+                ],
                 false,
             ),
             part(
                 "how to escalate",
-                &["escalate", "escalation", "escalating", "who to call", "whom to call", "contact", "contacts",
-                  "get help", "getting help", "if that does not help"],
+                &[
+                    "escalate",
+                    "escalation",
+                    "escalating",
+                    "who to call",
+                    "whom to call",
+                    "contact",
+                    "contacts",
+                    "get help",
+                    "getting help",
+                    "if that does not help",
+                ],
                 false,
             ),
             part("severity guide", &["severity", "severities", "how bad", "urgency", "priority"], true),
@@ -232,14 +283,17 @@ impl Library {
         let (missing, missing_optional) = (of(false), of(true));
         if !missing_optional.is_empty() {
             let message = format!("the run book `{name}` has no {}", missing_optional.join(", no "));
-            problems.warning(path, message).hint(format!("add a heading such as `## {}`", capital(&missing_optional[0])));
+            problems
+                .warning(path, message)
+                .hint(format!("add a heading such as `## {}`", capital(&missing_optional[0])));
         }
         if markdown.contains(STUB_MARK) {
             problems
                 .warning(path, format!("the run book `{name}` is still a stub"))
                 .hint("replace the lines in italics and delete its first comment");
         }
-        let title = sections.first().map(|(heading, _)| heading.clone()).filter(|_| markdown.trim_start().starts_with('#'));
+        let title =
+            sections.first().map(|(heading, _)| heading.clone()).filter(|_| markdown.trim_start().starts_with('#'));
         let title = title.unwrap_or_else(|| name.replace(['-', '_'], " "));
         self.books.insert(name.to_owned(), Book { title, markdown: markdown.to_owned(), missing, missing_optional });
     }
@@ -287,13 +341,15 @@ impl Library {
     /// `monitor imap`, as an error or, with `require: stub`, a warning.
     pub fn demand(&self, runbook: Option<&RunbookRef>, what: &str, name: &str, path: &Path, problems: &mut Problems) {
         let (message, hint) = match runbook {
-            None => {
-                (format!("{what} has no run book"), format!("name one: `runbook: {name}`; watchbell runbook new {name}"))
-            }
+            None => (
+                format!("{what} has no run book"),
+                format!("name one: `runbook: {name}`; watchbell runbook new {name}"),
+            ),
             Some(RunbookRef::External(_)) => return,
-            Some(RunbookRef::Named(book)) if !self.contains(book) => {
-                (format!("{what} names the run book `{book}`, which is not there"), format!("watchbell runbook new {book}"))
-            }
+            Some(RunbookRef::Named(book)) if !self.contains(book) => (
+                format!("{what} names the run book `{book}`, which is not there"),
+                format!("watchbell runbook new {book}"),
+            ),
             Some(reference) => match self.check(reference) {
                 missing if missing.is_empty() => return,
                 missing => (

@@ -6,11 +6,11 @@ use std::time::Duration;
 use watchbell_model::{Change, Severity, Span, StateError};
 use watchbell_runtime::{CancellationToken, Runtime, fault, http};
 
+use crate::DELIVERIES_MAX;
 use crate::backoff;
 use crate::channels::{Channel, Verdict, VerdictKind};
 use crate::notify::{Inner, Notify};
 use crate::outbox::{CHANNEL, DELIVERY, DeliveryRecord, Entry, EntryState, OUTBOX, Outcome, row};
-use crate::DELIVERIES_MAX;
 
 /// How long the keeper waits between its rounds when nothing calls it.
 const KEEPER_ROUND: Duration = Duration::from_secs(60);
@@ -176,6 +176,7 @@ impl Notify {
             }
         }
         inner.finished(entry.key, entry.digest, on_disk);
+        self.measure(&inner);
     }
 
     /// What memory keeps of a try; adds what the disk must keep of the channel.
@@ -220,7 +221,8 @@ impl Notify {
                 // A page about this very trouble, given up in turn, is no new trouble: else there would be no end.
                 let about_itself = entry.about_given_up.contains(&entry.channel);
                 if !about_itself && slot.memory.given_up.is_none() {
-                    let after = if outcome == Outcome::Refused { "it was refused" } else { "it was tried for too long" };
+                    let after =
+                        if outcome == Outcome::Refused { "it was refused" } else { "it was tried for too long" };
                     let summary = format!(
                         "A page could not be delivered through {}: `{}`; {after}: {why}",
                         entry.channel, entry.title
@@ -268,7 +270,8 @@ impl Notify {
         match result {
             Ok(()) => self.runtime.troubles.clear("outbox"),
             Err(error) => {
-                let words = "The outbox cannot be written; pages are sent from memory and may arrive twice after a crash";
+                let words =
+                    "The outbox cannot be written; pages are sent from memory and may arrive twice after a crash";
                 self.runtime.troubles.set("outbox", Severity::Critical, format!("{words}: {error}"));
             }
         }
@@ -277,7 +280,9 @@ impl Notify {
     fn count(&self, record: &DeliveryRecord, entry: &Entry) {
         let metrics = &self.runtime.metrics;
         let labels = [("channel", record.channel.as_str()), ("outcome", record.outcome.as_str())];
-        metrics.counter("watchbell_deliveries_total", "Tries to hand a page to a channel, by how they ended.", &labels).inc();
+        metrics
+            .counter("watchbell_deliveries_total", "Tries to hand a page to a channel, by how they ended.", &labels)
+            .inc();
         if record.outcome == Outcome::Accepted {
             let help = "Time from the writing of a page to its acceptance by a channel.";
             let bounds = &[0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 60.0, 300.0, 1800.0, 3600.0, 21_600.0, 86_400.0];

@@ -83,7 +83,8 @@ impl SlackConfig {
                 "ts": page.at.as_millis() / 1000,
             }],
         });
-        for (name, value) in [("channel", &self.channel), ("username", &self.username), ("icon_emoji", &self.icon_emoji)]
+        for (name, value) in
+            [("channel", &self.channel), ("username", &self.username), ("icon_emoji", &self.icon_emoji)]
         {
             if let Some(value) = value {
                 body[name] = value.as_str().into();
@@ -99,12 +100,7 @@ impl SlackConfig {
     }
 
     pub(super) fn secrets(&self) -> Vec<Secret> {
-        let mut secrets = vec![self.api_url.clone()];
-        // Errors may name the path alone.
-        if let Some((_, path)) = self.api_url.expose().split_once("://").and_then(|(_, rest)| rest.split_once('/')) {
-            secrets.push(Secret::new(path));
-        }
-        secrets
+        config::url_secrets(&self.api_url)
     }
 }
 

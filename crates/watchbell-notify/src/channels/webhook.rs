@@ -98,7 +98,7 @@ impl WebhookConfig {
 
     pub(super) fn secrets(&self) -> Vec<Secret> {
         let mut secrets = self.http_config.secrets();
-        secrets.push(self.url.clone());
+        secrets.extend(config::url_secrets(&self.url));
         secrets
     }
 }

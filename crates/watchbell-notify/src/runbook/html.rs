@@ -33,7 +33,7 @@ pub(super) fn render(markdown: &str) -> String {
 fn target<'a>(link_type: LinkType, url: &CowStr<'a>) -> Option<CowStr<'a>> {
     let lower = url.to_ascii_lowercase();
     if link_type == LinkType::Email && !lower.starts_with("mailto:") {
-        return Some(url.clone());
+        return Some(format!("mailto:{url}").into());
     }
     if ["http://", "https://", "mailto:"].iter().any(|scheme| lower.starts_with(scheme)) || url.starts_with('#') {
         return Some(url.clone());
