@@ -212,7 +212,7 @@ impl Alarms {
     }
 
     /// Writes on the board which monitors give no results, if that has changed.
-    fn tell_silent(&self, before: &BTreeSet<String>) {
+    pub(crate) fn tell_silent(&self, before: &BTreeSet<String>) {
         const NAMES_MAX: usize = 5;
         let world = self.world();
         let silent = &world.live.silent;

@@ -40,6 +40,7 @@ impl Alarms {
         let now = self.runtime.clock.now();
         let mut draft = Draft::new(now, &self.site);
         let certificates: Vec<_> = desired.monitors.iter().filter_map(|spec| spec.certificate.clone()).collect();
+        let silent = self.world().live.silent.clone();
         let groups = {
             let world = self.world();
             let first = !world.applied;
@@ -78,6 +79,8 @@ impl Alarms {
         })
         .await?;
         drop(history);
+        self.tell_silent(&silent);
+        self.tell_failing();
         self.sooner.notify_one();
         Ok(())
     }

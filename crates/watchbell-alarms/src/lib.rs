@@ -11,6 +11,8 @@
 
 mod alarms;
 mod apply;
+#[cfg(test)]
+mod conformance;
 mod draft;
 mod history;
 mod kept;

@@ -53,6 +53,12 @@ impl Alarms {
             };
             self.judge(batch).await;
             if stopped {
+                // From now on senders are told that nobody judges any more.
+                waiting.close();
+                let mut rest = Vec::new();
+                while waiting.recv_many(&mut rest, BATCH_MAX).await > 0 {
+                    self.judge(std::mem::take(&mut rest)).await;
+                }
                 return;
             }
         }

@@ -370,7 +370,7 @@ impl Alarms {
     }
 
     /// Writes on the board which rules cannot be evaluated, if that is so for longer than a moment.
-    fn tell_failing(&self) {
+    pub(crate) fn tell_failing(&self) {
         const NAMES_MAX: usize = 5;
         let world = self.world();
         let items = world.groups.values().flat_map(|group| &group.rules);

@@ -163,7 +163,8 @@ fn a_clock_that_is_set_forward_neither_fires_nor_resolves() {
         read(&disk, &bell, 60, 8.0).await;
         expect![[r#"
             1h1m31s20ms firing rule/host/DiskFull: /var has 8% left
-        "#]].assert_eq(&disk.raised.take());
+        "#]]
+        .assert_eq(&disk.raised.take());
     });
 }
 
