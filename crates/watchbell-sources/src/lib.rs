@@ -11,6 +11,7 @@ pub mod discovery;
 pub mod heartbeat;
 pub mod host;
 pub mod probe;
+pub mod scrape;
 
 use std::sync::Arc;
 

@@ -1,13 +1,12 @@
 //! Aggregations: many elements to one for each group, or to some of each group.
 
-use std::collections::HashMap;
-
 use watchbell_model::Labels;
 
 use super::EvalError;
 use super::column::{Column, Columns, Grid, absent, is_present};
 use super::evaluator::Evaluator;
 use super::kahan::{Mean, Sum};
+use super::keys::Keys;
 use super::note::Note;
 use super::window::quantile;
 use crate::number::{format_general, format_plain};
@@ -108,7 +107,8 @@ impl Evaluator<'_> {
                 let place = match last {
                     Some((bits, place)) if bits == value.to_bits() => place,
                     _ => {
-                        let labels = key(&column.labels.with(label, &format_plain(*value)), &grouping);
+                        let labels = column.labels.with(label, &format_plain(*value));
+                        let labels = labels.filtered(|name| is_grouped_by(name, &grouping));
                         let place = counts.place(&labels, false, grid.count);
                         last = Some((value.to_bits(), place));
                         place
@@ -129,26 +129,22 @@ struct Group {
 }
 
 fn group(columns: &[Column], grouping: &Grouping) -> Vec<Group> {
-    let mut places: HashMap<Labels, usize> = HashMap::new();
+    let mut keys = Keys::default();
     let mut groups: Vec<Group> = Vec::new();
     for (at, column) in columns.iter().enumerate() {
-        let labels = key(&column.labels, grouping);
-        let place = *places.entry(labels.clone()).or_insert_with(|| {
-            groups.push(Group { labels, members: Vec::new() });
-            groups.len() - 1
-        });
+        let place = keys.place(&column.labels, |name| is_grouped_by(name, grouping));
+        if place == groups.len() {
+            groups.push(Group { labels: keys.part(place).clone(), members: Vec::new() });
+        }
         groups[place].members.push(at);
     }
     groups
 }
 
-fn key(labels: &Labels, grouping: &Grouping) -> Labels {
+fn is_grouped_by(name: &str, grouping: &Grouping) -> bool {
     match grouping {
-        Grouping::By(kept) if kept.is_empty() => Labels::empty(),
-        Grouping::By(kept) => labels.filtered(|name| kept.iter().any(|label| label == name)),
-        Grouping::Without(left_out) => {
-            labels.filtered(|name| name != Labels::NAME && !left_out.iter().any(|label| label == name))
-        }
+        Grouping::By(kept) => kept.iter().any(|label| label == name),
+        Grouping::Without(left_out) => name != Labels::NAME && !left_out.iter().any(|label| label == name),
     }
 }
 

@@ -1,12 +1,11 @@
 //! Operators between two operands.
 
-use std::collections::HashMap;
-
 use watchbell_model::Labels;
 
 use super::EvalError;
 use super::column::{Column, Columns, Grid, absent, is_present, same_labels, without_metadata};
 use super::evaluator::{Evaluated, Evaluator, filter_map, map};
+use super::keys::Keys;
 use crate::promql::{BinaryOp, Cardinality, Expr, Matching};
 
 impl Evaluator<'_> {
@@ -121,29 +120,45 @@ fn with_scalar(
     columns
 }
 
-/// What must be equal for two elements to meet.
-fn signature(labels: &Labels, matching: &Matching) -> Labels {
-    let listed = |name: &str| matching.labels.iter().any(|label| label == name);
-    if matching.on { labels.filtered(listed) } else { labels.filtered(|name| name != Labels::NAME && !listed(name)) }
+/// Whether a label must be equal for two elements to meet.
+fn is_matched(name: &str, matching: &Matching) -> bool {
+    let listed = matching.labels.iter().any(|label| label == name);
+    if matching.on { listed } else { !listed && name != Labels::NAME }
 }
 
-/// At which steps any of the columns of a signature has a value.
-fn presence(columns: &[Column], matching: &Matching, count: usize) -> HashMap<Labels, Vec<bool>> {
-    let mut found: HashMap<Labels, Vec<bool>> = HashMap::new();
-    for column in columns {
-        let steps = found.entry(signature(&column.labels, matching)).or_insert_with(|| vec![false; count]);
-        for (step, value) in steps.iter_mut().zip(&column.values) {
-            *step |= is_present(*value);
+/// At which steps any element that would meet another one is there.
+struct Presence<'a> {
+    matching: &'a Matching,
+    keys: Keys,
+    steps: Vec<Vec<bool>>,
+}
+
+impl Presence<'_> {
+    fn of<'a>(columns: &[Column], matching: &'a Matching, count: usize) -> Presence<'a> {
+        let mut found = Presence { matching, keys: Keys::default(), steps: Vec::new() };
+        for column in columns {
+            let place = found.keys.place(&column.labels, |name| is_matched(name, matching));
+            if place == found.steps.len() {
+                found.steps.push(vec![false; count]);
+            }
+            for (step, value) in found.steps[place].iter_mut().zip(&column.values) {
+                *step |= is_present(*value);
+            }
         }
+        found
     }
-    found
+
+    fn get(&self, labels: &Labels) -> Option<&Vec<bool>> {
+        let place = self.keys.find(labels, |name| is_matched(name, self.matching))?;
+        Some(&self.steps[place])
+    }
 }
 
 /// `and`, `unless`: what is left where the other side has (not) a match.
 fn set(mut left: Vec<Column>, right: &[Column], matching: &Matching, count: usize, keep: bool) -> Vec<Column> {
-    let present = presence(right, matching, count);
+    let present = Presence::of(right, matching, count);
     for column in &mut left {
-        match present.get(&signature(&column.labels, matching)) {
+        match present.get(&column.labels) {
             Some(steps) => {
                 for (value, present) in column.values.iter_mut().zip(steps) {
                     if *present != keep {
@@ -161,13 +176,13 @@ fn set(mut left: Vec<Column>, right: &[Column], matching: &Matching, count: usiz
 
 /// `or`: what is left, and what is right where the left has no match.
 fn or(left: Vec<Column>, right: Vec<Column>, matching: &Matching, count: usize) -> Result<Vec<Column>, EvalError> {
-    let present = presence(&left, matching, count);
+    let present = Presence::of(&left, matching, count);
     let mut union = Columns::default();
     for column in left {
         union.add(column)?;
     }
     for mut column in right {
-        if let Some(steps) = present.get(&signature(&column.labels, matching)) {
+        if let Some(steps) = present.get(&column.labels) {
             for (value, present) in column.values.iter_mut().zip(steps) {
                 if *present {
                     *value = absent();
@@ -187,37 +202,49 @@ struct Join<'a> {
     count: usize,
 }
 
+/// The elements of the side that may have one, and the results made, for one set of matched labels.
+#[derive(Default)]
+struct Meeting {
+    ones: Vec<usize>,
+    /// Which of several ones is there at each step; empty when there is only one.
+    partner: Vec<Option<usize>>,
+    /// At which steps there is a result: one, or with `group_left` and `group_right` one for each set of labels.
+    made: Vec<(Labels, Vec<bool>)>,
+}
+
 impl Join<'_> {
     fn join(&self, left: Vec<Column>, right: Vec<Column>) -> Result<Vec<Column>, EvalError> {
-        // `many` may have several elements for one signature, `one` may not.
+        // `many` may have several elements for one set of matched labels, `one` may not.
         let swapped = self.matching.cardinality == Cardinality::OneToMany;
         let (many, one) = if swapped { (right, left) } else { (left, right) };
-        let mut ones: HashMap<Labels, Vec<usize>> = HashMap::new();
+        let is_matched = |name: &str| is_matched(name, self.matching);
+        let mut keys = Keys::default();
+        let mut meetings: Vec<Meeting> = Vec::new();
         for (at, column) in one.iter().enumerate() {
-            ones.entry(signature(&column.labels, self.matching)).or_default().push(at);
+            let place = keys.place(&column.labels, is_matched);
+            if place == meetings.len() {
+                meetings.push(Meeting::default());
+            }
+            meetings[place].ones.push(at);
         }
-        let crowded = ones.values().any(|places| places.len() > 1);
-        // With nothing to meet at a step, more than one element on the other side is no error.
-        let any_many = if crowded { self.any(&many) } else { Vec::new() };
-        let mut partners: HashMap<&Labels, Vec<Option<usize>>> = HashMap::new();
-        for (signature, places) in ones.iter().filter(|(_, places)| places.len() > 1) {
-            partners.insert(signature, self.partner_by_step(signature, places, &one, &any_many, swapped)?);
+        if meetings.iter().any(|meeting| meeting.ones.len() > 1) {
+            // With nothing to meet at a step, more than one element on the other side is no error.
+            let any_many = self.any(&many);
+            for (place, meeting) in meetings.iter_mut().enumerate().filter(|(_, meeting)| meeting.ones.len() > 1) {
+                meeting.partner = self.partner_by_step(keys.part(place), &meeting.ones, &one, &any_many, swapped)?;
+            }
         }
 
         let mut results = Columns::default();
-        // Which results each signature has made at which steps: one, or with group_left and group_right one per labels.
-        let mut made: HashMap<Labels, Vec<(Labels, Vec<bool>)>> = HashMap::new();
         for column in &many {
-            let signature = signature(&column.labels, self.matching);
-            let Some(places) = ones.get(&signature) else { continue };
-            let by_step = partners.get(&signature);
-            let made = made.entry(signature).or_default();
-            for place in places {
-                let meets = |step: usize| match by_step {
-                    Some(by_step) => by_step[step] == Some(*place),
-                    None => is_present(one[*place].values[step]),
+            let Some(place) = keys.find(&column.labels, is_matched) else { continue };
+            let Meeting { ones, partner, made } = &mut meetings[place];
+            for one_at in ones.iter() {
+                let meets = |step: usize| match partner.get(step) {
+                    Some(partner) => *partner == Some(*one_at),
+                    None => is_present(one[*one_at].values[step]),
                 };
-                self.pair(column, &one[*place], meets, swapped, made, &mut results)?;
+                self.pair(column, &one[*one_at], meets, swapped, made, &mut results)?;
             }
         }
         Ok(results.finish())

@@ -110,7 +110,7 @@ impl<'a> Evaluator<'a> {
             Node::Binary { op, return_bool, matching, left, right } => {
                 self.binary(*op, *return_bool, matching, left, right, grid)
             }
-            Node::Call { function, arguments } => self.call(function, arguments, grid),
+            Node::Call { function, arguments } => self.call(function, arguments, expr.span, grid),
         }
     }
 

@@ -8,11 +8,17 @@ use super::note::Note;
 use super::select::{Ranges, Take};
 use super::window::{self, Window};
 use super::{EvalError, date, labels};
-use crate::promql::{Expr, Function, Node, ValueType};
+use crate::promql::{Expr, Function, Node, TextSpan, ValueType};
 
 impl Evaluator<'_> {
     /// A function of its arguments at every step.
-    pub(super) fn call(&self, function: &Function, arguments: &[Expr], grid: &Grid) -> Result<Evaluated, EvalError> {
+    pub(super) fn call(
+        &self,
+        function: &Function,
+        arguments: &[Expr],
+        span: TextSpan,
+        grid: &Grid,
+    ) -> Result<Evaluated, EvalError> {
         let name = function.name;
         if let Some(at) = arguments.iter().position(|argument| argument.value_type() == ValueType::Matrix) {
             return Ok(Evaluated::Vector(self.over_range(name, arguments, at, grid)?));
@@ -26,7 +32,7 @@ impl Evaluator<'_> {
             "start" => return fill(self.start as f64 / 1000.0),
             "end" => return fill(self.end as f64 / 1000.0),
             "step" => return fill(if self.start == self.end { 0.0 } else { self.step as f64 / 1000.0 }),
-            "range" => return fill((self.end - self.start) as f64 / 1000.0),
+            "range" => return fill(self.end.saturating_sub(self.start) as f64 / 1000.0),
             "min_of" | "max_of" => {
                 let mut values = self.scalar(&arguments[0], grid)?;
                 let pick = if name == "min_of" { smaller } else { larger };
@@ -38,17 +44,23 @@ impl Evaluator<'_> {
             "scalar" => return Ok(Evaluated::Scalar(only(&self.vector(&arguments[0], grid)?, grid.count))),
             _ => {}
         }
-        Ok(Evaluated::Vector(self.call_vector(name, arguments, grid)?))
+        Ok(Evaluated::Vector(self.call_vector(name, arguments, span, grid)?))
     }
 
-    fn call_vector(&self, name: &str, arguments: &[Expr], grid: &Grid) -> Result<Vec<Column>, EvalError> {
+    fn call_vector(
+        &self,
+        name: &str,
+        arguments: &[Expr],
+        span: TextSpan,
+        grid: &Grid,
+    ) -> Result<Vec<Column>, EvalError> {
         let first = || self.vector(&arguments[0], grid);
         if let Some(change) = elementwise(name) {
             return Ok(mapped(first()?, change));
         }
         if let Some(part) = date::part(name) {
             if arguments.is_empty() {
-                let at = |step: usize| part((grid.at(step).div_euclid(1000)) as f64);
+                let at = |step: usize| part((grid.at(step) / 1000) as f64);
                 return Ok(vec![Column::new(Labels::empty(), (0..grid.count).map(at).collect())]);
             }
             return Ok(mapped(first()?, part));
@@ -96,7 +108,6 @@ impl Evaluator<'_> {
             "sort" | "sort_desc" | "sort_by_label" | "sort_by_label_desc" => {
                 let mut columns = first()?;
                 if self.start != self.end {
-                    let span = arguments[0].span;
                     let message = "sort is ineffective for range queries since results are always ordered by labels";
                     self.note(Note::warning(message, span));
                 }

@@ -1,12 +1,11 @@
 //! Quantiles and fractions of classic histograms: series of cumulative counts that differ in the label `le`.
 
-use std::collections::HashMap;
-
 use watchbell_model::Labels;
 
 use super::EvalError;
 use super::column::{Column, Columns, Grid, is_present};
 use super::evaluator::Evaluator;
+use super::keys::Keys;
 use super::note::{Note, Repair};
 use crate::number::format_general;
 use crate::promql::{Expr, TextSpan, quote};
@@ -106,7 +105,7 @@ impl Evaluator<'_> {
     }
 
     fn groups(&self, columns: Vec<Column>, span: TextSpan) -> Vec<Group> {
-        let mut places: HashMap<Labels, usize> = HashMap::new();
+        let mut keys = Keys::default();
         let mut groups: Vec<Group> = Vec::new();
         for column in columns {
             let written = column.labels.get(BUCKET).unwrap_or("");
@@ -120,11 +119,10 @@ impl Evaluator<'_> {
                 self.note(Note::warning(message, span));
                 continue;
             };
-            let labels = column.labels.without(BUCKET);
-            let place = *places.entry(labels.clone()).or_insert_with(|| {
-                groups.push(Group { labels, buckets: Vec::new() });
-                groups.len() - 1
-            });
+            let place = keys.place(&column.labels, |name| name != BUCKET);
+            if place == groups.len() {
+                groups.push(Group { labels: keys.part(place).clone(), buckets: Vec::new() });
+            }
             groups[place].buckets.push((bound, column));
         }
         groups

@@ -13,6 +13,7 @@ mod evaluator;
 mod function;
 mod histogram;
 mod kahan;
+mod keys;
 mod labels;
 mod note;
 mod select;

@@ -184,7 +184,7 @@ impl Evaluator<'_> {
         Ok(match &length.node {
             LengthNode::Seconds { value, .. } => *value,
             LengthNode::Step => self.step as f64 / 1000.0,
-            LengthNode::Range => (self.end - self.start) as f64 / 1000.0,
+            LengthNode::Range => self.end.saturating_sub(self.start) as f64 / 1000.0,
             LengthNode::Minus(inner) => -self.seconds(inner)?,
             LengthNode::Paren(inner) => self.seconds(inner)?,
             LengthNode::Least(left, right) => self.seconds(left)?.min(self.seconds(right)?),

@@ -226,7 +226,7 @@ fn regression(samples: &[Sample], at: i64) -> (f64, f64) {
     }
     let (mut x, mut y, mut xy, mut xx) = (Sum::default(), Sum::default(), Sum::default(), Sum::default());
     for sample in samples {
-        let time = (sample.timestamp.0 - at) as f64 / 1e3;
+        let time = sample.timestamp.0.saturating_sub(at) as f64 / 1e3;
         x = x.add(time);
         y = y.add(sample.value);
         xy = xy.add(time * sample.value);

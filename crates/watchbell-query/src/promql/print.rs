@@ -147,7 +147,8 @@ fn seconds(value: f64, duration: bool) -> String {
     let millis = (value.abs() * 1000.0).round();
     // A duration that is not of whole milliseconds would not read back as the same.
     if !duration || (millis / 1000.0 - value.abs()).abs() > 1e-9 {
-        return format_plain(value);
+        // A sign before `Inf` would read back as an operator.
+        return if value == f64::INFINITY { "Inf".to_owned() } else { format_plain(value) };
     }
     format!("{}{}", if value < 0.0 { "-" } else { "" }, Span::millis(millis as u64))
 }

@@ -67,7 +67,7 @@ fn expressions_print_as_prometheus_prints_them() {
             x[5m] @ start() offset 5m
             x[step() + 2 * (1m - 1)] offset (range() / 2)
             x offset 5m + 1
-            1000 + 31 + 1000 + +Inf + NaN + 5m + 0.5
+            1000 + 31 + 1000 + Inf + NaN + 5m + 0.5
             time() > bool 0
             sum + offset + by
             start()

@@ -20,7 +20,7 @@ const PASSING: &[(&str, usize)] = &[
     ("name_label_dropping", 30),
     ("native_histograms", 3),
     ("operators", 145),
-    ("range_queries", 12),
+    ("range_queries", 17),
     ("selectors", 31),
     ("staleness", 17),
     ("start_timestamps", 2),

@@ -1,0 +1,411 @@
+//! The handle: takes alerts and silences in, waits for the next group, commits. It decides nothing itself.
+//!
+//! One loop makes all changes, so a commit under way never races with another: whoever holds the inbox. Everything that
+//! was asked for while it was busy goes into the next commit together. A caller is answered after the commit; one that
+//! stops waiting changes nothing, what it asked for is done all the same.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc, oneshot};
+use watchbell_model::{
+    Alert, BoxFuture, Change, Deliver, Labels, Path, Problems, Raise, Severity, State, StateError, Timestamp,
+};
+use watchbell_runtime::metrics::Counter;
+use watchbell_runtime::{CancellationToken, Runtime, Task, fault};
+
+use crate::book::{ALERTS_MAX, Book, GROUPS_MAX, Moment};
+use crate::config::Config;
+use crate::rows::{self, Rows};
+use crate::silence::{Silence, SilenceError};
+use crate::view::{AlertView, GroupView};
+
+/// How many requests wait for the loop; further ones wait outside.
+const COMMANDS_MAX: usize = 1024;
+/// Waits between tries to hand groups on while the state cannot be written.
+const RETRY_MIN: Duration = Duration::from_secs(1);
+const RETRY_MAX: Duration = Duration::from_secs(30);
+
+const TROUBLE_STATE: &str = "state/alerts";
+const TROUBLE_UNREADABLE: &str = "state/alerts-unreadable";
+const TROUBLE_ALERTS: &str = "alerts-limit";
+const TROUBLE_GROUPS: &str = "alert-groups-limit";
+
+/// Alerts, groups and silences, and the loop that tells of them.
+pub struct Alerts {
+    runtime: Runtime,
+    state: Arc<dyn State>,
+    deliver: Arc<dyn Deliver>,
+    book: Mutex<Book>,
+    commands: mpsc::Sender<Command>,
+    inbox: tokio::sync::Mutex<mpsc::Receiver<Command>>,
+    configured: Notify,
+    opened: (Timestamp, Duration),
+    counters: Counters,
+}
+
+struct Counters {
+    raised: Counter,
+    dropped: Counter,
+    crowded: Counter,
+    handed_on: Counter,
+    failures: Counter,
+}
+
+type Answer<E> = oneshot::Sender<Result<(), E>>;
+
+enum Command {
+    Raise { alerts: Vec<Alert>, with: Vec<Change>, answer: Answer<StateError> },
+    SetSilence { silence: Box<Silence>, answer: oneshot::Sender<Result<String, SilenceError>> },
+    ExpireSilence { id: String, answer: Answer<SilenceError> },
+}
+
+impl Alerts {
+    /// Restores alerts, groups with their timers and what was told of them, and silences.
+    ///
+    /// Nothing can be raised before [`Alerts::apply`] gave a configuration, and nobody is told of anything before the
+    /// [`Alerts::tasks`] run.
+    pub fn open(runtime: Runtime, state: Arc<dyn State>, deliver: Arc<dyn Deliver>) -> Result<Arc<Alerts>, StateError> {
+        let rows = Rows::read(&*state)?;
+        let now = runtime.clock.now();
+        if rows.unreadable > 0 {
+            let summary = format!("{} documents of alerts cannot be understood and are left out", rows.unreadable);
+            runtime.troubles.set(TROUBLE_UNREADABLE, Severity::Critical, summary);
+        }
+        let metrics = &runtime.metrics;
+        let counters = Counters {
+            raised: metrics.counter("watchbell_alerts_raised_total", "Alerts that were raised or refreshed.", &[]),
+            dropped: metrics.counter("watchbell_alerts_dropped_total", "Alerts that found no room.", &[]),
+            crowded: metrics.counter(
+                "watchbell_alert_groups_crowded_total",
+                "Alerts that found no room for a group of their own and share one.",
+                &[],
+            ),
+            handed_on: metrics.counter(
+                "watchbell_alert_notifications_total",
+                "Groups of alerts that were handed on for delivery.",
+                &[],
+            ),
+            failures: metrics.counter(
+                "watchbell_alert_commit_failures_total",
+                "Commits of alerts, groups or silences that failed.",
+                &[],
+            ),
+        };
+        let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
+        let alerts = Alerts {
+            opened: (now, runtime.clock.monotonic()),
+            book: Mutex::new(Book::restore(rows, now)),
+            commands,
+            inbox: tokio::sync::Mutex::new(inbox),
+            configured: Notify::new(),
+            runtime,
+            state,
+            deliver,
+            counters,
+        };
+        alerts.measure();
+        Ok(Arc::new(alerts))
+    }
+
+    /// Makes this the configuration, or says all that is wrong with it and keeps the old one.
+    ///
+    /// Alerts find their groups anew; nobody is told twice of what they know.
+    pub fn apply(&self, config: &Config) -> Result<(), Problems> {
+        let mut problems = Problems::new();
+        let policy = config.compile(&Path::root(), &mut problems);
+        if problems.has_errors() {
+            return Err(problems);
+        }
+        let moment = self.moment();
+        self.book().configure(policy, moment);
+        self.configured.notify_one();
+        Ok(())
+    }
+
+    /// What must run for anything to be told.
+    pub fn tasks(self: &Arc<Self>) -> Vec<Task> {
+        let alerts = Arc::clone(self);
+        vec![Task::new("groups", 0, move |stop| {
+            let alerts = Arc::clone(&alerts);
+            async move { alerts.run(stop).await }
+        })]
+    }
+
+    /// Alerts that fire, by labels.
+    pub fn alerts(&self) -> Vec<AlertView> {
+        self.book().alert_views(self.runtime.clock.now())
+    }
+
+    /// Groups in which something fires, by labels and receiver.
+    pub fn groups(&self) -> Vec<GroupView> {
+        self.book().group_views(self.runtime.clock.now())
+    }
+
+    /// Who would be told of an alert with these labels, in the order of the routes.
+    pub fn receivers_for(&self, labels: &Labels) -> Vec<String> {
+        self.book().receivers_for(labels)
+    }
+
+    /// All silences that are not forgotten yet, by name.
+    pub fn silences(&self) -> Vec<Silence> {
+        self.book().silences.iter().cloned().collect()
+    }
+
+    /// Makes a silence (with an empty `id`) or edits one; answers its name, which is a new one if an edit would have
+    /// changed what was in force already.
+    pub async fn set_silence(&self, silence: Silence) -> Result<String, SilenceError> {
+        self.ask(|answer| Command::SetSilence { silence: Box::new(silence), answer }).await?
+    }
+
+    /// Ends a silence now.
+    pub async fn expire_silence(&self, id: &str) -> Result<(), SilenceError> {
+        self.ask(|answer| Command::ExpireSilence { id: id.to_owned(), answer }).await?
+    }
+
+    /// Has the loop do something; while none runs, as at the start, does it here.
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, StateError> {
+        let (answer, mut answered) = oneshot::channel();
+        self.commands.send(command(answer)).await.map_err(|_| unavailable("watchbell is stopping"))?;
+        let mut inbox = tokio::select! {
+            biased;
+            answer = &mut answered => return answer.map_err(|_| unavailable("the work was cut off")),
+            inbox = self.inbox.lock() => inbox,
+        };
+        // Whoever had the inbox before may have been cut off in the middle of a commit.
+        self.book().end(self.moment());
+        let mut commands = Vec::new();
+        while let Ok(command) = inbox.try_recv() {
+            commands.push(command);
+        }
+        self.take(commands).await;
+        drop(inbox);
+        answered.await.map_err(|_| unavailable("the work was cut off"))
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        // A panic elsewhere must not silence every page after it.
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn moment(&self) -> Moment {
+        let (opened_at, opened) = self.opened;
+        let clock = &self.runtime.clock;
+        Moment { now: clock.now(), steady: opened_at + clock.monotonic().saturating_sub(opened) }
+    }
+
+    async fn run(&self, stop: CancellationToken) {
+        let mut inbox = self.inbox.lock().await;
+        // A loop before this one may have been cut off in the middle of a commit.
+        self.book().end(self.moment());
+        let mut retry: Option<(Timestamp, Duration)> = None;
+        loop {
+            let mut commands = Vec::new();
+            let configured = self.book().is_configured();
+            let due = self.book().next_due().map(|due| retry.map_or(due, |(at, _)| due.max(at)));
+            let wait = due.map(|due| due.since(self.moment().steady));
+            let waited = async {
+                match wait {
+                    Some(wait) if configured => self.runtime.clock.sleep(wait).await,
+                    _ => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                () = self.configured.notified() => {}
+                _ = inbox.recv_many(&mut commands, COMMANDS_MAX) => {}
+                () = waited => {}
+            }
+            // What was raised before what is due, so that a look sees all there is.
+            self.take(commands).await;
+            if retry.is_none_or(|(at, _)| at <= self.moment().steady) {
+                let failed = self.flush().await.is_err();
+                let pause = retry.map_or(RETRY_MIN, |(_, pause)| (pause * 2).min(RETRY_MAX));
+                retry = failed.then(|| (self.moment().steady + pause, pause));
+            }
+            self.measure();
+        }
+        inbox.close();
+        let mut rest = Vec::new();
+        while inbox.recv_many(&mut rest, COMMANDS_MAX).await > 0 {
+            self.take(std::mem::take(&mut rest)).await;
+        }
+        let _ = self.flush().await;
+    }
+
+    /// Does what was asked for: all alerts in one commit, then silences one by one.
+    async fn take(&self, commands: Vec<Command>) {
+        let (mut alerts, mut with, mut answers) = (Vec::new(), Vec::new(), Vec::new());
+        let mut silences = Vec::new();
+        for command in commands {
+            match command {
+                Command::Raise { alerts: more, with: more_with, answer } => {
+                    alerts.extend(more);
+                    with.extend(more_with);
+                    answers.push(answer);
+                }
+                other => silences.push(other),
+            }
+        }
+        if !answers.is_empty() {
+            let result = self.raise_now(alerts, with).await;
+            for answer in answers {
+                // Nobody need wait for it any more.
+                let _ = answer.send(result.clone());
+            }
+        }
+        for command in silences {
+            match command {
+                Command::SetSilence { silence, answer } => {
+                    let _ = answer.send(self.set_silence_now(*silence).await);
+                }
+                Command::ExpireSilence { id, answer } => {
+                    let _ = answer.send(self.expire_silence_now(&id).await);
+                }
+                Command::Raise { .. } => {}
+            }
+        }
+    }
+
+    async fn raise_now(&self, alerts: Vec<Alert>, with: Vec<Change>) -> Result<(), StateError> {
+        let count = alerts.len();
+        let mut plan = {
+            let mut book = self.book();
+            if !book.is_configured() {
+                return Err(unavailable("there are no routes yet"));
+            }
+            let plan = book.plan_raise(alerts, self.moment());
+            book.begin();
+            plan
+        };
+        let mut changes = std::mem::take(&mut plan.changes);
+        changes.extend(with);
+        fault::point("alerts.raise_planned");
+        let result = self.commit(changes).await;
+        let (dropped, crowded) = (plan.dropped, plan.crowded);
+        {
+            let mut book = self.book();
+            if result.is_ok() {
+                book.apply_raise(plan);
+            }
+            book.end(self.moment());
+        }
+        fault::point("alerts.raise_committed");
+        if result.is_ok() {
+            self.counters.raised.add(count as u64);
+            self.say_limits(dropped, crowded);
+        }
+        result
+    }
+
+    fn say_limits(&self, dropped: u64, crowded: u64) {
+        self.counters.dropped.add(dropped);
+        self.counters.crowded.add(crowded);
+        let troubles = &self.runtime.troubles;
+        if dropped > 0 {
+            let summary = format!("there are {ALERTS_MAX} alerts; further ones are dropped");
+            troubles.set(TROUBLE_ALERTS, Severity::Critical, summary);
+        }
+        if crowded > 0 {
+            let summary = format!("there are {GROUPS_MAX} groups of alerts; further alerts of a route share one group");
+            troubles.set(TROUBLE_GROUPS, Severity::Warning, summary);
+        }
+    }
+
+    async fn set_silence_now(&self, silence: Silence) -> Result<String, SilenceError> {
+        let now = self.runtime.clock.now();
+        let writes = self.book().silences.set(silence, self.runtime.rng.uuid(), now)?;
+        self.commit(writes.iter().map(rows::put_silence).collect()).await?;
+        let id = writes.last().map(|silence| silence.id.clone()).unwrap_or_default();
+        let mut book = self.book();
+        writes.into_iter().for_each(|silence| book.silences.insert(silence));
+        Ok(id)
+    }
+
+    async fn expire_silence_now(&self, id: &str) -> Result<(), SilenceError> {
+        let ended = self.book().silences.expire(id, self.runtime.clock.now())?;
+        self.commit(vec![rows::put_silence(&ended)]).await?;
+        self.book().silences.insert(ended);
+        Ok(())
+    }
+
+    /// Looks at all groups that are due. On an error they stay due.
+    async fn flush(&self) -> Result<(), StateError> {
+        loop {
+            let mut plan = {
+                let mut book = self.book();
+                let Some(plan) = book.plan_flush(self.moment()) else { return Ok(()) };
+                book.begin();
+                plan
+            };
+            let changes = std::mem::take(&mut plan.changes);
+            let notifications = std::mem::take(&mut plan.notifications);
+            let count = notifications.len() as u64;
+            fault::point("alerts.flush_decided");
+            let result = if notifications.is_empty() {
+                self.commit(changes).await
+            } else {
+                let result = self.deliver.deliver(notifications, changes).await;
+                self.judge(&result);
+                result
+            };
+            fault::point("alerts.flush_committed");
+            let mut book = self.book();
+            if result.is_ok() {
+                book.apply_flush(plan);
+                self.counters.handed_on.add(count);
+            }
+            book.end(self.moment());
+            result?;
+        }
+    }
+
+    async fn commit(&self, changes: Vec<Change>) -> Result<(), StateError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let result = self.state.commit(changes).await;
+        self.judge(&result);
+        result
+    }
+
+    fn judge(&self, result: &Result<(), StateError>) {
+        match result {
+            Ok(()) => self.runtime.troubles.clear(TROUBLE_STATE),
+            Err(error) => {
+                self.counters.failures.inc();
+                let summary = format!("alerts cannot be kept, pages wait until they can: {error}");
+                self.runtime.troubles.set(TROUBLE_STATE, Severity::Critical, summary);
+            }
+        }
+    }
+
+    fn measure(&self) {
+        let (alerts, groups, silences) = {
+            let book = self.book();
+            (book.alerts.len(), book.groups.len(), book.silences.iter().count())
+        };
+        let troubles = &self.runtime.troubles;
+        if alerts < ALERTS_MAX {
+            troubles.clear(TROUBLE_ALERTS);
+        }
+        if groups < GROUPS_MAX {
+            troubles.clear(TROUBLE_GROUPS);
+        }
+        let metrics = &self.runtime.metrics;
+        metrics.gauge("watchbell_alerts", "Alerts that are kept.", &[]).set(alerts as f64);
+        metrics.gauge("watchbell_alert_groups", "Groups of alerts.", &[]).set(groups as f64);
+        metrics.gauge("watchbell_silences", "Silences that are kept, ended ones included.", &[]).set(silences as f64);
+    }
+}
+
+fn unavailable(reason: &str) -> StateError {
+    StateError { doing: "written", reason: reason.to_owned() }
+}
+
+impl Raise for Alerts {
+    fn raise(&self, alerts: Vec<Alert>, with: Vec<Change>) -> BoxFuture<'_, Result<(), StateError>> {
+        Box::pin(async move { self.ask(|answer| Command::Raise { alerts, with, answer }).await? })
+    }
+}

@@ -1,0 +1,192 @@
+//! The book: every alert and every group as they stand, and how raising, looking and a new configuration change them.
+//!
+//! Synchronous and without a clock. A change is made in two steps, because it must be on disk before it counts: `plan_…`
+//! says what to commit and changes nothing; `apply_…` makes the change once the commit has succeeded. Between the two
+//! the book is busy, and nothing else changes it.
+//!
+//! Invariants: an alert in the book is in at least one group; a group has at least one member and is in the order of
+//! the due exactly once; an alert's document is deleted in the commit that hands its end to the outbox, never before.
+
+mod flush;
+mod raise;
+mod reload;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use watchbell_model::{Alert, Change, Labels, Timestamp};
+
+use crate::config::Policy;
+use crate::group::Group;
+use crate::rows::{self, AlertRow, GroupRow, Rows};
+use crate::silence::Silences;
+
+/// How many alerts are kept. More are dropped, counted and said to be a trouble.
+pub const ALERTS_MAX: usize = 10_000;
+/// How many more there may be of watchbell's own troubles, so that a flood of others cannot hide them.
+pub const ALERTS_OWN_MAX: usize = 1_000;
+/// How many groups are kept. Past it, a route's further alerts are told of in one group, so that none is lost.
+pub const GROUPS_MAX: usize = 10_000;
+/// How long alerts that must be refreshed are kept after a start: their senders could not reach us before.
+pub const RESTART_GRACE: watchbell_model::Span = watchbell_model::Span::minutes(5);
+
+/// The moment at which something is decided, on two clocks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    /// The wall clock: when alerts begin and end, when silences are in force.
+    pub(crate) now: Timestamp,
+    /// A clock that nobody sets forward or back: how long a group has still to wait.
+    pub(crate) steady: Timestamp,
+}
+
+/// An alert and where it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub(crate) row: AlertRow,
+    /// The groups it is in.
+    pub(crate) groups: Vec<u64>,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Book {
+    pub(crate) policy: Option<Policy>,
+    pub(crate) alerts: HashMap<u64, Entry>,
+    pub(crate) groups: BTreeMap<u64, Group>,
+    pub(crate) silences: Silences,
+    /// Group by route and labels.
+    places: HashMap<(usize, Labels), u64>,
+    /// Groups by when they are looked at next.
+    due: BTreeSet<(Timestamp, u64)>,
+    /// The highest sequence of any group that is forgotten: a group that comes back must go on above it.
+    sequence: u64,
+    next_group: u64,
+    /// Groups of an earlier run that wait for the first configuration.
+    dormant: Vec<GroupRow>,
+    /// Changes that a new configuration made, to be committed with whatever comes next.
+    unsaved: Vec<Change>,
+    /// Whether a plan waits for its commit.
+    busy: bool,
+    /// A configuration that came while it was busy.
+    pending: Option<Policy>,
+}
+
+impl Book {
+    /// What an earlier run left.
+    pub(crate) fn restore(rows: Rows, now: Timestamp) -> Book {
+        let mut book = Book { sequence: rows.sequence, dormant: rows.groups, ..Book::default() };
+        for silence in rows.silences {
+            book.silences.insert(silence);
+        }
+        for mut row in rows.alerts {
+            if let Some(end) = row.alert.ends_at
+                && !row.ended
+            {
+                row.alert.ends_at = Some(end.max(now + RESTART_GRACE.duration()));
+            }
+            book.alerts.insert(row.alert.fingerprint(), Entry { row, groups: Vec::new() });
+        }
+        book
+    }
+
+    /// Makes a configuration the one that decides, now or as soon as the plan under way is through.
+    pub(crate) fn configure(&mut self, policy: Policy, moment: Moment) {
+        if self.busy {
+            self.pending = Some(policy);
+        } else {
+            self.adopt(policy, moment);
+        }
+    }
+
+    /// A plan was made and its commit is under way.
+    pub(crate) fn begin(&mut self) {
+        self.busy = true;
+    }
+
+    /// The plan under way was applied or given up.
+    pub(crate) fn end(&mut self, moment: Moment) {
+        self.busy = false;
+        if let Some(policy) = self.pending.take() {
+            self.adopt(policy, moment);
+        }
+    }
+
+    /// When there is something to do next, on the steady clock.
+    pub(crate) fn next_due(&self) -> Option<Timestamp> {
+        if self.unsaved.is_empty() { self.due.first().map(|(due, _)| *due) } else { Some(Timestamp::MIN) }
+    }
+
+    pub(crate) fn is_configured(&self) -> bool {
+        self.policy.is_some()
+    }
+
+    /// The alerts that hold this one back, first of each rule.
+    pub(crate) fn inhibited_by(&self, labels: &Labels, now: Timestamp) -> Vec<u64> {
+        let firing = |fingerprint: u64| {
+            let alert = &self.alerts.get(&fingerprint)?.row.alert;
+            (!alert.is_resolved_at(now)).then_some(&alert.labels)
+        };
+        let rules = self.policy.iter().flat_map(|policy| &policy.inhibitions);
+        let found: BTreeSet<u64> = rules.filter_map(|rule| rule.held_back_by(labels, firing)).collect();
+        found.into_iter().collect()
+    }
+
+    fn insert_group(&mut self, group: Group) -> u64 {
+        let id = self.next_group;
+        self.next_group += 1;
+        self.places.insert((group.route, group.labels.clone()), id);
+        self.due.insert((group.due, id));
+        self.groups.insert(id, group);
+        id
+    }
+
+    fn set_due(&mut self, id: u64, due: Timestamp) {
+        if let Some(group) = self.groups.get_mut(&id) {
+            self.due.remove(&(group.due, id));
+            group.due = due;
+            self.due.insert((due, id));
+        }
+    }
+
+    fn remove_group(&mut self, id: u64) {
+        if let Some(group) = self.groups.remove(&id) {
+            self.due.remove(&(group.due, id));
+            self.places.remove(&(group.route, group.labels));
+        }
+    }
+
+    fn remove_alert(&mut self, fingerprint: u64) {
+        if let Some(entry) = self.alerts.remove(&fingerprint)
+            && let Some(policy) = &mut self.policy
+        {
+            for rule in &mut policy.inhibitions {
+                rule.remove(fingerprint, &entry.row.alert.labels);
+            }
+        }
+    }
+}
+
+impl Group {
+    /// A group that nobody was told of yet.
+    fn new(route: usize, policy: &Policy, labels: Labels, steady: Timestamp) -> Group {
+        let place = policy.tree.route(route);
+        Group {
+            route,
+            receiver: place.receiver.clone(),
+            key: place.group_key(&labels),
+            labels,
+            due: steady + place.timing.wait,
+            flushed: false,
+            members: BTreeSet::new(),
+            told: None,
+        }
+    }
+
+    fn id(&self) -> String {
+        rows::group_id(&self.key, &self.receiver)
+    }
+}
+
+/// Whether an alert is watchbell's own word about itself.
+fn is_own(alert: &Alert) -> bool {
+    alert.labels.get("source").is_some_and(|source| source.starts_with("self/"))
+}

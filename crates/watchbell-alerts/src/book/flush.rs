@@ -1,0 +1,134 @@
+//! Looking at groups whose time has come: who is told of what, and which alerts are thereby done with.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use watchbell_model::{Change, GroupNotification, Timestamp};
+
+use super::{Book, Moment};
+use crate::config::Policy;
+use crate::group::{Group, Look, Member};
+use crate::rows;
+
+/// How many groups go into one commit.
+const FLUSH_GROUPS_MAX: usize = 500;
+
+/// What looking at the groups that are due will change.
+#[derive(Debug, Default)]
+pub(crate) struct FlushPlan {
+    /// Who is told of what.
+    pub(crate) notifications: Vec<GroupNotification>,
+    /// What to commit with it.
+    pub(crate) changes: Vec<Change>,
+    groups: Vec<(u64, Group)>,
+    gone_groups: Vec<u64>,
+    alerts: Vec<(u64, rows::AlertRow, Vec<u64>)>,
+    gone_alerts: Vec<u64>,
+    gone_silences: Vec<String>,
+    sequence: u64,
+}
+
+impl Book {
+    /// What looking at the groups that are due will change; `None` if there is nothing to do.
+    pub(crate) fn plan_flush(&self, at: Moment) -> Option<FlushPlan> {
+        let policy = self.policy.as_ref()?;
+        let due = self.due.iter().take_while(|(due, _)| *due <= at.steady).take(FLUSH_GROUPS_MAX);
+        let due: Vec<u64> = due.map(|(_, id)| *id).collect();
+        if due.is_empty() && self.unsaved.is_empty() {
+            return None;
+        }
+        let mut plan = FlushPlan { changes: self.unsaved.clone(), sequence: self.sequence, ..FlushPlan::default() };
+        let mut muted: HashMap<u64, bool> = HashMap::new();
+        let mut leaving: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::new();
+        for id in due {
+            let group = &self.groups[&id];
+            let look = self.look(group, policy, &mut muted, at.now);
+            for fingerprint in &look.leaving {
+                leaving.entry(*fingerprint).or_default().insert(id);
+            }
+            let mut after = group.clone();
+            after.told = look.told;
+            after.members.retain(|fingerprint| !look.leaving.contains(fingerprint));
+            after.due = at.steady + policy.tree.route(group.route).timing.interval;
+            after.flushed = true;
+            if let Some((reason, alerts)) = look.notify {
+                plan.notifications.push(GroupNotification {
+                    receiver: group.receiver.clone(),
+                    group_key: group.key.clone(),
+                    sequence: after.told.as_ref().map_or(0, |told| told.sequence),
+                    group_labels: group.labels.clone(),
+                    alerts,
+                    reason,
+                    at: at.now,
+                });
+            }
+            if after.members.is_empty() {
+                plan.sequence = plan.sequence.max(after.told.as_ref().map_or(0, |told| told.sequence));
+                plan.changes.push(rows::delete_group(group.id()));
+                plan.gone_groups.push(id);
+            } else {
+                plan.changes.push(rows::put_group(&after));
+                plan.groups.push((id, after));
+            }
+        }
+        for (fingerprint, from) in leaving {
+            let entry = &self.alerts[&fingerprint];
+            let stays: Vec<u64> = entry.groups.iter().copied().filter(|id| !from.contains(id)).collect();
+            if stays.is_empty() {
+                plan.changes.push(rows::delete_alert(fingerprint));
+                plan.gone_alerts.push(fingerprint);
+            } else {
+                let mut row = entry.row.clone();
+                row.left.extend(from.iter().map(|id| self.groups[id].id()));
+                plan.changes.push(rows::put_alert(fingerprint, &row));
+                plan.alerts.push((fingerprint, row, stays));
+            }
+        }
+        if plan.sequence != self.sequence {
+            plan.changes.push(rows::put_sequence(plan.sequence));
+        }
+        plan.gone_silences = self.silences.forgettable(at.now);
+        plan.changes.extend(plan.gone_silences.iter().map(|id| rows::delete_silence(id)));
+        Some(plan)
+    }
+
+    fn look(&self, group: &Group, policy: &Policy, muted: &mut HashMap<u64, bool>, now: Timestamp) -> Look {
+        let route = policy.tree.route(group.route);
+        let quiet = !route.muted_by(&policy.intervals, now).is_empty();
+        let members: Vec<Member<'_>> = group
+            .members
+            .iter()
+            .map(|fingerprint| {
+                let alert = &self.alerts[fingerprint].row.alert;
+                let muted = quiet
+                    || *muted.entry(*fingerprint).or_insert_with(|| {
+                        !self.inhibited_by(&alert.labels, now).is_empty()
+                            || !self.silences.muting(&alert.labels, now).is_empty()
+                    });
+                Member { fingerprint: *fingerprint, alert, resolved: alert.is_resolved_at(now), muted }
+            })
+            .collect();
+        group.look(&members, route.timing.repeat, now, self.sequence)
+    }
+
+    /// Makes the change.
+    pub(crate) fn apply_flush(&mut self, plan: FlushPlan) {
+        self.unsaved.clear();
+        self.sequence = plan.sequence;
+        for (id, after) in plan.groups {
+            self.set_due(id, after.due);
+            self.groups.insert(id, after);
+        }
+        for id in plan.gone_groups {
+            self.remove_group(id);
+        }
+        for (fingerprint, row, groups) in plan.alerts {
+            self.alerts.insert(fingerprint, super::Entry { row, groups });
+        }
+        for fingerprint in plan.gone_alerts {
+            self.remove_alert(fingerprint);
+        }
+        for id in plan.gone_silences {
+            self.silences.remove(&id);
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! What the configuration says of routes, inhibition and time intervals, in Alertmanager's shape.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use watchbell_model::{Matcher, Path, Problems, Span};
+
+use crate::inhibit::Inhibition;
+use crate::interval::{Intervals, TimeInterval};
+use crate::matcher::{is_classic_only, parse_matchers};
+use crate::near;
+use crate::route::Tree;
+
+/// Which receiver is told of which alerts, how they are grouped and how often. Routes form a tree: an alert enters at
+/// the root and goes to the deepest routes that match it.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RouteConfig {
+    /// Name of the receiver that is told. The root must name one; other routes take their parent's.
+    #[serde(default)]
+    pub receiver: Option<String>,
+    /// Labels that make a group: alerts that agree in all of them are told of together. `['...']` groups by all labels,
+    /// so that each alert is told of alone. Taken from the parent if not given or empty; without any, all alerts of the
+    /// route form one group.
+    #[serde(default)]
+    pub group_by: Option<Vec<String>>,
+    /// Whether an alert that this route takes is also offered to the routes after it.
+    #[serde(default, rename = "continue")]
+    pub continue_: bool,
+    /// Which alerts the route takes: all of these must hold, such as `severity="critical"` or `job=~"mail.*"`.
+    #[serde(default)]
+    pub matchers: Vec<String>,
+    /// Deprecated, use `matchers`: labels and their values.
+    #[serde(default, rename = "match")]
+    pub match_: BTreeMap<String, String>,
+    /// Deprecated, use `matchers`: labels and regular expressions of their values.
+    #[serde(default)]
+    pub match_re: BTreeMap<String, String>,
+    /// How long a new group waits for more alerts before it is told of. 30s if no route above says otherwise.
+    #[serde(default)]
+    pub group_wait: Option<Span>,
+    /// How long a group that was told of waits before changes of it are told. 5m if no route above says otherwise.
+    #[serde(default)]
+    pub group_interval: Option<Span>,
+    /// After how long an unchanged group that still fires is told of again, rounded up to the next `group_interval`.
+    /// 4h if no route above says otherwise.
+    #[serde(default)]
+    pub repeat_interval: Option<Span>,
+    /// Names of time intervals in which the route tells nobody. Not inherited.
+    #[serde(default)]
+    pub mute_time_intervals: Vec<String>,
+    /// Names of time intervals outside which the route tells nobody. Not inherited.
+    #[serde(default)]
+    pub active_time_intervals: Vec<String>,
+    /// Routes under this one, tried in order.
+    #[serde(default)]
+    pub routes: Vec<RouteConfig>,
+}
+
+/// While an alert that matches the source fires, alerts that match the target and agree in the labels of `equal` are
+/// not told of. An alert is never held back by one that, like itself, matches both sides.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InhibitRule {
+    /// Which alerts hold others back.
+    #[serde(default)]
+    pub source_matchers: Vec<String>,
+    /// Which alerts are held back.
+    #[serde(default)]
+    pub target_matchers: Vec<String>,
+    /// Labels in which both must have the same value; a label that both lack is the same.
+    #[serde(default)]
+    pub equal: Vec<String>,
+    /// Deprecated, use `source_matchers`: labels and their values.
+    #[serde(default)]
+    pub source_match: BTreeMap<String, String>,
+    /// Deprecated, use `source_matchers`: labels and regular expressions of their values.
+    #[serde(default)]
+    pub source_match_re: BTreeMap<String, String>,
+    /// Deprecated, use `target_matchers`: labels and their values.
+    #[serde(default)]
+    pub target_match: BTreeMap<String, String>,
+    /// Deprecated, use `target_matchers`: labels and regular expressions of their values.
+    #[serde(default)]
+    pub target_match_re: BTreeMap<String, String>,
+}
+
+/// All that the alerts stage is configured by.
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    /// The root of the routes.
+    pub route: RouteConfig,
+    /// Which alerts hold others back.
+    pub inhibit_rules: Vec<InhibitRule>,
+    /// What `mute_time_intervals` and `active_time_intervals` name.
+    pub time_intervals: Vec<TimeInterval>,
+}
+
+/// The configuration, read and ready to decide.
+#[derive(Debug, Default)]
+pub(crate) struct Policy {
+    pub(crate) tree: Tree,
+    pub(crate) inhibitions: Vec<Inhibition>,
+    pub(crate) intervals: Intervals,
+}
+
+impl Config {
+    /// Finds every problem; `path` is the document that has `route`, `inhibit_rules` and `time_intervals`, `receivers`
+    /// are the names of all receivers there are.
+    pub fn check(&self, path: &Path, receivers: &[&str], problems: &mut Problems) {
+        let policy = self.compile(path, problems);
+        self.route.check_names(&path.field("route"), receivers, &policy.intervals, problems);
+    }
+
+    pub(crate) fn compile(&self, path: &Path, problems: &mut Problems) -> Policy {
+        let intervals = Intervals::compile(&self.time_intervals, &path.field("time_intervals"), problems);
+        let tree = Tree::compile(&self.route, &path.field("route"), problems);
+        let rules = self.inhibit_rules.iter().enumerate();
+        let inhibitions =
+            rules.map(|(at, rule)| rule.compile(&path.field("inhibit_rules").index(at), problems)).collect();
+        Policy { tree, inhibitions, intervals }
+    }
+}
+
+impl RouteConfig {
+    fn check_names(&self, path: &Path, receivers: &[&str], intervals: &Intervals, problems: &mut Problems) {
+        if let Some(receiver) = &self.receiver
+            && !receivers.contains(&receiver.as_str())
+        {
+            problems
+                .error(&path.field("receiver"), format!("there is no receiver named `{receiver}`"))
+                .hint(near::hint(receiver, "receivers", receivers.iter().copied()));
+        }
+        for (field, names) in
+            [("mute_time_intervals", &self.mute_time_intervals), ("active_time_intervals", &self.active_time_intervals)]
+        {
+            for (at, name) in names.iter().enumerate() {
+                if !intervals.names().any(|known| known == name) {
+                    problems
+                        .error(&path.field(field).index(at), format!("there is no time interval named `{name}`"))
+                        .hint(near::hint(name, "time intervals", intervals.names()));
+                }
+            }
+        }
+        for (at, route) in self.routes.iter().enumerate() {
+            route.check_names(&path.field("routes").index(at), receivers, intervals, problems);
+        }
+    }
+
+    pub(crate) fn matchers(&self, path: &Path, problems: &mut Problems) -> Vec<Matcher> {
+        let fields = [("match", &self.match_), ("match_re", &self.match_re)];
+        read_matchers(path, ("matchers", &self.matchers), fields, problems)
+    }
+}
+
+impl InhibitRule {
+    fn compile(&self, path: &Path, problems: &mut Problems) -> Inhibition {
+        let source = [("source_match", &self.source_match), ("source_match_re", &self.source_match_re)];
+        let source = read_matchers(path, ("source_matchers", &self.source_matchers), source, problems);
+        let target = [("target_match", &self.target_match), ("target_match_re", &self.target_match_re)];
+        let target = read_matchers(path, ("target_matchers", &self.target_matchers), target, problems);
+        for (side, matchers) in [("source", &source), ("target", &target)] {
+            if matchers.is_empty() {
+                problems
+                    .warning(path, format!("the rule has no {side} matchers, so every alert is its {side}"))
+                    .hint(format!("give `{side}_matchers`"));
+            }
+        }
+        Inhibition::new(source, target, self.equal.clone())
+    }
+}
+
+/// Reads the new and the two deprecated ways of writing matchers; sorted as Alertmanager sorts them.
+fn read_matchers(
+    path: &Path,
+    (field, texts): (&str, &[String]),
+    [(plain_field, plain), (regex_field, regex)]: [(&str, &BTreeMap<String, String>); 2],
+    problems: &mut Problems,
+) -> Vec<Matcher> {
+    let mut matchers: Vec<Matcher> = plain.iter().map(|(name, value)| Matcher::equal(name, value)).collect();
+    for (name, value) in regex {
+        match Matcher::new(name, watchbell_model::MatchOp::Regex, value) {
+            Ok(matcher) => matchers.push(matcher),
+            Err(error) => {
+                problems.error(&path.field(regex_field).field(name), error.to_string());
+            }
+        }
+    }
+    for name in plain.keys().filter(|name| name.is_empty()) {
+        problems.error(&path.field(plain_field).field(name), "a label name cannot be empty");
+    }
+    for (at, text) in texts.iter().enumerate() {
+        let path = path.field(field).index(at);
+        match parse_matchers(text) {
+            Ok(read) => {
+                if is_classic_only(text) {
+                    problems
+                        .warning(&path, format!("`{text}` is only a matcher by Alertmanager's old rules"))
+                        .hint(format!("write it as `{}`", crate::matcher::print_matchers(&read)));
+                }
+                if read.is_empty() {
+                    problems.warning(&path, "the matcher is empty, so it takes every alert");
+                }
+                if read.iter().any(|matcher| matcher.name.is_empty()) {
+                    problems.error(&path, "a label name cannot be empty");
+                }
+                matchers.extend(read);
+            }
+            Err(error) => {
+                let hint = "write it as `name=\"value\"`, with `=`, `!=`, `=~` or `!~`";
+                problems.error(&path, error.to_string()).hint(hint);
+            }
+        }
+    }
+    matchers.sort_by(|a, b| (&a.name, &a.value, a.op).cmp(&(&b.name, &b.value, b.op)));
+    matchers
+}

@@ -1,0 +1,131 @@
+//! Alerts and groups as they stand, for APIs and pages.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use watchbell_model::{Alert, Labels, Timestamp};
+
+use crate::book::{Book, Entry};
+
+/// Whether an alert would be told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AlertState {
+    /// Yes.
+    Active,
+    /// No: it is silenced, inhibited, or none of its routes speaks now.
+    Suppressed,
+}
+
+/// An alert that fires, as it stands.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AlertView {
+    /// What was raised. `ends_at` is in the future or missing.
+    pub alert: Alert,
+    /// The identity of its labels: sixteen hexadecimal digits.
+    pub fingerprint: String,
+    /// Whether it would be told of.
+    pub state: AlertState,
+    /// Silences in force that match it.
+    pub silenced_by: Vec<String>,
+    /// Fingerprints of alerts that hold it back.
+    pub inhibited_by: Vec<String>,
+    /// Time intervals that hold the tongue of its routes.
+    pub muted_by: Vec<String>,
+    /// Who is told of it.
+    pub receivers: Vec<String>,
+    /// When it was raised last.
+    pub updated_at: Timestamp,
+}
+
+/// A group as it stands.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GroupView {
+    /// Who is told of it.
+    pub receiver: String,
+    /// `<route key>:<labels>`.
+    pub group_key: String,
+    /// The labels its alerts agree in.
+    pub labels: Labels,
+    /// Its alerts that fire, by labels.
+    pub alerts: Vec<AlertView>,
+    /// Time intervals that hold its route's tongue now.
+    pub muted_by: Vec<String>,
+    /// When it is looked at next.
+    pub due: Timestamp,
+    /// When its receiver was told of it last.
+    pub told_at: Option<Timestamp>,
+}
+
+impl Book {
+    /// Alerts that fire at `now`, by labels.
+    pub(crate) fn alert_views(&self, now: Timestamp) -> Vec<AlertView> {
+        let firing = self.alerts.iter().filter(|(_, entry)| !entry.row.alert.is_resolved_at(now));
+        let mut views: Vec<AlertView> =
+            firing.map(|(fingerprint, entry)| self.view(*fingerprint, entry, now)).collect();
+        views.sort_by(|a, b| a.alert.labels.cmp(&b.alert.labels));
+        views
+    }
+
+    /// Groups in which something fires at `now`, by labels and receiver.
+    pub(crate) fn group_views(&self, now: Timestamp) -> Vec<GroupView> {
+        let Some(policy) = &self.policy else { return Vec::new() };
+        let one = |group: &crate::group::Group| {
+            let members = group.members.iter().map(|fingerprint| (*fingerprint, &self.alerts[fingerprint]));
+            let firing = members.filter(|(_, entry)| !entry.row.alert.is_resolved_at(now));
+            let mut alerts: Vec<AlertView> =
+                firing.map(|(fingerprint, entry)| self.view(fingerprint, entry, now)).collect();
+            alerts.sort_by(|a, b| a.alert.labels.cmp(&b.alert.labels));
+            GroupView {
+                receiver: group.receiver.clone(),
+                group_key: group.key.clone(),
+                labels: group.labels.clone(),
+                alerts,
+                muted_by: policy.tree.route(group.route).muted_by(&policy.intervals, now),
+                due: group.due,
+                told_at: group.told.as_ref().map(|told| told.at),
+            }
+        };
+        let mut views: Vec<GroupView> =
+            self.groups.values().map(one).filter(|group| !group.alerts.is_empty()).collect();
+        views.sort_by(|a, b| (&a.labels, &a.receiver, &a.group_key).cmp(&(&b.labels, &b.receiver, &b.group_key)));
+        views
+    }
+
+    /// Who would be told of an alert with these labels, in the order of the routes.
+    pub(crate) fn receivers_for(&self, labels: &Labels) -> Vec<String> {
+        let Some(policy) = &self.policy else { return Vec::new() };
+        let mut seen = BTreeSet::new();
+        let routes = policy.tree.matches(labels).into_iter().map(|route| policy.tree.route(route).receiver.clone());
+        routes.filter(|receiver| seen.insert(receiver.clone())).collect()
+    }
+
+    fn view(&self, fingerprint: u64, entry: &Entry, now: Timestamp) -> AlertView {
+        let labels = &entry.row.alert.labels;
+        let silenced_by = self.silences.muting(labels, now);
+        let inhibited_by: Vec<String> =
+            self.inhibited_by(labels, now).into_iter().map(|source| format!("{source:016x}")).collect();
+        let mut muted_by = BTreeSet::new();
+        let mut speaks = false;
+        if let Some(policy) = &self.policy {
+            for route in policy.tree.matches(labels) {
+                let muted = policy.tree.route(route).muted_by(&policy.intervals, now);
+                speaks |= muted.is_empty();
+                muted_by.extend(muted);
+            }
+        }
+        let told = speaks && silenced_by.is_empty() && inhibited_by.is_empty();
+        AlertView {
+            alert: entry.row.alert.clone(),
+            fingerprint: format!("{fingerprint:016x}"),
+            state: if told { AlertState::Active } else { AlertState::Suppressed },
+            silenced_by,
+            inhibited_by,
+            muted_by: muted_by.into_iter().collect(),
+            receivers: self.receivers_for(labels),
+            updated_at: entry.row.updated_at,
+        }
+    }
+}

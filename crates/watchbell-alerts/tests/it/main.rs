@@ -1,0 +1,5 @@
+//! The alerts stage from outside: timelines in simulated time, text in, text out.
+
+mod stage;
+mod timelines;
+mod trouble;

@@ -1,0 +1,193 @@
+//! Writes `docs/reference/openapi.json` and `web/src/api.gen.ts` from the views, and fails when they differ.
+
+use std::fmt::Write;
+
+use expect_test::expect_file;
+use schemars::SchemaGenerator;
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value, json};
+
+use super::view;
+
+/// A path of the API, what it takes and what it answers.
+struct Operation {
+    method: &'static str,
+    path: &'static str,
+    summary: &'static str,
+    takes: Option<Value>,
+    answers: Option<Value>,
+}
+
+fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
+    macro_rules! operation {
+        ($method:literal $path:literal $summary:literal -> $answers:ty) => {
+            Operation {
+                method: $method,
+                path: $path,
+                summary: $summary,
+                takes: None,
+                answers: Some(schemas.subschema_for::<$answers>().to_value()),
+            }
+        };
+    }
+    vec![
+        operation!("get" "overview" "All that the first page shows" -> view::Overview),
+        operation!("get" "alarms" "Every alarm, the worst first" -> Vec<view::Alarm>),
+        operation!("get" "alarms/{id}" "One alarm; its id as one segment, slashes as %2F" -> view::AlarmPage),
+        operation!("get" "alarms/{id}/history" "Changes of its state, newest first" -> Vec<watchbell_model::Transition>),
+        operation!("get" "monitors" "Every monitor with its last day" -> Vec<view::Monitor>),
+        operation!("get" "heartbeats" "Every heartbeat as it stands" -> Vec<view::Heartbeat>),
+        operation!("get" "alerts" "Alerts that fire, as they are grouped for receivers" -> Vec<view::AlertGroup>),
+        operation!("get" "silences" "Every silence" -> Vec<view::Silence>),
+        Operation {
+            method: "post",
+            path: "silences",
+            summary: "Makes a silence",
+            takes: Some(schemas.subschema_for::<view::NewSilence>().to_value()),
+            answers: Some(schemas.subschema_for::<view::Silence>().to_value()),
+        },
+        Operation { method: "delete", path: "silences/{id}", summary: "Ends a silence", takes: None, answers: None },
+        operation!("get" "deliveries" "Tries to hand pages to channels, newest first" -> Vec<view::Delivery>),
+        operation!("get" "outbox" "Pages on their way" -> view::Outbox),
+        operation!("get" "runbooks" "Every run book and what links to it" -> Vec<view::Runbook>),
+        operation!("get" "config" "Whether the configuration in use is the one on disk" -> view::ConfigState),
+        operation!("get" "events" "Notices of change, as server-sent events named `change`" -> view::ChangeNotice),
+        operation!("get" "sessions" "Browsers that are signed in" -> Vec<view::Session>),
+        Operation { method: "delete", path: "sessions/{id}", summary: "Ends a session", takes: None, answers: None },
+    ]
+}
+
+fn openapi() -> Value {
+    let mut settings = SchemaSettings::draft2020_12();
+    settings.definitions_path = "/components/schemas".into();
+    let mut schemas = settings.into_generator();
+    let refusal = schemas.subschema_for::<view::Refusal>().to_value();
+    let mut paths = Map::new();
+    for operation in operations(&mut schemas) {
+        let content = |schema: Value| {
+            let kind = if operation.path == "events" { "text/event-stream" } else { "application/json" };
+            json!({ (kind): { "schema": schema } })
+        };
+        let mut document = json!({ "summary": operation.summary, "responses": {} });
+        document["responses"] = match operation.answers {
+            Some(schema) => json!({ "200": { "description": "Done.", "content": content(schema) } }),
+            None => json!({ "204": { "description": "Done." } }),
+        };
+        document["responses"]["default"] =
+            json!({ "description": "Refused.", "content": { "application/json": { "schema": refusal.clone() } } });
+        if let Some(schema) = operation.takes {
+            document["requestBody"] = json!({ "required": true, "content": content(schema) });
+        }
+        let path = paths.entry(format!("/{}", operation.path)).or_insert_with(|| json!({}));
+        if operation.path.contains("{id}") {
+            path["parameters"] =
+                json!([{ "name": "id", "in": "path", "required": true, "schema": { "type": "string" } }]);
+        }
+        path[operation.method] = document;
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "watchbell",
+            "version": "1",
+            "description": "Everything the UI does. Ask with a session, or with an API token as `Authorization: Bearer wb_…`.",
+        },
+        "servers": [{ "url": "/api/watchbell/v1" }],
+        "security": [{ "token": [] }, { "session": [] }],
+        "paths": paths,
+        "components": {
+            "schemas": schemas.take_definitions(true),
+            "securitySchemes": {
+                "token": { "type": "http", "scheme": "bearer" },
+                "session": { "type": "apiKey", "in": "cookie", "name": "watchbell_session" },
+            },
+        },
+    })
+}
+
+fn typescript(openapi: &Value) -> String {
+    let mut out = String::from(
+        "// Written from the views of crates/watchbell-http/src/api by its tests; `UPDATE_EXPECT=1` writes it again.\n",
+    );
+    let schemas = openapi["components"]["schemas"].as_object().expect("an object");
+    for (name, schema) in schemas {
+        if name == "Refusal" {
+            continue;
+        }
+        out.push('\n');
+        comment(&mut out, schema, "");
+        if let Some(properties) = schema["properties"].as_object() {
+            let required: Vec<&str> = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            writeln!(out, "export interface {name} {{").unwrap();
+            for (field, property) in properties {
+                comment(&mut out, property, "  ");
+                let optional = if is_optional(field, property, &required) { "?" } else { "" };
+                writeln!(out, "  {field}{optional}: {};", kind(property)).unwrap();
+            }
+            out.push_str("}\n");
+        } else {
+            writeln!(out, "export type {name} = {};", kind(schema)).unwrap();
+        }
+    }
+    out
+}
+
+/// What may be null is always there; what is neither required nor nullable may be absent.
+fn is_optional(field: &str, property: &Value, required: &[&str]) -> bool {
+    !required.contains(&field) && !kind(property).ends_with("| null")
+}
+
+fn comment(out: &mut String, schema: &Value, indent: &str) {
+    if let Some(text) = schema["description"].as_str() {
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        writeln!(out, "{indent}/** {text} */").unwrap();
+    }
+}
+
+fn kind(schema: &Value) -> String {
+    if let Some(reference) = schema["$ref"].as_str() {
+        return reference.rsplit('/').next().expect("a name").to_owned();
+    }
+    for any in ["anyOf", "oneOf"] {
+        if let Some(all) = schema[any].as_array() {
+            return all.iter().map(kind).collect::<Vec<_>>().join(" | ");
+        }
+    }
+    if let Some(value) = schema.get("const") {
+        return value.to_string();
+    }
+    if let Some(values) = schema["enum"].as_array() {
+        return values.iter().map(Value::to_string).collect::<Vec<_>>().join(" | ");
+    }
+    match &schema["type"] {
+        Value::Array(kinds) => {
+            let one = |name: &Value| {
+                let mut schema = schema.clone();
+                schema["type"] = name.clone();
+                kind(&schema)
+            };
+            kinds.iter().map(one).collect::<Vec<_>>().join(" | ")
+        }
+        Value::String(name) => match name.as_str() {
+            "string" => "string".to_owned(),
+            "number" | "integer" => "number".to_owned(),
+            "boolean" => "boolean".to_owned(),
+            "null" => "null".to_owned(),
+            "array" => {
+                let items = kind(&schema["items"]);
+                if items.contains('|') { format!("({items})[]") } else { format!("{items}[]") }
+            }
+            "object" => format!("Record<string, {}>", kind(&schema["additionalProperties"])),
+            other => panic!("the type {other} has no twin"),
+        },
+        _ => "unknown".to_owned(),
+    }
+}
+
+#[test]
+fn the_reference_and_the_client_are_as_the_views_say() {
+    let openapi = openapi();
+    let text = serde_json::to_string_pretty(&openapi).unwrap() + "\n";
+    expect_file!["../../../../docs/reference/openapi.json"].assert_eq(&text);
+    expect_file!["../../../../web/src/api.gen.ts"].assert_eq(&typescript(&openapi));
+}

@@ -1,0 +1,79 @@
+//! Connections: accepted up to a limit, served, and let finish when watchbell stops.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Extension;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::sync::Semaphore;
+use watchbell_runtime::{CancellationToken, Listener, Runtime};
+
+use crate::guard::Peer;
+
+/// How many connections one listener serves at a time; further ones wait to be accepted.
+pub const CONNECTIONS_MAX: usize = 1024;
+/// How long a client may take to send the head of a request.
+pub const HEADER_TIME_MAX: Duration = Duration::from_secs(5);
+/// How large the head of a request may be, in bytes.
+pub const HEADER_BYTES_MAX: usize = 32 << 10;
+/// How long requests that are under way may take when watchbell stops.
+pub const STOP_TIME_MAX: Duration = Duration::from_secs(10);
+/// After the system refused to accept (no file descriptors left, say), the next try comes this much later.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves a router on a listener until `stop`, then lets requests under way end.
+pub async fn serve(runtime: Runtime, listener: Listener, router: axum::Router, stop: CancellationToken) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let open = runtime.metrics.gauge("watchbell_http_connections", "Connections that are open.", &[]);
+    loop {
+        let slot = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            slot = Arc::clone(&room).acquire_owned() => slot.expect("the semaphore is never closed"),
+        };
+        let (stream, address) = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection was not accepted");
+                    runtime.clock.sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            },
+        };
+        open.set((CONNECTIONS_MAX - room.available_permits()) as f64);
+        let service = router.clone().layer(Extension(Peer { address, listener: listener.local_addr() }));
+        let stop = stop.clone();
+        let (gauge, room) = (open.clone(), Arc::clone(&room));
+        runtime.supervisor.detached(async move {
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEADER_TIME_MAX)
+                .max_buf_size(HEADER_BYTES_MAX)
+                .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+            let mut connection = std::pin::pin!(connection);
+            let ended = tokio::select! {
+                biased;
+                ended = connection.as_mut() => ended,
+                () = stop.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
+                tracing::debug!(%error, %address, "a connection ended badly");
+            }
+            drop(slot);
+            gauge.set((CONNECTIONS_MAX - room.available_permits()) as f64);
+        });
+    }
+    drop(listener);
+    let all = u32::try_from(CONNECTIONS_MAX).expect("the limit is small");
+    if runtime.clock.timeout(STOP_TIME_MAX, room.acquire_many(all)).await.is_err() {
+        tracing::warn!("requests were still under way when watchbell stopped");
+    }
+}

@@ -1,0 +1,415 @@
+// Written from the views of crates/watchbell-http/src/api by its tests; `UPDATE_EXPECT=1` writes it again.
+
+/** An alarm in a list. */
+export interface Alarm {
+  /** The last judgement's error, if it failed. */
+  error: string | null;
+  /** How many label sets are firing. */
+  firing: number;
+  /** Its page. */
+  href: string;
+  /** Its name for ever, such as `monitor/imap`. */
+  id: string;
+  /** What it judges. */
+  kind: AlarmKind;
+  /** What people call it. */
+  name: string;
+  /** How many label sets wait for the rule's `for`. */
+  pending: number;
+  /** Why, in words. */
+  reason: string;
+  /** What to do about it. */
+  runbook: RunbookLink | null;
+  /** How bad it is. */
+  severity: string;
+  /** Since when it says so. */
+  since: Timestamp;
+  /** What it says. */
+  state: AlarmState;
+}
+
+/** What kind of thing an alarm judges. */
+export type AlarmKind = "monitor" | "certificate" | "heartbeat" | "rule" | "self";
+
+/** An alarm's page. */
+export interface AlarmPage {
+  /** As in a list. */
+  alarm: Alarm;
+  /** The condition, in words or PromQL. */
+  condition: string;
+  /** What is pending or firing. */
+  contributors: Contributor[];
+  /** What to draw, the judged series first. */
+  graphs: Graph[];
+  /** Changes of state, newest first. */
+  history: Transition[];
+  /** When it was judged last. */
+  judged_at: Timestamp | null;
+  /** Labels its alerts carry. */
+  labels: Record<string, string>;
+}
+
+/** What an alarm says of its data. */
+export type AlarmState = "OK" | "ALARM" | "INSUFFICIENT_DATA";
+
+/** An alert that fires. */
+export interface Alert {
+  /** What a person reads next. */
+  description: string;
+  /** The identity of its label set, in hex. */
+  fingerprint: string;
+  /** Alerts that hold it back. */
+  inhibited_by: string[];
+  /** Its identity. */
+  labels: Record<string, string>;
+  /** Its label `alertname`. */
+  name: string;
+  /** What to do about it. */
+  runbook: RunbookLink | null;
+  /** How bad it is. */
+  severity: string;
+  /** Silences that hold it back. */
+  silenced_by: string[];
+  /** The page of what raised it; http and https only. */
+  source_href: string | null;
+  /** Since when. */
+  starts_at: Timestamp;
+  /** Whether anybody is told. */
+  state: AlertState;
+  /** What a person reads first. */
+  summary: string;
+}
+
+/** Alerts of one group of one receiver. */
+export interface AlertGroup {
+  /** What is in it, longest first. */
+  alerts: Alert[];
+  /** What the group is grouped by. */
+  labels: Record<string, string>;
+  /** Who is told. */
+  receiver: string;
+}
+
+/** Whether anybody is told of an alert. */
+export type AlertState = "unprocessed" | "active" | "suppressed";
+
+/** A notice that something changed, sent as a server-sent event. */
+export interface ChangeNotice {
+  /** What to read again: `alarms`, `heartbeats`, `alerts`, `outbox`, `config`. */
+  topics: string[];
+}
+
+/** A channel that pages go through. */
+export interface Channel {
+  /** When it accepted a page last. */
+  accepted_at: Timestamp | null;
+  /** Why the last try failed, if it did and none was accepted since. */
+  error: string | null;
+  /** The receiver it belongs to and its own kind, such as `on-call/ntfy`. */
+  name: string;
+  /** How many pages wait for it. */
+  queued: number;
+}
+
+/** A small chart: evenly spaced values up to now. */
+export interface Chart {
+  /** Seconds between two values. */
+  step: number;
+  /** Oldest first; null where nothing is known. */
+  values: (number | null)[];
+}
+
+/** Whether the configuration in use is the one on disk. */
+export interface ConfigState {
+  /** When the configuration in use was loaded. */
+  loaded_at: Timestamp;
+  /** Why it was refused: every problem with its place. Warnings of a good one otherwise. */
+  problems: string[];
+  /** When a later one was refused, if it was. */
+  refused_at: Timestamp | null;
+}
+
+/** One label set of an alarm that is pending or firing. */
+export interface Contributor {
+  /** Its alert's labels. */
+  labels: Record<string, string>;
+  /** Whether it still waits for the rule's `for`. */
+  pending: boolean;
+  /** Since when the condition holds. */
+  since: Timestamp;
+  /** The value that was judged last. */
+  value: number | null;
+}
+
+/** One try to hand a page to a channel. */
+export interface Delivery {
+  /** When the try ended. */
+  at: Timestamp;
+  /** Which try it was, from one. */
+  attempt: number;
+  /** The channel it went to. */
+  channel: string;
+  /** What the channel answered, in words. */
+  detail: string;
+  /** What became of it. */
+  outcome: Outcome;
+  /** When it is tried again, if it is. */
+  retry_at: Timestamp | null;
+  /** The run book the page links to. */
+  runbook: RunbookLink | null;
+  /** The page's title. */
+  title: string;
+}
+
+/** How full a file system is. */
+export interface DiskUse {
+  /** Bytes there are. */
+  bytes: number;
+  /** Where it is mounted. */
+  mountpoint: string;
+  /** The share that is used, 0 to 1. */
+  used: number;
+}
+
+/** A graph to draw. */
+export interface Graph {
+  /** The PromQL expression to ask `/api/v1/query_range` for. */
+  query: string;
+  /** The threshold to draw, in the graph's unit. */
+  threshold: number | null;
+  /** What it shows, in words. */
+  title: string;
+  /** `seconds`, `state` (1 is good, 0 is bad) or nothing. */
+  unit: string;
+}
+
+/** A heartbeat as it stands. */
+export interface Heartbeat {
+  /** When it alarms unless a sign of life comes. */
+  deadline: Timestamp | null;
+  /** Time allowed on top, in seconds. */
+  grace: number;
+  /** The page of its alarm. */
+  href: string;
+  /** How long the last run took, in seconds, if it reported its start. */
+  last_duration: number | null;
+  /** The last success or failure. */
+  last_ping: Timestamp | null;
+  /** What people call it; also its slug. */
+  name: string;
+  /** When the next sign of life is due. */
+  next_ping: Timestamp | null;
+  /** How often the job reports, in seconds. */
+  period: number;
+  /** The address the job pings. */
+  ping_url: string | null;
+  /** What to do when it is silent. */
+  runbook: RunbookLink | null;
+  /** Whether a run has started and not ended. */
+  started: boolean;
+  /** Where it stands now. */
+  state: HeartbeatState;
+}
+
+/** Where a heartbeat stands (Healthchecks' words). */
+export type HeartbeatState = "new" | "up" | "late" | "down" | "paused";
+
+/** This machine over the last hours. */
+export interface Host {
+  /** The share of CPU time that was not idle, 0 to 1. */
+  cpu: Chart;
+  /** File systems, the fullest first. */
+  disks: DiskUse[];
+  /** Its name. */
+  instance: string;
+  /** The load over one minute. */
+  load: number | null;
+  /** The share of memory that is not available, 0 to 1. */
+  memory: Chart;
+  /** Bytes of memory there are. */
+  memory_bytes: number | null;
+}
+
+/** A monitor with its last day. */
+export interface Monitor {
+  /** The share of probes that succeeded in the last 24 hours, 0 to 1. */
+  availability: number | null;
+  /** The same per half hour, oldest first, 48 of them; null where nothing was probed. */
+  bars: (number | null)[];
+  /** Seconds until the certificate it shows expires, if it shows one. */
+  certificate_expires_in: number | null;
+  /** The page of its alarm. */
+  href: string;
+  /** When it was judged last. */
+  judged_at: Timestamp | null;
+  /** How long the last probe took, in seconds. */
+  latency: number | null;
+  /** What people call it. */
+  name: string;
+  /** What the last probe saw, in words. */
+  reason: string;
+  /** What to do when it is down. */
+  runbook: RunbookLink | null;
+  /** How bad it is when it is down. */
+  severity: string;
+  /** Since when. */
+  since: Timestamp;
+  /** What its alarm says. */
+  state: AlarmState;
+  /** What is probed. */
+  target: string;
+}
+
+/** What is asked for to make a silence. */
+export interface NewSilence {
+  /** Why. */
+  comment?: string;
+  /** For how long from now, in seconds. */
+  duration: number;
+  /** What an alert must match to be held back; at least one. */
+  matchers: SilenceMatcher[];
+}
+
+/** Pages on their way. */
+export interface Outbox {
+  /** Channels that pages go through. */
+  channels: Channel[];
+  /** Since when the oldest waits. */
+  oldest: Timestamp | null;
+  /** How many pages wait to be accepted. */
+  queued: number;
+}
+
+/** What became of a try. */
+export type Outcome = "accepted" | "retry" | "gaveup";
+
+/** All that the first page shows, in one answer. */
+export interface Overview {
+  /** Whether the configuration in use is the one on disk. */
+  config: ConfigState;
+  /** Alerts that fire, as they are grouped for receivers. */
+  groups: AlertGroup[];
+  /** Every heartbeat, those that are missed first. */
+  heartbeats: Heartbeat[];
+  /** This machine; absent when its figures are not collected. */
+  host: Host | null;
+  /** Every monitor, those that are down first. */
+  monitors: Monitor[];
+  /** When this was true. */
+  now: Timestamp;
+  /** Pages on their way. */
+  outbox: Outbox;
+  /** Whose watchbell this is. */
+  site: Site;
+  /** How many alarms there are in each state. */
+  totals: Totals;
+  /** Alarms in `ALARM`, the worst first, then the longest. */
+  wrong: Alarm[];
+}
+
+/** A run book in the list. */
+export interface Runbook {
+  /** Alarms that link to it. */
+  alarms: Alarm[];
+  /** Where it opens. */
+  href: string;
+  /** Required parts it lacks. */
+  missing: string[];
+  /** Its name. */
+  name: string;
+  /** Its first heading. */
+  title: string;
+}
+
+/** Where a run book is read. */
+export interface RunbookLink {
+  /** Where it opens. */
+  href: string;
+  /** Its name, or the address of a page elsewhere. */
+  name: string;
+}
+
+/** A browser that is signed in. */
+export interface Session {
+  /** The address it began from. */
+  address: string;
+  /** The browser, as it calls itself. */
+  agent: string;
+  /** When it began. */
+  began_at: Timestamp;
+  /** Whether it is the one that asks. */
+  here: boolean;
+  /** Names the session; not its secret. */
+  id: string;
+  /** When it was used last, to within ten minutes. */
+  seen_at: Timestamp;
+}
+
+/** A silence. */
+export interface Silence {
+  /** Why. */
+  comment: string;
+  /** Who made it. */
+  created_by: string;
+  /** Until when. */
+  ends_at: Timestamp;
+  /** Its identity. */
+  id: string;
+  /** What an alert must match to be held back. */
+  matchers: SilenceMatcher[];
+  /** From when. */
+  starts_at: Timestamp;
+  /** `pending`, `active` or `expired`. */
+  state: string;
+}
+
+/** A condition of a silence on one label. */
+export interface SilenceMatcher {
+  /** The label. */
+  name: string;
+  /** `=`, `!=`, `=~` or `!~`. */
+  op: string;
+  /** A value or a regular expression. */
+  value: string;
+}
+
+/** Whose watchbell this is. */
+export interface Site {
+  /** As configured under `site.name`. */
+  name: string;
+  /** Since when it runs. */
+  started_at: Timestamp;
+  /** The prefix of every link in a page. */
+  url: string;
+  /** Which release runs. */
+  version: string;
+}
+
+/** RFC 3339 time in UTC, such as `2026-11-20T22:27:00.000Z`. */
+export type Timestamp = string;
+
+/** How many alarms there are in each state. */
+export interface Totals {
+  /** In `ALARM`. */
+  alarm: number;
+  /** In `INSUFFICIENT_DATA`. */
+  insufficient_data: number;
+  /** In `OK`. */
+  ok: number;
+}
+
+/** A change of state, kept as the alarm's history. */
+export interface Transition {
+  /** Which alarm. */
+  alarm: string;
+  /** When it was decided. */
+  at: Timestamp;
+  /** Before. */
+  from: AlarmState;
+  /** Which of its label sets, if it judges many series. */
+  labels?: Record<string, string>;
+  /** Why, in words. */
+  reason: string;
+  /** After. */
+  to: AlarmState;
+}
