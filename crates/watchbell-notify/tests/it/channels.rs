@@ -338,7 +338,7 @@ fn each_channel_says_it_in_its_own_way() {
             "alertname": "IMAP"
           },
           "message": "The TLS handshake fails: connection refused.\nSince 2026-01-04 23:58 UTC, for 2 minutes.\nWhere: monitor/imap",
-          "notification_reason": "first",
+          "notification_reason": "first notification",
           "receiver": "oncall",
           "runbook_url": "https://bell.example.org/runbooks/imap-down",
           "severity": "critical",
@@ -387,7 +387,7 @@ fn each_channel_says_it_in_its_own_way() {
             "alertname": "IMAP"
           },
           "message": "The TLS handshake fails: connection refused.\nFrom 2026-01-04 23:48 UTC to 2026-01-05 00:00 UTC, 12 minutes.\nWhere: monitor/imap",
-          "notification_reason": "all_resolved",
+          "notification_reason": "all alerts resolved",
           "receiver": "oncall",
           "runbook_url": "https://bell.example.org/runbooks/imap-down",
           "severity": "critical",
@@ -466,16 +466,16 @@ fn a_test_page_goes_through_every_channel_of_a_receiver() {
         let (process, _) = Process::memory(&world, receivers(configs));
         assert!(process.notify.send_test("nobody").await.is_none());
         let results = process.notify.send_test("oncall").await.unwrap();
-        let lines: Vec<String> =
-            results.iter().map(|it| format!("{} {} {:?} {}", it.channel, it.accepted, it.status, it.said)).collect();
+        let lines: Vec<String> = results.iter().map(|it| format!("{} {:?}", it.channel, it.outcome)).collect();
         assert_eq!(
             lines,
             [
-                "oncall/ntfy true Some(200) ok",
-                "oncall/webhook true Some(200) ok",
-                "oncall/webhook-2 false Some(403) who are you",
+                r#"oncall/ntfy Ok("status 200: ok")"#,
+                r#"oncall/webhook Ok("status 200: ok")"#,
+                r#"oncall/webhook-2 Err("status 403: who are you")"#,
             ]
         );
+        assert!(process.notify.preview_test("oncall").unwrap()[0].text.contains("This is a test page"));
         process.notify.send_test("oncall").await.unwrap();
         let keys: Vec<String> = there.seen().iter().map(|it| it.header("idempotency-key").to_owned()).collect();
         assert_eq!(keys.iter().collect::<std::collections::BTreeSet<_>>().len(), 4, "{keys:?}");
