@@ -115,8 +115,8 @@ impl MetricStore {
             nameless_samples: found.nameless,
             torn_bytes: found.torn,
         };
-        let log =
-            Wal::begin(disk.clone(), &wal_dir, found.segments).map_err(OpenError::io("begin a log in", &wal_dir))?;
+        let log = Wal::begin(disk.clone(), &wal_dir, found.segments, sealed.map_or(0, |mark| mark.segment))
+            .map_err(OpenError::io("begin a log in", &wal_dir))?;
         let inner = Inner {
             runtime: runtime.clone(),
             config,
