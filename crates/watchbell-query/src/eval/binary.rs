@@ -238,13 +238,15 @@ impl Join<'_> {
         let mut results = Columns::default();
         for column in &many {
             let Some(place) = keys.find(&column.labels, is_matched) else { continue };
+            let matched = keys.part(place);
             let Meeting { ones, partner, made } = &mut meetings[place];
             for one_at in ones.iter() {
                 let meets = |step: usize| match partner.get(step) {
                     Some(partner) => *partner == Some(*one_at),
                     None => is_present(one[*one_at].values[step]),
                 };
-                self.pair(column, &one[*one_at], meets, swapped, made, &mut results)?;
+                let labels = self.labels(&column.labels, &one[*one_at].labels, matched);
+                self.pair((column, &one[*one_at]), labels, meets, swapped, made, &mut results)?;
             }
         }
         Ok(results.finish())
@@ -290,14 +292,13 @@ impl Join<'_> {
     /// One element of the many side with one of the one side, at the steps where they meet.
     fn pair(
         &self,
-        many: &Column,
-        one: &Column,
+        (many, one): (&Column, &Column),
+        labels: Labels,
         meets: impl Fn(usize) -> bool,
         swapped: bool,
         made: &mut Vec<(Labels, Vec<bool>)>,
         results: &mut Columns,
     ) -> Result<(), EvalError> {
-        let labels = self.labels(&many.labels, &one.labels);
         let one_to_one = self.matching.cardinality == Cardinality::OneToOne;
         let known = made.iter().position(|(have, _)| one_to_one || *have == labels);
         let known = known.unwrap_or_else(|| {
@@ -331,13 +332,18 @@ impl Join<'_> {
     }
 
     /// The labels of a result: those of the many side, less what was not matched on, plus what is included.
-    fn labels(&self, many: &Labels, one: &Labels) -> Labels {
+    fn labels(&self, many: &Labels, one: &Labels, matched: &Labels) -> Labels {
         let matching = self.matching;
-        let listed = |name: &str| matching.labels.iter().any(|label| label == name);
-        let mut labels = if self.op.is_comparison() { many.clone() } else { without_metadata(many) };
-        if matching.cardinality == Cardinality::OneToOne {
-            labels = labels.filtered(|name| listed(name) == matching.on);
-        }
+        let one_to_one = matching.cardinality == Cardinality::OneToOne;
+        let mut labels = match (self.op.is_comparison(), one_to_one) {
+            // What was matched on is all there is, but for the name.
+            (false, true) => return without_metadata(matched),
+            (false, false) => without_metadata(many),
+            (true, true) if matching.on || !matching.labels.is_empty() => {
+                many.filtered(|name| matching.labels.iter().any(|label| label == name) == matching.on)
+            }
+            (true, _) => many.clone(),
+        };
         for name in &matching.include {
             labels = labels.with(name, one.get(name).unwrap_or(""));
         }
