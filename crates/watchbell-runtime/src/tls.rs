@@ -61,7 +61,7 @@ pub async fn connect(
         .map_err(|_| TlsError::Name(server_name.to_owned()))?;
     let recorder = Arc::new(Recorder {
         now: runtime.clock.now(),
-        roots: roots(options, runtime.net.roots_pem())?,
+        trusted: trusted(options, runtime.net.roots_pem())?,
         provider: provider(),
         seen: Mutex::new(None),
     });
@@ -107,24 +107,33 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::clone(PROVIDER.get_or_init(|| Arc::new(ring::default_provider())))
 }
 
-fn roots(options: &TlsOptions, world: Option<Vec<u8>>) -> Result<Arc<RootCertStore>, TlsError> {
-    static MACHINE: OnceLock<Arc<RootCertStore>> = OnceLock::new();
+/// What is trusted.
+#[derive(Debug)]
+struct Trusted {
+    roots: RootCertStore,
+    /// Certificates that were given one by one, and not by the machine: a server may also show such a one itself.
+    given: Vec<CertificateDer<'static>>,
+}
+
+fn trusted(options: &TlsOptions, world: Option<Vec<u8>>) -> Result<Arc<Trusted>, TlsError> {
+    static MACHINE: OnceLock<Arc<Trusted>> = OnceLock::new();
     let Some(pem) = options.roots_pem.as_ref().or(world.as_ref()) else {
         return Ok(Arc::clone(MACHINE.get_or_init(|| {
-            let mut store = RootCertStore::empty();
-            store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            Arc::new(store)
+            let mut roots = RootCertStore::empty();
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            Arc::new(Trusted { roots, given: Vec::new() })
         })));
     };
-    let mut store = RootCertStore::empty();
+    let mut trusted = Trusted { roots: RootCertStore::empty(), given: Vec::new() };
     for certificate in CertificateDer::pem_slice_iter(pem) {
         let certificate = certificate.map_err(|error| TlsError::Roots(error.to_string()))?;
-        store.add(certificate).map_err(|error| TlsError::Roots(error.to_string()))?;
+        trusted.roots.add(certificate.clone()).map_err(|error| TlsError::Roots(error.to_string()))?;
+        trusted.given.push(certificate);
     }
-    if store.is_empty() {
+    if trusted.given.is_empty() {
         return Err(TlsError::Roots("there is no certificate in them".into()));
     }
-    Ok(Arc::new(store))
+    Ok(Arc::new(trusted))
 }
 
 /// A chain as sent, and what was thought of it.
@@ -133,7 +142,7 @@ type Seen = (Vec<Vec<u8>>, Result<(), String>);
 #[derive(Debug)]
 struct Recorder {
     now: Timestamp,
-    roots: Arc<RootCertStore>,
+    trusted: Arc<Trusted>,
     provider: Arc<CryptoProvider>,
     seen: Mutex<Option<Seen>>,
 }
@@ -148,13 +157,19 @@ impl Recorder {
         let parsed = ParsedCertificate::try_from(leaf)?;
         // By the handed-down clock, so that the simulator can let a certificate expire.
         let now = UnixTime::since_unix_epoch(std::time::Duration::from_millis(self.now.0.max(0) as u64));
-        verify_server_cert_signed_by_trust_anchor(
+        let chained = verify_server_cert_signed_by_trust_anchor(
             &parsed,
-            &self.roots,
+            &self.trusted.roots,
             intermediates,
             now,
             self.provider.signature_verification_algorithms.all,
-        )?;
+        );
+        match chained {
+            // What `openssl req -x509` makes is an authority's certificate, which no chain may begin with; given as a
+            // root, it is trusted as it stands.
+            Err(_) if self.trusted.given.iter().any(|given| given == leaf) => in_date(leaf, self.now)?,
+            chained => chained?,
+        }
         verify_server_name(&parsed, name)
     }
 }
@@ -199,6 +214,20 @@ impl ServerCertVerifier for Recorder {
     }
 }
 
+fn in_date(certificate: &CertificateDer<'_>, now: Timestamp) -> Result<(), rustls::Error> {
+    let Ok((_, parsed)) = x509_parser::parse_x509_certificate(certificate) else {
+        return Err(rustls::CertificateError::BadEncoding.into());
+    };
+    let (validity, seconds) = (parsed.validity(), now.0.div_euclid(1000));
+    if seconds < validity.not_before.timestamp() {
+        return Err(rustls::CertificateError::NotValidYet.into());
+    }
+    if seconds > validity.not_after.timestamp() {
+        return Err(rustls::CertificateError::Expired.into());
+    }
+    Ok(())
+}
+
 fn certificate_words(error: &rustls::Error, name: &ServerName<'_>) -> String {
     use rustls::CertificateError as E;
     match error {
@@ -213,6 +242,9 @@ fn certificate_words(error: &rustls::Error, name: &ServerName<'_>) -> String {
         }
         rustls::Error::InvalidCertificate(E::UnknownIssuer) => {
             "the certificate's issuer is not trusted (self-signed, or an intermediate certificate is missing)".into()
+        }
+        rustls::Error::InvalidCertificate(E::Other(error)) if error.to_string().contains("CaUsedAsEndEntity") => {
+            "the certificate is not trusted (self-signed, as an authority of its own)".into()
         }
         other => format!("the certificate is not valid: {other}"),
     }
@@ -242,5 +274,5 @@ fn earliest_to_end(chain: &[Vec<u8>]) -> Option<Certificate> {
 
 /// Whether the machine has trusted roots at all (the package `ca-certificates`).
 pub fn machine_has_roots() -> bool {
-    roots(&TlsOptions::default(), None).is_ok_and(|roots| !roots.is_empty())
+    trusted(&TlsOptions::default(), None).is_ok_and(|trusted| !trusted.roots.is_empty())
 }

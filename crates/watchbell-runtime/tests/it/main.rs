@@ -206,3 +206,53 @@ fn a_certificate_is_seen_even_when_it_is_not_trusted() {
         assert!(matches!(bad, HttpError::Certificate(_)), "{bad}");
     });
 }
+
+/// What `openssl req -x509` makes: self-signed, and an authority's.
+fn server_of_its_own(not_after: (i32, u8, u8)) -> (String, Arc<rustls::ServerConfig>) {
+    let mut params = rcgen::CertificateParams::new(["mail.example".to_owned()]).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.not_after = rcgen::date_time_ymd(not_after.0, not_after.1, not_after.2);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let made = params.self_signed(&key).unwrap();
+    let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.der().clone()], key.serialize_der().try_into().unwrap())
+        .unwrap();
+    (made.pem(), Arc::new(config))
+}
+
+#[test]
+fn a_certificate_given_as_a_root_is_trusted_as_it_stands() {
+    let (good, expired) = (server_of_its_own((2026, 3, 1)), server_of_its_own((2026, 1, 1)));
+    let told = sim::run(1, |world| async move {
+        let runtime = world.runtime();
+        let mut told = Vec::new();
+        for (name, given, shown) in [
+            ("mail.example", &good.0, &good.1),
+            ("other.example", &good.0, &good.1),
+            ("mail.example", &expired.0, &expired.1),
+            ("mail.example", &expired.0, &good.1),
+        ] {
+            let config = Arc::clone(shown);
+            world.net.serve("mail.example", 993, move |stream| {
+                let acceptor = tokio_rustls::TlsAcceptor::from(Arc::clone(&config));
+                async move {
+                    let _ = acceptor.accept(stream).await;
+                }
+            });
+            let options = TlsOptions { roots_pem: Some(given.clone().into_bytes()) };
+            let connection = runtime.net.connect("mail.example", 993).await.unwrap();
+            let (_, report) = tls::connect(&runtime, connection.stream, name, &options).await.unwrap();
+            told.push(format!("{:?}", report.verified));
+        }
+        told.join("\n")
+    });
+    expect_test::expect![[r#"
+        Ok(())
+        Err("the certificate is not for `other.example`")
+        Err("the certificate has expired")
+        Err("the certificate is not trusted (self-signed, as an authority of its own)")"#]]
+    .assert_eq(&told);
+}

@@ -163,11 +163,19 @@ impl ImapConfig {
                 return Err(Failure(format!("the server does not offer `{required}`")));
             }
         }
-        let greeting = dialogue.shown(&greeting);
+        let greeting = dialogue.shown(without_code(&greeting));
         Ok(match &self.login {
             Some(login) => format!("{greeting}; signed in as {}", login.username),
             None => greeting,
         })
+    }
+}
+
+/// `OK [CAPABILITY …] ready` says `ready` to a person.
+fn without_code(greeting: &str) -> &str {
+    match greeting.split_once("] ") {
+        Some((code, words)) if code.starts_with("OK [") && !words.is_empty() => words,
+        _ => greeting,
     }
 }
 

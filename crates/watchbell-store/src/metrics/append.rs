@@ -46,6 +46,7 @@ pub(crate) struct Counters {
     too_new: Counter,
     over_limit: Counter,
     failed: Counter,
+    pub(crate) damaged_chunks: Counter,
 }
 
 impl Counters {
@@ -61,6 +62,11 @@ impl Counters {
             too_new: refused("too_new"),
             over_limit: refused("over_limit"),
             failed: metrics.counter("watchbell_metrics_log_failures_total", "Writes of the log that failed.", &[]),
+            damaged_chunks: metrics.counter(
+                "watchbell_metrics_damaged_chunks_total",
+                "Parts of blocks whose checksum did not fit when they were read.",
+                &[],
+            ),
         }
     }
 
@@ -206,7 +212,10 @@ impl Inner {
 
     /// Writes the log, and syncs it if the policy says so; tells the board how it went.
     pub(crate) fn write(&self, log: &mut Wal) -> Result<(), String> {
-        let result = log.write().and_then(|()| if self.config.fsync == Fsync::Always { log.sync() } else { Ok(()) });
+        let result = log.write().and_then(|()| match self.config.fsync {
+            Fsync::Always => log.sync(),
+            Fsync::Interval | Fsync::Never => Ok(()),
+        });
         match result {
             Ok(()) => {
                 self.runtime.troubles.clear(TROUBLE);

@@ -3,15 +3,17 @@
 //! Readers and the one writer meet at small locks: the index, which changes only when a series is new, and shards of
 //! the samples. Lock order: log, index, shard.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 
-use watchbell_model::{Labels, Matcher, Point};
+use watchbell_model::{Labels, Matcher, Point, Sample};
 
 use super::index::{Index, Ref};
 use super::matching::matching;
 use super::record::Logged;
 use super::replay::Replay;
+use super::seal::{Mark, Sealing};
 use super::series::{Head, Limits, Outcome, Part};
 
 const SHARDS: usize = 16;
@@ -77,6 +79,58 @@ impl Heads {
         found
     }
 
+    /// Marks everything before `end` as going into blocks.
+    pub(crate) fn begin_seal(&self, end: i64) -> Sealing {
+        let mut windows = BTreeMap::<i64, Vec<Ref>>::new();
+        for series in 0..self.series() as Ref {
+            for window in self.shard(series)[series as usize / SHARDS].begin_seal(end) {
+                windows.entry(window).or_default().push(series);
+            }
+        }
+        Sealing::new(windows)
+    }
+
+    /// Adds what of a series goes into a block and lies between `start` and `end`, both included, by time.
+    pub(crate) fn read_sealing(&self, series: Ref, start: i64, end: i64, out: &mut Vec<Sample>) {
+        let part = self.shard(series)[series as usize / SHARDS].sealing(start, end);
+        part.read(start, end, out);
+    }
+
+    /// The blocks are served (`done`), and what is in them goes; or they were not made, and it stays.
+    pub(crate) fn end_seal(&self, done: bool) {
+        let mut bytes = 0;
+        for shard in &self.shards {
+            for head in lock(shard).iter_mut() {
+                head.end_seal(done);
+                bytes += head.bytes() as u64;
+            }
+        }
+        self.bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Forgets series that hold nothing and were heard of last before `before`, if it is worth while: the others get
+    /// new numbers. Nobody may commit meanwhile.
+    pub(crate) fn forget_dead(&self, before: i64, limit: u64) {
+        let mut index = self.index.write().expect("no panic while held");
+        let dead = |head: &Head| head.is_empty() && head.newest().is_none_or(|newest| newest < before);
+        let count: usize = self.shards.iter().map(|shard| lock(shard).iter().filter(|head| dead(head)).count()).sum();
+        let crowded = index.len() as u64 * 10 >= limit.saturating_mul(9);
+        if count == 0 || (count * 10 < index.len() && !crowded) {
+            return;
+        }
+        let mut shards: Vec<Vec<Head>> = self.shards.iter().map(|shard| std::mem::take(&mut *lock(shard))).collect();
+        let (old, mut new) = (std::mem::take(&mut *index), Index::default());
+        for series in 0..old.len() {
+            let mut head = std::mem::take(&mut shards[series % SHARDS][series / SHARDS]);
+            if !dead(&head) {
+                head.logged = 0;
+                let number = new.find_or_add(&old.labels(series as Ref));
+                self.shard(number).push(head);
+            }
+        }
+        *index = new;
+    }
+
     pub(crate) fn index(&self) -> RwLockReadGuard<'_, Index> {
         self.index.read().expect("no panic while held")
     }
@@ -106,8 +160,8 @@ fn lock(shard: &Mutex<Vec<Head>>) -> MutexGuard<'_, Vec<Head>> {
 /// Fills a head from the log, leaving out what is in blocks already.
 pub(crate) struct Filling<'a> {
     pub(crate) heads: &'a Heads,
-    /// Samples before this time, in segments up to this one, are in blocks.
-    pub(crate) sealed: Option<(u32, i64)>,
+    /// What is in blocks already.
+    pub(crate) sealed: Option<Mark>,
 }
 
 impl Replay for Filling<'_> {
@@ -120,7 +174,7 @@ impl Replay for Filling<'_> {
     }
 
     fn sample(&mut self, segment: u32, sample: Logged) {
-        if !self.sealed.is_some_and(|(last, end)| segment <= last && sample.time < end) {
+        if !self.sealed.is_some_and(|mark| segment <= mark.segment && sample.time < mark.end) {
             self.heads.append(sample, Limits::none(), 0, || {});
         }
     }

@@ -1,50 +1,175 @@
-//! What must be done from time to time, off the way of writers and readers.
+//! What must be done from time to time, off the way of writers and readers: sync, seal, merge, forget.
 
+use std::io;
 use std::time::Duration;
 
-use watchbell_runtime::{CancellationToken, Disk, Task, thread};
+use watchbell_model::Severity;
+use watchbell_runtime::{CancellationToken, Clock, Disk, Task, thread};
 
-use super::{Fsync, Inner, MetricStore};
+use super::seal::Mark;
+use super::series::{WINDOW, millis};
+use super::{Fsync, Inner, MetricStore, merge};
 
 /// How often the log is synced under [`Fsync::Interval`].
 const SYNC_EVERY: Duration = Duration::from_secs(1);
+/// How often it is looked whether something is to be sealed, merged or forgotten.
+const UPKEEP_EVERY: Duration = Duration::from_secs(10);
+/// How long what failed is left alone.
+const FAILED_PAUSE: Duration = Duration::from_secs(60);
+/// How long after its window is over, and late samples may no longer come, a block is made.
+const SEAL_AFTER: i64 = 60_000;
+/// When samples in memory take more, they are sealed at once, whatever the time.
+const HEAD_BYTES_MAX: u64 = 256 << 20;
+/// A clock that ran ahead of our own count by more than this was set: nothing is forgotten by it before a restart.
+const CLOCK_JUMP_MAX: Duration = Duration::from_secs(86_400);
+
+/// What upkeep remembers. Whoever holds its lock is the only one who seals, merges or forgets.
+pub(crate) struct Upkeep {
+    sealed_until: Option<i64>,
+    not_before: Duration,
+    opened: (i64, Duration),
+}
+
+impl Upkeep {
+    pub(crate) fn new(clock: &Clock, mark: Option<Mark>) -> Upkeep {
+        let opened = (clock.now().0, clock.monotonic());
+        Upkeep { sealed_until: mark.map(|mark| mark.end), not_before: Duration::ZERO, opened }
+    }
+}
 
 impl MetricStore {
-    /// The task that keeps the store in order; without it nothing is synced under [`Fsync::Interval`].
+    /// The task that keeps the store in order; without it nothing is synced under [`Fsync::Interval`], and nothing
+    /// ever leaves memory and log.
     pub fn task(&self) -> Task {
         let store = self.clone();
-        Task::new("metrics", 0, move |stop| store.clone().run(stop))
+        Task::new("metrics", 0, move |stop| {
+            let store = store.clone();
+            async move {
+                // Apart, because merging takes longer than the log may wait.
+                tokio::join!(
+                    biased;
+                    store.every(SYNC_EVERY, &stop, |store| store.inner.sync_log()),
+                    store.every(UPKEEP_EVERY, &stop, MetricStore::maintain),
+                );
+            }
+        })
     }
 
-    async fn run(self, stop: CancellationToken) {
-        let clock = self.inner.runtime.clock.clone();
+    async fn every(&self, pause: Duration, stop: &CancellationToken, run: fn(&MetricStore)) {
         loop {
             tokio::select! {
                 biased;
-                () = stop.cancelled() => break,
-                () = clock.sleep(SYNC_EVERY) => {}
+                () = stop.cancelled() => return,
+                () = self.inner.runtime.clock.sleep(pause) => {}
             }
             let store = self.clone();
             match &self.inner.runtime.disk {
-                Disk::Os => thread::blocking(move || store.maintain()).await,
-                Disk::Sim(_) => store.maintain(),
+                Disk::Os => thread::blocking(move || run(&store)).await,
+                Disk::Sim(_) => run(&store),
             }
         }
     }
 
-    /// Does what is due now. Blocks as long as that takes.
+    /// Seals, merges and forgets what is due now. Blocks as long as that takes.
     pub fn maintain(&self) {
-        self.inner.sync_log();
+        let inner = &self.inner;
+        let mut upkeep = inner.upkeep.lock().expect("no panic while held");
+        let elapsed = inner.runtime.clock.monotonic();
+        if elapsed >= upkeep.not_before {
+            let done = [
+                inner.told("seal", "samples cannot be written into blocks", inner.seal_due(&mut upkeep)),
+                inner.told("merge", "blocks cannot be merged", inner.merge_due()),
+                inner.told("forget", "old blocks cannot be removed", inner.forget_old(&upkeep)),
+            ];
+            if done.contains(&false) {
+                upkeep.not_before = elapsed + FAILED_PAUSE;
+            }
+        }
+        drop(upkeep);
+        let (stats, metrics) = (self.stats(), &inner.runtime.metrics);
+        for (name, help, value) in [
+            ("watchbell_metrics_series", "Active series.", stats.series),
+            ("watchbell_metrics_head_bytes", "Bytes of samples in memory.", stats.head_bytes),
+            ("watchbell_metrics_log_bytes", "Bytes of the log.", stats.wal_bytes),
+            ("watchbell_metrics_blocks", "Blocks on disk.", stats.blocks),
+            ("watchbell_metrics_block_bytes", "Bytes of blocks.", stats.block_bytes),
+        ] {
+            metrics.gauge(name, help, &[]).set(value as f64);
+        }
     }
 }
 
 impl Inner {
     fn sync_log(&self) {
         let mut log = self.log.lock().expect("no panic while held");
-        // A failure is on the board of troubles, and tried again at the next round.
-        let written = self.write(&mut log);
-        if written.is_ok() && self.config.fsync == Fsync::Interval {
+        // A failure to write is on the board, and both are tried again at the next round.
+        if self.write(&mut log).is_ok() && self.config.fsync == Fsync::Interval {
             let _ = log.sync();
         }
+    }
+
+    fn seal_due(&self, upkeep: &mut Upkeep) -> io::Result<()> {
+        let now = self.runtime.clock.now().0;
+        let settled = now.saturating_sub(millis(self.config.out_of_order_window)).saturating_sub(SEAL_AFTER);
+        let end = settled.div_euclid(WINDOW).saturating_mul(WINDOW);
+        let distrusted = self.log.lock().expect("no panic while held").is_distrusted();
+        if distrusted || self.heads.bytes() > HEAD_BYTES_MAX {
+            self.seal(i64::MAX, now, distrusted)?;
+            self.log.lock().expect("no panic while held").trust();
+        } else if upkeep.sealed_until != Some(end) {
+            self.seal(end, now, false)?;
+            upkeep.sealed_until = Some(end);
+        }
+        Ok(())
+    }
+
+    fn merge_due(&self) -> io::Result<()> {
+        let now = self.runtime.clock.now().0;
+        match merge::due(&self.blocks.serving(), now, millis(self.config.retention)) {
+            Some(group) => self.merge(&group),
+            None => Ok(()),
+        }
+    }
+
+    /// Blocks that are too old, and the oldest of those that are too many.
+    fn forget_old(&self, upkeep: &Upkeep) -> io::Result<()> {
+        let clock = &self.runtime.clock;
+        let (opened, elapsed) = (upkeep.opened.0, clock.monotonic().saturating_sub(upkeep.opened.1));
+        let jump = clock.now().0.saturating_sub(opened).saturating_sub(elapsed.as_millis() as i64);
+        let oldest = if jump > CLOCK_JUMP_MAX.as_millis() as i64 {
+            i64::MIN
+        } else {
+            clock.now().0.saturating_sub(millis(self.config.retention))
+        };
+        let serving = self.blocks.serving();
+        let mut by_age: Vec<_> = serving.iter().collect();
+        by_age.sort_by_key(|block| std::cmp::Reverse(block.meta.last));
+        let mut bytes = self.log.lock().expect("no panic while held").bytes();
+        let mut gone = Vec::new();
+        for block in by_age {
+            bytes += block.bytes();
+            let too_many = self.config.retention_size > 0 && bytes > self.config.retention_size;
+            if block.meta.last < oldest || too_many {
+                gone.push(block);
+            }
+        }
+        if gone.is_empty() {
+            return Ok(());
+        }
+        self.blocks.replace(Vec::new(), &gone.iter().map(|block| block.number).collect::<Vec<_>>());
+        for block in gone {
+            self.runtime.disk.remove(&block.path)?;
+        }
+        self.blocks.sync()
+    }
+
+    /// Puts a failure on the board, or takes it off; says whether all is well.
+    fn told(&self, what: &str, words: &str, result: io::Result<()>) -> bool {
+        let key = format!("metrics/{what}");
+        match &result {
+            Ok(()) => self.runtime.troubles.clear(&key),
+            Err(error) => self.runtime.troubles.set(&key, Severity::Warning, format!("{words}: {error}")),
+        }
+        result.is_ok()
     }
 }

@@ -8,27 +8,36 @@
 //! memory, so alarms go on being judged, and is logged first when the disk takes it.
 
 mod append;
+mod block;
+mod block_writer;
+mod blocks;
 mod bytes;
+mod chunk;
 mod config;
 mod gorilla;
 mod head;
 mod index;
 mod maintain;
 mod matching;
+mod merge;
 mod record;
 mod replay;
+mod seal;
 mod select;
 mod series;
 mod wal;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use watchbell_runtime::Runtime;
 
 use crate::OpenError;
 use append::{Counters, Queue};
+use blocks::Blocks;
 use head::{Filling, Heads};
+use maintain::Upkeep;
+use seal::Mark;
 use wal::Wal;
 
 pub use append::BATCHES_WAITING_MAX;
@@ -46,6 +55,9 @@ struct Inner {
     config: MetricsConfig,
     heads: Heads,
     log: Mutex<Wal>,
+    blocks: Blocks,
+    mark_path: PathBuf,
+    upkeep: Mutex<Upkeep>,
     queue: Mutex<Queue>,
     counters: Counters,
 }
@@ -72,6 +84,12 @@ pub struct Stats {
     pub head_samples: u64,
     /// Bytes of samples in memory.
     pub head_bytes: u64,
+    /// Blocks on disk.
+    pub blocks: u64,
+    /// Samples in blocks; one that is in two blocks until they are merged counts twice.
+    pub block_samples: u64,
+    /// Bytes of blocks, their indexes included.
+    pub block_bytes: u64,
     /// Bytes of the log on disk.
     pub wal_bytes: u64,
 }
@@ -81,13 +99,18 @@ impl MetricStore {
     pub fn open(runtime: &Runtime, dir: &Path, config: MetricsConfig) -> Result<(MetricStore, OpenReport), OpenError> {
         let disk = &runtime.disk;
         disk.create_dir_all(dir).map_err(OpenError::io("make", dir))?;
-        let wal_dir = dir.join("wal");
+        let (wal_dir, blocks_dir, damaged_dir) = (dir.join("wal"), dir.join("blocks"), dir.join("damaged"));
+        let (blocks, mut damaged) =
+            Blocks::open(disk, &blocks_dir, &damaged_dir).map_err(OpenError::io("read the blocks in", &blocks_dir))?;
+        let mark_path = dir.join("sealed");
+        let sealed = Mark::load(disk, &mark_path);
         let heads = Heads::default();
-        let mut filling = Filling { heads: &heads, sealed: None };
-        let found = replay::replay(disk, &wal_dir, &dir.join("damaged"), &mut filling)
+        let mut filling = Filling { heads: &heads, sealed };
+        let found = replay::replay(disk, &wal_dir, &damaged_dir, &mut filling)
             .map_err(OpenError::io("read the log in", &wal_dir))?;
+        damaged.extend(found.damaged);
         let report = OpenReport {
-            damaged: found.damaged,
+            damaged,
             replayed_samples: found.samples,
             nameless_samples: found.nameless,
             torn_bytes: found.torn,
@@ -99,6 +122,9 @@ impl MetricStore {
             config,
             heads,
             log: Mutex::new(log),
+            blocks,
+            mark_path,
+            upkeep: Mutex::new(Upkeep::new(&runtime.clock, sealed)),
             queue: Mutex::default(),
             counters: Counters::new(&runtime.metrics),
         };
@@ -116,10 +142,14 @@ impl MetricStore {
     /// How much there is.
     pub fn stats(&self) -> Stats {
         let inner = &self.inner;
+        let blocks = inner.blocks.serving();
         Stats {
             series: inner.heads.series(),
             head_samples: inner.heads.samples(),
             head_bytes: inner.heads.bytes(),
+            blocks: blocks.len() as u64,
+            block_samples: blocks.iter().map(|block| block.meta.samples).sum(),
+            block_bytes: blocks.iter().map(|block| block.bytes()).sum(),
             wal_bytes: inner.log.lock().expect("no panic while held").bytes(),
         }
     }

@@ -1,11 +1,15 @@
 //! Reading: the series that pass, from all places that hold samples of them, put together by time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use watchbell_model::{Labels, Matcher, Query, QueryError, Sample, Series, Timestamp};
 
-use super::MetricStore;
+use super::block::{Block, ChunkRef};
+use super::matching::matching;
+use super::merge::once;
 use super::series::Part;
+use super::{Inner, MetricStore};
 
 /// How many samples one query may load: more would be the memory of the whole process.
 pub const SELECT_SAMPLES_MAX: usize = 50_000_000;
@@ -13,39 +17,62 @@ pub const SELECT_SAMPLES_MAX: usize = 50_000_000;
 /// Where some samples of a series are, in the order in which they were first written.
 #[derive(Default)]
 struct Pieces {
+    blocks: Vec<(Arc<Block>, Vec<ChunkRef>)>,
     head: Option<Part>,
 }
 
-impl Pieces {
-    /// All samples from `start` to `end`, one per time: of two for one time the one that was written first.
-    fn read(&self, start: i64, end: i64) -> Vec<Sample> {
-        let mut samples = Vec::new();
-        if let Some(part) = &self.head {
-            part.read(start, end, &mut samples);
-        }
-        if !samples.is_sorted_by(|a, b| a.timestamp < b.timestamp) {
-            samples.sort_by_key(|sample| sample.timestamp);
-            samples.dedup_by_key(|sample| sample.timestamp);
-        }
-        samples
-    }
-}
-
-impl MetricStore {
+impl Inner {
     fn gather(&self, matchers: &[Matcher], start: i64, end: i64) -> BTreeMap<Labels, Pieces> {
         let mut found = BTreeMap::<Labels, Pieces>::new();
-        for (labels, part) in self.inner.heads.select(matchers, start, end) {
+        // The head first: what is sealed meanwhile is then found twice, never missed.
+        for (labels, part) in self.heads.select(matchers, start, end) {
             found.entry(labels).or_default().head = Some(part);
         }
+        for block in self.blocks.serving().iter().filter(|block| block.overlaps(start, end)) {
+            for series in matching(&**block, matchers) {
+                let chunks = block.chunks(series, start, end);
+                if !chunks.is_empty() {
+                    found.entry(block.labels(series)).or_default().blocks.push((Arc::clone(block), chunks));
+                }
+            }
+        }
         found
+    }
+
+    /// All samples from `start` to `end`, one per time: of two for one time the one that was written first.
+    fn read(&self, pieces: &Pieces, start: i64, end: i64) -> Result<Vec<Sample>, QueryError> {
+        let mut samples = Vec::new();
+        for (block, chunks) in &pieces.blocks {
+            for chunk in chunks {
+                block.read(*chunk, start, end, &mut samples).map_err(|_| {
+                    self.found_damaged(block);
+                    let words = format!("a part of {} is damaged; ask again without it", block.path.display());
+                    QueryError::Unavailable(words)
+                })?;
+            }
+        }
+        if let Some(part) = &pieces.head {
+            part.read(start, end, &mut samples);
+        }
+        once(&mut samples);
+        Ok(samples)
+    }
+
+    /// Whether there is a sample from `start` to `end`, reading as little as possible.
+    fn has_sample(&self, pieces: &Pieces, start: i64, end: i64) -> Result<bool, QueryError> {
+        let within = |chunk: &ChunkRef| chunk.first >= start || chunk.last <= end;
+        if pieces.blocks.iter().any(|(_, chunks)| chunks.iter().any(within)) {
+            return Ok(true);
+        }
+        Ok(!self.read(pieces, start, end)?.is_empty())
     }
 }
 
 impl Query for MetricStore {
     fn select(&self, matchers: &[Matcher], start: Timestamp, end: Timestamp) -> Result<Vec<Series>, QueryError> {
         let (mut found, mut loaded) = (Vec::new(), 0);
-        for (labels, pieces) in self.gather(matchers, start.0, end.0) {
-            let samples = pieces.read(start.0, end.0);
+        for (labels, pieces) in self.inner.gather(matchers, start.0, end.0) {
+            let samples = self.inner.read(&pieces, start.0, end.0)?;
             loaded += samples.len();
             if loaded > SELECT_SAMPLES_MAX {
                 return Err(QueryError::TooMany { limit: SELECT_SAMPLES_MAX });
@@ -58,21 +85,28 @@ impl Query for MetricStore {
     }
 
     fn series(&self, matchers: &[Matcher], start: Timestamp, end: Timestamp) -> Result<Vec<Labels>, QueryError> {
-        let found = self.gather(matchers, start.0, end.0).into_iter();
-        Ok(found.filter(|(_, pieces)| !pieces.read(start.0, end.0).is_empty()).map(|(labels, _)| labels).collect())
+        let mut found = Vec::new();
+        for (labels, pieces) in self.inner.gather(matchers, start.0, end.0) {
+            if self.inner.has_sample(&pieces, start.0, end.0)? {
+                found.push(labels);
+            }
+        }
+        Ok(found)
     }
 
     fn label_names(&self) -> Result<Vec<String>, QueryError> {
-        let mut names: Vec<String> = self.inner.heads.index().names().map(str::to_owned).collect();
-        names.sort();
-        names.dedup();
-        Ok(names)
+        let mut names: BTreeSet<String> = self.inner.heads.index().names().map(str::to_owned).collect();
+        for block in self.inner.blocks.serving().iter() {
+            names.extend(block.names().map(str::to_owned));
+        }
+        Ok(names.into_iter().collect())
     }
 
     fn label_values(&self, name: &str) -> Result<Vec<String>, QueryError> {
-        let mut values: Vec<String> = self.inner.heads.index().values(name).map(str::to_owned).collect();
-        values.sort();
-        values.dedup();
-        Ok(values)
+        let mut values: BTreeSet<String> = self.inner.heads.index().values(name).map(str::to_owned).collect();
+        for block in self.inner.blocks.serving().iter() {
+            values.extend(block.values(name).map(str::to_owned));
+        }
+        Ok(values.into_iter().collect())
     }
 }

@@ -178,21 +178,30 @@ impl Head {
         self.part(start, end).read(start, end, out);
     }
 
-    /// Marks everything before `end` as going into a block, and copies it.
-    pub(crate) fn begin_seal(&mut self, end: i64) -> Part {
+    /// Marks everything before `end` as going into a block; answers the windows of [`WINDOW`] it lies in, by start.
+    pub(crate) fn begin_seal(&mut self, end: i64) -> Vec<i64> {
         if self.open.as_ref().is_some_and(|open| open.first() < end) {
             self.freeze();
         }
-        let mut part = Part::default();
+        let mut windows = Vec::new();
         for chunk in self.frozen.iter_mut().filter(|chunk| chunk.last < end) {
             chunk.sealing = true;
-            part.chunks.push(chunk.clone());
+            windows.push(window(chunk.last));
         }
         for late in self.late.iter_mut().filter(|late| late.time < end) {
             late.sealing = true;
-            part.late.push((late.time, late.value));
+            windows.push(window(late.time));
         }
-        part
+        windows.sort_unstable();
+        windows.dedup();
+        windows
+    }
+
+    /// What goes into a block and lies between `start` and `end`, both included.
+    pub(crate) fn sealing(&self, start: i64, end: i64) -> Part {
+        let chunks = self.frozen.iter().filter(|chunk| chunk.sealing && chunk.first.0 <= end && chunk.last >= start);
+        let late = self.late.iter().filter(|late| late.sealing && (start..=end).contains(&late.time));
+        Part { chunks: chunks.cloned().collect(), late: late.map(|late| (late.time, late.value)).collect() }
     }
 
     /// The block is in place (`done`) or was not made.
@@ -206,6 +215,11 @@ impl Head {
         self.frozen.iter_mut().for_each(|chunk| chunk.sealing = false);
         self.late.iter_mut().for_each(|late| late.sealing = false);
     }
+}
+
+/// The beginning of the window that a time lies in.
+fn window(time: i64) -> i64 {
+    time.div_euclid(WINDOW).saturating_mul(WINDOW)
 }
 
 /// A copy of some samples of one series.
@@ -290,7 +304,8 @@ mod tests {
             read(&mut out);
             out.iter().map(|sample| sample.timestamp.0).collect::<Vec<_>>()
         };
-        let part = head.begin_seal(WINDOW);
+        assert_eq!(head.begin_seal(WINDOW), [0]);
+        let part = head.sealing(i64::MIN, i64::MAX);
         assert_eq!(times(&|out| part.read(i64::MIN, i64::MAX, out)), [10, 20, 30, WINDOW - 1]);
         // What comes in meanwhile is not part of the block and stays.
         assert_eq!(head.append(15, 0, limits).0, Outcome::Kept);

@@ -38,6 +38,9 @@ pub(crate) struct Wal {
     /// Whether the file may end with part of a frame.
     torn: bool,
     synced: bool,
+    /// A sync failed: the system may have dropped what it could not write and say "synced" the next time, so nothing is
+    /// said to be synced until blocks hold all that is in the log.
+    distrusted: bool,
     /// Segments on disk with the newest time in each.
     segments: BTreeMap<u32, Segment>,
 }
@@ -63,6 +66,7 @@ impl Wal {
             pending: Vec::new(),
             torn: false,
             synced: false,
+            distrusted: false,
             segments: found,
         })
     }
@@ -110,11 +114,23 @@ impl Wal {
 
     /// Makes all that was written survive power loss.
     pub(crate) fn sync(&mut self) -> io::Result<()> {
+        if self.distrusted {
+            return Err(io::Error::other("the log could not be synced and is being replaced"));
+        }
         if !self.synced {
-            self.file.sync()?;
+            self.file.sync().inspect_err(|_| self.distrusted = true)?;
             self.synced = true;
         }
         Ok(())
+    }
+
+    pub(crate) fn is_distrusted(&self) -> bool {
+        self.distrusted
+    }
+
+    /// Blocks hold all that was in segments before this one.
+    pub(crate) fn trust(&mut self) {
+        self.distrusted = false;
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -132,6 +148,10 @@ impl Wal {
     pub(crate) fn rotate_unsynced(&mut self) -> io::Result<u32> {
         self.write()?;
         let before = self.number;
+        if self.written == HEADER.len() as u64 {
+            // Nothing is in it: it serves as the new one.
+            return Ok(before - 1);
+        }
         self.file = create(&self.disk, &self.dir, before + 1)?;
         (self.number, self.written, self.torn, self.synced) = (before + 1, HEADER.len() as u64, false, false);
         Ok(before)

@@ -343,7 +343,7 @@ fn imap_is_up() {
         IMAP,
         script,
         expect![[r#"
-        up: OK [CAPABILITY IMAP4rev1 STARTTLS] ready
+        up: ready
           CN=mail.example until 2026-04-05T00:00:00.000Z"#]],
     );
     check_heard(

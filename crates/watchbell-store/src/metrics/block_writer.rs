@@ -1,0 +1,192 @@
+//! Writing a block: chunks as they come, then the index, then the end; in place only when all of it is on disk.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use roaring::RoaringBitmap;
+use watchbell_runtime::{Disk, DiskFile};
+
+use super::block::{END, FEW, MAGIC, MANY, Meta};
+use super::bytes::{put_signed, put_varint};
+use super::chunk::Encoded;
+
+/// Bytes gathered before they are written.
+const BUFFER: usize = 256 << 10;
+/// Posting lists up to this length are written number by number.
+const FEW_MAX: usize = 8;
+
+pub(crate) struct BlockWriter {
+    disk: Disk,
+    path: PathBuf,
+    beside: PathBuf,
+    file: DiskFile,
+    buffer: Vec<u8>,
+    /// How many bytes there are with those in the buffer.
+    at: u64,
+    symbols: Items,
+    series: Items,
+    postings: BTreeMap<(u32, u32), Vec<u32>>,
+    meta: Meta,
+    done: bool,
+}
+
+impl BlockWriter {
+    /// Begins a block that will be at `path`. Symbols are all label names and values in it, sorted.
+    pub(crate) fn begin<T: AsRef<str>>(
+        disk: &Disk,
+        path: &Path,
+        symbols: impl IntoIterator<Item = T>,
+        order: u64,
+        replaces: Vec<u64>,
+    ) -> io::Result<BlockWriter> {
+        let beside = path.with_extension("new");
+        let file = disk.create(&beside)?;
+        let mut all = Items::default();
+        for symbol in symbols {
+            all.push(symbol.as_ref().as_bytes())?;
+        }
+        Ok(BlockWriter {
+            disk: disk.clone(),
+            path: path.to_owned(),
+            beside,
+            file,
+            buffer: MAGIC.to_vec(),
+            at: MAGIC.len() as u64,
+            symbols: all,
+            series: Items::default(),
+            postings: BTreeMap::new(),
+            meta: Meta { order, first: i64::MAX, last: i64::MIN, series: 0, samples: 0, replaces },
+            done: false,
+        })
+    }
+
+    /// Adds a series, in the order of their labels; its chunks in the order of time.
+    pub(crate) fn add(&mut self, labels: &[(u32, u32)], chunks: &[Encoded]) -> io::Result<()> {
+        let mut entry = Vec::with_capacity(64);
+        put_varint(&mut entry, labels.len() as u64);
+        for (name, value) in labels {
+            put_varint(&mut entry, u64::from(*name));
+            put_varint(&mut entry, u64::from(*value));
+            self.postings.entry((*name, *value)).or_default().push(self.meta.series as u32);
+        }
+        put_varint(&mut entry, chunks.len() as u64);
+        put_varint(&mut entry, self.at);
+        let mut last = 0;
+        for chunk in chunks {
+            put_signed(&mut entry, chunk.first - last);
+            put_varint(&mut entry, (chunk.last - chunk.first) as u64);
+            put_varint(&mut entry, chunk.count as u64);
+            put_varint(&mut entry, chunk.bytes.len() as u64);
+            last = chunk.last;
+            self.meta.first = self.meta.first.min(chunk.first);
+            self.meta.last = self.meta.last.max(chunk.last);
+            self.meta.samples += chunk.count as u64;
+            self.write(&chunk.bytes)?;
+        }
+        self.series.push(&entry)?;
+        self.meta.series += 1;
+        Ok(())
+    }
+
+    /// Puts the block in place.
+    pub(crate) fn finish(mut self) -> io::Result<()> {
+        let mut table = Vec::new();
+        let sections = [
+            std::mem::take(&mut self.symbols).encode(),
+            std::mem::take(&mut self.series).encode(),
+            encode_postings(&std::mem::take(&mut self.postings))?,
+            self.meta.encode(),
+        ];
+        for section in sections {
+            table.extend_from_slice(&self.at.to_le_bytes());
+            table.extend_from_slice(&(section.len() as u64).to_le_bytes());
+            table.extend_from_slice(&crc32c::crc32c(&section).to_le_bytes());
+            self.write(&section)?;
+        }
+        let sum = crc32c::crc32c(&table);
+        self.write(&table)?;
+        self.write(&sum.to_le_bytes())?;
+        self.write(&END)?;
+        self.file.write_all(&self.buffer)?;
+        self.file.sync()?;
+        self.disk.rename(&self.beside, &self.path)?;
+        self.done = true;
+        self.disk.sync_dir(self.path.parent().unwrap_or(Path::new(".")))
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.buffer.extend_from_slice(bytes);
+        self.at += bytes.len() as u64;
+        if self.buffer.len() >= BUFFER {
+            self.file.write_all(&self.buffer)?;
+            self.buffer.clear();
+        }
+        Ok(())
+    }
+}
+
+impl Drop for BlockWriter {
+    fn drop(&mut self) {
+        if !self.done {
+            // What is left of a block that was not finished is removed at the next start at the latest.
+            let _ = self.disk.remove(&self.beside);
+        }
+    }
+}
+
+/// Texts or entries one behind the other, with where each begins.
+#[derive(Default)]
+struct Items {
+    ends: Vec<u32>,
+    bytes: Vec<u8>,
+}
+
+impl Items {
+    fn push(&mut self, item: &[u8]) -> io::Result<()> {
+        self.bytes.extend_from_slice(item);
+        let end = u32::try_from(self.bytes.len());
+        self.ends.push(end.map_err(|_| io::Error::other("the index of one block would be larger than 4 GiB"))?);
+        Ok(())
+    }
+
+    fn encode(self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(8 + self.ends.len() * 4 + self.bytes.len());
+        out.extend_from_slice(&(self.ends.len() as u32).to_le_bytes());
+        out.extend_from_slice(&[0; 4]);
+        self.ends.iter().for_each(|end| out.extend_from_slice(&end.to_le_bytes()));
+        out.extend_from_slice(&self.bytes);
+        out
+    }
+}
+
+fn encode_postings(postings: &BTreeMap<(u32, u32), Vec<u32>>) -> io::Result<Vec<u8>> {
+    let (mut names, mut pairs, mut lists) = (Vec::<(u32, u32)>::new(), Vec::<(u32, u32)>::new(), Vec::new());
+    for ((name, value), series) in postings {
+        if names.last().is_none_or(|(last, _)| last != name) {
+            names.push((*name, pairs.len() as u32));
+        }
+        pairs.push((*value, lists.len() as u32));
+        if series.len() <= FEW_MAX {
+            lists.push(FEW);
+            let mut last = 0;
+            for number in series {
+                put_varint(&mut lists, u64::from(number - last));
+                last = *number;
+            }
+        } else {
+            lists.push(MANY);
+            series.iter().copied().collect::<RoaringBitmap>().serialize_into(&mut lists)?;
+        }
+    }
+    let count = names.len() as u32;
+    names.push((u32::MAX, pairs.len() as u32));
+    pairs.push((u32::MAX, lists.len() as u32));
+    let mut out = count.to_le_bytes().to_vec();
+    for (left, right) in names.into_iter().chain(pairs) {
+        out.extend_from_slice(&left.to_le_bytes());
+        out.extend_from_slice(&right.to_le_bytes());
+    }
+    out.extend_from_slice(&lists);
+    Ok(out)
+}

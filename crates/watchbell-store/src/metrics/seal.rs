@@ -1,0 +1,176 @@
+//! Sealing: samples leave the head for blocks, and the log is cut.
+//!
+//! Order, so that a reader (head first, then blocks) misses nothing and a crash at any step loses nothing: a new
+//! segment of the log, blocks in place, blocks served, samples out of the head, the mark, segments removed. What is
+//! both in a block and replayed from the log is the same sample twice, which reading and merging make one.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use watchbell_model::Sample;
+use watchbell_runtime::{Disk, fault};
+
+use super::Inner;
+use super::block::Block;
+use super::block_writer::BlockWriter;
+use super::bytes::Cursor;
+use super::chunk::{self, Effort};
+use super::index::{Index, Ref};
+use super::series::WINDOW;
+
+/// One sealing makes at most so many blocks; samples of a wider span go into wider blocks.
+const BLOCKS_MAX: usize = 32;
+
+/// All samples before `end`, in segments of the log up to `segment`, are in blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) segment: u32,
+    pub(crate) end: i64,
+}
+
+impl Mark {
+    const MAGIC: [u8; 8] = *b"WBSEAL\0\x01";
+
+    /// Reads the mark; one that is missing or damaged costs time, not samples: more is replayed than needed.
+    pub(crate) fn load(disk: &Disk, path: &std::path::Path) -> Option<Mark> {
+        let bytes = disk.read(path).ok()?;
+        let mut from = Cursor(bytes.strip_prefix(&Self::MAGIC)?);
+        let (sum, rest) = (from.u32()?, from.0);
+        let mark = Mark { segment: from.u32()?, end: from.u64()? as i64 };
+        (crc32c::crc32c(rest) == sum).then_some(mark)
+    }
+
+    fn save(self, disk: &Disk, path: &std::path::Path) -> io::Result<()> {
+        let mut rest = self.segment.to_le_bytes().to_vec();
+        rest.extend_from_slice(&self.end.to_le_bytes());
+        let mut bytes = Self::MAGIC.to_vec();
+        bytes.extend_from_slice(&crc32c::crc32c(&rest).to_le_bytes());
+        bytes.extend_from_slice(&rest);
+        disk.write_atomic(path, &bytes)
+    }
+}
+
+impl Inner {
+    /// Moves everything before `end` into blocks. The caller sees to it that only one of these runs at a time.
+    ///
+    /// `distrust`: the log could not be synced, so that a new segment is begun without.
+    pub(crate) fn seal(&self, end: i64, now: i64, distrust: bool) -> io::Result<()> {
+        let mut log = self.log.lock().expect("no panic while held");
+        let segment = if distrust { log.rotate_unsynced()? } else { log.rotate()? };
+        drop(log);
+        let sealing = self.heads.begin_seal(end);
+        let written = self.write_blocks(&sealing);
+        fault::point("store.blocks_written");
+        match written {
+            Ok(blocks) => self.blocks.replace(blocks, &[]),
+            Err(error) => {
+                self.heads.end_seal(false);
+                return Err(error);
+            }
+        }
+        self.heads.end_seal(true);
+        let mark = Mark { segment, end };
+        mark.save(&self.runtime.disk, &self.mark_path)?;
+        fault::point("store.mark_saved");
+        let mut log = self.log.lock().expect("no panic while held");
+        log.drop_until(segment, end)?;
+        // Series are renumbered only while nobody commits.
+        self.heads.forget_dead(end.min(now).saturating_sub(WINDOW), self.config.series_limit);
+        drop(log);
+        Ok(())
+    }
+
+    /// One block for each span of time that has samples; none of them serves yet, and all go if one cannot be made.
+    fn write_blocks(&self, sealing: &Sealing) -> io::Result<Vec<Block>> {
+        let mut blocks = Vec::new();
+        for (start, series) in sealing.spans() {
+            let (number, path) = self.blocks.reserve();
+            let written = self
+                .write_block(number, &path, &series, start, start.saturating_add(sealing.width - 1))
+                .and_then(|()| self.blocks.open_written(number, &path));
+            match written {
+                Ok(block) => blocks.push(block),
+                Err(error) => {
+                    // Left where they are they would only hold again what stays in the head.
+                    blocks.iter().for_each(|block: &Block| _ = self.runtime.disk.remove(&block.path));
+                    return Err(error);
+                }
+            }
+        }
+        Ok(blocks)
+    }
+
+    fn write_block(&self, order: u64, path: &std::path::Path, series: &[Ref], start: i64, end: i64) -> io::Result<()> {
+        let (symbols, series) = ranked(&self.heads.index(), series);
+        let mut writer = BlockWriter::begin(&self.runtime.disk, path, symbols, order, Vec::new())?;
+        let mut samples: Vec<Sample> = Vec::new();
+        for (labels, number) in series {
+            samples.clear();
+            self.heads.read_sealing(number, start, end, &mut samples);
+            writer.add(&labels, &chunk::encode_all(&samples, Effort::Quick))?;
+        }
+        writer.finish()
+    }
+}
+
+/// Which series have something to seal, and when.
+pub(crate) struct Sealing {
+    /// Windows of [`WINDOW`] by their start, with the series that have samples in them.
+    pub(crate) windows: BTreeMap<i64, Vec<Ref>>,
+    /// How much time one block covers.
+    width: i64,
+}
+
+impl Sealing {
+    pub(crate) fn new(windows: BTreeMap<i64, Vec<Ref>>) -> Sealing {
+        let spans = |width: i64| {
+            let mut starts: Vec<i64> = windows.keys().map(|start| start.div_euclid(width)).collect();
+            starts.dedup();
+            starts.len()
+        };
+        let mut width = WINDOW;
+        while spans(width) > BLOCKS_MAX {
+            width *= 12;
+        }
+        Sealing { windows, width }
+    }
+
+    fn spans(&self) -> BTreeMap<i64, Vec<Ref>> {
+        let mut spans = BTreeMap::<i64, Vec<Ref>>::new();
+        for (start, series) in &self.windows {
+            spans.entry(start.div_euclid(self.width) * self.width).or_default().extend(series);
+        }
+        for series in spans.values_mut() {
+            series.sort_unstable();
+            series.dedup();
+        }
+        spans
+    }
+}
+
+/// Label pairs as places in the sorted symbols, with the number of the series.
+type Ranked = Vec<(Vec<(u32, u32)>, Ref)>;
+
+/// The symbols of these series, sorted, and the series in the order of their labels, as places in those.
+fn ranked(index: &Index, series: &[Ref]) -> (Vec<Arc<str>>, Ranked) {
+    let mut used: Vec<u32> = Vec::new();
+    let mut seen = roaring::RoaringBitmap::new();
+    for (name, value) in series.iter().flat_map(|number| index.symbols_of(*number)) {
+        for symbol in [*name, *value] {
+            if seen.insert(symbol) {
+                used.push(symbol);
+            }
+        }
+    }
+    used.sort_unstable_by(|a, b| index.text(*a).cmp(index.text(*b)));
+    let rank: std::collections::HashMap<u32, u32> =
+        used.iter().enumerate().map(|(place, symbol)| (*symbol, place as u32)).collect();
+    let place = |number: &Ref| {
+        let pairs = index.symbols_of(*number).iter().map(|(name, value)| (rank[name], rank[value]));
+        (pairs.collect::<Vec<_>>(), *number)
+    };
+    let mut ranked: Ranked = series.iter().map(place).collect();
+    ranked.sort_unstable();
+    (used.into_iter().map(|symbol| Arc::clone(index.text(symbol))).collect(), ranked)
+}
