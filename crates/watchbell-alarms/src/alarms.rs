@@ -13,8 +13,11 @@ use watchbell_runtime::metrics::Counter;
 use watchbell_runtime::{Runtime, fault};
 
 use crate::draft::{Draft, STATE};
+use crate::heartbeat::OUTAGE_MIN;
 use crate::history::{self, History};
 use crate::kept::{Kept, Kind, Site};
+use crate::rule::instance::Instance;
+use crate::rule::run::{INSTANCE, Numbers};
 use crate::world::{Items, Live, World};
 
 /// When watchbell was last known to run.
@@ -25,12 +28,13 @@ const ALIVE_KEY: &str = "at";
 const QUEUE_MAX: usize = 4096;
 
 /// The trouble that says that decisions cannot be written.
-const TROUBLE_STATE: &str = "state";
+const TROUBLE_STATE: &str = "state/alarms";
 
 /// All alarms.
 ///
 /// Invariant: decisions are made one after the other; what is in memory is what was committed last. If a commit fails,
-/// nothing has happened: the decision is made again at the next observation or tick, and the trouble `state` says so.
+/// nothing has happened: the decision is made again at the next observation or tick, and the trouble `state/alarms`
+/// says so.
 pub struct Alarms {
     pub(crate) runtime: Runtime,
     pub(crate) state: Arc<dyn State>,
@@ -51,6 +55,7 @@ pub struct Alarms {
     pub(crate) opened_at: Timestamp,
     unwritten: AtomicBool,
     transitions: Counter,
+    pub(crate) numbers: Numbers,
 }
 
 /// What somebody saw, on its way to be judged.
@@ -73,8 +78,19 @@ impl Alarms {
         let now = runtime.clock.now();
         let alive = state.get(ALIVE, ALIVE_KEY)?.and_then(|value| serde_json::from_slice::<Timestamp>(&value).ok());
         let mut world = World::default();
+        let gone_at = alive.unwrap_or(now).min(now);
+        world.live.back_at = (now.since(gone_at) > OUTAGE_MIN).then_some(now);
         read_all(&*state, STATE, |key, value| {
             world.restored.insert(key, value);
+        })?;
+        read_all(&*state, INSTANCE, |key, value| {
+            let id = key.rsplit_once(' ').map_or(key.as_str(), |(id, _)| id).to_owned();
+            match serde_json::from_slice::<Instance>(&value) {
+                Ok(instance) => {
+                    world.restored_instances.entry(id).or_default().insert(instance.labels.clone(), instance);
+                }
+                Err(error) => tracing::error!(alarm = id, %error, "what was kept of a label set cannot be read"),
+            }
         })?;
         let (queue, waiting) = mpsc::channel(QUEUE_MAX);
         let transitions =
@@ -86,9 +102,10 @@ impl Alarms {
             waiting: tokio::sync::Mutex::new(waiting),
             sooner: Notify::new(),
             scheduled: AtomicI64::new(i64::MAX),
-            gone_at: alive.unwrap_or(now).min(now),
+            gone_at,
             opened_at: now,
             unwritten: AtomicBool::new(false),
+            numbers: Numbers::new(&runtime.metrics),
             runtime,
             state,
             query,
@@ -140,12 +157,15 @@ impl Alarms {
         let written = async {
             let (after, rows) = history.add(&*self.state, &transitions)?;
             changes.extend(rows);
+            if alerts.is_empty() && changes.is_empty() {
+                return Ok(after);
+            }
             fault::point("alarms.decided");
             if !alerts.is_empty() {
                 fault::point("alarms.before_raise");
                 self.raise.raise(alerts, changes).await?;
                 fault::point("alarms.after_raise");
-            } else if !changes.is_empty() {
+            } else {
                 self.state.commit(changes).await?;
             }
             Ok(after)
@@ -196,7 +216,7 @@ impl Alarms {
     }
 
     /// Writes on the board which monitors give no results, if that has changed.
-    fn tell_silent(&self, before: &BTreeSet<String>) {
+    pub(crate) fn tell_silent(&self, before: &BTreeSet<String>) {
         const NAMES_MAX: usize = 5;
         let world = self.world();
         let silent = &world.live.silent;
@@ -223,7 +243,7 @@ impl Alarms {
             Err(error) => {
                 tracing::error!(alarm = id, %error, "what was kept of this alarm cannot be read; it starts anew");
                 self.runtime.troubles.set(
-                    "alarm-unreadable",
+                    "state/alarms-unreadable",
                     Severity::Warning,
                     format!("what was kept of the alarm `{id}` cannot be read; it has started anew"),
                 );

@@ -8,6 +8,7 @@ use watchbell_model::{StateError, Timestamp};
 use crate::alarms::{Alarms, name_of};
 use crate::draft::Draft;
 use crate::kept::{Item, Kept, Kind, Runbook};
+use crate::rule::GroupSpec;
 use crate::world::{Heard, World};
 use crate::{certificate, heartbeat, monitor, own};
 
@@ -21,6 +22,8 @@ pub struct Desired {
     pub monitors: Vec<monitor::Spec>,
     /// Heartbeats.
     pub heartbeats: Vec<heartbeat::Spec>,
+    /// Groups of rules.
+    pub groups: Vec<GroupSpec>,
     /// Run books of watchbell's own alarms: by the trouble's key, by its part before the first `/`, or, under the empty
     /// name, for all others.
     pub own_runbooks: BTreeMap<String, Runbook>,
@@ -37,7 +40,8 @@ impl Alarms {
         let now = self.runtime.clock.now();
         let mut draft = Draft::new(now, &self.site);
         let certificates: Vec<_> = desired.monitors.iter().filter_map(|spec| spec.certificate.clone()).collect();
-        {
+        let silent = self.world().live.silent.clone();
+        let groups = {
             let world = self.world();
             let first = !world.applied;
             let monitors = desired.monitors.iter().cloned().map(|spec| (spec.name.clone(), spec)).collect();
@@ -58,16 +62,25 @@ impl Alarms {
             let spec = |key: &str| own::Spec::new(key, &desired.own_runbooks);
             let own = known.chain(restored).map(|key| (key.to_owned(), spec(key))).collect();
             self.take::<own::Memory>(&world, &mut draft, own, |_, _| {});
-        }
+            if first {
+                // What was made of the outage is written together with its end, so that it is made once.
+                draft.changes.push(Alarms::alive(now));
+            }
+            self.take_groups(&world, &mut draft, desired.groups, REMOVED)
+        };
         self.commit(&mut history, draft, |world, items| {
             world.items = items;
+            world.groups = groups;
             world.restored.clear();
+            world.restored_instances.clear();
             world.applied = true;
             world.own_runbooks = desired.own_runbooks;
             hear(world, now);
         })
         .await?;
         drop(history);
+        self.tell_silent(&silent);
+        self.tell_failing();
         self.sooner.notify_one();
         Ok(())
     }

@@ -57,7 +57,7 @@ pub(crate) struct Memory {
     last_start: Option<Timestamp>,
     /// The run that this start names.
     run: Option<String>,
-    last_duration: Option<Span>,
+    pub(crate) last_duration: Option<Span>,
     /// More time after an outage of watchbell's own.
     excused: Option<Excused>,
 }

@@ -104,6 +104,11 @@ impl Site {
         Site { url: url.trim_end_matches('/').to_owned() }
     }
 
+    /// Its own address, without a slash at the end.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// The page of an alarm.
     pub(crate) fn alarm(&self, id: &str) -> String {
         let mut link = format!("{}/alarms/", self.url);

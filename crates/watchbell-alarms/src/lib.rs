@@ -11,9 +11,12 @@
 
 mod alarms;
 mod apply;
+#[cfg(test)]
+mod conformance;
 mod draft;
 mod history;
 mod kept;
+mod pace;
 mod status;
 mod tasks;
 #[cfg(test)]
@@ -24,6 +27,7 @@ pub mod certificate;
 pub mod heartbeat;
 pub mod monitor;
 pub mod own;
+pub mod rule;
 
 pub use alarms::Alarms;
 pub use apply::Desired;

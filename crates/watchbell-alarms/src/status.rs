@@ -7,7 +7,9 @@ use watchbell_model::{
 };
 
 use crate::alarms::Alarms;
-use crate::kept::{Item, Kept, Kind};
+use crate::kept::{Item, Kept, Kind, Site};
+use crate::rule::run::RuleItem;
+use crate::rule::{self, GroupStatus};
 use crate::{certificate, heartbeat, monitor, own};
 
 /// A monitor as it stands.
@@ -42,8 +44,11 @@ impl Alarms {
     pub fn statuses(&self) -> Vec<AlarmStatus> {
         let world = self.world();
         let mut all: Vec<AlarmStatus> = world.items.monitors.values().map(monitor_alarm).collect();
-        all.extend(world.items.certificates.values().map(certificate_alarm));
+        all.extend(world.items.certificates.values().filter_map(certificate_alarm));
         all.extend(world.items.heartbeats.values().map(heartbeat_alarm));
+        all.extend(
+            world.groups.values().flat_map(|group| &group.rules).filter_map(|item| rule_alarm(item, &self.site)),
+        );
         all.extend(world.items.own.values().map(own_alarm));
         all
     }
@@ -54,8 +59,12 @@ impl Alarms {
         let world = self.world();
         match kind {
             "monitor" => world.items.monitors.get(name).map(monitor_alarm),
-            "certificate" => world.items.certificates.get(name).map(certificate_alarm),
+            "certificate" => world.items.certificates.get(name).and_then(certificate_alarm),
             "heartbeat" => world.items.heartbeats.get(name).map(heartbeat_alarm),
+            "rule" => {
+                let mut rules = world.groups.values().flat_map(|group| &group.rules);
+                rules.find(|item| item.id.as_deref() == Some(id)).and_then(|item| rule_alarm(item, &self.site))
+            }
             "self" => world.items.own.get(name).map(own_alarm),
             _ => None,
         }
@@ -65,6 +74,11 @@ impl Alarms {
     pub fn heartbeats(&self) -> Vec<HeartbeatStatus> {
         let now = self.runtime.clock.now();
         self.world().items.heartbeats.values().map(|item| item.kept.status(&item.spec, now)).collect()
+    }
+
+    /// All groups of rules, by file and name.
+    pub fn groups(&self) -> Vec<GroupStatus> {
+        self.world().groups.values().map(rule::status::group).collect()
     }
 
     /// All monitors, by name.
@@ -147,7 +161,9 @@ fn monitor_alarm(item: &Item<monitor::Memory>) -> AlarmStatus {
     status(monitor::Memory::id(&spec.name), &item.kept, item.judged_at, facts)
 }
 
-fn certificate_alarm(item: &Item<certificate::Memory>) -> AlarmStatus {
+/// None while the monitor has shown no certificate: most probes without TLS never will.
+fn certificate_alarm(item: &Item<certificate::Memory>) -> Option<AlarmStatus> {
+    item.kept.memory.certificate()?;
     let spec = &*item.spec;
     let mut days = spec.alert_days.clone();
     days.sort_unstable_by(|a, b| b.cmp(a));
@@ -163,7 +179,7 @@ fn certificate_alarm(item: &Item<certificate::Memory>) -> AlarmStatus {
         runbook: Some(spec.runbook.reference.clone()),
         labels: &spec.labels,
     };
-    status(certificate::Memory::id(&spec.monitor), &item.kept, item.judged_at, facts)
+    Some(status(certificate::Memory::id(&spec.monitor), &item.kept, item.judged_at, facts))
 }
 
 fn heartbeat_alarm(item: &Item<heartbeat::Memory>) -> AlarmStatus {
@@ -194,4 +210,33 @@ fn own_alarm(item: &Item<own::Memory>) -> AlarmStatus {
         labels: &Labels::empty(),
     };
     status(own::Memory::id(&spec.key), &item.kept, item.judged_at, facts)
+}
+
+fn rule_alarm(item: &RuleItem, site: &Site) -> Option<AlarmStatus> {
+    let (id, rule) = (item.id.as_ref()?, &*item.rule);
+    let runbook = rule.annotations.get("runbook_url").and_then(|url| url.parse().ok()).map(RunbookRef::External);
+    let drawn = rule::status::drawn(rule);
+    let contributor = |instance: &rule::instance::Instance| Contributor {
+        labels: rule::run::alert(site, id, instance).labels,
+        pending: !instance.is_firing(),
+        since: instance.fired_at.unwrap_or(instance.active_at),
+        value: instance.value,
+    };
+    Some(AlarmStatus {
+        id: id.clone(),
+        kind: AlarmKind::Rule,
+        name: rule.name.clone(),
+        state: item.kept.state,
+        since: item.kept.since,
+        reason: item.kept.reason.clone(),
+        severity: rule.labels.get("severity").cloned().unwrap_or_default(),
+        condition: rule.text.clone(),
+        graph: Some(drawn.0),
+        threshold: drawn.1,
+        runbook,
+        labels: rule.labels.clone().into_iter().collect(),
+        contributors: item.instances.values().map(contributor).collect(),
+        judged_at: item.judged_at,
+        error: item.error.clone(),
+    })
 }

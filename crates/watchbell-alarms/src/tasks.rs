@@ -8,7 +8,9 @@ use watchbell_model::{StateError, Timestamp};
 use watchbell_runtime::{CancellationToken, Task};
 
 use crate::alarms::Alarms;
+use crate::draft::Draft;
 use crate::kept::{Item, Kept, Kind};
+use crate::pace::Pace;
 use crate::world::Items;
 use crate::{certificate, heartbeat, monitor, own};
 
@@ -20,8 +22,6 @@ pub(crate) const REFRESH: Duration = Duration::from_secs(60);
 const RETRY: Duration = Duration::from_secs(2);
 /// Deadlines are not judged more often than this.
 const DEADLINE_GAP: Duration = Duration::from_millis(100);
-/// A wall clock that moves so much more than time does was set forward, or the machine slept.
-const JUMP_MIN: Duration = Duration::from_secs(30);
 
 impl Alarms {
     /// The tasks that judge, for [`watchbell_runtime::Supervisor::reconcile`]. Ask again after each
@@ -31,12 +31,14 @@ impl Alarms {
             let alarms = Arc::clone(self);
             Task::new(name, 0, move |stop| run(Arc::clone(&alarms), stop))
         };
-        vec![
+        let mut tasks = vec![
             task("decide", |alarms, stop| Box::pin(async move { alarms.take_submissions(stop).await })),
             task("deadlines", |alarms, stop| Box::pin(async move { alarms.watch_deadlines(stop).await })),
             task("troubles", |alarms, stop| Box::pin(async move { alarms.watch_troubles(stop).await })),
             task("refresh", |alarms, stop| Box::pin(async move { alarms.refresh_often(stop).await })),
-        ]
+        ];
+        tasks.extend(self.group_tasks());
+        tasks
     }
 
     /// Judges what sources submit, all that is ready at once. What was submitted before the stop is still judged.
@@ -51,6 +53,12 @@ impl Alarms {
             };
             self.judge(batch).await;
             if stopped {
+                // From now on senders are told that nobody judges any more.
+                waiting.close();
+                let mut rest = Vec::new();
+                while waiting.recv_many(&mut rest, BATCH_MAX).await > 0 {
+                    self.judge(std::mem::take(&mut rest)).await;
+                }
                 return;
             }
         }
@@ -59,8 +67,8 @@ impl Alarms {
     /// Sleeps until the next moment at which silence means something.
     async fn watch_deadlines(&self, stop: CancellationToken) {
         let clock = &self.runtime.clock;
-        let mut before = (clock.now(), clock.monotonic());
-        // From when to when the clock jumped over time that nobody lived through.
+        let mut pace = Pace::new(clock);
+        // From when the clock jumped over time that nobody lived through, until that is written.
         let mut jumped: Option<Timestamp> = None;
         let mut earliest = Timestamp::MIN;
         loop {
@@ -74,13 +82,10 @@ impl Alarms {
                 () = self.sooner.notified() => {}
                 () = clock.sleep_until(wake) => {}
             }
-            let after = (clock.now(), clock.monotonic());
-            let (walked, lived) = (after.0.since(before.0), after.1.saturating_sub(before.1));
-            if walked > lived + JUMP_MIN {
-                tracing::warn!(by_seconds = (walked - lived).as_secs_f64(), "the clock was set forward");
-                jumped = jumped.or(Some(before.0 + lived));
+            if let Some(gone) = pace.jumped(clock) {
+                tracing::warn!(%gone, "the clock was set forward");
+                jumped = jumped.or(Some(gone));
             }
-            before = after;
             let done = async {
                 if let Some(gone) = jumped {
                     self.excuse(gone).await?;
@@ -199,7 +204,11 @@ impl Alarms {
             let wait = if self.refresh().await.is_ok() { REFRESH } else { RETRY };
             tokio::select! {
                 biased;
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => {
+                    // The next start knows how long nobody looked. If this cannot be written, it guesses a minute more.
+                    let _ = self.decide(|_, _, draft| draft.changes.push(Alarms::alive(draft.now))).await;
+                    return;
+                }
                 () = clock.sleep(wait) => {}
             }
         }
@@ -209,13 +218,19 @@ impl Alarms {
         fn raised<M: Kind>(items: &Items) -> impl Iterator<Item = &watchbell_model::Alert> {
             M::items(items).values().flat_map(|item| &item.kept.raised)
         }
-        self.decide(|items, _, draft| {
+        let mut history = self.deciding().await;
+        let mut draft = Draft::new(self.runtime.clock.now(), &self.site);
+        {
+            let world = self.world();
+            let items = &world.items;
             draft.alerts.extend(raised::<monitor::Memory>(items).cloned());
             draft.alerts.extend(raised::<certificate::Memory>(items).cloned());
             draft.alerts.extend(raised::<heartbeat::Memory>(items).cloned());
             draft.alerts.extend(raised::<own::Memory>(items).cloned());
-            draft.changes.push(Alarms::alive(draft.now));
-        })
-        .await
+            let rules = world.groups.values().flat_map(|group| &group.rules);
+            draft.alerts.extend(rules.flat_map(|item| item.firing(&self.site)));
+        }
+        draft.changes.push(Alarms::alive(draft.now));
+        self.commit(&mut history, draft, |_, _| {}).await
     }
 }

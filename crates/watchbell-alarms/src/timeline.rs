@@ -42,7 +42,6 @@ pub(crate) fn certificate_spec(monitor: &str, alert_days: &[u32]) -> certificate
         severity: Severity::Warning,
         runbook: runbook(),
         labels: Labels::empty(),
-        description: String::new(),
     }
 }
 
@@ -210,6 +209,53 @@ pub(crate) fn check_heartbeat(spec: &str, line: &str, expect: expect_test::Expec
         assert_eq!(alarm.item().kept.state == AlarmState::Alarm, now.state == HeartbeatState::Down, "at {when}");
     }
     expect.assert_eq(&alarm.text);
+}
+
+/// `for F keep K` and events that name the series found (`a b`), `-` for none, `lost` for none while nothing may end.
+pub(crate) fn check_rule(rule: &str, line: &str, expect: expect_test::Expect) {
+    use crate::rule::evaluate::Found;
+    use crate::rule::instance::{Rule, step};
+    use crate::rule::run::{Memory, RuleItem, settle};
+
+    let words: Vec<&str> = rule.split_whitespace().collect();
+    let file = r#"{"groups": [{"name": "g", "rules": [{"alert": "A", "expr": "1"}]}]}"#;
+    let file: crate::rule::RuleFile = serde_json::from_str(file).unwrap();
+    let group = file.groups("f.yml", crate::rule::GroupDefaults::default()).unwrap().remove(0);
+    let kept = Kept::<Memory>::new(START, "not evaluated yet");
+    let mut item = RuleItem::new(Arc::new(group.rules[0].clone()), Some("rule/g/A".into()), kept, Default::default());
+    let site = Site::new("https://wb/");
+    let mut text = String::new();
+    for (when, at, words_of_event) in events(line) {
+        let found = words_of_event.iter().filter(|word| !matches!(**word, "-" | "lost")).map(|word| Found {
+            labels: Labels::from_pairs([("alertname", "A"), ("x", word)]),
+            annotations: Labels::empty(),
+            value: 1.0,
+        });
+        let rule = Rule {
+            hold: words[1].parse().unwrap(),
+            keep_firing_for: words[3].parse().unwrap(),
+            may_end: !words_of_event.contains(&"lost"),
+        };
+        let after = step(&item.instances, found.collect(), rule, at);
+        let mut draft = Draft::new(at, &site);
+        item.kept = settle(&mut draft, "rule/g/A", &item, &after);
+        let pending = |instances: &crate::rule::instance::Instances| -> Vec<String> {
+            let pending = instances.values().filter(|it| !it.is_firing());
+            pending.map(|it| it.labels.get("x").unwrap_or_default().to_owned()).collect()
+        };
+        if pending(&after) != pending(&item.instances) {
+            text.push_str(&format!("{when} pending {:?}\n", pending(&after)));
+        }
+        for change in &draft.transitions {
+            text.push_str(&format!("{when} {} {} -> {}: {}\n", change.labels, change.from, change.to, change.reason));
+        }
+        for alert in &draft.alerts {
+            let what = if alert.ends_at.is_some() { "resolved" } else { "firing" };
+            text.push_str(&format!("{when}   {what} {}\n", alert.labels));
+        }
+        item.instances = after;
+    }
+    expect.assert_eq(&text);
 }
 
 mod cases {
@@ -449,6 +495,80 @@ mod cases {
             1h10m OK -> ALARM: the job has not reported since 00:00 UTC
             1h10m   firing {alertname="HeartbeatMissed", heartbeat="backup", severity="critical", source="heartbeat/backup"}: backup is down: the job has not reported since 00:00 UTC
             70m down
+        "#]],
+        );
+    }
+
+    #[test]
+    fn a_rule_waits_for_its_for_and_ends_with_the_first_evaluation_without() {
+        check_rule(
+            "for 2m keep 0s",
+            "0m a | 1m a b | 2m a b | 3m b | 4m - | 5m a | 6m -",
+            expect![[r#"
+            0m pending ["a"]
+            0m {} INSUFFICIENT_DATA -> OK: the condition does not hold
+            1m pending ["a", "b"]
+            2m pending ["b"]
+            2m {} OK -> ALARM: {alertname="A", x="a"} is 1
+            2m {alertname="A", x="a"} OK -> ALARM: {alertname="A", x="a"} is 1
+            2m   firing {alertname="A", source="rule/g/A", x="a"}
+            3m pending []
+            3m {alertname="A", x="b"} OK -> ALARM: {alertname="A", x="b"} is 1
+            3m {alertname="A", x="a"} ALARM -> OK: the condition does not hold any more
+            3m   firing {alertname="A", source="rule/g/A", x="b"}
+            3m   resolved {alertname="A", source="rule/g/A", x="a"}
+            4m {} ALARM -> OK: the condition does not hold
+            4m {alertname="A", x="b"} ALARM -> OK: the condition does not hold any more
+            4m   resolved {alertname="A", source="rule/g/A", x="b"}
+            5m pending ["a"]
+            6m pending []
+        "#]],
+        );
+        check_rule(
+            "for 0s keep 0s",
+            "0m a | 1m -",
+            expect![[r#"
+            0m {} INSUFFICIENT_DATA -> ALARM: {alertname="A", x="a"} is 1
+            0m {alertname="A", x="a"} OK -> ALARM: {alertname="A", x="a"} is 1
+            0m   firing {alertname="A", source="rule/g/A", x="a"}
+            1m {} ALARM -> OK: the condition does not hold
+            1m {alertname="A", x="a"} ALARM -> OK: the condition does not hold any more
+            1m   resolved {alertname="A", source="rule/g/A", x="a"}
+        "#]],
+        );
+    }
+
+    #[test]
+    fn an_alert_may_be_kept_after_its_series_is_gone() {
+        check_rule(
+            "for 0s keep 3m",
+            "0m a | 1m - | 2m a | 3m - | 5m - | 6m -",
+            expect![[r#"
+            0m {} INSUFFICIENT_DATA -> ALARM: {alertname="A", x="a"} is 1
+            0m {alertname="A", x="a"} OK -> ALARM: {alertname="A", x="a"} is 1
+            0m   firing {alertname="A", source="rule/g/A", x="a"}
+            6m {} ALARM -> OK: the condition does not hold
+            6m {alertname="A", x="a"} ALARM -> OK: the condition does not hold any more
+            6m   resolved {alertname="A", source="rule/g/A", x="a"}
+        "#]],
+        );
+    }
+
+    #[test]
+    fn nothing_ends_while_data_may_be_on_its_way() {
+        check_rule(
+            "for 1m keep 0s",
+            "0m a b | 1m a | 2m a | 3m lost | 4m lost | 5m a | 6m -",
+            expect![[r#"
+            0m pending ["a", "b"]
+            0m {} INSUFFICIENT_DATA -> OK: the condition does not hold
+            1m pending []
+            1m {} OK -> ALARM: {alertname="A", x="a"} is 1
+            1m {alertname="A", x="a"} OK -> ALARM: {alertname="A", x="a"} is 1
+            1m   firing {alertname="A", source="rule/g/A", x="a"}
+            6m {} ALARM -> OK: the condition does not hold
+            6m {alertname="A", x="a"} ALARM -> OK: the condition does not hold any more
+            6m   resolved {alertname="A", source="rule/g/A", x="a"}
         "#]],
         );
     }

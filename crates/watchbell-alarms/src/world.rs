@@ -5,9 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use watchbell_model::{ProbeResult, Timestamp};
+use watchbell_model::{AlarmId, ProbeResult, Timestamp};
 
 use crate::kept::{Item, Kind, Runbook};
+use crate::rule::instance::Instances;
+use crate::rule::run::{Group, GroupKey};
 use crate::{certificate, heartbeat, monitor, own};
 
 /// Alarms by kind and name.
@@ -43,6 +45,8 @@ pub(crate) struct Live {
     pub(crate) heard: BTreeMap<String, Heard>,
     /// Monitors whose results are overdue.
     pub(crate) silent: BTreeSet<String>,
+    /// When watchbell came back after an outage, or the clock was set: sources need a while to bring data of now.
+    pub(crate) back_at: Option<Timestamp>,
 }
 
 /// The last that was heard of a monitor.
@@ -60,6 +64,10 @@ pub(crate) struct World {
     pub(crate) live: Live,
     /// Documents that no [`Items`] stands for yet, by alarm; what the first configuration does not name is ended.
     pub(crate) restored: BTreeMap<String, Vec<u8>>,
+    /// Label sets of rules that no group stands for yet, by alarm.
+    pub(crate) restored_instances: BTreeMap<AlarmId, Instances>,
+    /// Groups of rules.
+    pub(crate) groups: BTreeMap<GroupKey, Group>,
     /// Whether a configuration was applied since the start.
     pub(crate) applied: bool,
     /// Run books of watchbell's own alarms, as the configuration said.

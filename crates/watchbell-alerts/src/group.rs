@@ -122,7 +122,8 @@ fn decide(
         return (!firing.is_empty()).then_some(NotificationReason::First);
     };
     if !firing.is_subset(&told.firing) {
-        return Some(NotificationReason::NewAlerts);
+        let first = told.firing.is_empty();
+        return Some(if first { NotificationReason::First } else { NotificationReason::NewAlerts });
     }
     if firing.is_empty() {
         return (!told.firing.is_empty()).then_some(NotificationReason::AllResolved);

@@ -3,4 +3,9 @@
 //! No IO and no clock: whoever reads a socket hands the bytes in. Every reader is bounded and answers bad input with
 //! an error that names the place; none of them panics.
 
+pub mod alertmanager;
+mod fields;
 pub mod prometheus;
+pub mod sink;
+
+pub use fields::BodyError;

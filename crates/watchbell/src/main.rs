@@ -1,1 +1,7 @@
-fn main() {}
+//! The command `watchbell`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    watchbell::cli::main()
+}

@@ -1,6 +1,7 @@
 //! The alarms as the binary runs them: simulated time, durable state that survives a crash, everything raised on record.
 
 mod own;
+mod rules;
 mod survival;
 mod time;
 mod world;

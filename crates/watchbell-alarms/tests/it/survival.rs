@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use expect_test::expect;
 use proptest::prelude::*;
+use watchbell_alarms::HISTORY_MAX;
 use watchbell_model::{AlarmState, PingKind, Severity};
 use watchbell_runtime::sim;
 
@@ -20,14 +21,14 @@ fn a_commit_that_fails_changes_nothing_and_is_made_good() {
         assert!(bell.probe("IMAP", Some("refused")).await.is_err());
         assert_eq!(bell.alarms.status("monitor/IMAP").unwrap().state, AlarmState::Ok);
         bell.wait("150s").await;
-        assert_eq!(bell.runtime.troubles.list()[0].key, "state");
+        assert_eq!(bell.runtime.troubles.list()[0].key, "state/alarms");
         assert_eq!(disk.raised.take(), "");
         disk.raised.broken.store(false, Ordering::SeqCst);
         bell.probe("IMAP", Some("refused")).await.unwrap();
         bell.wait("10s").await;
         expect![[r#"
-            2m30s firing self/state: watchbell: alarms: durable state cannot be written: the disk is full
-            2m30s resolved self/state: watchbell: alarms: durable state cannot be written: the disk is full [it is over]
+            2m30s firing self/state/alarms: watchbell: alarms: durable state cannot be written: the disk is full
+            2m30s resolved self/state/alarms: watchbell: alarms: durable state cannot be written: the disk is full [it is over]
             2m30s firing monitor/IMAP: IMAP is down: refused (1 of 1 probes failed, since 00:02 UTC)
             2m31s500ms firing heartbeat/backup: backup is down: the job has not reported since 00:00 UTC
         "#]]
@@ -78,7 +79,7 @@ fn what_is_not_configured_any_more_ends_and_what_is_goes_on() {
         expect![[r#"
             0s resolved monitor/SMTP: SMTP is down: refused (1 of 1 probes failed, since 00:00 UTC) [removed from the configuration]
         "#]].assert_eq(&disk.raised.take());
-        assert_eq!(bell.alarms.statuses().len(), 2);
+        assert_eq!(bell.alarms.statuses().len(), 1);
         assert_eq!(disk.raised.firing().len(), 1);
     });
 }
@@ -98,6 +99,67 @@ fn what_fires_is_raised_again_at_the_start_and_every_minute() {
         disk.raised.forget();
         bell.wait("1m").await;
         assert_eq!(disk.raised.firing(), first);
+    });
+}
+
+#[test]
+fn what_is_seen_at_once_is_told_in_its_order() {
+    sim::run(1, |world| async move {
+        let disk = Disk::new(world);
+        let bell = disk.start(desired(&[], &[heartbeat("backup", "1h", "1m"), heartbeat("mirror", "1h", "1m")])).await;
+        bell.wait("1s").await;
+        let before = disk.state.commits();
+        tokio::join!(
+            bell.ping("backup", PingKind::Success),
+            bell.ping("mirror", PingKind::Success),
+            bell.ping("backup", PingKind::Fail),
+            bell.ping("mirror", PingKind::Fail),
+            bell.ping("backup", PingKind::Success),
+        );
+        assert_eq!(disk.state.commits() - before, 2, "many pings, one commit; one more after what they raised");
+        expect![[r#"
+            1s firing heartbeat/backup: backup is down: the job reported a failure at 00:00 UTC
+            1s firing heartbeat/mirror: mirror is down: the job reported a failure at 00:00 UTC
+            1s resolved heartbeat/backup: backup is down: the job reported a failure at 00:00 UTC [the job reported again; before that at 00:00 UTC]
+        "#]].assert_eq(&disk.raised.take());
+    });
+}
+
+#[test]
+fn what_was_seen_is_judged_although_nobody_waits_for_it() {
+    sim::run(1, |world| async move {
+        let disk = Disk::new(world);
+        let bell = disk.start(desired(&[monitor("IMAP", 0)], &[])).await;
+        tokio::select! {
+            biased;
+            _ = bell.probe("IMAP", Some("refused")) => panic!("it cannot be judged yet"),
+            () = std::future::ready(()) => {}
+        }
+        bell.wait("1s").await;
+        assert_eq!(bell.alarms.status("monitor/IMAP").unwrap().state, AlarmState::Alarm);
+        bell.runtime.supervisor.stop().await;
+        expect!["durable state cannot be written: watchbell is stopping"]
+            .assert_eq(&bell.probe("IMAP", None).await.unwrap_err().to_string());
+    });
+}
+
+#[test]
+fn the_history_keeps_the_newest() {
+    sim::run(1, |world| async move {
+        let disk = Disk::new(world);
+        let bell = disk.start(desired(&[monitor("IMAP", 0)], &[])).await;
+        for round in 0..HISTORY_MAX + 10 {
+            let failure = (round % 2 == 1).then_some("refused");
+            bell.probe("IMAP", failure).await.unwrap();
+        }
+        assert_eq!(bell.alarms.history(None, usize::MAX).len(), HISTORY_MAX);
+        assert_eq!(bell.alarms.history(Some("monitor/IMAP"), 3).len(), 3);
+        assert_eq!(bell.alarms.history(Some("monitor/SMTP"), 3).len(), 0);
+        bell.crash();
+        let bell = disk.start(desired(&[monitor("IMAP", 0)], &[])).await;
+        bell.probe("IMAP", None).await.unwrap();
+        let history = bell.alarms.history(None, usize::MAX);
+        assert_eq!((history.len(), history[0].to), (HISTORY_MAX, AlarmState::Ok));
     });
 }
 

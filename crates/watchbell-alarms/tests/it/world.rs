@@ -1,13 +1,14 @@
 //! A watchbell that has only its alarms.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use watchbell_alarms::{Alarms, Desired, Runbook, certificate, heartbeat, monitor};
 use watchbell_model::{
     Alert, Append, AppendError, Appended, BoxFuture, Certificate, Change, Labels, Matcher, MemoryState, Observation,
-    Observe, Ping, PingKind, Point, ProbeResult, Query, QueryError, Raise, RunbookRef, Series, Severity, Span, State,
-    StateError, Timestamp,
+    Observe, Ping, PingKind, Point, ProbeResult, Query, QueryError, Raise, RunbookRef, Sample, Series, Severity, Span,
+    State, StateError, Timestamp, is_stale,
 };
 use watchbell_runtime::{Runtime, sim};
 
@@ -16,6 +17,7 @@ use watchbell_runtime::{Runtime, sim};
 pub(crate) struct Disk {
     pub(crate) state: Arc<MemoryState>,
     pub(crate) raised: Arc<Raised>,
+    pub(crate) store: Arc<Store>,
     pub(crate) world: sim::World,
 }
 
@@ -84,10 +86,25 @@ impl Raised {
     }
 }
 
-struct Empty;
-impl Query for Empty {
-    fn select(&self, _: &[Matcher], _: Timestamp, _: Timestamp) -> Result<Vec<Series>, QueryError> {
-        Ok(Vec::new())
+/// Series in memory.
+#[derive(Default)]
+pub(crate) struct Store {
+    series: Mutex<BTreeMap<Labels, Vec<Sample>>>,
+    pub(crate) broken: AtomicBool,
+}
+
+impl Query for Store {
+    fn select(&self, matchers: &[Matcher], start: Timestamp, end: Timestamp) -> Result<Vec<Series>, QueryError> {
+        if self.broken.load(Ordering::SeqCst) {
+            return Err(QueryError::Unavailable("a block is torn".into()));
+        }
+        let all = self.series.lock().unwrap();
+        let mine = all.iter().filter(|(labels, _)| matchers.iter().all(|matcher| matcher.matches_labels(labels)));
+        let cut = |(labels, samples): (&Labels, &Vec<Sample>)| Series {
+            labels: labels.clone(),
+            samples: samples.iter().filter(|it| start <= it.timestamp && it.timestamp <= end).copied().collect(),
+        };
+        Ok(mine.map(cut).filter(|series| !series.samples.is_empty()).collect())
     }
     fn label_names(&self) -> Result<Vec<String>, QueryError> {
         Ok(Vec::new())
@@ -96,9 +113,37 @@ impl Query for Empty {
         Ok(Vec::new())
     }
 }
-impl Append for Empty {
-    fn append(&self, _: Vec<Point>) -> BoxFuture<'_, Result<Appended, AppendError>> {
-        Box::pin(async { Ok(Appended::default()) })
+
+impl Append for Store {
+    fn append(&self, batch: Vec<Point>) -> BoxFuture<'_, Result<Appended, AppendError>> {
+        Box::pin(async move {
+            for point in batch {
+                self.put(point.labels, point.timestamp, point.value);
+            }
+            Ok(Appended::default())
+        })
+    }
+}
+
+impl Store {
+    pub(crate) fn put(&self, labels: Labels, timestamp: Timestamp, value: f64) {
+        self.series.lock().unwrap().entry(labels).or_default().push(Sample { timestamp, value });
+    }
+
+    /// The samples of a metric as text.
+    pub(crate) fn show(&self, name: &str, start: Timestamp) -> String {
+        let mut text = String::new();
+        for (labels, samples) in self.series.lock().unwrap().iter().filter(|(labels, _)| labels.name() == Some(name)) {
+            let values: Vec<String> = samples
+                .iter()
+                .map(|it| {
+                    let value = if is_stale(it.value) { "stale".to_owned() } else { it.value.to_string() };
+                    format!("{value}@{}", it.timestamp.since(start).as_secs())
+                })
+                .collect();
+            text.push_str(&format!("{labels} {}\n", values.join(" ")));
+        }
+        text
     }
 }
 
@@ -113,7 +158,7 @@ impl Disk {
             text: Mutex::default(),
             broken: AtomicBool::new(false),
         };
-        Disk { state, raised: Arc::new(raised), world }
+        Disk { state, raised: Arc::new(raised), store: Arc::default(), world }
     }
 
     /// Starts a watchbell on this disk.
@@ -122,8 +167,8 @@ impl Disk {
         let alarms = Alarms::open(
             runtime.clone(),
             self.state.clone(),
-            Arc::new(Empty),
-            Arc::new(Empty),
+            self.store.clone(),
+            self.store.clone(),
             self.raised.clone(),
             "https://wb".into(),
         )
@@ -207,7 +252,6 @@ pub(crate) fn monitor(name: &str, retries: u32) -> monitor::Spec {
             severity: Severity::Warning,
             runbook: runbook(),
             labels: Labels::empty(),
-            description: String::new(),
         }),
     }
 }

@@ -104,11 +104,6 @@ impl HeartbeatConfig {
                 problems.error(&path.field(field), message).hint(format!("the nearest that can be is `{near}`"));
             }
         }
-        if self.runbook.is_none() {
-            problems
-                .error(path, "there is no `runbook`: a page about this heartbeat would not say what to do")
-                .hint("name a file in the run book folder, such as `runbook: backup`, or give the address of a page");
-        }
         for name in OWN_LABELS {
             if self.labels.get(name).is_some() {
                 let hint = if name == "severity" { "use the field `severity`" } else { "choose another name" };

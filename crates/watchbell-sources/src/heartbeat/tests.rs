@@ -227,8 +227,6 @@ fn every_problem_is_named() {
                 the nearest that can be is `1m`
             Error heartbeats[0].grace: the grace 366d is not between 1m and 1y
                 the nearest that can be is `1y`
-            Error heartbeats[0]: there is no `runbook`: a page about this heartbeat would not say what to do
-                name a file in the run book folder, such as `runbook: backup`, or give the address of a page
             Error heartbeats[0].labels.severity: `severity` is set by watchbell
                 use the field `severity`
             Error heartbeats[1].name: no slug can be made from `…`

@@ -86,10 +86,12 @@ pub fn task(config: &HostConfig, context: &Context) -> Option<Task> {
                 let (points, dropped) = host.measure(&runtime.disk, watchbell_runtime::disk::space, at);
                 append(&context, points, dropped).await;
                 at = next_slot(interval, runtime.clock.now());
+                // Bounded by the interval, so that a wall clock that is set back does not stop the measuring.
+                let wait = runtime.clock.timeout(interval.duration(), runtime.clock.sleep_until(at));
                 tokio::select! {
                     biased;
                     () = stop.cancelled() => return,
-                    () = runtime.clock.sleep_until(at) => {}
+                    reached = wait => if reached.is_err() { at = runtime.clock.now() },
                 }
             }
         }

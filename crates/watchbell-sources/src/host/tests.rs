@@ -298,6 +298,9 @@ fn the_task_measures_at_once_and_then_on_the_grid() {
         bench.refuse_samples(false);
         runtime.clock.sleep(Duration::from_secs(10)).await;
         assert!(!bench.points().is_empty(), "it goes on after the store failed");
+        runtime.clock.jump(-3_600_000);
+        runtime.clock.sleep(Duration::from_secs(15)).await;
+        assert!(!bench.points().is_empty(), "it goes on after the clock was set back");
         assert!(!runtime.metrics.render().contains("watchbell_host_samples_dropped_total 0"));
         runtime.supervisor.stop().await;
     });

@@ -131,6 +131,19 @@ impl MonitorConfig {
         2
     }
 
+    /// Makes files it names relative to the folder of the configuration.
+    pub fn anchor(&mut self, base: &std::path::Path) {
+        let files = [
+            self.tls.as_mut().and_then(|it| it.roots_file.as_mut()),
+            self.http.as_mut().and_then(|it| it.roots_file.as_mut()),
+            self.smtp.as_mut().and_then(|it| it.roots_file.as_mut()),
+            self.imap.as_mut().and_then(|it| it.roots_file.as_mut()),
+        ];
+        for file in files.into_iter().flatten() {
+            *file = base.join(&*file);
+        }
+    }
+
     /// How long one probe may take: `timeout` or its default.
     pub fn probe_timeout(&self) -> Span {
         self.timeout.unwrap_or_else(|| Span(TIMEOUT_DEFAULT.min(self.interval.duration() * 4 / 5)))
@@ -178,11 +191,6 @@ impl MonitorConfig {
         self.check_name(&path.field("name"), problems);
         self.check_times(path, problems);
         self.check_labels(&path.field("labels"), problems);
-        if self.runbook.is_none() {
-            problems.error(path, "there is no `runbook`: a page about this monitor would not say what to do").hint(
-                "name a file in the run book folder, such as `runbook: imap-down`, or give the address of a page",
-            );
-        }
         if self.certificate.alert_days.contains(&0) {
             problems
                 .error(&path.field("certificate").field("alert_days"), "0 days before the end is too late")

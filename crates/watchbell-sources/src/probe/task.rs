@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-use watchbell_model::{Observation, Point, ProbeResult, Severity};
+use watchbell_model::{Observation, Point, ProbeResult, Severity, Span};
 use watchbell_runtime::{CancellationToken, Task, fault};
 
 use super::config::MonitorConfig;
@@ -12,7 +12,7 @@ use super::samples::Written;
 use super::schedule::Schedule;
 use crate::Context;
 
-/// How long samples may take to be kept before they are dropped.
+/// How long samples may take to be kept before they are dropped; never longer than until the next probe.
 const APPEND_MAX: Duration = Duration::from_secs(5);
 /// Time between two tries to hand on what was seen.
 const OBSERVE_AGAIN: Duration = Duration::from_secs(1);
@@ -55,7 +55,7 @@ async fn watch(config: MonitorConfig, context: Context, stop: CancellationToken)
         tokio::join!(
             biased;
             observe(&result, &schedule, &context, &stop),
-            append(points, &context),
+            append(points, &schedule, &context),
         );
     }
 }
@@ -87,10 +87,11 @@ async fn observe(result: &ProbeResult, schedule: &Schedule, context: &Context, s
     }
 }
 
-async fn append(points: Vec<Point>, context: &Context) {
+async fn append(points: Vec<Point>, schedule: &Schedule, context: &Context) {
     let runtime = &context.runtime;
+    let patience = APPEND_MAX.min(schedule.next().saturating_sub(runtime.clock.monotonic()));
     let count = points.len() as u64;
-    let why = match runtime.clock.timeout(APPEND_MAX, context.append.append(points)).await {
+    let why = match runtime.clock.timeout(patience, context.append.append(points)).await {
         Ok(Ok(appended)) => {
             runtime.troubles.clear("probe/append");
             let refused = count.saturating_sub(appended.kept);
@@ -100,7 +101,7 @@ async fn append(points: Vec<Point>, context: &Context) {
             return;
         }
         Ok(Err(error)) => error.to_string(),
-        Err(_) => format!("the store did not answer within {} s", APPEND_MAX.as_secs()),
+        Err(_) => format!("the store did not answer within {}", Span(patience)),
     };
     dropped(context, count);
     runtime.troubles.set("probe/append", Severity::Warning, format!("samples of probes are lost: {why}"));

@@ -10,7 +10,8 @@ use super::config::{check_host, check_port};
 /// A TCP port that takes connections.
 ///
 /// It proves little: a load balancer in front of a dead server takes connections too. Where the service speaks TLS,
-/// HTTP, SMTP or IMAP, the probe of that name proves more.
+/// HTTP, SMTP or IMAP, the probe of that name proves more. A MySQL server on another host counts such connections as
+/// errors and shuts the prober out after `max_connect_errors` of them.
 #[derive(Debug, Clone, PartialEq, Hash, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TcpConfig {

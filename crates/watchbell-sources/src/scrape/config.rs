@@ -310,6 +310,18 @@ impl ScrapeConfig {
         "/metrics".to_owned()
     }
 
+    /// Makes files it names relative to the folder of the configuration.
+    pub fn anchor(&mut self, base: &std::path::Path) {
+        let files = [
+            self.basic_auth.as_mut().and_then(|it| it.password_file.as_mut()),
+            self.authorization.as_mut().and_then(|it| it.credentials_file.as_mut()),
+            self.tls_config.ca_file.as_mut(),
+        ];
+        for file in files.into_iter().flatten() {
+            *file = base.join(&*file);
+        }
+    }
+
     /// How long a target may take.
     pub fn timeout(&self) -> Span {
         self.scrape_timeout.unwrap_or(Span::seconds(10).min(self.scrape_interval))

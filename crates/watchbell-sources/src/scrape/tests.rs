@@ -405,7 +405,7 @@ fn what_is_sent() {
         let supervisor = bench.context.runtime.supervisor.clone();
         supervisor.reconcile("scrape", targets.tasks(&set, &bench.context));
         bench.context.runtime.clock.sleep(Duration::from_secs(6)).await;
-        let mut requests = vec![receiver.recv().await.unwrap(), receiver.recv().await.unwrap()];
+        let mut requests = [receiver.recv().await.unwrap(), receiver.recv().await.unwrap()];
         requests.sort();
         expect![[r#"
             GET /metrics HTTP/1.1

@@ -260,3 +260,13 @@ fn the_published_openmetrics_cases_are_judged_rightly() {
     wrong.sort();
     assert_eq!(right, OPENMETRICS_CASES, "judged wrongly:\n{}", wrong.join("\n"));
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_body_makes_it_panic(body in "([ -~é\\n\\t]|# TYPE |# HELP |# UNIT |a_bucket\\{le=\"|\"\\} 1| # \\{|\\\\|\"){0,60}") {
+        for format in [Format::Text, Format::OpenMetrics] {
+            read(format, &body);
+            let _ = judge(body.as_bytes());
+        }
+    }
+}

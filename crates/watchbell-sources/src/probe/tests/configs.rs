@@ -56,8 +56,6 @@ fn all_problems_are_found_at_once() {
               choose another name
             error monitors[0].labels.severity: the label `severity` is set by watchbell
               use the field `severity`
-            error monitors[0]: there is no `runbook`: a page about this monitor would not say what to do
-              name a file in the run book folder, such as `runbook: imap-down`, or give the address of a page
             error monitors[0].certificate.alert_days: 0 days before the end is too late
               a monitor that verifies is down from that moment on anyway; the smallest step is 1
             error monitors[0]: it does not say what to probe
@@ -167,6 +165,55 @@ fn problems_of_web_servers() {
               verify the certificate; for one of your own, give its root in `roots_file`
         "#]],
     );
+}
+
+#[test]
+fn targets_and_kinds() {
+    let told: Vec<String> = [
+        r#"{"tcp": {"host": "::1", "port": 22}}"#,
+        r#"{"tls": {"host": "a", "port": 853}}"#,
+        r#"{"http": {"url": "https://a/b"}}"#,
+        r#"{"smtp": {"host": "a"}}"#,
+        r#"{"smtp": {"host": "a", "tls": "implicit"}}"#,
+        r#"{"smtp": {"host": "a", "port": 587}}"#,
+        r#"{"imap": {"host": "a"}}"#,
+        r#"{"imap": {"host": "a", "tls": "starttls"}}"#,
+    ]
+    .iter()
+    .map(|text| super::config(text))
+    .map(|monitor| format!("{} {}", monitor.kind(), monitor.target()))
+    .collect();
+    expect![[r#"
+        tcp [::1]:22
+        tls a:853
+        http https://a/b
+        smtp a:25
+        smtp a:465
+        smtp a:587
+        imap a:993
+        imap a:143"#]]
+    .assert_eq(&told.join("\n"));
+    assert_eq!(super::config("{}").kind(), "none");
+}
+
+/// The manual is made of these.
+#[test]
+fn every_field_says_what_it_is_for() {
+    let schema = schemars::schema_for!(MonitorConfig);
+    let mut silent = Vec::new();
+    let mut open = vec![("monitor".to_owned(), schema.as_value())];
+    while let Some((place, value)) = open.pop() {
+        for (name, field) in value["properties"].as_object().into_iter().flatten() {
+            if field["description"].as_str().is_none_or(str::is_empty) {
+                silent.push(format!("{place}.{name}"));
+            }
+        }
+        for (name, definition) in value["$defs"].as_object().into_iter().flatten() {
+            open.push((name.clone(), definition));
+        }
+    }
+    assert_eq!(silent, Vec::<String>::new());
+    assert!(schema.as_value()["$defs"].as_object().is_some_and(|defs| defs.len() >= 8));
 }
 
 #[test]

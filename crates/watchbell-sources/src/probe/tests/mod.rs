@@ -1,6 +1,7 @@
 //! Probes against simulated servers, each written as a script of what the server says and hears.
 
 mod configs;
+mod garbage;
 mod mail;
 mod plain;
 mod schedules;

@@ -1,0 +1,401 @@
+//! Runs groups of rules: waits for the slot, evaluates rule after rule, commits what follows, stores what is recorded.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use watchbell_model::{
+    AlarmId, AlarmState, Alert, Change, Labels, Point, StateError, Timestamp, Transition, stale_nan,
+};
+use watchbell_runtime::metrics::{Counter, Histogram};
+use watchbell_runtime::{CancellationToken, Metrics, Task, thread};
+
+use super::evaluate::{self, Found};
+use super::group::{GroupSpec, RuleSpec};
+use super::instance::{Instance, Instances, Rule, step};
+use super::status::Health;
+use crate::alarms::Alarms;
+use crate::draft::{Draft, STATE, resolved};
+use crate::kept::{Kept, Site};
+use crate::pace::Pace;
+use crate::world::World;
+
+/// The table of [`Instance`] documents, by alarm and label set.
+pub(crate) const INSTANCE: &str = "alarms.instance";
+
+/// After an outage, sources need this long until rules see again what they saw before; until then nothing ends.
+const SETTLE: Duration = Duration::from_secs(300);
+
+/// A pending alert is not carried over an outage longer than this (Prometheus' outage tolerance).
+pub(crate) const TOLERANCE: Duration = Duration::from_secs(3600);
+
+/// Evaluations in a row that fail until watchbell says so.
+const FAILURES_TOLD: u32 = 3;
+
+/// Which group: its file and its name.
+pub(crate) type GroupKey = (String, String);
+
+/// A group, with what its rules remember.
+#[derive(Clone, Debug)]
+pub(crate) struct Group {
+    pub(crate) spec: Arc<GroupSpec>,
+    pub(crate) last: Option<Timestamp>,
+    pub(crate) took: Duration,
+    pub(crate) missed: u64,
+    pub(crate) rules: Vec<RuleItem>,
+}
+
+/// A rule, with what it remembers.
+#[derive(Clone, Debug)]
+pub(crate) struct RuleItem {
+    pub(crate) rule: Arc<RuleSpec>,
+    /// Its alarm, if it raises alerts.
+    pub(crate) id: Option<AlarmId>,
+    pub(crate) kept: Kept<Memory>,
+    pub(crate) instances: Instances,
+    pub(crate) health: Health,
+    pub(crate) error: Option<String>,
+    pub(crate) failures: u32,
+    pub(crate) judged_at: Option<Timestamp>,
+    pub(crate) took: Duration,
+    /// Series that the last evaluation wrote: those that the next one does not write have ended.
+    pub(crate) written: BTreeSet<Labels>,
+}
+
+/// Label sets have documents of their own.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Memory {}
+
+impl RuleItem {
+    pub(crate) fn new(rule: Arc<RuleSpec>, id: Option<AlarmId>, kept: Kept<Memory>, instances: Instances) -> RuleItem {
+        RuleItem {
+            rule,
+            id,
+            kept,
+            instances,
+            health: Health::Unknown,
+            error: None,
+            failures: 0,
+            judged_at: None,
+            took: Duration::ZERO,
+            written: BTreeSet::new(),
+        }
+    }
+
+    /// The alerts that fire, for raising them again.
+    pub(crate) fn firing(&self, site: &Site) -> impl Iterator<Item = Alert> {
+        let id = self.id.as_deref().unwrap_or_default();
+        self.instances.values().filter(|it| it.is_firing()).map(move |it| alert(site, id, it))
+    }
+}
+
+/// The document of a label set.
+pub(crate) fn instance_key(id: &str, labels: &Labels) -> String {
+    format!("{id} {:016x}", labels.fingerprint())
+}
+
+/// The alert of a label set. `source` is set unless the series has a label of that name.
+pub(crate) fn alert(site: &Site, id: &str, instance: &Instance) -> Alert {
+    let labels = match instance.labels.get("source") {
+        Some(_) => instance.labels.clone(),
+        None => instance.labels.with("source", id),
+    };
+    Alert {
+        labels,
+        annotations: instance.annotations.clone(),
+        starts_at: instance.fired_at.unwrap_or(instance.active_at),
+        ends_at: None,
+        generator_url: site.alarm(id),
+    }
+}
+
+/// Works out what follows when the label sets of a rule become `after`.
+pub(crate) fn settle(draft: &mut Draft<'_>, id: &str, item: &RuleItem, after: &Instances) -> Kept<Memory> {
+    let before = &item.instances;
+    let now = draft.now;
+    let change = |labels: &Labels, to: AlarmState, reason: String| {
+        let from = if to == AlarmState::Alarm { AlarmState::Ok } else { AlarmState::Alarm };
+        Transition { alarm: id.to_owned(), labels: labels.clone(), from, to, at: now, reason }
+    };
+    let mut transitions = Vec::new();
+    for (labels, instance) in after {
+        let known = before.get(labels);
+        if instance.is_firing() && !known.is_some_and(Instance::is_firing) {
+            transitions.push(change(labels, AlarmState::Alarm, reason(instance)));
+            draft.alerts.push(alert(draft.site, id, instance));
+        }
+        if known.is_none_or(|known| instance.moved_on(known)) {
+            draft.changes.push(Change::put(INSTANCE, instance_key(id, labels), instance));
+        }
+    }
+    const OVER: &str = "the condition does not hold any more";
+    for (labels, gone) in before.iter().filter(|(labels, _)| !after.contains_key(*labels)) {
+        if gone.is_firing() {
+            transitions.push(change(labels, AlarmState::Ok, OVER.to_owned()));
+            draft.alerts.push(resolved(&alert(draft.site, id, gone), draft.now, OVER));
+        }
+        draft.changes.push(Change::delete(INSTANCE, instance_key(id, labels)));
+    }
+    let mut kept = item.kept.clone();
+    let firing = after.values().find(|it| it.is_firing());
+    match firing {
+        Some(first) => kept.turn(AlarmState::Alarm, draft.now, || reason(first)),
+        None => kept.turn(AlarmState::Ok, draft.now, || "the condition does not hold".to_owned()),
+    }
+    if kept != item.kept {
+        // The rule as a whole comes first: it is what a page shows.
+        draft.transitions.push(Transition {
+            alarm: id.to_owned(),
+            labels: Labels::empty(),
+            from: item.kept.state,
+            to: kept.state,
+            at: draft.now,
+            reason: kept.reason.clone(),
+        });
+        draft.changes.push(Change::put(STATE, id, &kept));
+    }
+    draft.transitions.extend(transitions);
+    kept
+}
+
+fn reason(instance: &Instance) -> String {
+    match (instance.annotations.get("summary"), instance.value) {
+        (Some(summary), _) => summary.to_owned(),
+        (None, Some(value)) => format!("{} is {value}", instance.labels),
+        (None, None) => instance.labels.to_string(),
+    }
+}
+
+/// Prometheus' own series about alerts: `ALERTS` and `ALERTS_FOR_STATE`.
+fn points(instances: &Instances, at: Timestamp) -> Vec<Point> {
+    let series = |instance: &Instance| {
+        let state = if instance.is_firing() { "firing" } else { "pending" };
+        let alerts = instance.labels.with("alertstate", state).with(Labels::NAME, "ALERTS");
+        let since = instance.labels.with(Labels::NAME, "ALERTS_FOR_STATE");
+        let seconds = instance.active_at.as_millis().div_euclid(1000) as f64;
+        [Point { labels: alerts, timestamp: at, value: 1.0 }, Point { labels: since, timestamp: at, value: seconds }]
+    };
+    instances.values().flat_map(series).collect()
+}
+
+/// What an evaluation is measured by.
+pub(crate) struct Numbers {
+    evaluations: Counter,
+    failures: Counter,
+    missed: Counter,
+    seconds: Histogram,
+}
+
+impl Numbers {
+    pub(crate) fn new(metrics: &Metrics) -> Numbers {
+        const SECONDS: &[f64] = &[0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0];
+        Numbers {
+            evaluations: metrics.counter("watchbell_alarm_evaluations_total", "Evaluations of rules.", &[]),
+            failures: metrics.counter("watchbell_alarm_evaluation_failures_total", "Evaluations that failed.", &[]),
+            missed: metrics.counter(
+                "watchbell_alarm_evaluations_missed_total",
+                "Evaluations of groups that were left out because the one before took too long.",
+                &[],
+            ),
+            seconds: metrics.histogram(
+                "watchbell_alarm_evaluation_duration_seconds",
+                "Time that the evaluation of a rule took.",
+                &[],
+                SECONDS,
+            ),
+        }
+    }
+}
+
+impl Alarms {
+    /// One task for each group.
+    pub(crate) fn group_tasks(self: &Arc<Self>) -> Vec<Task> {
+        let specs: Vec<Arc<GroupSpec>> = self.world().groups.values().map(|group| Arc::clone(&group.spec)).collect();
+        let task = |spec: Arc<GroupSpec>| {
+            let alarms = Arc::clone(self);
+            let name = format!("rules:{}:{}", spec.file, spec.name);
+            Task::new(name, spec.key, move |stop| Arc::clone(&alarms).run_group(Arc::clone(&spec), stop))
+        };
+        specs.into_iter().map(task).collect()
+    }
+
+    async fn run_group(self: Arc<Self>, spec: Arc<GroupSpec>, stop: CancellationToken) {
+        let clock = self.runtime.clock.clone();
+        let interval = spec.interval.duration();
+        let mut slot = spec.first(clock.now());
+        let mut pace = Pace::new(&clock);
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = clock.sleep_until(slot) => {}
+                // A clock that is set back must not stop the rules.
+                () = clock.sleep(interval + Duration::from_secs(1)) => {}
+            }
+            let now = clock.now();
+            if let Some(gone) = pace.jumped(&clock)
+                && self.pass_over(&spec, gone, now).await.is_err()
+            {
+                tracing::error!(group = spec.name, "rules wait since before the clock was set, and may fire too early");
+            }
+            let late = now.since(slot).as_millis() / interval.as_millis().max(1);
+            let missed = u64::try_from(late).unwrap_or(u64::MAX);
+            let at = if now < slot { now } else { slot + interval.saturating_mul(u32::try_from(missed).unwrap_or(0)) };
+            self.numbers.missed.add(missed);
+            let begun = clock.monotonic();
+            self.evaluate_group(&spec, at).await;
+            let took = clock.monotonic().saturating_sub(begun);
+            if let Some(group) = self.world().groups.get_mut(&spec.id()).filter(|group| group.spec.key == spec.key) {
+                (group.last, group.took) = (Some(at), took);
+                group.missed += missed;
+            }
+            self.tell_failing();
+            slot = spec.next(at);
+        }
+    }
+
+    /// The time from `gone` to `now` did not happen here: it does not count for what is pending, and data of now is
+    /// still to come for what fires.
+    async fn pass_over(&self, spec: &GroupSpec, gone: Timestamp, now: Timestamp) -> Result<(), StateError> {
+        let mut history = self.deciding().await;
+        let mut draft = Draft::new(now, &self.site);
+        let mut shifted = Vec::new();
+        {
+            let mut world = self.world();
+            world.live.back_at = Some(now);
+            let group = world.groups.get(&spec.id()).filter(|group| group.spec.key == spec.key);
+            for item in group.iter().flat_map(|group| &group.rules) {
+                let mut instances = item.instances.clone();
+                let id = item.id.as_deref().unwrap_or_default();
+                for (labels, instance) in instances.iter_mut().filter(|(_, it)| !it.is_firing()) {
+                    instance.active_at = instance.active_at + now.since(gone);
+                    draft.changes.push(Change::put(INSTANCE, instance_key(id, labels), &*instance));
+                }
+                shifted.push(instances);
+            }
+        }
+        self.commit(&mut history, draft, |world, _| {
+            for (index, instances) in shifted.into_iter().enumerate() {
+                if let Some(item) = world.rule_mut(spec, index) {
+                    item.instances = instances;
+                }
+            }
+        })
+        .await
+    }
+
+    async fn evaluate_group(&self, spec: &Arc<GroupSpec>, at: Timestamp) {
+        for (index, rule) in spec.rules.iter().enumerate() {
+            let begun = self.runtime.clock.monotonic();
+            let done = self.evaluate_rule(spec, index, at).await;
+            let took = self.runtime.clock.monotonic().saturating_sub(begun);
+            self.numbers.evaluations.inc();
+            self.numbers.seconds.observe(took.as_secs_f64());
+            if let Err(error) = &done {
+                self.numbers.failures.inc();
+                tracing::warn!(group = spec.name, rule = rule.name, error, "a rule could not be evaluated");
+            }
+            if let Some(item) = self.world().rule_mut(spec, index) {
+                (item.judged_at, item.took) = (Some(at), took);
+                item.failures = if done.is_ok() { 0 } else { item.failures.saturating_add(1) };
+                item.health = if done.is_ok() { Health::Ok } else { Health::Err };
+                item.error = done.err();
+            }
+        }
+    }
+
+    async fn evaluate_rule(&self, spec: &Arc<GroupSpec>, index: usize, at: Timestamp) -> Result<(), String> {
+        let data_at = at - spec.query_offset.duration();
+        let (query, group, site) = (Arc::clone(&self.query), Arc::clone(spec), self.site.url().to_owned());
+        // Reading much data takes long: pings and probes are judged meanwhile.
+        let found =
+            thread::blocking(move || evaluate::evaluate(&group.rules[index], group.limit, &*query, data_at, &site))
+                .await
+                .map_err(|error| error.to_string())?;
+        let points = if spec.rules[index].alerts {
+            self.judge_rule(spec, index, found, at).await.map_err(|error| error.to_string())?
+        } else {
+            found.into_iter().map(|it| Point { labels: it.labels, timestamp: data_at, value: it.value }).collect()
+        };
+        self.store(spec, index, points, data_at).await
+    }
+
+    /// Decides on what a rule found, and says what is to be stored about it.
+    async fn judge_rule(
+        &self,
+        spec: &GroupSpec,
+        index: usize,
+        found: Vec<Found>,
+        at: Timestamp,
+    ) -> Result<Vec<Point>, StateError> {
+        let mut history = self.deciding().await;
+        let mut draft = Draft::new(at, &self.site);
+        let judged = {
+            let mut world = self.world();
+            let may_end = world.live.back_at.is_none_or(|back| at.since(back) > SETTLE);
+            // A new configuration has taken the group away while it was evaluated.
+            let Some(item) = world.rule_mut(spec, index) else { return Ok(Vec::new()) };
+            let Some(id) = item.id.clone() else { return Ok(Vec::new()) };
+            let rule = Rule { hold: item.rule.hold, keep_firing_for: item.rule.keep_firing_for, may_end };
+            let after = step(&item.instances, found, rule, at);
+            let kept = settle(&mut draft, &id, item, &after);
+            (kept, after)
+        };
+        let points = points(&judged.1, at - spec.query_offset.duration());
+        self.commit(&mut history, draft, |world, items| {
+            world.items.advance(items);
+            if let Some(item) = world.rule_mut(spec, index) {
+                (item.kept, item.instances) = judged;
+            }
+        })
+        .await?;
+        Ok(points)
+    }
+
+    /// Stores what a rule yields; series that it yielded before and does not now end here.
+    async fn store(&self, spec: &GroupSpec, index: usize, mut points: Vec<Point>, at: Timestamp) -> Result<(), String> {
+        let written: BTreeSet<Labels> = points.iter().map(|point| point.labels.clone()).collect();
+        if let Some(item) = self.world().rule_mut(spec, index) {
+            let gone = item.written.difference(&written);
+            points.extend(gone.map(|labels| Point { labels: labels.clone(), timestamp: at, value: stale_nan() }));
+        }
+        if !points.is_empty() {
+            self.append.append(points).await.map_err(|error| error.to_string())?;
+        }
+        if let Some(item) = self.world().rule_mut(spec, index) {
+            item.written = written;
+        }
+        Ok(())
+    }
+
+    /// Writes on the board which rules cannot be evaluated, if that is so for longer than a moment.
+    pub(crate) fn tell_failing(&self) {
+        const NAMES_MAX: usize = 5;
+        let world = self.world();
+        let items = world.groups.values().flat_map(|group| &group.rules);
+        let failing: Vec<&str> = items
+            .filter(|item| item.failures >= FAILURES_TOLD)
+            .map(|item| item.id.as_deref().unwrap_or(&item.rule.name))
+            .collect();
+        let (count, mut names) = (failing.len(), failing[..failing.len().min(NAMES_MAX)].join(", "));
+        drop(world);
+        if count == 0 {
+            return self.runtime.troubles.clear("rules");
+        }
+        if count > NAMES_MAX {
+            names.push_str(", …");
+        }
+        let rules = if count == 1 { "1 rule".to_owned() } else { format!("{count} rules") };
+        let summary = format!("{rules} cannot be evaluated: {names}");
+        self.runtime.troubles.set("rules", watchbell_model::Severity::Warning, summary);
+    }
+}
+
+impl World {
+    /// A rule, unless another configuration took its group's place.
+    pub(crate) fn rule_mut(&mut self, spec: &GroupSpec, index: usize) -> Option<&mut RuleItem> {
+        let group = self.groups.get_mut(&spec.id()).filter(|group| group.spec.key == spec.key)?;
+        group.rules.get_mut(index)
+    }
+}

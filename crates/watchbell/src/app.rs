@@ -1,0 +1,378 @@
+//! The stages put together, in the order of the data: sources, store, alarms, alerts, notify; `http` on top.
+//!
+//! Invariant `start_is_reload`: [`App::apply`] is the only way a configuration takes effect, at the start as at every
+//! reload; a refused one never reaches it.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use watchbell_alarms::{Alarms, Desired, Runbook, certificate, heartbeat, monitor, rule};
+use watchbell_alerts::Alerts;
+use watchbell_http::{Auth, ConfigView, Handles, LoadResult, SinkConfig, SiteInfo};
+use watchbell_model::{
+    Append, BoxFuture, Deliver, Observe, Point, Query, Raise, RunbookRef, Severity, Span, State, Timestamp,
+};
+use watchbell_notify::{Notify, NotifyConfig, Site};
+use watchbell_runtime::{CancellationToken, Runtime, Task};
+use watchbell_sources::discovery::Found;
+use watchbell_sources::heartbeat::Heartbeats;
+use watchbell_sources::probe::MonitorConfig;
+use watchbell_sources::scrape::Targets;
+use watchbell_sources::{Context, host, probe};
+
+use crate::config::{Good, Loaded, render_finding, runbook_or};
+
+/// How often watchbell's own numbers become samples.
+const OWN_METRICS_INTERVAL: Duration = Duration::from_secs(15);
+
+/// What the stages keep things in. The series may be lost without losing a page (`store_may_die`).
+pub struct Stores {
+    /// Alarm states, alerts, heartbeats, the outbox, sessions.
+    pub state: Arc<dyn State>,
+    /// Takes samples.
+    pub append: Arc<dyn Append>,
+    /// Gives them back.
+    pub query: Arc<dyn Query>,
+}
+
+/// How the configuration is read again: the binary reads files, the simulator makes it up.
+pub type Reload = Arc<dyn Fn() -> BoxFuture<'static, Loaded> + Send + Sync>;
+
+/// A running watchbell.
+pub struct App {
+    /// The outside world.
+    pub runtime: Runtime,
+    /// Judges.
+    pub alarms: Arc<Alarms>,
+    /// Groups and routes.
+    pub alerts: Arc<Alerts>,
+    /// Tells people.
+    pub notify: Arc<Notify>,
+    /// Jobs' signs of life.
+    pub heartbeats: Heartbeats,
+    /// Sessions and sign-in links.
+    pub auth: Auth,
+    targets: Targets,
+    query: Arc<dyn Query>,
+    context: Context,
+    reload: Reload,
+    view: Mutex<View>,
+    applying: tokio::sync::Mutex<()>,
+    stop: CancellationToken,
+}
+
+/// What surfaces may know of the configuration in force.
+struct View {
+    site: SiteInfo,
+    sink: SinkConfig,
+    load: LoadResult,
+    started_at: Timestamp,
+    found: Vec<Found>,
+}
+
+impl App {
+    /// Opens every stage on what it kept, and applies the configuration. Nothing listens yet: see [`App::listen`].
+    pub async fn start(
+        runtime: Runtime,
+        stores: Stores,
+        good: &Good,
+        warnings: Vec<String>,
+        found: Vec<Found>,
+        reload: Reload,
+    ) -> Result<Arc<App>> {
+        let Stores { state, append, query } = stores;
+        let notify = Notify::open(runtime.clone(), Arc::clone(&state)).context("the outbox cannot be read")?;
+        let deliver = Arc::clone(&notify) as Arc<dyn Deliver>;
+        let alerts =
+            Alerts::open(runtime.clone(), Arc::clone(&state), deliver).context("the alerts cannot be read")?;
+        let raise = Arc::clone(&alerts) as Arc<dyn Raise>;
+        let site_url = good.config.site_url().as_str().trim_end_matches('/').to_owned();
+        let alarms =
+            Alarms::open(runtime.clone(), Arc::clone(&state), Arc::clone(&query), Arc::clone(&append), raise, site_url)
+                .context("the alarms cannot be read")?;
+        let observe = Arc::clone(&alarms) as Arc<dyn Observe>;
+        let context = Context { runtime: runtime.clone(), append, observe, state: Arc::clone(&state) };
+        let heartbeats = Heartbeats::open(context.clone(), good.config.ping_key.clone())
+            .await
+            .context("the heartbeats cannot be read")?;
+        let auth = Auth::open(state, runtime.clock.clone(), runtime.rng.clone())
+            .await
+            .context("the sessions cannot be read")?;
+        let now = runtime.clock.now();
+        let view = View {
+            site: SiteInfo::default(),
+            sink: SinkConfig::default(),
+            load: LoadResult { loaded_at: now, refused_at: None, problems: warnings },
+            started_at: now,
+            found,
+        };
+        let app = Arc::new(App {
+            targets: Targets::new(),
+            runtime,
+            alarms,
+            alerts,
+            notify,
+            heartbeats,
+            auth,
+            query,
+            context,
+            reload,
+            view: Mutex::new(view),
+            applying: tokio::sync::Mutex::new(()),
+            stop: CancellationToken::new(),
+        });
+        app.apply(good).await?;
+        Ok(app)
+    }
+
+    /// Makes this configuration the one in force. What did not change goes on untouched.
+    pub async fn apply(&self, good: &Good) -> Result<()> {
+        let config = &good.config;
+        let monitors = self.monitors(good);
+        // From the far end on: who tells people is ready before anything is judged anew.
+        let auth = self.auth.clone();
+        let site = Site {
+            name: config.site.name.clone(),
+            url: config.site_url(),
+            sign: Some(Arc::new(move |path| auth.sign(path))),
+        };
+        let runbooks = Arc::clone(&good.library);
+        let (receivers, retry_for) = (config.receivers.clone(), NotifyConfig::RETRY_FOR);
+        self.notify.apply(NotifyConfig { receivers, runbooks, site, retry_for });
+        self.alerts.apply(&crate::default::alerts(config)).map_err(|problems| {
+            let words: Vec<String> = problems.0.into_iter().map(|it| format!("{}: {}", it.path, it.message)).collect();
+            anyhow::anyhow!("the routes cannot be put in force: {}", words.join("; "))
+        })?;
+        self.alarms.apply(desired(good, &monitors)?).await.context("the alarms cannot be put in force")?;
+        self.heartbeats.apply(&config.heartbeats).await.context("the heartbeats cannot be put in force")?;
+
+        let mut sources = probe::tasks(&monitors, &self.context);
+        sources.extend(self.targets.tasks(&config.scrape_configs, &self.context));
+        sources.extend(host::task(&config.host, &self.context));
+        sources.push(self.own_metrics());
+        let supervisor = &self.runtime.supervisor;
+        supervisor.reconcile("sources", sources);
+        supervisor.reconcile("alarms", self.alarms.tasks());
+        supervisor.reconcile("alerts", self.alerts.tasks());
+        supervisor.reconcile("notify", self.notify.tasks());
+
+        let mut view = self.view();
+        view.site = SiteInfo { name: config.site.name.clone(), url: config.site.url.clone() };
+        view.sink = config.sink.clone();
+        Ok(())
+    }
+
+    /// Configured monitors and, where wanted, those of services found on this host.
+    fn monitors(&self, good: &Good) -> Vec<MonitorConfig> {
+        let mut monitors = good.config.monitors.clone();
+        let wanted = good.config.discovery.enabled.unwrap_or(!good.from_file);
+        if wanted {
+            for found in &self.view().found {
+                if !monitors.iter().any(|monitor| monitor.name == found.monitor.name) {
+                    monitors.push(found.monitor.clone());
+                }
+            }
+        }
+        monitors
+    }
+
+    /// Serves every surface on these addresses; gives those that it listens on (port 0 takes any).
+    pub async fn listen(self: &Arc<App>, addresses: &[SocketAddr]) -> Result<Vec<SocketAddr>> {
+        let handles = Handles {
+            runtime: self.runtime.clone(),
+            auth: self.auth.clone(),
+            heartbeats: self.heartbeats.clone(),
+            targets: self.targets.clone(),
+            alarms: Arc::clone(&self.alarms),
+            alerts: Arc::clone(&self.alerts),
+            notify: Arc::clone(&self.notify),
+            query: Arc::clone(&self.query),
+            state: Arc::clone(&self.context.state),
+            config: Arc::clone(self) as Arc<dyn ConfigView>,
+            stop: self.stop.clone(),
+        };
+        let router = watchbell_http::router(handles);
+        let mut bound = Vec::new();
+        for address in addresses {
+            let listener = self
+                .runtime
+                .net
+                .listen(*address)
+                .await
+                .with_context(|| format!("cannot listen on {address}; choose another with --listen"))?;
+            bound.push(listener.local_addr());
+            let (runtime, router, stop) = (self.runtime.clone(), router.clone(), self.stop.clone());
+            let shared = Arc::new(Mutex::new(Some(listener)));
+            self.runtime.supervisor.spawn(
+                "http",
+                Task::new(address.to_string(), 0, move |token| {
+                    let listener = shared.lock().expect("no panic while held").take();
+                    let (runtime, router, stop) = (runtime.clone(), router.clone(), stop.clone());
+                    async move {
+                        if let Some(listener) = listener {
+                            let stopped = token.clone();
+                            runtime.supervisor.detached(async move {
+                                stopped.cancelled().await;
+                                stop.cancel();
+                            });
+                            watchbell_http::serve(runtime, listener, router, token).await;
+                        }
+                    }
+                }),
+            );
+        }
+        Ok(bound)
+    }
+
+    /// Reads the configuration again. A refused one changes nothing, and says so on every surface.
+    pub async fn reload_now(&self) -> Result<(), Vec<String>> {
+        let _one_at_a_time = self.applying.lock().await;
+        let loaded = (self.reload)().await;
+        let problems: Vec<String> = loaded.findings.iter().map(render_finding).collect();
+        let now = self.runtime.clock.now();
+        let refused = match &loaded.good {
+            None => Some(problems.clone()),
+            Some(good) => self.apply(good).await.err().map(|error| vec![format!("{error:#}")]),
+        };
+        let mut view = self.view();
+        match refused {
+            Some(problems) => {
+                view.load.refused_at = Some(now);
+                view.load.problems.clone_from(&problems);
+                drop(view);
+                let first = problems.first().map_or("", String::as_str).lines().next().unwrap_or_default();
+                let words = format!("the changed configuration is refused, the last good one goes on: {first}");
+                self.runtime.troubles.set("config", Severity::Warning, words);
+                Err(problems)
+            }
+            None => {
+                view.load = LoadResult { loaded_at: now, refused_at: None, problems };
+                drop(view);
+                self.runtime.troubles.clear("config");
+                tracing::info!("the configuration was read again and is in force");
+                Ok(())
+            }
+        }
+    }
+
+    /// Stops in the order of the data; what is still pending is on disk.
+    pub async fn stop(&self) {
+        self.stop.cancel();
+        self.runtime.supervisor.stop().await;
+    }
+
+    fn own_metrics(&self) -> Task {
+        let context = self.context.clone();
+        Task::new("own-metrics", 0, move |stop| {
+            let context = context.clone();
+            async move {
+                let clock = &context.runtime.clock;
+                loop {
+                    tokio::select! {
+                        biased;
+                        () = stop.cancelled() => return,
+                        () = clock.sleep(OWN_METRICS_INTERVAL) => {}
+                    }
+                    let points = context.runtime.metrics.points(clock.now());
+                    let own = |point: Point| Point { labels: point.labels.with("job", "watchbell"), ..point };
+                    if let Err(error) = context.append.append(points.into_iter().map(own).collect()).await {
+                        tracing::debug!(%error, "own numbers are not kept");
+                    }
+                }
+            }
+        })
+    }
+
+    fn view(&self) -> std::sync::MutexGuard<'_, View> {
+        self.view.lock().expect("no panic while held")
+    }
+}
+
+impl ConfigView for App {
+    fn site(&self) -> SiteInfo {
+        self.view().site.clone()
+    }
+
+    fn last_load(&self) -> LoadResult {
+        self.view().load.clone()
+    }
+
+    fn reload(&self) -> BoxFuture<'_, Result<(), Vec<String>>> {
+        Box::pin(self.reload_now())
+    }
+
+    fn sink(&self) -> SinkConfig {
+        self.view().sink.clone()
+    }
+
+    fn version(&self) -> &str {
+        env!("CARGO_PKG_VERSION")
+    }
+
+    fn started_at(&self) -> Timestamp {
+        self.view().started_at
+    }
+}
+
+/// The alarms that a configuration asks for.
+fn desired(good: &Good, monitors: &[MonitorConfig]) -> Result<Desired> {
+    let config = &good.config;
+    let site_url = config.site_url();
+    let book = |reference: RunbookRef| Runbook { url: good.library.link(&reference, &site_url), reference };
+    let monitors = monitors
+        .iter()
+        .map(|it| {
+            let runbook = runbook_or(it.runbook.as_ref(), "service-down");
+            // The user's own run book for certificates goes before ours.
+            let ends = ["cert-expiring", "certificate-expiring"].into_iter().find(|name| good.library.contains(name));
+            let ends = RunbookRef::Named(ends.unwrap_or("certificate-expiring").to_owned());
+            monitor::Spec {
+                name: it.name.clone(),
+                kind: it.kind().to_owned(),
+                target: it.target(),
+                interval: it.interval,
+                retry_interval: it.time_to_retry(),
+                timeout: it.probe_timeout(),
+                retries: it.retries,
+                severity: it.severity,
+                runbook: book(runbook),
+                labels: it.labels.clone(),
+                description: it.description.clone().unwrap_or_default(),
+                certificate: Some(certificate::Spec {
+                    monitor: it.name.clone(),
+                    alert_days: it.certificate.alert_days.clone(),
+                    severity: it.certificate.severity,
+                    runbook: book(ends),
+                    labels: it.labels.clone(),
+                }),
+            }
+        })
+        .collect();
+    let heartbeats = config
+        .heartbeats
+        .iter()
+        .map(|it| heartbeat::Spec {
+            name: it.name.clone(),
+            period: it.period,
+            grace: it.grace,
+            severity: it.severity,
+            runbook: book(runbook_or(it.runbook.as_ref(), "heartbeat-missed")),
+            labels: it.labels.clone(),
+            description: it.description.clone().unwrap_or_default(),
+        })
+        .collect();
+    let defaults = rule::GroupDefaults { interval: config.global.evaluation_interval, query_offset: Span::ZERO };
+    let mut groups = Vec::new();
+    for (file, rules) in &good.rules {
+        groups.extend(rules.groups(file, defaults).with_context(|| file.clone())?);
+    }
+    let own = ["config", "page-given-up", "state", "store"].map(|key| (key.to_owned(), format!("self-{key}")));
+    let own_runbooks = own
+        .into_iter()
+        .chain([(String::new(), "self".to_owned())])
+        .map(|(key, name)| (key, book(RunbookRef::Named(name))))
+        .collect();
+    Ok(Desired { monitors, heartbeats, groups, own_runbooks })
+}

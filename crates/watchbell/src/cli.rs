@@ -1,0 +1,171 @@
+//! The commands. Each says with its exit code how it went: 0 well, 1 not, 2 the command line or configuration is wrong.
+
+mod check;
+mod probe;
+mod push;
+mod runbook;
+mod serve;
+mod signin;
+mod watch;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use watchbell_runtime::Runtime;
+
+/// The exit code of a wrong command line or configuration.
+const WRONG: u8 = 2;
+/// Threads for asynchronous work: the smallest machines have one core, and disk work has threads of its own.
+const WORKERS: usize = 2;
+
+/// Monitoring, alarms and paging for a small team, as one small binary.
+#[derive(Debug, Parser)]
+#[command(name = "watchbell", version, about, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+const EXAMPLES: &str = "Examples:
+  watchbell                                watch this host and what listens on it; no configuration needed
+  watchbell --config watchbell.yml         run a configuration
+  watchbell check --config watchbell.yml   find every error in it, with line and column
+  watchbell runbook new imap-down          write a run book to fill in
+  watchbell signin                         print a new one-time sign-in link";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run (what happens without a command).
+    Serve(Serve),
+    /// Find every error in a configuration; nothing is started.
+    Check {
+        #[command(flatten)]
+        files: Files,
+        /// How findings are printed.
+        #[arg(long, value_enum, default_value_t = Output::Text)]
+        output: Output,
+    },
+    /// Run books: write a stub, list what there is.
+    Runbook {
+        #[command(subcommand)]
+        command: runbook::Command,
+        #[command(flatten)]
+        files: Files,
+    },
+    /// Print a new one-time sign-in link for the watchbell of this data folder, running or not.
+    Signin {
+        #[command(flatten)]
+        files: Files,
+        /// The data folder.
+        #[arg(long)]
+        data: Option<PathBuf>,
+    },
+    /// Send a test page through a receiver, or show what would be sent.
+    Push {
+        /// The receiver's name; all of them if none is given.
+        receiver: Option<String>,
+        #[command(flatten)]
+        files: Files,
+        /// Only show it.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Probe the monitors once, now, and say what was seen.
+    Probe {
+        /// Names of monitors; all of them if none is given.
+        names: Vec<String>,
+        #[command(flatten)]
+        files: Files,
+        /// How results are printed.
+        #[arg(long, value_enum, default_value_t = Output::Text)]
+        output: Output,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    #[command(flatten)]
+    files: Files,
+    /// The data folder; goes before `storage.path`.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Where to listen, such as `127.0.0.1:9800`; goes before `listeners`.
+    #[arg(long)]
+    listen: Vec<std::net::SocketAddr>,
+    /// How the log is written to standard error; by default for a person on a terminal, as JSON elsewhere.
+    #[arg(long, value_enum)]
+    log: Option<Log>,
+}
+
+#[derive(Debug, Args)]
+struct Files {
+    /// A configuration file; may be given several times. By default `watchbell.yml` in this folder, if there is one.
+    #[arg(long)]
+    config: Vec<PathBuf>,
+}
+
+impl Files {
+    /// The files that were named, or the one that is here.
+    fn paths(&self, runtime: &Runtime) -> Vec<PathBuf> {
+        let here = PathBuf::from("watchbell.yml");
+        if self.config.is_empty() && runtime.disk.exists(&here) { vec![here] } else { self.config.clone() }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For a person.
+    Text,
+    /// For a program.
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Log {
+    /// For a person.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Runs the command line.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
+    let done = match runtime {
+        Ok(runtime) => runtime.block_on(run(cli)),
+        Err(error) => Err(error.into()),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("watchbell: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<ExitCode> {
+    let runtime = Runtime::os();
+    match cli.command.unwrap_or(Command::Serve(cli.serve)) {
+        Command::Serve(serve) => serve::run(runtime, serve).await,
+        Command::Check { files, output } => check::run(&runtime, &files, output).await,
+        Command::Runbook { command, files } => runbook::run(&runtime, &command, &files).await,
+        Command::Signin { files, data } => signin::run(&runtime, &files, data).await,
+        Command::Push { receiver, files, dry_run } => push::run(&runtime, receiver.as_deref(), &files, dry_run).await,
+        Command::Probe { names, files, output } => probe::run(&runtime, &names, &files, output).await,
+    }
+}
+
+/// A configuration without errors, or its findings on standard error.
+async fn good(runtime: &Runtime, files: &Files) -> Result<crate::config::Good, ExitCode> {
+    let loaded = crate::config::load(runtime, &files.paths(runtime)).await;
+    loaded.good.ok_or_else(|| {
+        eprint!("{}", crate::config::render_findings(&loaded.findings));
+        ExitCode::from(WRONG)
+    })
+}

@@ -1,0 +1,54 @@
+//! `watchbell push`: does a page arrive? Sent at once and from here, whether or not a watchbell runs.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Result;
+use watchbell_model::MemoryState;
+use watchbell_notify::{Notify, NotifyConfig, Site};
+use watchbell_runtime::Runtime;
+
+use super::{Files, WRONG};
+
+pub(super) async fn run(runtime: &Runtime, name: Option<&str>, files: &Files, dry_run: bool) -> Result<ExitCode> {
+    let good = match super::good(runtime, files).await {
+        Ok(good) => good,
+        Err(code) => return Ok(code),
+    };
+    let receivers: Vec<&str> = good.config.receivers.iter().map(|receiver| receiver.name.as_str()).collect();
+    if receivers.is_empty() {
+        eprintln!("watchbell: the configuration names no receiver; add one under `receivers:`");
+        return Ok(ExitCode::from(WRONG));
+    }
+    if let Some(name) = name.filter(|name| !receivers.contains(name)) {
+        eprintln!("watchbell: there is no receiver `{name}`; there are: {}", receivers.join(", "));
+        return Ok(ExitCode::from(WRONG));
+    }
+    // A page of its own that nobody else's outbox needs to know.
+    let notify = Notify::open(runtime.clone(), Arc::new(MemoryState::new()))?;
+    notify.apply(NotifyConfig {
+        receivers: good.config.receivers.clone(),
+        runbooks: Arc::clone(&good.library),
+        site: Site::new(&good.config.site.name, good.config.site_url()),
+        retry_for: NotifyConfig::RETRY_FOR,
+    });
+    let mut failed = 0;
+    for receiver in receivers.iter().filter(|receiver| name.is_none_or(|name| name == **receiver)) {
+        if dry_run {
+            for preview in notify.preview_test(receiver).unwrap_or_default() {
+                println!("{receiver}/{}:\n{}\n", preview.kind, preview.text);
+            }
+            continue;
+        }
+        for tried in notify.send_test(receiver).await.unwrap_or_default() {
+            match tried.outcome {
+                Ok(words) => println!("{receiver}/{}: {words}", tried.kind),
+                Err(words) => {
+                    failed += 1;
+                    println!("{receiver}/{}: FAILED: {words}", tried.kind);
+                }
+            }
+        }
+    }
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

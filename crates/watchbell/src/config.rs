@@ -1,0 +1,312 @@
+//! `watchbell.yml`: composed from each part's own struct, read strictly, every error at once with its place.
+//!
+//! The structs are the file, the manual (`docs/reference/config.md`) and the schema (`docs/reference/config.schema.json`);
+//! a test writes the latter two. Loading never stops at the first error and never touches what runs.
+
+mod check;
+mod decode;
+mod files;
+pub mod manual;
+mod report;
+mod secrets;
+mod yaml;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use watchbell_alarms::rule::RuleFile;
+use watchbell_alerts::{InhibitRule, RouteConfig, TimeInterval};
+use watchbell_http::SinkConfig;
+use watchbell_model::{Problems, RunbookRef, Secret, Span, Url};
+use watchbell_notify::{Library, ReceiverConfig, RunbooksConfig};
+use watchbell_runtime::Runtime;
+use watchbell_sources::heartbeat::HeartbeatConfig;
+use watchbell_sources::host::HostConfig;
+use watchbell_sources::probe::MonitorConfig;
+use watchbell_sources::scrape::ScrapeConfig;
+use watchbell_store::MetricsConfig;
+
+pub use report::{Finding, one as render_finding, render as render_findings};
+pub use secrets::SecretConfig;
+
+/// Where watchbell listens when nothing is said.
+pub const ADDRESS_DEFAULT: &str = "127.0.0.1:9800";
+
+/// The whole configuration. Every part may be left out.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "watchbell.yml")]
+pub struct Config {
+    /// What this watchbell is called and where people reach it.
+    #[serde(default)]
+    pub site: SiteConfig,
+    /// Where it listens.
+    #[serde(default = "Config::default_listeners")]
+    pub listeners: Vec<ListenerConfig>,
+    /// Where it keeps what it knows, and for how long.
+    #[serde(default)]
+    pub storage: StorageConfig,
+    /// Secrets by name, used anywhere as `${secret:name}`.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, SecretConfig>,
+    /// Defaults of scrapes, rules and alerts, under Prometheus' and Alertmanager's names.
+    #[serde(default)]
+    pub global: GlobalConfig,
+    /// This host's own metrics.
+    #[serde(default)]
+    pub host: HostConfig,
+    /// Services found listening on this host, watched as monitors of their own.
+    #[serde(default)]
+    pub discovery: DiscoveryConfig,
+    /// Services watched from outside.
+    #[serde(default)]
+    pub monitors: Vec<MonitorConfig>,
+    /// Scheduled jobs that report when they have run.
+    #[serde(default)]
+    pub heartbeats: Vec<HeartbeatConfig>,
+    /// The first part of `/ping/<key>/<slug>`; made up once and kept if it is not given.
+    #[serde(default)]
+    pub ping_key: Option<Secret>,
+    /// Prometheus targets.
+    #[serde(default)]
+    pub scrape_configs: Vec<ScrapeConfig>,
+    /// Prometheus rule files, relative to this file; `*` stands for any part of a file name.
+    #[serde(default)]
+    pub rule_files: Vec<String>,
+    /// Who is told of which alert, in Alertmanager's shape. Without it every alert goes to the first receiver.
+    #[serde(default)]
+    pub route: Option<RouteConfig>,
+    /// Where pages go, in Alertmanager's shape.
+    #[serde(default)]
+    pub receivers: Vec<ReceiverConfig>,
+    /// Which alerts keep others quiet.
+    #[serde(default)]
+    pub inhibit_rules: Vec<InhibitRule>,
+    /// Named times for routes.
+    #[serde(default)]
+    pub time_intervals: Vec<TimeInterval>,
+    /// The run books.
+    #[serde(default)]
+    pub runbooks: RunbooksConfig,
+    /// `POST /sink`, where other tools send alerts.
+    #[serde(default)]
+    pub sink: SinkConfig,
+}
+
+/// What this watchbell is called and where people reach it.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SiteConfig {
+    /// Its name in pages and in the UI.
+    #[serde(default = "SiteConfig::default_name")]
+    pub name: String,
+    /// The address under which a phone reaches it; every link in a page begins with it. By default the first
+    /// listener's, which only this machine can open.
+    #[serde(default)]
+    pub url: Option<Url>,
+}
+
+impl SiteConfig {
+    fn default_name() -> String {
+        "watchbell".into()
+    }
+}
+
+impl Default for SiteConfig {
+    fn default() -> SiteConfig {
+        SiteConfig { name: SiteConfig::default_name(), url: None }
+    }
+}
+
+/// One address on which it listens.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListenerConfig {
+    /// `ADDRESS:PORT`, such as `127.0.0.1:9800` or `[::]:9800`. On a loopback address the programs of this machine need
+    /// no credentials for pings, queries and alerts; on any other address everything but pings asks for them.
+    pub address: String,
+}
+
+/// Where it keeps what it knows, and for how long.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StorageConfig {
+    /// The folder, on a local disk. `--data` goes before it.
+    #[serde(default = "StorageConfig::default_path")]
+    pub path: PathBuf,
+    /// Keeps its state on a network file system all the same, where a crash may damage it.
+    #[serde(default)]
+    pub allow_network_filesystem: bool,
+    /// The metrics.
+    #[serde(default)]
+    pub metrics: MetricsConfig,
+}
+
+impl StorageConfig {
+    fn default_path() -> PathBuf {
+        "watchbell-data".into()
+    }
+}
+
+impl Default for StorageConfig {
+    fn default() -> StorageConfig {
+        StorageConfig {
+            path: StorageConfig::default_path(),
+            allow_network_filesystem: false,
+            metrics: MetricsConfig::default(),
+        }
+    }
+}
+
+/// Defaults under Prometheus' and Alertmanager's names.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GlobalConfig {
+    /// How often rules are evaluated, unless their group says.
+    #[serde(default = "GlobalConfig::default_interval")]
+    pub evaluation_interval: Span,
+    /// After how long an alert of a foreign sender that gave no end counts as resolved unless it is sent again.
+    #[serde(default = "GlobalConfig::default_resolve_timeout")]
+    pub resolve_timeout: Span,
+}
+
+impl GlobalConfig {
+    fn default_interval() -> Span {
+        Span::minutes(1)
+    }
+    fn default_resolve_timeout() -> Span {
+        Span::minutes(5)
+    }
+}
+
+impl Default for GlobalConfig {
+    fn default() -> GlobalConfig {
+        GlobalConfig {
+            evaluation_interval: GlobalConfig::default_interval(),
+            resolve_timeout: GlobalConfig::default_resolve_timeout(),
+        }
+    }
+}
+
+/// Services found listening on this host.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DiscoveryConfig {
+    /// Whether to look for them at the start. By default only when there is no configuration file.
+    #[serde(default)]
+    pub enabled: Option<bool>,
+}
+
+impl Config {
+    fn default_listeners() -> Vec<ListenerConfig> {
+        vec![ListenerConfig { address: ADDRESS_DEFAULT.into() }]
+    }
+
+    /// The addresses of the listeners; those that are not addresses are left out (`check` has named them).
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().filter_map(|listener| listener.address.parse().ok()).collect()
+    }
+
+    /// The address every link begins with.
+    pub fn site_url(&self) -> Url {
+        let text = match (&self.site.url, self.addresses().first()) {
+            (Some(url), _) => return url.clone(),
+            (None, Some(address)) if !address.ip().is_unspecified() => format!("http://{address}"),
+            (None, Some(address)) => format!("http://localhost:{}", address.port()),
+            (None, None) => format!("http://{ADDRESS_DEFAULT}"),
+        };
+        text.parse().expect("an address with a port is a web address")
+    }
+}
+
+/// A configuration as it was read, good or not.
+pub struct Loaded {
+    /// The configuration; `None` if any finding is an error.
+    pub good: Option<Good>,
+    /// Everything that is wrong or doubtful.
+    pub findings: Vec<Finding>,
+    /// Every file it was read from; a change of one of them is a reason to read again.
+    pub watched: Vec<PathBuf>,
+}
+
+/// A configuration without an error, and what it names.
+#[derive(Clone)]
+pub struct Good {
+    /// The file.
+    pub config: Config,
+    /// Rule files, by the name they were found under.
+    pub rules: Vec<(String, RuleFile)>,
+    /// The run books, our own among them.
+    pub library: std::sync::Arc<Library>,
+    /// Whether there was a configuration file at all.
+    pub from_file: bool,
+}
+
+/// Reads the configuration from these files (merged in order), or gives the default one if there are none.
+pub async fn load(runtime: &Runtime, paths: &[PathBuf]) -> Loaded {
+    let mut files = files::Files::default();
+    let mut root = files.read_all(runtime, paths);
+    let base = paths.first().and_then(|path| path.parent()).unwrap_or(Path::new("")).to_owned();
+
+    let schema = manual::schema();
+    let mut problems = Problems::new();
+    let top = watchbell_model::Path::root();
+    let sources: BTreeMap<String, SecretConfig> = files::part(&root, "secrets", &schema).unwrap_or_default();
+    let values = secrets::fetch(&sources, runtime, &base).await;
+    secrets::substitute(&mut root, &values, &top, &mut problems);
+    let json = decode::decode(&root, &schema, &top, &mut problems);
+
+    let mut good = None;
+    if !problems.has_errors() && !files.has_errors() {
+        match serde_json::from_value::<Config>(json) {
+            Ok(mut config) => {
+                files::anchor(&mut config, &base);
+                let rules = files.rules(runtime, &config.rule_files, &base);
+                let (library, found) = library(runtime, &config.runbooks);
+                problems.0.extend(found.0);
+                check::check(&config, &rules, &library, &mut problems);
+                let library = std::sync::Arc::new(library);
+                good = Some(Good { config, rules, library, from_file: !paths.is_empty() });
+            }
+            Err(error) => {
+                problems.error(&top, error.to_string());
+            }
+        }
+    }
+    let errors = problems.has_errors();
+    let mut findings = report::locate(problems, &root, &files.names);
+    findings.append(&mut files.findings);
+    findings.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
+    if errors || findings.iter().any(|finding| finding.problem.level == watchbell_model::Level::Error) {
+        good = None;
+    }
+    let mut watched = files.names;
+    if let Some(good) = &good {
+        watched.push(good.config.runbooks.dir.clone());
+    }
+    Loaded { good, findings, watched }
+}
+
+/// The run books of the folder, and watchbell's own below them.
+pub(crate) fn library(runtime: &Runtime, config: &RunbooksConfig) -> (Library, Problems) {
+    // The folder's name was made relative to the configuration's own by `anchor`.
+    let (library, problems) = Library::load(&runtime.disk, config, Path::new(""));
+    (library.with_fallback(Library::embedded(config, crate::embedded::RUNBOOKS)), problems)
+}
+
+/// The run book folder and what is asked of run books, even of a configuration that is refused.
+pub fn runbooks_of(runtime: &Runtime, paths: &[PathBuf]) -> RunbooksConfig {
+    let root = files::Files::default().read_all(runtime, paths);
+    let base = paths.first().and_then(|path| path.parent()).unwrap_or(Path::new(""));
+    let mut config: RunbooksConfig = files::part(&root, "runbooks", &manual::schema()).unwrap_or_default();
+    config.dir = base.join(&config.dir);
+    config
+}
+
+/// The run book of a monitor or heartbeat when its configuration names none and none is asked for.
+pub(crate) fn runbook_or(given: Option<&RunbookRef>, otherwise: &str) -> RunbookRef {
+    given.cloned().unwrap_or_else(|| RunbookRef::Named(otherwise.to_owned()))
+}

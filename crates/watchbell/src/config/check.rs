@@ -1,0 +1,72 @@
+//! What no single part can see: names used twice, receivers that do not exist, run books that do not open.
+
+use std::collections::BTreeSet;
+
+use watchbell_alarms::rule::RuleFile;
+use watchbell_model::{Path, Problems};
+use watchbell_notify::{Library, ReceiverConfig};
+use watchbell_sources::heartbeat::HeartbeatConfig;
+use watchbell_sources::probe;
+use watchbell_sources::scrape::ScrapeConfig;
+
+use super::Config;
+
+/// Finds every problem of a configuration whose types are right.
+pub(super) fn check(config: &Config, rules: &[(String, RuleFile)], library: &Library, problems: &mut Problems) {
+    let top = Path::root();
+    for (at, listener) in config.listeners.iter().enumerate() {
+        if listener.address.parse::<std::net::SocketAddr>().is_err() {
+            let path = top.field("listeners").index(at).field("address");
+            let problem = problems.error(&path, format!("`{}` is not an address with a port", listener.address));
+            problem.hint("such as `127.0.0.1:9800`, `0.0.0.0:9800` or `[::]:9800`");
+        }
+    }
+    probe::check_all(&config.monitors, &top.field("monitors"), problems);
+    HeartbeatConfig::check_all(&config.heartbeats, &top.field("heartbeats"), problems);
+    ScrapeConfig::check_all(&config.scrape_configs, &top.field("scrape_configs"), problems);
+    config.host.check(&top.field("host"), problems);
+    config.sink.check(&top.field("sink"), problems);
+    config.storage.metrics.check(&top.field("storage").field("metrics"), problems);
+    runbooks(config, library, problems);
+    ReceiverConfig::check_all(&config.receivers, &top.field("receivers"), problems);
+    let mut names: Vec<&str> = config.receivers.iter().map(|receiver| receiver.name.as_str()).collect();
+    if config.route.is_none() {
+        names.push(crate::default::NOBODY);
+    }
+    crate::default::alerts(config).check(&top, &names, problems);
+    let mut files = BTreeSet::new();
+    for (file, _) in rules {
+        if !files.insert(file) {
+            problems.error(&top.field("rule_files"), format!("{file} is named twice"));
+        }
+    }
+    if config.site.url.is_none() && config.receivers.iter().any(|receiver| !receiver.is_empty()) {
+        let problem = problems.warning(&top.field("site"), "links in pages lead to an address of this machine only");
+        problem.hint("give `site: {url: https://…}`, the address under which a phone reaches watchbell");
+    }
+}
+
+/// Every monitor and heartbeat has a run book that opens and says what is asked of it.
+fn runbooks(config: &Config, library: &Library, problems: &mut Problems) {
+    let top = Path::root();
+    for (at, it) in config.monitors.iter().enumerate() {
+        let path = top.field("monitors").index(at);
+        let path = if it.runbook.is_some() { path.field("runbook") } else { path };
+        library.demand(it.runbook.as_ref(), &format!("the monitor `{}`", it.name), &slug(&it.name), &path, problems);
+    }
+    for (at, it) in config.heartbeats.iter().enumerate() {
+        let path = top.field("heartbeats").index(at);
+        let path = if it.runbook.is_some() { path.field("runbook") } else { path };
+        library.demand(it.runbook.as_ref(), &format!("the heartbeat `{}`", it.name), &slug(&it.name), &path, problems);
+    }
+    for (source, runbook) in &config.runbooks.sources {
+        let path = top.field("runbooks").field("sources").field(source);
+        library.demand(Some(runbook), &format!("the source `{source}`"), &slug(source), &path, problems);
+    }
+}
+
+/// A name as that of a file: `IMAP handshake` is `imap-handshake`.
+fn slug(name: &str) -> String {
+    let plain = name.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+    plain.split('-').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-")
+}

@@ -1,0 +1,33 @@
+//! What holds when nothing is said.
+
+use watchbell_alerts::RouteConfig;
+use watchbell_model::Span;
+
+use crate::config::Config;
+
+/// The receiver of alerts nobody asked to be told of: it has no channel.
+pub const NOBODY: &str = "nobody";
+
+/// The route in force: as configured; else every alert to the first receiver, in groups of one alert name and source,
+/// at once.
+fn route(config: &Config) -> RouteConfig {
+    if let Some(route) = &config.route {
+        return route.clone();
+    }
+    let receiver = config.receivers.first().map_or(NOBODY, |receiver| &receiver.name);
+    RouteConfig {
+        receiver: Some(receiver.to_owned()),
+        group_by: Some(vec!["alertname".into(), "source".into()]),
+        group_wait: Some(Span::ZERO),
+        ..RouteConfig::default()
+    }
+}
+
+/// All that the alerts stage is configured by.
+pub fn alerts(config: &Config) -> watchbell_alerts::Config {
+    watchbell_alerts::Config {
+        route: route(config),
+        inhibit_rules: config.inhibit_rules.clone(),
+        time_intervals: config.time_intervals.clone(),
+    }
+}

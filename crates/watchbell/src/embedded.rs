@@ -1,0 +1,13 @@
+//! What the binary brings along.
+
+/// watchbell's own run books: a name and its Markdown. A file of the same name in the run book folder goes before it.
+pub const RUNBOOKS: &[(&str, &str)] = &[
+    ("service-down", include_str!("../../../runbooks/service-down.md")),
+    ("certificate-expiring", include_str!("../../../runbooks/certificate-expiring.md")),
+    ("heartbeat-missed", include_str!("../../../runbooks/heartbeat-missed.md")),
+    ("self", include_str!("../../../runbooks/self.md")),
+    ("self-config", include_str!("../../../runbooks/self-config.md")),
+    ("self-page-given-up", include_str!("../../../runbooks/self-page-given-up.md")),
+    ("self-state", include_str!("../../../runbooks/self-state.md")),
+    ("self-store", include_str!("../../../runbooks/self-store.md")),
+];

@@ -1,0 +1,10 @@
+//! watchbell: monitoring, alarms and paging for a small team, as one small binary.
+//!
+//! This crate composes what the others do: the configuration from each part's struct, the stages in the order of the
+//! data, the commands. It decides nothing itself.
+
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod default;
+pub mod embedded;

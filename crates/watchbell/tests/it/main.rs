@@ -1,0 +1,16 @@
+//! Acceptance: the whole of watchbell, in simulated worlds and as a real process beside real peers.
+#![allow(clippy::disallowed_methods, reason = "tests of the real binary use real files, sockets, threads and time")]
+
+mod browser;
+mod configs;
+mod faults;
+mod kit;
+mod mail;
+mod manual;
+mod outages;
+mod peers;
+mod readme;
+mod reload;
+mod seed;
+mod tidy;
+mod world;

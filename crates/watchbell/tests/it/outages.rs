@@ -1,0 +1,133 @@
+//! Receivers that misbehave, in simulated time: nothing is lost, and nobody else waits.
+
+use std::time::Duration;
+
+use watchbell_model::Timestamp;
+use watchbell_runtime::sim::{self, World};
+use watchbell_sim::{Behaviour, Receiver};
+
+use crate::world::{Sim, receiver};
+
+const CONFIG: &str = "
+host: {enabled: false}
+monitors:
+  - {name: target, interval: 10s, retries: 0, runbook: down, tcp: {host: target.example, port: 80}}
+route: {receiver: both, group_by: [alertname], group_wait: 0s, group_interval: 10s}
+receivers:
+  - name: both
+    webhook_configs: [{url: 'http://sick.example/'}, {url: 'http://well.example/'}]
+";
+
+const RUNBOOK: &str = include_str!("../../../../runbooks/service-down.md");
+
+struct Scene {
+    world: World,
+    sim: Sim,
+    sick: Receiver,
+    well: Receiver,
+}
+
+async fn scene(world: World) -> Scene {
+    let (sick, well) = (receiver(&world, "sick.example", 80, None), receiver(&world, "well.example", 80, None));
+    world.net.serve("target.example", 80, |stream| async move { drop(stream) });
+    let mut sim = Sim::new(world.clone(), &[("watchbell.yml", CONFIG), ("runbooks/down.md", RUNBOOK)]);
+    sim.start().await;
+    world.clock.sleep(Duration::from_secs(60)).await;
+    Scene { world, sim, sick, well }
+}
+
+impl Scene {
+    /// The target goes down for ten minutes while the receiver is sick, and both recover.
+    async fn incident(&mut self, sicken: impl Fn(&Scene, bool)) -> String {
+        let begun = self.world.clock.now();
+        sicken(self, true);
+        self.world.net.refuse("target.example", 80);
+        self.world.clock.sleep(Duration::from_secs(600)).await;
+        let meanwhile = self.sick.received().len();
+        sicken(self, false);
+        self.world.clock.sleep(Duration::from_secs(600)).await;
+        self.world.net.serve("target.example", 80, |stream| async move { drop(stream) });
+        self.world.clock.sleep(Duration::from_secs(900)).await;
+        let told = format!("meanwhile {meanwhile}; sick {}; well {}", words(&self.sick, begun), words(&self.well, begun));
+        self.sim.stop().await;
+        told
+    }
+}
+
+/// Each page's status, with the minute it came in; the same page again is not counted where its key says so.
+fn words(receiver: &Receiver, begun: Timestamp) -> String {
+    let mut seen = std::collections::BTreeSet::new();
+    let pages = receiver.received().into_iter().filter(|page| seen.insert(page.headers["idempotency-key"].clone()));
+    let pages = pages.map(|page| {
+        let json: serde_json::Value = serde_json::from_str(&page.body).expect("it is JSON");
+        format!("{}@{}m", json["status"].as_str().unwrap_or_default(), page.at.since(begun).as_secs() / 60)
+    });
+    pages.collect::<Vec<_>>().join(" ")
+}
+
+fn check(sicken: impl Fn(&Scene, bool) + Send + 'static, expected: expect_test::Expect) {
+    let told = sim::run(1, |world| async move {
+        let mut scene = scene(world).await;
+        scene.incident(sicken).await
+    });
+    expected.assert_eq(&told);
+}
+
+fn behave(behaviour: Behaviour) -> impl Fn(&Scene, bool) {
+    move |scene, sick| scene.sick.behave(if sick { behaviour.clone() } else { Behaviour::Accept })
+}
+
+#[test]
+fn a_receiver_that_answers_500_gets_the_page_later() {
+    check(behave(Behaviour::Refuse(500, None)), expect_test::expect![[r#""#]]);
+}
+
+#[test]
+fn a_receiver_that_says_retry_after_is_left_alone_that_long() {
+    check(behave(Behaviour::Refuse(429, Some(120))), expect_test::expect![[r#""#]]);
+}
+
+#[test]
+fn a_receiver_that_hangs_delays_nobody() {
+    check(behave(Behaviour::Hang), expect_test::expect![[r#""#]]);
+}
+
+#[test]
+fn a_receiver_that_closes_gets_the_page_later() {
+    check(behave(Behaviour::Close), expect_test::expect![[r#""#]]);
+}
+
+#[test]
+fn a_receiver_that_takes_the_page_and_closes_gets_it_with_the_same_key() {
+    check(behave(Behaviour::AcceptAndClose), expect_test::expect![[r#""#]]);
+}
+
+#[test]
+fn a_receiver_whose_name_does_not_resolve_for_ten_minutes_gets_the_page_later() {
+    check(|scene, sick| scene.world.net.set_unresolvable("sick.example", sick), expect_test::expect![[r#""#]]);
+}
+
+#[test]
+fn a_refusal_for_good_is_told_on_the_other_channel() {
+    let told = sim::run(1, |world| async move {
+        let mut scene = scene(world).await;
+        let begun = scene.world.clock.now();
+        scene.sick.behave(Behaviour::Refuse(404, None));
+        scene.world.net.refuse("target.example", 80);
+        scene.world.clock.sleep(Duration::from_secs(300)).await;
+        let pages: Vec<String> = scene
+            .well
+            .received()
+            .iter()
+            .filter(|page| page.at >= begun)
+            .map(|page| {
+                let json: serde_json::Value = serde_json::from_str(&page.body).expect("it is JSON");
+                let alert = &json["alerts"][0];
+                format!("{}: {}", alert["labels"]["source"], alert["annotations"]["summary"])
+            })
+            .collect();
+        scene.sim.stop().await;
+        pages.join("\n")
+    });
+    expect_test::expect![[r#""#]].assert_eq(&told);
+}

@@ -1,0 +1,47 @@
+//! The README's own way: the binary in an empty folder, with nothing said.
+
+use std::path::PathBuf;
+
+use crate::kit::{Folder, Process, wait_until};
+
+/// The release build when `cargo xtask test` names one, else the one under test.
+fn binary() -> PathBuf {
+    std::env::var_os("WATCHBELL_RELEASE").map_or_else(|| env!("CARGO_BIN_EXE_watchbell").into(), PathBuf::from)
+}
+
+#[test]
+fn it_starts_in_an_empty_folder_and_every_source_gives_its_first_sample() {
+    let folder = Folder::new("readme");
+    let service = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let watchbell = Process::start_binary(&binary(), &folder, &["--listen", "127.0.0.1:0"], &[])
+        .unwrap_or_else(|output| panic!("it ended before it was ready:\n{output}"));
+    assert!(watchbell.banner.len() < 10, "{:#?}", watchbell.banner);
+    let banner = watchbell.banner.join("\n");
+    for word in ["open", "sign in", "/signin?", "watches", "this host", "next"] {
+        assert!(banner.contains(word), "`{word}` is not in\n{banner}");
+    }
+    for series in ["node_cpu_seconds_total", "node_memory_MemTotal_bytes", "node_filesystem_size_bytes", "node_load1",
+        "node_network_receive_bytes_total", "watchbell_task_restarts_total"]
+    {
+        wait_until(series, || has(&watchbell, series));
+    }
+    assert_eq!(watchbell.get("/livez").0, 200);
+    wait_until("it is ready", || watchbell.get("/readyz").0 == 200);
+    drop(service);
+    assert_eq!(watchbell.stop(), Some(0));
+}
+
+#[test]
+fn a_second_one_on_the_same_folder_is_refused_with_words() {
+    let folder = Folder::new("second");
+    let first = Process::start(&folder, &["--listen", "127.0.0.1:0"], &[]);
+    let second = Process::start_binary(&binary(), &folder, &["--listen", "127.0.0.1:0"], &[]);
+    let Err(output) = second else { panic!("two processes have one folder") };
+    assert!(output.contains(&format!("in use by process {}", first.pid())), "{output}");
+}
+
+fn has(watchbell: &Process, series: &str) -> bool {
+    let (_, body) = watchbell.get(&format!("/api/v1/query?query=count({series})"));
+    let json: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
+    json["data"]["result"].as_array().is_some_and(|result| !result.is_empty())
+}

@@ -1,0 +1,43 @@
+//! Changing the configuration of a running watchbell: by signal, by request, by saving the file.
+
+use crate::kit::{Folder, Process, signal, wait_until};
+
+const GOOD: &str = "host: {enabled: false}\nheartbeats:\n  - {name: backup, period: 1d, grace: 1h, runbook: job}\n";
+
+#[test]
+fn a_bad_file_leaves_the_old_configuration_running_and_says_so_everywhere() {
+    let folder = Folder::new("reload");
+    folder.write("runbooks/job.md", include_str!("../../../../runbooks/heartbeat-missed.md"));
+    let file = folder.write("watchbell.yml", GOOD);
+    let path = file.display().to_string();
+    let watchbell = Process::start(&folder, &["--config", &path, "--listen", "127.0.0.1:0"], &[]);
+    assert_eq!(heartbeats(&watchbell), 1);
+
+    folder.write("watchbell.yml", "heartbeats:\n  - {name: backup, perod: 1d, grace: 1h, runbook: job}\n");
+    let (status, body) = watchbell.request("POST", "/-/reload", &[], "");
+    assert!(status >= 400 && body.contains("perod") && body.contains("period"), "{status} {body}");
+    assert_eq!(heartbeats(&watchbell), 1);
+    wait_until("it is an alert", || watchbell.get("/api/v2/alerts").1.contains("self/config"));
+    wait_until("it is in /health", || watchbell.get("/health").1.contains("config"));
+
+    // Saving a good file mends it without a signal.
+    folder.write("watchbell.yml", &GOOD.replace("backup", "backup2").replace("heartbeats:\n", "heartbeats:\n  - {name: more, period: 1d, grace: 1h, runbook: job}\n"));
+    wait_until("the saved file is in force", || heartbeats(&watchbell) == 2);
+    wait_until("the alert is over", || !active(&watchbell).contains("self/config"));
+
+    folder.write("watchbell.yml", GOOD);
+    signal(watchbell.pid(), "HUP");
+    wait_until("the signal reloads", || heartbeats(&watchbell) == 1);
+    assert_eq!(watchbell.stop(), Some(0));
+}
+
+/// How many heartbeat alarms there are, by the API of rules and alarms that needs no session on loopback.
+fn heartbeats(watchbell: &Process) -> usize {
+    let (_, body) = watchbell.get("/health");
+    let json: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
+    json["heartbeats"].as_u64().unwrap_or(0) as usize
+}
+
+fn active(watchbell: &Process) -> String {
+    watchbell.get("/api/v2/alerts?active=true").1
+}
