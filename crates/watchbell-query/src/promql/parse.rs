@@ -6,7 +6,7 @@
 use watchbell_model::{MatchOp, Matcher, Timestamp};
 
 use super::ast::{
-    Aggregation, Aggregator, Anchor, BinaryOp, Cardinality, Expr, Grouping, Length, LengthNode, Matching, Node,
+    Aggregation, Aggregator, Anchor, BinaryOp, Cardinality, Expr, Grouping, Length, LengthNode, Matching, Node, Reach,
     Selector, Subquery, TextSpan,
 };
 use super::error::ParseError;
@@ -161,6 +161,8 @@ impl Parser<'_> {
             written: false,
             cardinality: Cardinality::OneToOne,
             include: Vec::new(),
+            fill_left: None,
+            fill_right: None,
         };
         if self.is_word("on") || self.is_word("ignoring") {
             matching.on = self.is_word("on");
@@ -179,12 +181,40 @@ impl Parser<'_> {
                 matching.include = self.labels()?;
             }
         }
-        for word in ["fill", "fill_left", "fill_right"] {
-            if self.is_word(word) && matches!(self.peek_second(), Token::Symbol("(")) {
-                return Err(self.refuse(self.span(), format!("`{word}` is experimental and not supported")));
+        // `fill` may also be a metric.
+        while let (Token::Word(word), Token::Symbol("(")) = (self.peek(), self.peek_second()) {
+            let (left, right) = match word.to_ascii_lowercase().as_str() {
+                "fill" => (true, true),
+                "fill_left" => (true, false),
+                "fill_right" => (false, true),
+                _ => break,
+            };
+            if (left && matching.fill_left.is_some()) || (right && matching.fill_right.is_some()) {
+                return Err(self.unexpected("a side is filled once"));
             }
+            self.advance();
+            let value = Some(self.fill_value()?);
+            matching.fill_left = if left { value } else { matching.fill_left };
+            matching.fill_right = if right { value } else { matching.fill_right };
         }
         Ok((return_bool, matching))
+    }
+
+    fn fill_value(&mut self) -> Result<f64, ParseError> {
+        self.expect("(", "before the value")?;
+        let minus = self.is_symbol("-");
+        if minus || self.is_symbol("+") {
+            self.advance();
+        }
+        let value = match self.peek() {
+            Token::Number(value) | Token::Duration(value) => *value,
+            Token::Word(word) if word.eq_ignore_ascii_case("inf") => f64::INFINITY,
+            Token::Word(word) if word.eq_ignore_ascii_case("nan") => f64::NAN,
+            _ => return Err(self.unexpected("a number belongs here")),
+        };
+        self.advance();
+        self.expect(")", "after the value")?;
+        Ok(if minus { -value } else { value })
     }
 
     fn labels(&mut self) -> Result<Vec<String>, ParseError> {
@@ -233,11 +263,10 @@ impl Parser<'_> {
                 self.anchor(expr)?
             } else if self.take_word("offset") {
                 self.offset(expr, word)?
-            } else if (self.is_word("anchored") || self.is_word("smoothed"))
-                && matches!(expr.node, Node::Selector(_) | Node::Range { .. })
-            {
-                let word = &self.text[word.start..word.end];
-                return Err(self.refuse(self.span(), format!("`{word}` is experimental and not supported")));
+            } else if self.take_word("anchored") {
+                self.reach(expr, word, Reach::Anchored)?
+            } else if self.take_word("smoothed") {
+                self.reach(expr, word, Reach::Smoothed)?
             } else {
                 return Ok(expr);
             };
@@ -341,6 +370,17 @@ impl Parser<'_> {
             return Err(self.refuse(word, "`offset` is written twice"));
         }
         Ok(operand)
+    }
+
+    fn reach(&mut self, mut operand: Expr, word: TextSpan, reach: Reach) -> Result<Expr, ParseError> {
+        let (Node::Selector(selector) | Node::Range { selector, .. }) = &mut operand.node else {
+            let message = format!("`{}` follows something that is no selector", reach.as_str());
+            return Err(self.refuse(word, message).hint("write it right after a selector or its range"));
+        };
+        match selector.reach.replace(reach) {
+            Some(_) => Err(self.refuse(word, "only one of `anchored` and `smoothed` may stand here, once")),
+            None => Ok(operand),
+        }
     }
 
     /// The operand of `offset`: arithmetic only in parentheses, so that `up offset 5m + 1` adds to the value.
@@ -553,7 +593,7 @@ impl Parser<'_> {
 
     /// The braces after a metric's name, or alone.
     fn selector(&mut self, name: Option<String>) -> Result<Selector, ParseError> {
-        let mut selector = Selector { name, matchers: Vec::new(), at: None, offset: None };
+        let mut selector = Selector { name, matchers: Vec::new(), at: None, offset: None, reach: None };
         if !self.take_symbol("{") {
             return Ok(selector);
         }
