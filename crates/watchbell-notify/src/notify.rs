@@ -52,14 +52,16 @@ pub struct ChannelStatus {
 }
 
 /// What became of a test page on one channel.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct TestResult {
     /// The channel: `oncall/ntfy`.
     pub channel: String,
-    /// `ntfy`, `pushover`, `slack` or `webhook`.
-    pub kind: &'static str,
-    /// What the channel answered when it took the page, or why it did not.
-    pub outcome: Result<String, String>,
+    /// Whether it took the page.
+    pub accepted: bool,
+    /// The answer's status, if there was an answer.
+    pub status: Option<u16>,
+    /// What it said.
+    pub said: String,
 }
 
 /// A page as a channel would send it, without credentials.
@@ -276,17 +278,14 @@ impl Notify {
                 *value = entry.key.clone();
             }
             let verdict = sender::send(&self.runtime, &channel, &entry).await;
-            let words = sender::words(&verdict);
-            let accepted = verdict.kind == VerdictKind::Accepted;
-            let outcome = if accepted { Ok(words) } else { Err(words) };
-            results.push(TestResult { channel: name, kind: channel.kind(), outcome });
+            results.push(TestResult {
+                channel: name,
+                accepted: verdict.kind == VerdictKind::Accepted,
+                status: verdict.status,
+                said: verdict.excerpt,
+            });
         }
         Some(results)
-    }
-
-    /// The page [`Notify::send_test`] would send through each channel; `None` if there is no such receiver.
-    pub fn preview_test(&self, receiver: &str) -> Option<Vec<Preview>> {
-        self.preview(receiver, &test_group(receiver, self.runtime.clock.now()))
     }
 
     /// What each channel of a receiver would be sent, without credentials; `None` if there is no such receiver.

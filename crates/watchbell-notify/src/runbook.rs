@@ -7,7 +7,7 @@
 mod html;
 
 use std::collections::BTreeMap;
-use std::path::{Path as FilePath, PathBuf};
+use std::path::Path as FilePath;
 
 use pulldown_cmark::{Event, HeadingLevel, Parser, Tag, TagEnd};
 use schemars::JsonSchema;
@@ -52,7 +52,7 @@ pub struct Part {
 pub struct RunbooksConfig {
     /// The folder of `NAME.md` files, relative to the configuration file.
     #[serde(default = "RunbooksConfig::default_dir")]
-    pub dir: PathBuf,
+    pub dir: String,
     /// What happens to an alarm, monitor or heartbeat without a complete run book.
     #[serde(default)]
     pub require: Require,
@@ -78,7 +78,7 @@ impl Default for RunbooksConfig {
 }
 
 impl RunbooksConfig {
-    fn default_dir() -> PathBuf {
+    fn default_dir() -> String {
         "runbooks".into()
     }
 
@@ -171,7 +171,7 @@ impl RunbooksConfig {
 
     /// Finds what is wrong with the section itself; [`Library::load`] finds what is wrong with the files.
     pub fn check(&self, path: &Path, problems: &mut Problems) {
-        if self.dir.as_os_str().is_empty() {
+        if self.dir.trim().is_empty() {
             problems.error(&path.field("dir"), "this is not a folder").hint("leave it out for `runbooks`");
         }
         for (at, part) in self.parts.iter().enumerate() {

@@ -312,7 +312,7 @@ impl Inner {
 }
 
 /// A verdict in words.
-pub(crate) fn words(verdict: &Verdict) -> String {
+fn words(verdict: &Verdict) -> String {
     match (verdict.status, verdict.excerpt.as_str()) {
         (Some(status), "") => format!("status {status}"),
         (Some(status), said) => format!("status {status}: {said}"),

@@ -466,13 +466,14 @@ fn a_test_page_goes_through_every_channel_of_a_receiver() {
         let (process, _) = Process::memory(&world, receivers(configs));
         assert!(process.notify.send_test("nobody").await.is_none());
         let results = process.notify.send_test("oncall").await.unwrap();
-        let lines: Vec<String> = results.iter().map(|it| format!("{} {:?}", it.channel, it.outcome)).collect();
+        let lines: Vec<String> =
+            results.iter().map(|it| format!("{} {} {:?} {}", it.channel, it.accepted, it.status, it.said)).collect();
         assert_eq!(
             lines,
             [
-                r#"oncall/ntfy Ok("status 200: ok")"#,
-                r#"oncall/webhook Ok("status 200: ok")"#,
-                r#"oncall/webhook-2 Err("status 403: who are you")"#,
+                "oncall/ntfy true Some(200) ok",
+                "oncall/webhook true Some(200) ok",
+                "oncall/webhook-2 false Some(403) who are you",
             ]
         );
         assert!(process.notify.preview_test("oncall").unwrap()[0].text.contains("This is a test page"));
