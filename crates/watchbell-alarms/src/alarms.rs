@@ -157,12 +157,15 @@ impl Alarms {
         let written = async {
             let (after, rows) = history.add(&*self.state, &transitions)?;
             changes.extend(rows);
+            if alerts.is_empty() && changes.is_empty() {
+                return Ok(after);
+            }
             fault::point("alarms.decided");
             if !alerts.is_empty() {
                 fault::point("alarms.before_raise");
                 self.raise.raise(alerts, changes).await?;
                 fault::point("alarms.after_raise");
-            } else if !changes.is_empty() {
+            } else {
                 self.state.commit(changes).await?;
             }
             Ok(after)
