@@ -308,6 +308,11 @@ impl Notify {
         Some(drafts.into_iter().map(one).collect())
     }
 
+    /// What [`Notify::send_test`] would send.
+    pub fn preview_test(&self, receiver: &str) -> Option<Vec<Preview>> {
+        self.preview(receiver, &test_group(receiver, self.runtime.clock.now()))
+    }
+
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().expect("no panic while held")
     }
