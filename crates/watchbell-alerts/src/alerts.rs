@@ -1,8 +1,8 @@
 //! The handle: takes alerts and silences in, waits for the next group, commits. It decides nothing itself.
 //!
-//! One loop makes all changes, so a commit under way never races with another. Everything that was asked for while it
-//! was busy goes into the next commit together. A caller is answered after the commit; one that stops waiting changes
-//! nothing, what it asked for is done all the same.
+//! One loop makes all changes, so a commit under way never races with another: whoever holds the inbox. Everything that
+//! was asked for while it was busy goes into the next commit together. A caller is answered after the commit; one that
+//! stops waiting changes nothing, what it asked for is done all the same.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -63,7 +63,8 @@ enum Command {
 impl Alerts {
     /// Restores alerts, groups with their timers and what was told of them, and silences.
     ///
-    /// Nobody is told of anything before [`Alerts::apply`] gave a configuration and the [`Alerts::tasks`] run.
+    /// Nothing can be raised before [`Alerts::apply`] gave a configuration, and nobody is told of anything before the
+    /// [`Alerts::tasks`] run.
     pub fn open(runtime: Runtime, state: Arc<dyn State>, deliver: Arc<dyn Deliver>) -> Result<Arc<Alerts>, StateError> {
         let rows = Rows::read(&*state)?;
         let now = runtime.clock.now();
@@ -122,7 +123,7 @@ impl Alerts {
         Ok(())
     }
 
-    /// What must run for anything to be taken in or told.
+    /// What must run for anything to be told.
     pub fn tasks(self: &Arc<Self>) -> Vec<Task> {
         let alerts = Arc::clone(self);
         vec![Task::new("groups", 0, move |stop| {
@@ -154,21 +155,32 @@ impl Alerts {
     /// Makes a silence (with an empty `id`) or edits one; answers its name, which is a new one if an edit would have
     /// changed what was in force already.
     pub async fn set_silence(&self, silence: Silence) -> Result<String, SilenceError> {
-        let (answer, answered) = oneshot::channel();
-        self.ask(Command::SetSilence { silence: Box::new(silence), answer }).await?;
-        answered.await.map_err(|_| interrupted())?
+        self.ask(|answer| Command::SetSilence { silence: Box::new(silence), answer }).await?
     }
 
     /// Ends a silence now.
     pub async fn expire_silence(&self, id: &str) -> Result<(), SilenceError> {
-        let (answer, answered) = oneshot::channel();
-        self.ask(Command::ExpireSilence { id: id.to_owned(), answer }).await?;
-        answered.await.map_err(|_| interrupted())?
+        self.ask(|answer| Command::ExpireSilence { id: id.to_owned(), answer }).await?
     }
 
-    async fn ask(&self, command: Command) -> Result<(), StateError> {
-        let stopping = |_| StateError { doing: "written", reason: "watchbell is stopping".to_owned() };
-        self.commands.send(command).await.map_err(stopping)
+    /// Has the loop do something; while none runs, as at the start, does it here.
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, StateError> {
+        let (answer, mut answered) = oneshot::channel();
+        self.commands.send(command(answer)).await.map_err(|_| unavailable("watchbell is stopping"))?;
+        let mut inbox = tokio::select! {
+            biased;
+            answer = &mut answered => return answer.map_err(|_| unavailable("the work was cut off")),
+            inbox = self.inbox.lock() => inbox,
+        };
+        // Whoever had the inbox before may have been cut off in the middle of a commit.
+        self.book().end(self.moment());
+        let mut commands = Vec::new();
+        while let Ok(command) = inbox.try_recv() {
+            commands.push(command);
+        }
+        self.take(commands).await;
+        drop(inbox);
+        answered.await.map_err(|_| unavailable("the work was cut off"))
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -202,7 +214,7 @@ impl Alerts {
                 biased;
                 () = stop.cancelled() => break,
                 () = self.configured.notified() => {}
-                _ = inbox.recv_many(&mut commands, COMMANDS_MAX), if configured => {}
+                _ = inbox.recv_many(&mut commands, COMMANDS_MAX) => {}
                 () = waited => {}
             }
             // What was raised before what is due, so that a look sees all there is.
@@ -260,6 +272,9 @@ impl Alerts {
         let count = alerts.len();
         let mut plan = {
             let mut book = self.book();
+            if !book.is_configured() {
+                return Err(unavailable("there are no routes yet"));
+            }
             let plan = book.plan_raise(alerts, self.moment());
             book.begin();
             plan
@@ -385,16 +400,12 @@ impl Alerts {
     }
 }
 
-fn interrupted() -> StateError {
-    StateError { doing: "written", reason: "the work was cut off before it was answered".to_owned() }
+fn unavailable(reason: &str) -> StateError {
+    StateError { doing: "written", reason: reason.to_owned() }
 }
 
 impl Raise for Alerts {
     fn raise(&self, alerts: Vec<Alert>, with: Vec<Change>) -> BoxFuture<'_, Result<(), StateError>> {
-        Box::pin(async move {
-            let (answer, answered) = oneshot::channel();
-            self.ask(Command::Raise { alerts, with, answer }).await?;
-            answered.await.map_err(|_| interrupted())?
-        })
+        Box::pin(async move { self.ask(|answer| Command::Raise { alerts, with, answer }).await? })
     }
 }

@@ -21,10 +21,10 @@ pub struct RouteConfig {
     #[serde(default)]
     pub receiver: Option<String>,
     /// Labels that make a group: alerts that agree in all of them are told of together. `['...']` groups by all labels,
-    /// so that each alert is told of alone. Taken from the parent if not given; without any, all alerts of the route
-    /// form one group.
+    /// so that each alert is told of alone. Taken from the parent if not given or empty; without any, all alerts of the
+    /// route form one group.
     #[serde(default)]
-    pub group_by: Vec<String>,
+    pub group_by: Option<Vec<String>>,
     /// Whether an alert that this route takes is also offered to the routes after it.
     #[serde(default, rename = "continue")]
     pub continue_: bool,

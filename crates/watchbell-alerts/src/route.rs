@@ -129,7 +129,8 @@ impl Tree {
         self.0.push(Route {
             key: if depth == 0 { key } else { format!("{}/{key}", parent.key) },
             receiver: config.receiver.clone().unwrap_or_else(|| parent.receiver.clone()),
-            group_by: group_by(&config.group_by, path, problems).unwrap_or_else(|| parent.group_by.clone()),
+            group_by: group_by(config.group_by.as_deref().unwrap_or_default(), path, problems)
+                .unwrap_or_else(|| parent.group_by.clone()),
             matchers,
             continue_: config.continue_,
             timing,

@@ -151,7 +151,7 @@ fn open(runtime: &Runtime, state: &Arc<FlakyState>, config: &Config) -> Arc<Aler
     alerts
 }
 
-fn labels(spec: &str) -> Labels {
+pub(crate) fn labels(spec: &str) -> Labels {
     let pair = |text: &str| match text.split_once('=') {
         Some((name, value)) => (name.to_owned(), value.to_owned()),
         None => ("alertname".to_owned(), text.to_owned()),

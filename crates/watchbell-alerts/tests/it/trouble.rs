@@ -1,8 +1,15 @@
 //! What happens when the machine is not well.
 
-use expect_test::expect;
+use std::sync::Arc;
 
-use crate::stage::{Fault, config, play};
+use expect_test::expect;
+use watchbell_alerts::Alerts;
+use watchbell_model::{
+    Alert, BoxFuture, Change, Deliver, GroupNotification, Labels, MemoryState, Raise, State, StateError,
+};
+use watchbell_runtime::sim;
+
+use crate::stage::{Fault, config, labels, play};
 
 const PLAIN: &str = r#"{"receiver": "ops", "group_by": ["alertname"]}"#;
 
@@ -53,4 +60,46 @@ fn a_clock_that_is_set_back_does_not_hold_pages_back() {
         4h30s page ops {a} all_resolved: -a
     "#]]
     .assert_eq(&text("2h raise a | 2h5s jump 3600 | 3h resolve a | 4h end"));
+}
+
+#[test]
+fn what_is_raised_before_the_loop_runs_is_kept_and_after_it_stopped_is_refused() {
+    let words = sim::run(1, |world| async move {
+        let (state, runtime) = (Arc::new(MemoryState::new()), world.runtime());
+        let alerts = Alerts::open(runtime.clone(), Arc::clone(&state) as Arc<dyn State>, Arc::new(Nobody)).unwrap();
+        let alert = Alert {
+            labels: Labels::from_pairs([("alertname", "a")]),
+            annotations: Labels::empty(),
+            starts_at: world.clock.now(),
+            ends_at: None,
+            generator_url: String::new(),
+        };
+        let mut words = Vec::new();
+        let mut say = |result: Result<(), StateError>| {
+            words.push(result.map_or_else(|error| error.to_string(), |()| "kept".to_owned()));
+        };
+        say(alerts.raise(vec![alert.clone()], Vec::new()).await);
+        alerts.apply(&config(PLAIN, "[]", "[]")).unwrap();
+        say(alerts.raise(vec![alert.clone()], Vec::new()).await);
+        runtime.supervisor.reconcile("alerts", alerts.tasks());
+        say(alerts.raise(vec![Alert { labels: labels("b"), ..alert.clone() }], Vec::new()).await);
+        runtime.supervisor.stop().await;
+        say(alerts.raise(vec![alert], Vec::new()).await);
+        words.push(format!("{} alerts", alerts.alerts().len()));
+        words.join("\n")
+    });
+    expect![[r#"
+        durable state cannot be written: there are no routes yet
+        kept
+        kept
+        durable state cannot be written: watchbell is stopping
+        2 alerts"#]].assert_eq(&words);
+}
+
+struct Nobody;
+
+impl Deliver for Nobody {
+    fn deliver(&self, _: Vec<GroupNotification>, _: Vec<Change>) -> BoxFuture<'_, Result<(), StateError>> {
+        Box::pin(async { Ok(()) })
+    }
 }
