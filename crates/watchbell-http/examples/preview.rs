@@ -26,7 +26,9 @@ fn main() {
             let (left, clock) = (minute * STEP, &runtime.clock);
             clock.jump(now.as_millis() - left - clock.now().as_millis());
             let broken = (left < 720_000 && !quiet) || (30_000_000..31_000_000).contains(&left);
-            stage.probe("imap", if broken { Err("connection refused") } else { Ok(20 + (minute as u64 * 7) % 23) }).await;
+            stage
+                .probe("imap", if broken { Err("connection refused") } else { Ok(20 + (minute as u64 * 7) % 23) })
+                .await;
             stage.probe("smtp", Ok(45 + (minute as u64 * 13) % 31)).await;
             stage.probe("webmail", Ok(if minute % 97 == 0 { 900 } else { 120 + (minute as u64 * 5) % 40 })).await;
             stage.series.append(host(clock.now(), minute, quiet)).await.expect("memory takes it");

@@ -29,10 +29,10 @@ pub(crate) async fn post_alerts(State(app): State<App>, body: Bytes) -> Response
         Ok(posted) => posted,
         Err(error) => return refuse(StatusCode::BAD_REQUEST, error),
     };
-    if !posted.alerts.is_empty() {
-        if let Err(error) = app.alerts.raise(posted.alerts, Vec::new()).await {
-            return refuse(StatusCode::SERVICE_UNAVAILABLE, error);
-        }
+    if !posted.alerts.is_empty()
+        && let Err(error) = app.alerts.raise(posted.alerts, Vec::new()).await
+    {
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, error);
     }
     if posted.refused.is_empty() {
         return Json(json!({})).into_response();
@@ -140,7 +140,8 @@ pub(crate) async fn silences(State(app): State<App>, uri: Uri) -> Response {
     };
     // A silence passes a filter by the label its own matcher of that name asks for.
     let fits = |silence: &Silence| {
-        let value = |name: &str| silence.matchers.iter().flatten().find(|it| it.name == name).map(|it| it.value.as_str());
+        let value =
+            |name: &str| silence.matchers.iter().flatten().find(|it| it.name == name).map(|it| it.value.as_str());
         filter.matchers.iter().all(|matcher| matcher.matches(value(&matcher.name).unwrap_or("")))
     };
     let mut all: Vec<Silence> = app.alerts.silences().into_iter().filter(fits).collect();
@@ -219,8 +220,13 @@ fn silence_error(error: SilenceError) -> Response {
 
 /// `GET /api/v2/receivers`.
 pub(crate) async fn receivers(State(app): State<App>) -> Response {
-    let mut names: Vec<String> =
-        app.notify.channels().into_iter().filter(|channel| channel.configured).map(|channel| channel.receiver).collect();
+    let mut names: Vec<String> = app
+        .notify
+        .channels()
+        .into_iter()
+        .filter(|channel| channel.configured)
+        .map(|channel| channel.receiver)
+        .collect();
     names.sort();
     names.dedup();
     Json(names.into_iter().map(|name| Receiver { name }).collect::<Vec<_>>()).into_response()

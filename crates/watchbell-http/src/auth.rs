@@ -263,8 +263,11 @@ impl Auth {
     /// Takes a token back; answers whether there was one of that name.
     pub async fn revoke_token(&self, name: &str) -> Result<bool, StateError> {
         let all = self.documents::<Token>(TOKENS, TOKENS_MAX + 1)?;
-        let gone: Vec<Change> =
-            all.into_iter().filter(|(_, token)| token.name == name).map(|(key, _)| Change::delete(TOKENS, key)).collect();
+        let gone: Vec<Change> = all
+            .into_iter()
+            .filter(|(_, token)| token.name == name)
+            .map(|(key, _)| Change::delete(TOKENS, key))
+            .collect();
         let found = !gone.is_empty();
         self.state.commit(gone).await?;
         Ok(found)
@@ -378,8 +381,7 @@ mod tests {
     #[test]
     fn sessions_are_bounded_and_can_be_ended() {
         sim::run(1, |world| async move {
-            let auth =
-                Auth::open(Arc::new(MemoryState::new()), world.clock.clone(), world.rng.clone()).await.unwrap();
+            let auth = Auth::open(Arc::new(MemoryState::new()), world.clock.clone(), world.rng.clone()).await.unwrap();
             let mut last = String::new();
             for _ in 0..SESSIONS_MAX + 3 {
                 let link = auth.issue_link().await.unwrap();
@@ -396,8 +398,7 @@ mod tests {
     #[test]
     fn tokens_are_named_and_can_be_taken_back() {
         sim::run(1, |world| async move {
-            let auth =
-                Auth::open(Arc::new(MemoryState::new()), world.clock.clone(), world.rng.clone()).await.unwrap();
+            let auth = Auth::open(Arc::new(MemoryState::new()), world.clock.clone(), world.rng.clone()).await.unwrap();
             let token = auth.issue_token("grafana").await.unwrap();
             assert!(token.starts_with("wb_"));
             assert_eq!(auth.token(&token).unwrap().unwrap().name, "grafana");

@@ -116,11 +116,7 @@ fn of_alertmanager() -> Vec<Door> {
         machine(GET_POST, "/api/v2/alerts", get(alertmanager::alerts).post(alertmanager::post_alerts)),
         machine(GET, "/api/v2/alerts/groups", get(alertmanager::groups)),
         machine(GET_POST, "/api/v2/silences", get(alertmanager::silences).post(alertmanager::post_silence)),
-        machine(
-            GET_DELETE,
-            "/api/v2/silence/{id}",
-            get(alertmanager::silence).delete(alertmanager::expire_silence),
-        ),
+        machine(GET_DELETE, "/api/v2/silence/{id}", get(alertmanager::silence).delete(alertmanager::expire_silence)),
         machine(GET, "/api/v2/status", get(alertmanager::status)),
         machine(GET, "/api/v2/receivers", get(alertmanager::receivers)),
     ]
@@ -148,5 +144,10 @@ pub(crate) fn router(app: App) -> Router {
 }
 
 async fn nothing() -> impl IntoResponse {
-    (StatusCode::NOT_FOUND, Json(serde_json::json!({ "status": "error", "errorType": "not_found", "error": "there is nothing at this address" })))
+    (
+        StatusCode::NOT_FOUND,
+        Json(
+            serde_json::json!({ "status": "error", "errorType": "not_found", "error": "there is nothing at this address" }),
+        ),
+    )
 }

@@ -56,7 +56,13 @@ pub(crate) async fn health(State(app): State<App>) -> Response {
     let checks = checks(&app).await;
     let failed = checks.iter().any(|check| check.problem.is_some());
     let troubles = app.runtime.troubles.list();
-    let status = if failed { "fail" } else if troubles.is_empty() { "pass" } else { "warn" };
+    let status = if failed {
+        "fail"
+    } else if troubles.is_empty() {
+        "pass"
+    } else {
+        "warn"
+    };
     let mut all = serde_json::Map::new();
     for check in checks {
         let mut value = json!({ "status": if check.problem.is_some() { "fail" } else { "pass" } });

@@ -106,7 +106,9 @@ pub(crate) fn glyph(mark: &str, label: &str, size: u32) -> String {
     let shape = match mark {
         "ok" => "<circle class=\"fill\" cx=\"8\" cy=\"8\" r=\"6.5\"/><path class=\"cut\" d=\"M5 8.2 7.2 10.4 11 6\"/>",
         "alarm" => "<path class=\"fill\" d=\"M8 1.2 15.2 14.2H.8Z\"/><path class=\"cut\" d=\"M8 6v3.6M8 11.6v.4\"/>",
-        "warn" => "<path class=\"fill\" d=\"M8 .8 15.2 8 8 15.2.8 8Z\"/><path class=\"cut\" d=\"M8 4.8v3.8M8 10.8v.4\"/>",
+        "warn" => {
+            "<path class=\"fill\" d=\"M8 .8 15.2 8 8 15.2.8 8Z\"/><path class=\"cut\" d=\"M8 4.8v3.8M8 10.8v.4\"/>"
+        }
         _ => "<circle class=\"ring dashed\" cx=\"8\" cy=\"8\" r=\"6\"/>",
     };
     format!(
@@ -122,7 +124,10 @@ mod tests {
 
     #[test]
     fn text_cannot_become_markup() {
-        assert_eq!(escape(r#"<img src=x onerror="a('b')">&"#), "&lt;img src=x onerror=&quot;a(&#39;b&#39;)&quot;&gt;&amp;");
+        assert_eq!(
+            escape(r#"<img src=x onerror="a('b')">&"#),
+            "&lt;img src=x onerror=&quot;a(&#39;b&#39;)&quot;&gt;&amp;"
+        );
     }
 
     #[test]

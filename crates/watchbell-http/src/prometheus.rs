@@ -70,8 +70,8 @@ impl FromRequest<App> for Parameters {
 
     async fn from_request(request: Request, app: &App) -> Result<Parameters, Refused> {
         let bad = |error: String| Refused::BadData(format!("the parameters cannot be read: {error}"));
-        let UrlQuery(mut all) = UrlQuery::<Vec<(String, String)>>::try_from_uri(request.uri())
-            .map_err(|error| bad(error.body_text()))?;
+        let UrlQuery(mut all) =
+            UrlQuery::<Vec<(String, String)>>::try_from_uri(request.uri()).map_err(|error| bad(error.body_text()))?;
         let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
         if request.method() == Method::POST && kind.starts_with("application/x-www-form-urlencoded") {
             let form = Form::<Vec<(String, String)>>::from_request(request, app).await;
@@ -109,7 +109,9 @@ impl Parameters {
 
     fn expr(&self) -> Result<promql::Expr, Refused> {
         let text = self.query();
-        promql::parse(text).map_err(|error| invalid("query", format!("{}:{}: parse error: {}", error.line, error.column, error.message)))
+        promql::parse(text).map_err(|error| {
+            invalid("query", format!("{}:{}: parse error: {}", error.line, error.column, error.message))
+        })
     }
 
     fn query(&self) -> &str {
@@ -186,7 +188,8 @@ pub(crate) async fn query_range(State(app): State<App>, parameters: Parameters) 
     if end < start {
         return Err(invalid("end", "end timestamp must not be before start time".into()));
     }
-    let step = parameters.span("step")?.ok_or_else(|| invalid("step", "cannot parse \"\" to a valid duration".into()))?;
+    let step =
+        parameters.span("step")?.ok_or_else(|| invalid("step", "cannot parse \"\" to a valid duration".into()))?;
     if step.is_zero() {
         let reason = "zero or negative query resolution step widths are not accepted. Try a positive integer";
         return Err(invalid("step", reason.into()));
@@ -233,11 +236,7 @@ pub(crate) async fn labels(State(app): State<App>, parameters: Parameters) -> An
 }
 
 /// `/api/v1/label/{name}/values`.
-pub(crate) async fn label_values(
-    State(app): State<App>,
-    Path(name): Path<String>,
-    parameters: Parameters,
-) -> Answered {
+pub(crate) async fn label_values(State(app): State<App>, Path(name): Path<String>, parameters: Parameters) -> Answered {
     let selectors = parameters.selectors()?;
     let limit = parameters.limit()?;
     let values: Vec<String> = if selectors.is_empty() {
@@ -280,7 +279,9 @@ pub(crate) async fn metadata() -> Response {
 /// `/api/v1/status/buildinfo`.
 pub(crate) async fn buildinfo(State(app): State<App>) -> Response {
     let revision = format!("watchbell {}", app.config.version());
-    ok(json!({ "version": STANDS_IN_FOR, "revision": revision, "branch": "", "buildUser": "", "buildDate": "", "goVersion": "" }))
+    ok(
+        json!({ "version": STANDS_IN_FOR, "revision": revision, "branch": "", "buildUser": "", "buildDate": "", "goVersion": "" }),
+    )
 }
 
 /// `/api/v1/rules`.
@@ -374,7 +375,8 @@ fn moment(at: Option<Timestamp>) -> String {
 /// `/api/v1/alerts`.
 pub(crate) async fn alerts(State(app): State<App>) -> Response {
     let groups = app.alarms.groups();
-    let all: Vec<Json> = groups.iter().flat_map(|group| &group.rules).flat_map(|rule| &rule.alerts).map(alert).collect();
+    let all: Vec<Json> =
+        groups.iter().flat_map(|group| &group.rules).flat_map(|rule| &rule.alerts).map(alert).collect();
     ok(json!({ "alerts": all }))
 }
 

@@ -100,10 +100,10 @@ pub(crate) async fn enter(
 
 /// `POST /signout`.
 pub(crate) async fn leave(State(app): State<App>, caller: axum::Extension<Caller>) -> Response {
-    if let Caller::Session(id) = &*caller {
-        if let Err(error) = app.auth.end_session(id).await {
-            return unavailable(&error);
-        }
+    if let Caller::Session(id) = &*caller
+        && let Err(error) = app.auth.end_session(id).await
+    {
+        return unavailable(&error);
     }
     let mut response = Redirect::to("/signin").into_response();
     set_cookie(&mut response, &cookie(false, "", 0));

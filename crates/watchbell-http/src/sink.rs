@@ -25,8 +25,8 @@ pub(crate) async fn sink(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    if let Err(response) = prove(&app, &caller, &headers) {
-        return response;
+    if let Err((status, reason)) = prove(&app, &caller, &headers) {
+        return refuse(status, reason.to_owned());
     }
     let body = match body {
         Ok(body) => body,
@@ -48,17 +48,17 @@ pub(crate) async fn sink(
         Err(error) => return refuse(StatusCode::BAD_REQUEST, error.to_string()),
     };
     let count = alerts.len();
-    if count > 0 {
-        if let Err(error) = app.alerts.raise(alerts, Vec::new()).await {
-            tracing::error!(%error, "alerts of the sink were not kept");
-            return refuse(StatusCode::SERVICE_UNAVAILABLE, "the alert could not be kept; try again".to_owned());
-        }
+    if count > 0
+        && let Err(error) = app.alerts.raise(alerts, Vec::new()).await
+    {
+        tracing::error!(%error, "alerts of the sink were not kept");
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, "the alert could not be kept; try again".to_owned());
     }
     Json(json!({ "status": "success", "alerts": count, "warnings": warnings })).into_response()
 }
 
 /// Lets a sender in by the sink's secret or by an API token.
-fn prove(app: &App, caller: &Caller, headers: &HeaderMap) -> Result<(), Response> {
+fn prove(app: &App, caller: &Caller, headers: &HeaderMap) -> Result<(), (StatusCode, &'static str)> {
     if matches!(caller, Caller::Token(_)) {
         return Ok(());
     }
@@ -68,14 +68,14 @@ fn prove(app: &App, caller: &Caller, headers: &HeaderMap) -> Result<(), Response
     let Some(given) = text("x-alert-secret").or(bearer) else {
         app.refused("no_credentials");
         let reason = "send the sink's secret as `X-Alert-Secret` or as `Authorization: Bearer`";
-        return Err(refuse(StatusCode::UNAUTHORIZED, reason.to_owned()));
+        return Err((StatusCode::UNAUTHORIZED, reason));
     };
     let wanted = app.config.sink().secret;
     // Digests are compared, so that not even the secret's length shows in the time it takes.
     let same = Sha256::digest(given.as_bytes()).ct_eq(&Sha256::digest(wanted.expose().as_bytes()));
     if wanted.is_empty() || !bool::from(same) {
         app.refused("wrong_credentials");
-        return Err(refuse(StatusCode::FORBIDDEN, "the secret is wrong".to_owned()));
+        return Err((StatusCode::FORBIDDEN, "the secret is wrong"));
     }
     Ok(())
 }

@@ -131,12 +131,8 @@ impl Stage {
         let site: Url = "https://watch.example.org".parse().unwrap();
         let alarms =
             Alarms::open(runtime.clone(), state.clone(), query, append, alerts.clone(), site.to_string()).unwrap();
-        let context = Context {
-            runtime: runtime.clone(),
-            append: series.clone(),
-            observe: alarms.clone(),
-            state: state.clone(),
-        };
+        let context =
+            Context { runtime: runtime.clone(), append: series.clone(), observe: alarms.clone(), state: state.clone() };
         let heartbeats = Heartbeats::open(context, None).await.unwrap();
         let auth = Auth::open(state.clone(), runtime.clock.clone(), runtime.rng.clone()).await.unwrap();
         let now = runtime.clock.now();
@@ -252,7 +248,6 @@ fn desired() -> Desired {
             severity: Severity::Warning,
             runbook: book("imap-down"),
             labels: Labels::empty(),
-            description: String::new(),
         }),
     };
     let heartbeat = |name: &str| heartbeat::Spec {

@@ -40,7 +40,7 @@ impl Muted {
 pub(crate) fn all(app: &Shared) -> Vec<view::Alarm> {
     let muted = Muted::look(app);
     let mut alarms: Vec<view::Alarm> = app.alarms.statuses().iter().map(|status| summary(status, &muted)).collect();
-    alarms.sort_by(|a, b| rank(a).cmp(&rank(b)));
+    alarms.sort_by_cached_key(rank);
     alarms
 }
 
@@ -92,7 +92,9 @@ pub(crate) fn runbook(reference: Option<&RunbookRef>, alarm: &str) -> view::Runb
             view::RunbookLink { name: name.clone(), href: format!("/runbooks/{}", safe_path(name)) }
         }
         Some(RunbookRef::External(url)) => view::RunbookLink { name: url.host().to_owned(), href: url.to_string() },
-        None => view::RunbookLink { name: "generated".into(), href: format!("/runbooks/stub?alarm={}", safe_path(alarm)) },
+        None => {
+            view::RunbookLink { name: "generated".into(), href: format!("/runbooks/stub?alarm={}", safe_path(alarm)) }
+        }
     }
 }
 

@@ -53,7 +53,8 @@ fn view_of(app: &Shared, seen: &AlertView) -> view::Alert {
 /// The run book that a page about this alert links to.
 fn runbook(app: &Shared, alert: &watchbell_model::Alert) -> view::RunbookLink {
     let named = alert.annotations.get("runbook_url").or_else(|| alert.annotations.get("runbook"));
-    if let Some(href) = named.and_then(|text| own_path(app, text.trim())).filter(|href| href.starts_with("/runbooks/")) {
+    if let Some(href) = named.and_then(|text| own_path(app, text.trim())).filter(|href| href.starts_with("/runbooks/"))
+    {
         let name = href.trim_start_matches("/runbooks/").split('?').next().unwrap_or_default().to_owned();
         return view::RunbookLink { name, href };
     }
@@ -74,7 +75,8 @@ fn own_path(app: &Shared, address: &str) -> Option<String> {
         return None;
     }
     let base = app.config.site().url.map(|url| url.as_str().trim_end_matches('/').to_owned());
-    let path = base.and_then(|base| address.strip_prefix(&base).map(str::to_owned)).filter(|path| path.starts_with('/'));
+    let path =
+        base.and_then(|base| address.strip_prefix(&base).map(str::to_owned)).filter(|path| path.starts_with('/'));
     Some(path.unwrap_or_else(|| address.to_owned()))
 }
 

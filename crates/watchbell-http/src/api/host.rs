@@ -13,7 +13,8 @@ const CHART_POINTS: i64 = 90;
 const DISKS_MAX: usize = 4;
 
 const CPU: &str = r#"1 - avg(rate(node_cpu_seconds_total{job="host",mode="idle"}[2m]))"#;
-const MEMORY: &str = r#"1 - sum(node_memory_MemAvailable_bytes{job="host"}) / sum(node_memory_MemTotal_bytes{job="host"})"#;
+const MEMORY: &str =
+    r#"1 - sum(node_memory_MemAvailable_bytes{job="host"}) / sum(node_memory_MemTotal_bytes{job="host"})"#;
 const MEMORY_BYTES: &str = r#"node_memory_MemTotal_bytes{job="host"}"#;
 const LOAD: &str = r#"node_load1{job="host"}"#;
 const DISK_BYTES: &str = r#"max by (device, mountpoint) (node_filesystem_size_bytes{job="host"} > 0)"#;

@@ -76,7 +76,9 @@ fn monitors(app: &Shared) -> Vec<view::Monitor> {
             latency: last.filter(|last| last.success).map(|last| last.duration.duration().as_secs_f64()),
             availability: day.availability(&monitor.name),
             bars: day.bars(&monitor.name),
-            certificate_expires_in: monitor.certificate_ends.map(|end| (end.as_millis() - now.as_millis()) as f64 / 1e3),
+            certificate_expires_in: monitor
+                .certificate_ends
+                .map(|end| (end.as_millis() - now.as_millis()) as f64 / 1e3),
             name: monitor.name,
         }
     };

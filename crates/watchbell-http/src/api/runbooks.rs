@@ -123,8 +123,10 @@ fn generated(app: &Shared, id: &str, about: &About, now: Timestamp) -> Response 
     };
     let name = status.as_ref().map_or_else(|| alert.map_or("alert", Alert::name), |status| &status.name);
     let mut html = format!("<h1>{}</h1>", escape(&title));
-    html.push_str("<div class=\"notice\"><div><p><b>Nobody has written a run book for this.</b> This page was made from \
-                   what watchbell knows. When you know what to do, write it down for the next person:</p>");
+    html.push_str(
+        "<div class=\"notice\"><div><p><b>Nobody has written a run book for this.</b> This page was made from \
+                   what watchbell knows. When you know what to do, write it down for the next person:</p>",
+    );
     let file: String =
         name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
     write!(html, "<pre>watchbell runbook new {}</pre></div></div>", escape(file.trim_matches('-'))).expect("a string");
@@ -171,7 +173,10 @@ fn table(labels: &Labels) -> String {
 /// The page of an alarm: its state, reason and links at once, from the server; the script adds the graph.
 pub(crate) async fn alarm_page(State(app): State<App>, Path(id): Path<String>) -> Response {
     let Some(found) = alarms::page(&app, &id) else {
-        let body = crate::html::door("There is no such alarm", "<p>It may have been taken out of the configuration.</p><p><a href=\"/alarms\">All alarms</a></p>");
+        let body = crate::html::door(
+            "There is no such alarm",
+            "<p>It may have been taken out of the configuration.</p><p><a href=\"/alarms\">All alarms</a></p>",
+        );
         return page(StatusCode::NOT_FOUND, "No such alarm", &body);
     };
     let Some(status) = app.alarms.status(&id) else {

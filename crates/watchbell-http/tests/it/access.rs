@@ -60,7 +60,8 @@ fn every_route_asks_for_what_it_should() {
                     let cookie = site.sign_in_quietly().await;
                     let ask = as_asked(way, ask(method, example(&path)), &token, &cookie);
                     let answer = site.send(ask).await;
-                    let to_sign_in = answer.headers.get("location").is_some_and(|to| to.as_bytes().starts_with(b"/signin?next="));
+                    let to_sign_in =
+                        answer.headers.get("location").is_some_and(|to| to.as_bytes().starts_with(b"/signin?next="));
                     let status = answer.status.as_u16();
                     let verdict = if status == 303 && !to_sign_in { "in" } else { verdict(status) };
                     assert!(answer.headers.contains_key("content-security-policy"), "{method} {path}");
@@ -91,9 +92,8 @@ fn another_sites_page_changes_nothing() {
         let cookie = site.sign_in().await;
         let token = site.stage.auth.issue_token("script").await.unwrap();
         let silence = r#"{"matchers":[{"name":"a","op":"=","value":"b"}],"duration":60}"#;
-        let post = || {
-            ask("POST", "/api/watchbell/v1/silences").header("content-type", "application/json").body(silence)
-        };
+        let post =
+            || ask("POST", "/api/watchbell/v1/silences").header("content-type", "application/json").body(silence);
         let status = |ask: Ask| async { site.send(ask).await.status.as_u16() };
         let signed_in = || post().header("cookie", cookie.clone());
         assert_eq!(status(signed_in().header("sec-fetch-site", "cross-site")).await, 403);
@@ -149,7 +149,10 @@ fn looking_at_a_link_does_not_use_it_up() {
         let entered = site.send(enter()).await;
         assert_eq!((entered.status.as_u16(), &entered.headers["location"]), (303, &"/alarms".parse().unwrap()));
         let cookie = entered.headers["set-cookie"].to_str().unwrap().to_owned();
-        assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax") && !cookie.contains("Secure"), "{cookie}");
+        assert!(
+            cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax") && !cookie.contains("Secure"),
+            "{cookie}"
+        );
         assert_eq!(site.send(enter()).await.status, 403);
         let cookie = cookie.split(';').next().unwrap().to_owned();
         assert_eq!(site.send(ask("GET", "/").session(&cookie)).await.status, 200);
@@ -176,7 +179,10 @@ fn a_session_over_https_has_a_cookie_for_https_only() {
 fn who_guesses_is_slowed_down_alone() {
     play(|site| async move {
         let guess = || {
-            ask("POST", "/signin").header("content-type", "application/x-www-form-urlencoded").body("token=guess").public()
+            ask("POST", "/signin")
+                .header("content-type", "application/x-www-form-urlencoded")
+                .body("token=guess")
+                .public()
         };
         for _ in 0..watchbell_http::SIGN_INS_MAX {
             assert_eq!(site.send(guess()).await.status, 403);

@@ -24,15 +24,24 @@ fn check(path: &str, expect: Expect) {
 
 #[test]
 fn an_instant_query() {
-    check("/api/v1/query?query=requests_total&time=1767571140.5", expect![[r#"
+    check(
+        "/api/v1/query?query=requests_total&time=1767571140.5",
+        expect![[r#"
         200 {"status":"success","data":{"resultType":"vector","result":[{"metric":{"__name__":"requests_total","job":"api","path":"/<b>"},"value":[1767571140.5,"2.5"]}]}}
-    "#]]);
-    check("/prometheus/api/v1/query?query=1%2B1&time=2026-01-05T00:00:00Z", expect![[r#"
+    "#]],
+    );
+    check(
+        "/prometheus/api/v1/query?query=1%2B1&time=2026-01-05T00:00:00Z",
+        expect![[r#"
         200 {"status":"success","data":{"resultType":"scalar","result":[1767571200,"2"]}}
-    "#]]);
-    check("/api/v1/query?query=requests_total%5B3m%5D&time=1767571200", expect![[r#"
+    "#]],
+    );
+    check(
+        "/api/v1/query?query=requests_total%5B3m%5D&time=1767571200",
+        expect![[r#"
         200 {"status":"success","data":{"resultType":"matrix","result":[{"metric":{"__name__":"requests_total","job":"api","path":"/<b>"},"values":[[1767571080,"1"],[1767571140,"2.5"],[1767571200,"+Inf"]]}]}}
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -47,65 +56,113 @@ fn a_range_query() {
 
 #[test]
 fn what_is_wrong_with_a_query_is_said_as_prometheus_does() {
-    check("/api/v1/query?query=sum(", expect![[r#"
+    check(
+        "/api/v1/query?query=sum(",
+        expect![[r#"
         400 {"error":"invalid parameter \"query\": 1:5: parse error: the expression ends too early","errorType":"bad_data","status":"error"}
-    "#]]);
-    check("/api/v1/query?query=1&time=yesterday", expect![[r#"
+    "#]],
+    );
+    check(
+        "/api/v1/query?query=1&time=yesterday",
+        expect![[r#"
         400 {"error":"invalid parameter \"time\": cannot parse \"yesterday\" to a valid timestamp","errorType":"bad_data","status":"error"}
-    "#]]);
-    check("/api/v1/query_range?query=1&start=0&end=1000000&step=1", expect![[r#"
+    "#]],
+    );
+    check(
+        "/api/v1/query_range?query=1&start=0&end=1000000&step=1",
+        expect![[r#"
         400 {"error":"exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)","errorType":"bad_data","status":"error"}
-    "#]]);
-    check("/api/v1/query_range?query=1&start=0&end=10&step=0", expect![[r#"
+    "#]],
+    );
+    check(
+        "/api/v1/query_range?query=1&start=0&end=10&step=0",
+        expect![[r#"
         400 {"error":"invalid parameter \"step\": zero or negative query resolution step widths are not accepted. Try a positive integer","errorType":"bad_data","status":"error"}
-    "#]]);
-    check("/api/v1/query?query=requests_total%20%2B%20on(job)%20group_left%20requests_total", expect![[r#"
+    "#]],
+    );
+    check(
+        "/api/v1/query?query=requests_total%20%2B%20on(job)%20group_left%20requests_total",
+        expect![[r#"
         200 {"status":"success","data":{"resultType":"vector","result":[{"metric":{"job":"api","path":"/<b>"},"value":[1767571200,"+Inf"]}]}}
-    "#]]);
-    check("/api/v1/series", expect![[r#"
+    "#]],
+    );
+    check(
+        "/api/v1/series",
+        expect![[r#"
         400 {"error":"no match[] parameter provided","errorType":"bad_data","status":"error"}
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn labels_and_series() {
-    check("/api/v1/labels", expect![[r#"
+    check(
+        "/api/v1/labels",
+        expect![[r#"
         200 {"data":["__name__","job","path"],"status":"success"}
-    "#]]);
-    check("/api/v1/label/job/values", expect![[r#"
+    "#]],
+    );
+    check(
+        "/api/v1/label/job/values",
+        expect![[r#"
         200 {"data":["api"],"status":"success"}
-    "#]]);
-    check("/api/v1/series?match[]=requests_total", expect![[r#"
+    "#]],
+    );
+    check(
+        "/api/v1/series?match[]=requests_total",
+        expect![[r#"
         200 {"data":[{"__name__":"requests_total","job":"api","path":"/<b>"}],"status":"success"}
-    "#]]);
-    check("/api/v1/labels?match[]=nothing", expect![[r#"
+    "#]],
+    );
+    check(
+        "/api/v1/labels?match[]=nothing",
+        expect![[r#"
         200 {"data":[],"status":"success"}
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn status_and_targets() {
-    check("/api/v1/status/buildinfo", expect![[r#"
+    check(
+        "/api/v1/status/buildinfo",
+        expect![[r#"
         200 {"data":{"branch":"","buildDate":"","buildUser":"","goVersion":"","revision":"watchbell 0.0.0","version":"3.14.0"},"status":"success"}
-    "#]]);
-    check("/api/v1/targets", expect![[r#"
+    "#]],
+    );
+    check(
+        "/api/v1/targets",
+        expect![[r#"
         200 {"data":{"activeTargets":[],"droppedTargetCounts":{},"droppedTargets":[]},"status":"success"}
-    "#]]);
-    check("/api/v1/rules?type=record", expect![[r#"
+    "#]],
+    );
+    check(
+        "/api/v1/rules?type=record",
+        expect![[r#"
         200 {"data":{"groups":[]},"status":"success"}
-    "#]]);
-    check("/api/v1/alerts", expect![[r#"
+    "#]],
+    );
+    check(
+        "/api/v1/alerts",
+        expect![[r#"
         200 {"data":{"alerts":[]},"status":"success"}
-    "#]]);
-    check("/readyz", expect![[r#"
+    "#]],
+    );
+    check(
+        "/readyz",
+        expect![[r#"
         200 [+]state ok
         [+]store ok
         [+]outbox ok
 
-    "#]]);
-    check("/nothing", expect![[r#"
+    "#]],
+    );
+    check(
+        "/nothing",
+        expect![[r#"
         404 {"error":"there is nothing at this address","errorType":"not_found","status":"error"}
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -126,7 +183,8 @@ fn a_query_may_be_posted_as_a_form() {
 fn a_prometheus_posts_alerts_and_amtool_silences_them() {
     let shown = play(|site| async move {
         let json = |ask: crate::Ask| ask.header("content-type", "application/json");
-        let alert = r#"[{"labels":{"alertname":"DiskFull","instance":"a"},"annotations":{"summary":"full"}},{"labels":{}}]"#;
+        let alert =
+            r#"[{"labels":{"alertname":"DiskFull","instance":"a"},"annotations":{"summary":"full"}},{"labels":{}}]"#;
         let mut shown = String::new();
         let mut show = |answer: crate::Answer| shown.push_str(&format!("{} {}\n", answer.status.as_u16(), answer.body));
         show(site.send(json(ask("POST", "/api/v2/alerts")).body(alert)).await);

@@ -106,7 +106,9 @@ impl Site {
         let response = router.oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let stream = parts.headers.get("content-type").is_some_and(|kind| kind == "text/event-stream");
-        let body = if stream { String::new() } else {
+        let body = if stream {
+            String::new()
+        } else {
             String::from_utf8_lossy(&body.collect().await.unwrap().to_bytes()).into_owned()
         };
         Answer { status: parts.status, headers: parts.headers, body }

@@ -31,13 +31,21 @@ fn the_overview_says_what_is_wrong() {
         let overview = site.get(&cookie, "overview").await;
         let mut shown = String::new();
         for alarm in overview["wrong"].as_array().unwrap() {
-            shown.push_str(&format!("wrong {} {} {}: {}\n", alarm["id"], alarm["href"], alarm["runbook"]["href"], alarm["reason"]));
+            shown.push_str(&format!(
+                "wrong {} {} {}: {}\n",
+                alarm["id"], alarm["href"], alarm["runbook"]["href"], alarm["reason"]
+            ));
         }
         for monitor in overview["monitors"].as_array().unwrap() {
             let bars = monitor["bars"].as_array().unwrap();
             shown.push_str(&format!(
                 "monitor {} {} latency {} availability {} last bar {} of {}\n",
-                monitor["name"], monitor["state"], monitor["latency"], monitor["availability"], bars[47], bars.len()
+                monitor["name"],
+                monitor["state"],
+                monitor["latency"],
+                monitor["availability"],
+                bars[47],
+                bars.len()
             ));
         }
         for heartbeat in overview["heartbeats"].as_array().unwrap() {
@@ -51,7 +59,10 @@ fn the_overview_says_what_is_wrong() {
                 ));
             }
         }
-        shown.push_str(&format!("outbox {} {}\n", overview["outbox"]["queued"], overview["outbox"]["channels"][0]["error"]));
+        shown.push_str(&format!(
+            "outbox {} {}\n",
+            overview["outbox"]["queued"], overview["outbox"]["channels"][0]["error"]
+        ));
         shown.push_str(&format!("totals {}\n", overview["totals"]));
         shown
     });
@@ -124,7 +135,11 @@ fn an_alert_without_a_run_book_gets_a_page_that_says_so() {
         let href = groups[0]["alerts"][0]["runbook"]["href"].as_str().unwrap().to_owned();
         let page = site.send(ask("GET", href)).await;
         assert_eq!(page.status, 200);
-        assert!(page.body.contains("Nobody has written a run book") && page.body.contains("&lt;i&gt;odd"), "{}", page.body);
+        assert!(
+            page.body.contains("Nobody has written a run book") && page.body.contains("&lt;i&gt;odd"),
+            "{}",
+            page.body
+        );
         assert!(!page.body.contains("<i>odd"), "{}", page.body);
     });
 }
@@ -139,14 +154,22 @@ fn a_silence_is_made_and_ended() {
                 .header("content-type", "application/json")
                 .body(body)
         };
-        let made = site.send(post(r#"{"matchers":[{"name":"a","op":"=~","value":"b.*"}],"duration":3600,"comment":"c"}"#)).await;
+        let made = site
+            .send(post(r#"{"matchers":[{"name":"a","op":"=~","value":"b.*"}],"duration":3600,"comment":"c"}"#))
+            .await;
         assert_eq!(made.status, 200, "{}", made.body);
         let silences = site.get(&cookie, "silences").await;
         let id = silences[0]["id"].as_str().unwrap().to_owned();
         assert_eq!((&silences[0]["state"], &silences[0]["comment"]), (&"active".into(), &"c".into()));
-        assert_eq!(site.send(post(r#"{"matchers":[{"name":"a","op":"~","value":"b"}],"duration":3600}"#)).await.status, 400);
+        assert_eq!(
+            site.send(post(r#"{"matchers":[{"name":"a","op":"~","value":"b"}],"duration":3600}"#)).await.status,
+            400
+        );
         assert_eq!(site.send(post(r#"{"matchers":[],"duration":3600}"#)).await.status, 400);
-        assert_eq!(site.send(post(r#"{"matchers":[{"name":"a","op":"=","value":"b"}],"duration":-1}"#)).await.status, 400);
+        assert_eq!(
+            site.send(post(r#"{"matchers":[{"name":"a","op":"=","value":"b"}],"duration":-1}"#)).await.status,
+            400
+        );
         let end = ask("DELETE", format!("/api/watchbell/v1/silences/{id}")).session(&cookie);
         assert_eq!(site.send(end.clone()).await.status, 204);
         assert_eq!(site.send(end).await.status, 400);
@@ -162,7 +185,8 @@ fn a_page_is_told_of_changes_until_it_is_signed_out() {
 
     play(|site| async move {
         let cookie = site.sign_in().await;
-        let request = http::Request::get("/api/watchbell/v1/events").header("host", "localhost").header("cookie", &cookie);
+        let request =
+            http::Request::get("/api/watchbell/v1/events").header("host", "localhost").header("cookie", &cookie);
         let router = watchbell_http::as_if_from(
             site.router.clone(),
             "127.0.0.1:1".parse().unwrap(),
