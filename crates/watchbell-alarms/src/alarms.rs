@@ -28,12 +28,13 @@ const ALIVE_KEY: &str = "at";
 const QUEUE_MAX: usize = 4096;
 
 /// The trouble that says that decisions cannot be written.
-const TROUBLE_STATE: &str = "state";
+const TROUBLE_STATE: &str = "state/alarms";
 
 /// All alarms.
 ///
 /// Invariant: decisions are made one after the other; what is in memory is what was committed last. If a commit fails,
-/// nothing has happened: the decision is made again at the next observation or tick, and the trouble `state` says so.
+/// nothing has happened: the decision is made again at the next observation or tick, and the trouble `state/alarms`
+/// says so.
 pub struct Alarms {
     pub(crate) runtime: Runtime,
     pub(crate) state: Arc<dyn State>,
@@ -156,12 +157,15 @@ impl Alarms {
         let written = async {
             let (after, rows) = history.add(&*self.state, &transitions)?;
             changes.extend(rows);
+            if alerts.is_empty() && changes.is_empty() {
+                return Ok(after);
+            }
             fault::point("alarms.decided");
             if !alerts.is_empty() {
                 fault::point("alarms.before_raise");
                 self.raise.raise(alerts, changes).await?;
                 fault::point("alarms.after_raise");
-            } else if !changes.is_empty() {
+            } else {
                 self.state.commit(changes).await?;
             }
             Ok(after)
@@ -239,7 +243,7 @@ impl Alarms {
             Err(error) => {
                 tracing::error!(alarm = id, %error, "what was kept of this alarm cannot be read; it starts anew");
                 self.runtime.troubles.set(
-                    "alarm-unreadable",
+                    "state/alarms-unreadable",
                     Severity::Warning,
                     format!("what was kept of the alarm `{id}` cannot be read; it has started anew"),
                 );

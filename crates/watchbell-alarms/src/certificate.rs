@@ -32,8 +32,6 @@ pub struct Spec {
     pub runbook: Runbook,
     /// Labels of its alerts.
     pub labels: Labels,
-    /// The alerts' description.
-    pub description: String,
 }
 
 impl Spec {
@@ -124,9 +122,7 @@ impl Kind for Memory {
                 let left = words(seen.not_after.since(passed.at));
                 format!("the certificate of {} expires in {left}, at {end}", spec.monitor)
             };
-            let about = format!("{}, issued by {}", seen.subject, seen.issuer);
-            let description =
-                if spec.description.is_empty() { about } else { format!("{}\n{about}", spec.description) };
+            let description = format!("{}, issued by {}", seen.subject, seen.issuer);
             let facts = Facts {
                 name: ALERT_NAME,
                 severity: spec.severity(passed.days).as_str(),

@@ -44,7 +44,7 @@ impl Alarms {
     pub fn statuses(&self) -> Vec<AlarmStatus> {
         let world = self.world();
         let mut all: Vec<AlarmStatus> = world.items.monitors.values().map(monitor_alarm).collect();
-        all.extend(world.items.certificates.values().map(certificate_alarm));
+        all.extend(world.items.certificates.values().filter_map(certificate_alarm));
         all.extend(world.items.heartbeats.values().map(heartbeat_alarm));
         all.extend(
             world.groups.values().flat_map(|group| &group.rules).filter_map(|item| rule_alarm(item, &self.site)),
@@ -59,7 +59,7 @@ impl Alarms {
         let world = self.world();
         match kind {
             "monitor" => world.items.monitors.get(name).map(monitor_alarm),
-            "certificate" => world.items.certificates.get(name).map(certificate_alarm),
+            "certificate" => world.items.certificates.get(name).and_then(certificate_alarm),
             "heartbeat" => world.items.heartbeats.get(name).map(heartbeat_alarm),
             "rule" => {
                 let mut rules = world.groups.values().flat_map(|group| &group.rules);
@@ -161,7 +161,9 @@ fn monitor_alarm(item: &Item<monitor::Memory>) -> AlarmStatus {
     status(monitor::Memory::id(&spec.name), &item.kept, item.judged_at, facts)
 }
 
-fn certificate_alarm(item: &Item<certificate::Memory>) -> AlarmStatus {
+/// None while the monitor has shown no certificate: most probes without TLS never will.
+fn certificate_alarm(item: &Item<certificate::Memory>) -> Option<AlarmStatus> {
+    item.kept.memory.certificate()?;
     let spec = &*item.spec;
     let mut days = spec.alert_days.clone();
     days.sort_unstable_by(|a, b| b.cmp(a));
@@ -177,7 +179,7 @@ fn certificate_alarm(item: &Item<certificate::Memory>) -> AlarmStatus {
         runbook: Some(spec.runbook.reference.clone()),
         labels: &spec.labels,
     };
-    status(certificate::Memory::id(&spec.monitor), &item.kept, item.judged_at, facts)
+    Some(status(certificate::Memory::id(&spec.monitor), &item.kept, item.judged_at, facts))
 }
 
 fn heartbeat_alarm(item: &Item<heartbeat::Memory>) -> AlarmStatus {

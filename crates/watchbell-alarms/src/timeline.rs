@@ -42,7 +42,6 @@ pub(crate) fn certificate_spec(monitor: &str, alert_days: &[u32]) -> certificate
         severity: Severity::Warning,
         runbook: runbook(),
         labels: Labels::empty(),
-        description: String::new(),
     }
 }
 

@@ -21,14 +21,14 @@ fn a_commit_that_fails_changes_nothing_and_is_made_good() {
         assert!(bell.probe("IMAP", Some("refused")).await.is_err());
         assert_eq!(bell.alarms.status("monitor/IMAP").unwrap().state, AlarmState::Ok);
         bell.wait("150s").await;
-        assert_eq!(bell.runtime.troubles.list()[0].key, "state");
+        assert_eq!(bell.runtime.troubles.list()[0].key, "state/alarms");
         assert_eq!(disk.raised.take(), "");
         disk.raised.broken.store(false, Ordering::SeqCst);
         bell.probe("IMAP", Some("refused")).await.unwrap();
         bell.wait("10s").await;
         expect![[r#"
-            2m30s firing self/state: watchbell: alarms: durable state cannot be written: the disk is full
-            2m30s resolved self/state: watchbell: alarms: durable state cannot be written: the disk is full [it is over]
+            2m30s firing self/state/alarms: watchbell: alarms: durable state cannot be written: the disk is full
+            2m30s resolved self/state/alarms: watchbell: alarms: durable state cannot be written: the disk is full [it is over]
             2m30s firing monitor/IMAP: IMAP is down: refused (1 of 1 probes failed, since 00:02 UTC)
             2m31s500ms firing heartbeat/backup: backup is down: the job has not reported since 00:00 UTC
         "#]]
@@ -79,7 +79,7 @@ fn what_is_not_configured_any_more_ends_and_what_is_goes_on() {
         expect![[r#"
             0s resolved monitor/SMTP: SMTP is down: refused (1 of 1 probes failed, since 00:00 UTC) [removed from the configuration]
         "#]].assert_eq(&disk.raised.take());
-        assert_eq!(bell.alarms.statuses().len(), 2);
+        assert_eq!(bell.alarms.statuses().len(), 1);
         assert_eq!(disk.raised.firing().len(), 1);
     });
 }

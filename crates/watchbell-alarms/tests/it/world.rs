@@ -252,7 +252,6 @@ pub(crate) fn monitor(name: &str, retries: u32) -> monitor::Spec {
             severity: Severity::Warning,
             runbook: runbook(),
             labels: Labels::empty(),
-            description: String::new(),
         }),
     }
 }

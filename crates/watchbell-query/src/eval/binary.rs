@@ -227,9 +227,11 @@ impl Join<'_> {
             }
             meetings[place].ones.push(at);
         }
+        let (fill_many, fill_one) = (self.matching.fill_left, self.matching.fill_right);
         if meetings.iter().any(|meeting| meeting.ones.len() > 1) {
             // With nothing to meet at a step, more than one element on the other side is no error.
-            let any_many = self.any(&many);
+            let fills = fill_many.is_some() || fill_one.is_some();
+            let any_many = if fills { vec![true; self.count] } else { self.any(&many) };
             for (place, meeting) in meetings.iter_mut().enumerate().filter(|(_, meeting)| meeting.ones.len() > 1) {
                 meeting.partner = self.partner_by_step(keys.part(place), &meeting.ones, &one, &any_many, swapped)?;
             }
@@ -237,14 +239,45 @@ impl Join<'_> {
 
         let mut results = Columns::default();
         for column in &many {
-            let Some(place) = keys.find(&column.labels, is_matched) else { continue };
+            let place = match fill_one {
+                Some(_) => keys.place(&column.labels, is_matched),
+                None => match keys.find(&column.labels, is_matched) {
+                    Some(place) => place,
+                    None => continue,
+                },
+            };
+            if place == meetings.len() {
+                meetings.push(Meeting::default());
+            }
+            let matched = keys.part(place);
             let Meeting { ones, partner, made } = &mut meetings[place];
             for one_at in ones.iter() {
                 let meets = |step: usize| match partner.get(step) {
                     Some(partner) => *partner == Some(*one_at),
                     None => is_present(one[*one_at].values[step]),
                 };
-                self.pair(column, &one[*one_at], meets, swapped, made, &mut results)?;
+                let labels = self.labels(&column.labels, &one[*one_at].labels, matched);
+                self.pair((column, &one[*one_at]), labels, meets, swapped, made, &mut results)?;
+            }
+            if let Some(value) = fill_one {
+                let filled = Column::new(matched.clone(), vec![value; self.count]);
+                let missing = |step: usize| ones.iter().all(|at| !is_present(one[*at].values[step]));
+                let labels = self.labels(&column.labels, matched, matched);
+                self.pair((column, &filled), labels, missing, swapped, made, &mut results)?;
+            }
+        }
+        if let Some(value) = fill_many {
+            for (place, meeting) in meetings.iter_mut().enumerate() {
+                let matched = keys.part(place);
+                let filled = Column::new(matched.clone(), vec![value; self.count]);
+                let alone: Vec<bool> =
+                    (0..self.count).map(|step| !meeting.made.iter().any(|(_, made)| made[step])).collect();
+                for one_at in &meeting.ones {
+                    let column = &one[*one_at];
+                    let missing = |step: usize| alone[step] && is_present(column.values[step]);
+                    let labels = self.labels(matched, &column.labels, matched);
+                    self.pair((&filled, column), labels, missing, swapped, &mut meeting.made, &mut results)?;
+                }
             }
         }
         Ok(results.finish())
@@ -290,14 +323,13 @@ impl Join<'_> {
     /// One element of the many side with one of the one side, at the steps where they meet.
     fn pair(
         &self,
-        many: &Column,
-        one: &Column,
+        (many, one): (&Column, &Column),
+        labels: Labels,
         meets: impl Fn(usize) -> bool,
         swapped: bool,
         made: &mut Vec<(Labels, Vec<bool>)>,
         results: &mut Columns,
     ) -> Result<(), EvalError> {
-        let labels = self.labels(&many.labels, &one.labels);
         let one_to_one = self.matching.cardinality == Cardinality::OneToOne;
         let known = made.iter().position(|(have, _)| one_to_one || *have == labels);
         let known = known.unwrap_or_else(|| {
@@ -331,13 +363,18 @@ impl Join<'_> {
     }
 
     /// The labels of a result: those of the many side, less what was not matched on, plus what is included.
-    fn labels(&self, many: &Labels, one: &Labels) -> Labels {
+    fn labels(&self, many: &Labels, one: &Labels, matched: &Labels) -> Labels {
         let matching = self.matching;
-        let listed = |name: &str| matching.labels.iter().any(|label| label == name);
-        let mut labels = if self.op.is_comparison() { many.clone() } else { without_metadata(many) };
-        if matching.cardinality == Cardinality::OneToOne {
-            labels = labels.filtered(|name| listed(name) == matching.on);
-        }
+        let one_to_one = matching.cardinality == Cardinality::OneToOne;
+        let mut labels = match (self.op.is_comparison(), one_to_one) {
+            // What was matched on is all there is, but for the name.
+            (false, true) => return without_metadata(matched),
+            (false, false) => without_metadata(many),
+            (true, true) if matching.on || !matching.labels.is_empty() => {
+                many.filtered(|name| matching.labels.iter().any(|label| label == name) == matching.on)
+            }
+            (true, _) => many.clone(),
+        };
         for name in &matching.include {
             labels = labels.with(name, one.get(name).unwrap_or(""));
         }

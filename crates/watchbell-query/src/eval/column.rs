@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use watchbell_model::{Labels, Sample, Series, Timestamp};
 
 use super::EvalError;
+use super::keys::LabelHash;
 
 /// The steps of an evaluation: `start`, `start + step`, …, `count` of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +76,7 @@ impl Column {
 /// Columns by their labels, in the order they were first met: values of equal labels fall into one column.
 #[derive(Default)]
 pub(super) struct Columns {
-    places: HashMap<Labels, usize>,
+    places: HashMap<Labels, usize, LabelHash>,
     columns: Vec<Column>,
 }
 
@@ -137,7 +138,12 @@ pub(super) fn merge(columns: Vec<Column>) -> Result<Vec<Column>, EvalError> {
 }
 
 /// Drops the names that are to be dropped, at the end of a query.
+///
+/// Every node gives columns of different labels, so without a name to drop there is nothing to make one.
 pub(super) fn drop_names(columns: Vec<Column>) -> Result<Vec<Column>, EvalError> {
+    if !columns.iter().any(|column| column.drop_name) {
+        return Ok(columns);
+    }
     let dropped = columns.into_iter().map(|column| Column {
         labels: if column.drop_name { without_metadata(&column.labels) } else { column.labels },
         drop_name: false,

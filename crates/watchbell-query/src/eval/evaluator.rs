@@ -1,6 +1,7 @@
 //! One query under evaluation: walks the expression and gives each node its columns.
 
 use std::cell::{Cell, RefCell};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use watchbell_model::{Labels, Query};
 
@@ -33,6 +34,7 @@ pub(super) struct Evaluator<'a> {
     pub(super) step: i64,
     samples_max: usize,
     samples: Cell<usize>,
+    stop: Option<&'a AtomicBool>,
     notes: RefCell<Vec<Note>>,
 }
 
@@ -40,9 +42,8 @@ impl<'a> Evaluator<'a> {
     pub(super) fn new(
         source: &'a dyn Query,
         options: &EngineOptions,
-        start: i64,
-        end: i64,
-        step: i64,
+        stop: Option<&'a AtomicBool>,
+        (start, end, step): (i64, i64, i64),
     ) -> Evaluator<'a> {
         let millis = |span: watchbell_model::Span| i64::try_from(span.duration().as_millis()).unwrap_or(i64::MAX);
         Evaluator {
@@ -54,6 +55,7 @@ impl<'a> Evaluator<'a> {
             step,
             samples_max: options.samples_max,
             samples: Cell::new(0),
+            stop,
             notes: RefCell::default(),
         }
     }
@@ -73,8 +75,17 @@ impl<'a> Evaluator<'a> {
         if sum > self.samples_max { Err(EvalError::TooMany { limit: self.samples_max }) } else { Ok(()) }
     }
 
+    /// Fails once the caller has set its flag. Asked before any piece of work that may be long.
+    pub(super) fn check_stop(&self) -> Result<(), EvalError> {
+        match self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
+            true => Err(EvalError::Stopped),
+            false => Ok(()),
+        }
+    }
+
     /// Evaluates a node at every step. What does not depend on the step is evaluated once.
     pub(super) fn eval(&self, expr: &Expr, grid: &Grid) -> Result<Evaluated, EvalError> {
+        self.check_stop()?;
         if grid.count < 2 || !is_invariant(expr) || matches!(expr.node, Node::Number { .. } | Node::Text(_)) {
             return self.eval_steps(expr, grid);
         }

@@ -174,6 +174,9 @@ impl Evaluator<'_> {
         };
         let argument = &arguments[range_at];
         let ranges = self.ranges(argument, grid)?;
+        if let Some(reach) = ranges.reach {
+            window::check_reach(name, reach)?;
+        }
         let mut scalars = Vec::new();
         for (at, argument) in arguments.iter().enumerate() {
             if at != range_at {
@@ -181,7 +184,7 @@ impl Evaluator<'_> {
             }
         }
         self.charge(ranges.series.len().saturating_mul(grid.count))?;
-        let columns = slide(name, function, &ranges, &scalars, grid)?;
+        let columns = self.slide(name, function, &ranges, &scalars, grid)?;
         if name == "quantile_over_time" && !columns.is_empty() {
             for quantile in scalars[0].iter().filter(|quantile| !(0.0..=1.0).contains(*quantile)) {
                 self.note(Note::quantile(*quantile, arguments[0].span));
@@ -216,54 +219,63 @@ impl Evaluator<'_> {
             self.note(Note::info(format!("{message}: {quoted}"), argument.span));
         }
     }
-}
 
-fn slide(
-    name: &str,
-    function: window::WindowFunction,
-    ranges: &Ranges,
-    scalars: &[Vec<f64>],
-    grid: &Grid,
-) -> Result<Vec<Column>, EvalError> {
-    // These two give a sample of the series itself, which keeps its name.
-    let keeps_name = matches!(name, "last_over_time" | "first_over_time");
-    let mut columns = Vec::with_capacity(ranges.series.len());
-    let mut now_arguments = vec![0.0; scalars.len()];
-    for series in &ranges.series {
-        let samples = &series.samples;
-        let mut values = Vec::with_capacity(grid.count);
-        let (mut from, mut to) = (0, 0);
-        let mut any = false;
-        for step in 0..grid.count {
-            let now = grid.at(step);
-            let end = ranges.end(now);
-            let start = end.saturating_sub(ranges.range);
-            while to < samples.len() && samples[to].timestamp.0 <= end {
-                to += 1;
+    /// The function's value in each window of each series.
+    fn slide(
+        &self,
+        name: &str,
+        function: window::WindowFunction,
+        ranges: &Ranges,
+        scalars: &[Vec<f64>],
+        grid: &Grid,
+    ) -> Result<Vec<Column>, EvalError> {
+        // These two give a sample of the series itself, which keeps its name.
+        let keeps_name = matches!(name, "last_over_time" | "first_over_time");
+        let mut columns = Vec::with_capacity(ranges.series.len());
+        let mut now_arguments = vec![0.0; scalars.len()];
+        for series in &ranges.series {
+            let samples = &series.samples;
+            let mut values = Vec::with_capacity(grid.count);
+            let (mut from, mut to) = (0, 0);
+            let mut any = false;
+            for step in 0..grid.count {
+                let now = grid.at(step);
+                let (start, until) = ranges.bounds(now);
+                while to < samples.len() && samples[to].timestamp.0 <= until {
+                    to += 1;
+                }
+                while from < to && samples[from].timestamp.0 <= start {
+                    from += 1;
+                }
+                if from == to {
+                    values.push(absent());
+                    continue;
+                }
+                for (argument, values) in now_arguments.iter_mut().zip(scalars) {
+                    *argument = values[step];
+                }
+                window::check_arguments(name, &now_arguments)?;
+                let window = Window {
+                    samples: &samples[from..to],
+                    end: ranges.end(now),
+                    range: ranges.range,
+                    reach: ranges.reach,
+                    now,
+                    arguments: &now_arguments,
+                };
+                // A window may hold all samples of a series, and there may be one for each of many steps.
+                self.check_stop()?;
+                let value = function(&window);
+                any |= value.is_some();
+                values.push(value.unwrap_or_else(absent));
             }
-            while from < to && samples[from].timestamp.0 <= start {
-                from += 1;
+            if any {
+                let drop_name = series.drop_name || !keeps_name;
+                columns.push(Column { labels: series.labels.clone(), drop_name, values });
             }
-            if from == to {
-                values.push(absent());
-                continue;
-            }
-            for (argument, values) in now_arguments.iter_mut().zip(scalars) {
-                *argument = values[step];
-            }
-            window::check_arguments(name, &now_arguments)?;
-            let window =
-                Window { samples: &samples[from..to], end, range: ranges.range, now, arguments: &now_arguments };
-            let value = function(&window);
-            any |= value.is_some();
-            values.push(value.unwrap_or_else(absent));
         }
-        if any {
-            let drop_name = series.drop_name || !keeps_name;
-            columns.push(Column { labels: series.labels.clone(), drop_name, values });
-        }
+        Ok(columns)
     }
-    Ok(columns)
 }
 
 /// Functions that change each value by itself.

@@ -3,15 +3,49 @@
 //! Looking up a part allocates nothing, since a query does it for each series and most parts are known.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 use watchbell_model::Labels;
+
+/// Hashes label sets faster than the standard hasher: a multiplication for each eight bytes.
+///
+/// Not safe against sets made to collide; those make a query slow, and its samples are limited.
+#[derive(Default)]
+pub(super) struct LabelHasher(u64);
+
+/// Makes [`LabelHasher`]s.
+pub(super) type LabelHash = BuildHasherDefault<LabelHasher>;
+
+impl LabelHasher {
+    fn mix(&mut self, word: u64) {
+        let product = u128::from(self.0 ^ word) * 0x9e37_79b9_7f4a_7c15;
+        self.0 = (product as u64 ^ (product >> 64) as u64).rotate_left(23);
+    }
+}
+
+impl Hasher for LabelHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        let mut chunks = bytes.chunks_exact(8);
+        for chunk in &mut chunks {
+            self.mix(u64::from_le_bytes(chunk.try_into().expect("the chunk has eight bytes")));
+        }
+        let mut last = [0; 8];
+        let rest = chunks.remainder();
+        last[..rest.len()].copy_from_slice(rest);
+        // The length tells apart what differs in zeros at the end.
+        self.mix(u64::from_le_bytes(last) ^ (bytes.len() as u64) << 56);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 /// The parts met so far, in the order they were first met.
 #[derive(Default)]
 pub(super) struct Keys {
     /// Places of parts by their hash; more than one when hashes collide.
-    places: HashMap<u64, Vec<usize>>,
+    places: HashMap<u64, Vec<usize>, LabelHash>,
     parts: Vec<Labels>,
 }
 
@@ -45,7 +79,7 @@ impl Keys {
 }
 
 fn hash(labels: &Labels, keep: &impl Fn(&str) -> bool) -> u64 {
-    let mut hasher = DefaultHasher::new();
+    let mut hasher = LabelHasher::default();
     labels.iter().filter(|(name, _)| keep(name)).for_each(|pair| pair.hash(&mut hasher));
     hasher.finish()
 }

@@ -3,7 +3,8 @@
 //! A query is evaluated column by column: each node is evaluated once for all steps, into one column of values for
 //! each series. Each selector is read from the source once, for all steps.
 //!
-//! Leaves out: deadlines (callers bound a query by its samples) and native histograms.
+//! Leaves out: native histograms, and clocks. A caller that bounds the time of a query sets a flag when it is up; the
+//! memory of a query is bounded by its samples.
 
 mod aggregate;
 mod binary;
@@ -20,6 +21,9 @@ mod select;
 mod window;
 
 pub use note::{Note, NoteLevel};
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use watchbell_model::{Labels, Query, QueryError, Sample, Series, Span, Timestamp};
 
@@ -88,18 +92,27 @@ pub enum EvalError {
     /// An argument is outside of what the function takes.
     #[error("{0}")]
     Argument(String),
+    /// The caller's flag was set before the query was done.
+    #[error("the query was stopped before it was done")]
+    Stopped,
 }
 
 /// Evaluates expressions. Holds no data and no state.
 #[derive(Clone, Debug, Default)]
 pub struct Engine {
     options: EngineOptions,
+    stop: Option<Arc<AtomicBool>>,
 }
 
 impl Engine {
     /// An engine with these limits.
     pub fn new(options: EngineOptions) -> Engine {
-        Engine { options }
+        Engine { options, stop: None }
+    }
+
+    /// The same engine for queries that end with [`EvalError::Stopped`] soon after `stop` is set.
+    pub fn stopped_by(&self, stop: Arc<AtomicBool>) -> Engine {
+        Engine { options: self.options.clone(), stop: Some(stop) }
     }
 
     /// What an expression is worth at a moment.
@@ -116,7 +129,7 @@ impl Engine {
     /// As [`Engine::instant`].
     pub fn instant_answer(&self, source: &dyn Query, expr: &Expr, at: Timestamp) -> Result<Answer<Value>, EvalError> {
         let grid = Grid { start: at.0, step: 1, count: 1 };
-        let evaluator = Evaluator::new(source, &self.options, at.0, at.0, 0);
+        let evaluator = self.evaluator(source, at, at, 0);
         let value = match expr.value_type() {
             ValueType::Matrix => Value::Matrix(evaluator.matrix(expr, &grid)?),
             _ => match evaluator.eval(expr, &grid)? {
@@ -177,7 +190,7 @@ impl Engine {
         let count = usize::try_from(steps).ok().filter(|count| *count <= limit);
         let Some(count) = count else { return Err(EvalError::TooMany { limit }) };
         let grid = Grid { start: start.0, step, count };
-        let evaluator = Evaluator::new(source, &self.options, start.0, end.0, step);
+        let evaluator = self.evaluator(source, start, end, step);
         let columns = match evaluator.eval(expr, &grid)? {
             Evaluated::Scalar(values) => vec![column::Column::new(Labels::empty(), values)],
             Evaluated::Vector(columns) => column::drop_names(columns)?,
@@ -186,5 +199,9 @@ impl Engine {
         let mut value: Vec<Series> = columns.into_iter().filter_map(|column| column.into_series(&grid)).collect();
         value.sort_by(|a, b| a.labels.cmp(&b.labels));
         Ok(Answer { value, notes: evaluator.into_notes() })
+    }
+
+    fn evaluator<'a>(&'a self, source: &'a dyn Query, start: Timestamp, end: Timestamp, step: i64) -> Evaluator<'a> {
+        Evaluator::new(source, &self.options, self.stop.as_deref(), (start.0, end.0, step))
     }
 }

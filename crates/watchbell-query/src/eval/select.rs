@@ -5,7 +5,8 @@ use watchbell_model::{Labels, Sample, Series, Timestamp, is_stale};
 use super::EvalError;
 use super::column::{Column, Grid, absent};
 use super::evaluator::Evaluator;
-use crate::promql::{Anchor, BinaryOp, Expr, Length, LengthNode, Node, Selector, Subquery};
+use super::window::{interpolated, with_ends, within};
+use crate::promql::{Anchor, BinaryOp, Expr, Length, LengthNode, Node, Reach, Selector, Subquery};
 
 /// What an instant selector gives for a sample.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -25,6 +26,9 @@ pub(super) struct Ranges {
     offset: i64,
     /// The end of all windows, in place of their steps.
     anchor: Option<i64>,
+    /// Whether windows reach beyond their ends, and how far.
+    pub(super) reach: Option<Reach>,
+    lookback: i64,
 }
 
 /// One series of [`Ranges`].
@@ -40,11 +44,25 @@ impl Ranges {
     pub(super) fn end(&self, at: i64) -> i64 {
         self.anchor.unwrap_or(at).saturating_sub(self.offset)
     }
+
+    /// The time after which and the time until which samples belong to the window of a step.
+    pub(super) fn bounds(&self, at: i64) -> (i64, i64) {
+        let end = self.end(at);
+        let start = end.saturating_sub(self.range);
+        match self.reach {
+            None => (start, end),
+            Some(Reach::Anchored) => (start.saturating_sub(self.lookback), end),
+            Some(Reach::Smoothed) => (start.saturating_sub(self.lookback), end.saturating_add(self.lookback)),
+        }
+    }
 }
 
 impl Evaluator<'_> {
     /// An instant selector at each step: the newest sample no older than the lookback.
     pub(super) fn instant(&self, selector: &Selector, grid: &Grid, take: Take) -> Result<Vec<Column>, EvalError> {
+        if selector.reach == Some(Reach::Smoothed) && take == Take::Value {
+            return self.smoothed(selector, grid);
+        }
         let offset = self.offset(selector.offset.as_ref())?;
         let anchor = self.anchor(selector.at);
         let reference = |at: i64| anchor.unwrap_or(at).saturating_sub(offset);
@@ -80,15 +98,47 @@ impl Evaluator<'_> {
         Ok(columns)
     }
 
+    /// An instant selector on the line between the samples around each step.
+    fn smoothed(&self, selector: &Selector, grid: &Grid) -> Result<Vec<Column>, EvalError> {
+        let lookback = self.lookback;
+        let offset = self.offset(selector.offset.as_ref())?;
+        let anchor = self.anchor(selector.at);
+        let reach = Some(Reach::Smoothed);
+        let windows = Ranges { series: Vec::new(), range: 0, offset, anchor, reach, lookback };
+        let (first, _) = windows.bounds(grid.start);
+        let (_, last) = windows.bounds(grid.last());
+        let found = self.load(selector, first.saturating_add(1), last)?;
+        self.charge(found.len().saturating_mul(grid.count))?;
+        let columns = found.into_iter().map(|mut series| {
+            series.samples.retain(|sample| !is_stale(sample.value));
+            let value = |step: usize| {
+                let at = windows.end(grid.at(step));
+                let samples = within(&series.samples, windows.bounds(grid.at(step)));
+                let next = samples.partition_point(|sample| sample.timestamp.0 < at);
+                match (next.checked_sub(1).map(|before| samples[before]), samples.get(next)) {
+                    (_, Some(next)) if next.timestamp.0 == at => next.value,
+                    (Some(before), Some(next)) => interpolated(before, *next, at, false),
+                    (Some(before), None) => before.value,
+                    (None, _) => absent(),
+                }
+            };
+            let values = (0..grid.count).map(value).collect();
+            Column::new(series.labels, values)
+        });
+        Ok(columns.filter(Column::has_values).collect())
+    }
+
     /// The windows of a range selector or a subquery at each step.
     pub(super) fn ranges(&self, expr: &Expr, grid: &Grid) -> Result<Ranges, EvalError> {
         match &expr.unwrapped().node {
             Node::Range { selector, range } => {
                 let range = self.length(range, false)?;
                 let (offset, anchor) = (self.offset(selector.offset.as_ref())?, self.anchor(selector.at));
-                let mut ranges = Ranges { series: Vec::new(), range, offset, anchor };
-                let first = ranges.end(grid.start).saturating_sub(range).saturating_add(1);
-                for mut series in self.load(selector, first, ranges.end(grid.last()))? {
+                let (reach, lookback) = (selector.reach, self.lookback);
+                let mut ranges = Ranges { series: Vec::new(), range, offset, anchor, reach, lookback };
+                let (first, _) = ranges.bounds(grid.start);
+                let (_, last) = ranges.bounds(grid.last());
+                for mut series in self.load(selector, first.saturating_add(1), last)? {
                     series.samples.retain(|sample| !is_stale(sample.value));
                     let Series { labels, samples } = series;
                     ranges.series.push(RangeSeries { labels, drop_name: false, samples });
@@ -108,7 +158,7 @@ impl Evaluator<'_> {
         }
         .max(1);
         let (offset, anchor) = (self.offset(subquery.offset.as_ref())?, self.anchor(subquery.at));
-        let mut ranges = Ranges { series: Vec::new(), range, offset, anchor };
+        let mut ranges = Ranges { series: Vec::new(), range, offset, anchor, reach: None, lookback: 0 };
         // Steps of a subquery lie at multiples of its step, so that they do not depend on when it is asked.
         let before = ranges.end(grid.start).saturating_sub(range);
         let start = before.div_euclid(step).saturating_add(1).saturating_mul(step);
@@ -129,13 +179,15 @@ impl Evaluator<'_> {
 
     /// A range vector at one moment, as the result of a query.
     pub(super) fn matrix(&self, expr: &Expr, grid: &Grid) -> Result<Vec<Series>, EvalError> {
-        let ranges = self.ranges(expr, grid)?;
+        let mut ranges = self.ranges(expr, grid)?;
         let end = ranges.end(grid.start);
         let mut found: Vec<Series> = Vec::new();
-        for series in ranges.series {
+        for series in std::mem::take(&mut ranges.series) {
             let labels = if series.drop_name { super::column::without_metadata(&series.labels) } else { series.labels };
-            let inside = |sample: &Sample| sample.timestamp.0 > end.saturating_sub(ranges.range);
-            let samples: Vec<Sample> = series.samples.into_iter().filter(inside).collect();
+            let samples = match ranges.reach {
+                Some(reach) => with_ends(&series.samples, end.saturating_sub(ranges.range), end, reach),
+                None => within(&series.samples, ranges.bounds(grid.start)).to_vec(),
+            };
             if !samples.is_empty() {
                 found.push(Series { labels, samples });
             }

@@ -2,10 +2,11 @@
 //!
 //! A window holds the samples after its start up to and including its end, never a staleness marker, never none.
 
-use watchbell_model::Sample;
+use watchbell_model::{Sample, Timestamp};
 
 use super::EvalError;
 use super::kahan::{Mean, Sum};
+use crate::promql::Reach;
 
 /// A window and what a function may need to know of it.
 pub(super) struct Window<'a> {
@@ -15,6 +16,8 @@ pub(super) struct Window<'a> {
     pub(super) end: i64,
     /// The window's length in milliseconds.
     pub(super) range: i64,
+    /// Whether there are samples from beyond the ends among those given.
+    pub(super) reach: Option<Reach>,
     /// The step that is evaluated, which is not the window's end under `offset` and `@`.
     pub(super) now: i64,
     /// The function's scalar arguments at this step.
@@ -57,6 +60,33 @@ pub(super) fn function(name: &str) -> Option<WindowFunction> {
     })
 }
 
+/// Whether a function can work on samples from beyond its window.
+pub(super) fn check_reach(name: &str, reach: Reach) -> Result<(), EvalError> {
+    let able: &[&str] = match reach {
+        Reach::Anchored => &["changes", "delta", "increase", "rate", "resets"],
+        Reach::Smoothed => &["delta", "increase", "rate"],
+    };
+    if able.contains(&name) {
+        return Ok(());
+    }
+    let (word, able) = (reach.as_str(), able.join(", "));
+    Err(EvalError::Argument(format!("{word} modifier can only be used with: {able} - not with {name}")))
+}
+
+/// The samples after a start up to and including an end.
+pub(super) fn within(samples: &[Sample], (start, end): (i64, i64)) -> &[Sample] {
+    let from = samples.partition_point(|sample| sample.timestamp.0 <= start);
+    let to = samples.partition_point(|sample| sample.timestamp.0 <= end);
+    samples.get(from..to).unwrap_or(&[])
+}
+
+/// The value at a time on the line between two samples; a counter that was reset between them began at zero.
+pub(super) fn interpolated(before: Sample, after: Sample, at: i64, counter: bool) -> f64 {
+    let start = if counter && after.value < before.value { 0.0 } else { before.value };
+    let share = (at - before.timestamp.0) as f64 / (after.timestamp.0 - before.timestamp.0) as f64;
+    start + (after.value - start) * share
+}
+
 /// Whether a function's scalar arguments are in its domain.
 pub(super) fn check_arguments(name: &str, arguments: &[f64]) -> Result<(), EvalError> {
     if name != "double_exponential_smoothing" {
@@ -84,6 +114,7 @@ impl Window<'_> {
         self.samples.iter().map(|sample| sample.value).collect()
     }
 
+    /// Neighbours.
     fn pairs(&self) -> impl Iterator<Item = (f64, f64)> {
         self.samples.windows(2).map(|pair| (pair[0].value, pair[1].value))
     }
@@ -98,6 +129,9 @@ fn seconds(millis: i64) -> f64 {
 /// Near enough is within 1.1 times the mean distance of samples; else the series is taken to begin or end half such a
 /// distance outside of its samples. A counter is not stretched below zero, and what it lost in resets is added.
 fn extrapolated(window: &Window<'_>, counter: bool, per_second: bool) -> Option<f64> {
+    if let Some(reach) = window.reach {
+        return extended(window, reach, counter, per_second);
+    }
     if window.samples.len() < 2 {
         return None;
     }
@@ -135,6 +169,75 @@ fn extrapolated(window: &Window<'_>, counter: bool, per_second: bool) -> Option<
     Some(difference * factor)
 }
 
+/// The samples that stand for the ends of a window that reaches beyond them.
+pub(super) struct Ends {
+    /// Where the first sample that counts stands.
+    first: usize,
+    /// Where the last sample that counts stands.
+    last: usize,
+    /// The value at the start.
+    left: f64,
+    /// The value at the end.
+    right: f64,
+}
+
+impl Ends {
+    /// Finds them; none when the window has nothing to say. There must be a sample.
+    pub(super) fn of(samples: &[Sample], start: i64, end: i64, reach: Reach, counter: bool) -> Option<Ends> {
+        let newest = samples.len() - 1;
+        let first = samples[..newest].partition_point(|sample| sample.timestamp.0 <= start).saturating_sub(1);
+        let smoothed = reach == Reach::Smoothed;
+        let last = if smoothed { samples[..newest].partition_point(|sample| sample.timestamp.0 < end) } else { newest };
+        if samples[last].timestamp.0 <= start || (smoothed && samples[first].timestamp.0 > end) {
+            return None;
+        }
+        let left = match smoothed && samples[first].timestamp.0 < start {
+            true => interpolated(samples[first], samples[first + 1], start, counter),
+            false => samples[first].value,
+        };
+        let right = match smoothed && last > 0 && samples[last].timestamp.0 > end {
+            true => interpolated(samples[last - 1], samples[last], end, counter),
+            false => samples[last].value,
+        };
+        Some(Ends { first, last, left, right })
+    }
+
+    /// The samples between the ends, which do not stand for an end themselves.
+    fn between<'a>(&self, samples: &'a [Sample], start: i64, end: i64) -> &'a [Sample] {
+        let from = self.first + usize::from(samples[self.first].timestamp.0 <= start);
+        let to = self.last + usize::from(samples[self.last].timestamp.0 < end);
+        samples.get(from..to).unwrap_or(&[])
+    }
+}
+
+/// The samples of a window that reaches beyond its ends, with a sample at each end.
+pub(super) fn with_ends(samples: &[Sample], start: i64, end: i64, reach: Reach) -> Vec<Sample> {
+    let Some(ends) = (!samples.is_empty()).then(|| Ends::of(samples, start, end, reach, false)).flatten() else {
+        return Vec::new();
+    };
+    let at = |at: i64, value: f64| Sample { timestamp: Timestamp(at), value };
+    let between = ends.between(samples, start, end).iter().copied();
+    std::iter::once(at(start, ends.left)).chain(between).chain([at(end, ends.right)]).collect()
+}
+
+/// The difference between the ends of a window that reaches beyond them, with what a counter lost in resets.
+fn extended(window: &Window<'_>, reach: Reach, counter: bool, per_second: bool) -> Option<f64> {
+    let (start, end) = (window.end.saturating_sub(window.range), window.end);
+    let ends = Ends::of(window.samples, start, end, reach, counter)?;
+    let mut difference = ends.right - ends.left;
+    if counter {
+        let mut before = ends.left;
+        let between = ends.between(window.samples, start, end).iter().map(|sample| sample.value);
+        for value in between.chain([ends.right]) {
+            if value < before {
+                difference += before;
+            }
+            before = value;
+        }
+    }
+    Some(if per_second { difference / seconds(window.range) } else { difference })
+}
+
 /// From the last sample but one to the last.
 fn instant_difference(window: &Window<'_>, rate: bool) -> Option<f64> {
     let [.., before, after] = window.samples else { return None };
@@ -144,12 +247,22 @@ fn instant_difference(window: &Window<'_>, rate: bool) -> Option<f64> {
     Some(if rate { difference / seconds(interval) } else { difference })
 }
 
+/// The window with, of the samples from before it, only the last one; none when there is no sample in it.
+fn anchored<'a>(window: &Window<'a>) -> Option<Window<'a>> {
+    let start = window.end.saturating_sub(window.range);
+    let before = window.samples.partition_point(|sample| sample.timestamp.0 <= start);
+    let samples = &window.samples[before.saturating_sub(1)..];
+    (before < window.samples.len()).then_some(Window { samples, ..*window })
+}
+
 fn changes(window: &Window<'_>) -> Option<f64> {
+    let window = anchored(window)?;
     let changed = |(before, after): &(f64, f64)| before != after && !(before.is_nan() && after.is_nan());
     Some(window.pairs().filter(changed).count() as f64)
 }
 
 fn resets(window: &Window<'_>) -> Option<f64> {
+    let window = anchored(window)?;
     Some(window.pairs().filter(|(before, after)| after < before).count() as f64)
 }
 

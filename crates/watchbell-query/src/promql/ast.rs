@@ -98,6 +98,8 @@ pub struct Selector {
     pub at: Option<Anchor>,
     /// How far back to look: `offset`.
     pub offset: Option<Length>,
+    /// Whether samples beyond the range are looked at: `anchored`, `smoothed`.
+    pub reach: Option<Reach>,
 }
 
 impl Selector {
@@ -105,6 +107,25 @@ impl Selector {
     pub fn all_matchers(&self) -> Vec<Matcher> {
         let name = self.name.iter().map(|name| Matcher::equal(Labels::NAME, name.as_str()));
         self.matchers.iter().cloned().chain(name).collect()
+    }
+}
+
+/// How far beyond a range samples are looked at, so that nothing between two ranges is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// `anchored`: the last sample before the range stands for its start.
+    Anchored,
+    /// `smoothed`: values at both ends lie on the line between the samples around them.
+    Smoothed,
+}
+
+impl Reach {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reach::Anchored => "anchored",
+            Reach::Smoothed => "smoothed",
+        }
     }
 }
 
@@ -192,7 +213,7 @@ pub enum Grouping {
 }
 
 /// How elements of two vectors find each other.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Matching {
     /// Whether `labels` are those compared (`on`) rather than those left out (`ignoring`).
     pub on: bool,
@@ -204,6 +225,12 @@ pub struct Matching {
     pub cardinality: Cardinality,
     /// Labels of `group_left` or `group_right`, taken over from the side that has one element.
     pub include: Vec<String>,
+    /// `fill_left`: the value of an element missing on the left.
+    ///
+    /// With `group_right`, that of one missing on the right, as in Prometheus: the sides are swapped before filling.
+    pub fill_left: Option<f64>,
+    /// `fill_right`: the value of an element missing on the right, or with `group_right` on the left.
+    pub fill_right: Option<f64>,
 }
 
 /// How many elements of each side may meet.

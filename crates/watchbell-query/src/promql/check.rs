@@ -87,6 +87,11 @@ fn check_node(text: &str, expr: &Expr) -> Result<(), ParseError> {
             if !vectors && !matching.labels.is_empty() {
                 return refuse(operator, "labels are matched between instant vectors only".to_owned());
             }
+            let fills = matching.fill_left.is_some() || matching.fill_right.is_some();
+            if fills && (!vectors || op.is_set()) {
+                let message = "missing elements are filled in between instant vectors, in arithmetic and comparisons";
+                return refuse(operator, message.to_owned());
+            }
             if vectors && op.is_set() && matching.cardinality != Cardinality::OneToOne {
                 return refuse(operator, format!("`{name}` takes no `group_left` or `group_right`"));
             }

@@ -1,7 +1,7 @@
 //! PromQL as text: read ([`parse`]), checked for types, printed (`Display` of [`Expr`]).
 //!
 //! What is printed reads back to the same expression. Errors name line, column, what is wrong and what would be right.
-//! Not read yet, and refused by name: native histogram operators (`</`, `>/`), `anchored`, `smoothed`, `fill`, `info()`.
+//! Not read yet, and refused by name: native histogram operators (`</`, `>/`), `info()`, `start_timestamp()`.
 
 mod ast;
 mod check;
@@ -14,7 +14,7 @@ mod print;
 mod tests;
 
 pub use ast::{
-    Aggregation, Aggregator, Anchor, BinaryOp, Cardinality, Expr, Grouping, Length, LengthNode, Matching, Node,
+    Aggregation, Aggregator, Anchor, BinaryOp, Cardinality, Expr, Grouping, Length, LengthNode, Matching, Node, Reach,
     Selector, Subquery, TextSpan,
 };
 pub use error::ParseError;

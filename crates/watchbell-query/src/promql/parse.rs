@@ -3,10 +3,12 @@
 //! From loose to tight: `or`; `and unless`; comparisons; `+ -`; `* / % atan2`; a sign; `^`, which alone groups from
 //! the right; then what follows an operand: `[range]`, `@`, `offset`.
 
+mod length;
+
 use watchbell_model::{MatchOp, Matcher, Timestamp};
 
 use super::ast::{
-    Aggregation, Aggregator, Anchor, BinaryOp, Cardinality, Expr, Grouping, Length, LengthNode, Matching, Node,
+    Aggregation, Aggregator, Anchor, BinaryOp, Cardinality, Expr, Grouping, Length, LengthNode, Matching, Node, Reach,
     Selector, Subquery, TextSpan,
 };
 use super::error::ParseError;
@@ -161,6 +163,8 @@ impl Parser<'_> {
             written: false,
             cardinality: Cardinality::OneToOne,
             include: Vec::new(),
+            fill_left: None,
+            fill_right: None,
         };
         if self.is_word("on") || self.is_word("ignoring") {
             matching.on = self.is_word("on");
@@ -179,12 +183,40 @@ impl Parser<'_> {
                 matching.include = self.labels()?;
             }
         }
-        for word in ["fill", "fill_left", "fill_right"] {
-            if self.is_word(word) && matches!(self.peek_second(), Token::Symbol("(")) {
-                return Err(self.refuse(self.span(), format!("`{word}` is experimental and not supported")));
+        // `fill` may also be a metric.
+        while let (Token::Word(word), Token::Symbol("(")) = (self.peek(), self.peek_second()) {
+            let (left, right) = match word.to_ascii_lowercase().as_str() {
+                "fill" => (true, true),
+                "fill_left" => (true, false),
+                "fill_right" => (false, true),
+                _ => break,
+            };
+            if (left && matching.fill_left.is_some()) || (right && matching.fill_right.is_some()) {
+                return Err(self.unexpected("a side is filled once"));
             }
+            self.advance();
+            let value = Some(self.fill_value()?);
+            matching.fill_left = if left { value } else { matching.fill_left };
+            matching.fill_right = if right { value } else { matching.fill_right };
         }
         Ok((return_bool, matching))
+    }
+
+    fn fill_value(&mut self) -> Result<f64, ParseError> {
+        self.expect("(", "before the value")?;
+        let minus = self.is_symbol("-");
+        if minus || self.is_symbol("+") {
+            self.advance();
+        }
+        let value = match self.peek() {
+            Token::Number(value) | Token::Duration(value) => *value,
+            Token::Word(word) if word.eq_ignore_ascii_case("inf") => f64::INFINITY,
+            Token::Word(word) if word.eq_ignore_ascii_case("nan") => f64::NAN,
+            _ => return Err(self.unexpected("a number belongs here")),
+        };
+        self.advance();
+        self.expect(")", "after the value")?;
+        Ok(if minus { -value } else { value })
     }
 
     fn labels(&mut self) -> Result<Vec<String>, ParseError> {
@@ -233,11 +265,10 @@ impl Parser<'_> {
                 self.anchor(expr)?
             } else if self.take_word("offset") {
                 self.offset(expr, word)?
-            } else if (self.is_word("anchored") || self.is_word("smoothed"))
-                && matches!(expr.node, Node::Selector(_) | Node::Range { .. })
-            {
-                let word = &self.text[word.start..word.end];
-                return Err(self.refuse(self.span(), format!("`{word}` is experimental and not supported")));
+            } else if self.take_word("anchored") {
+                self.reach(expr, word, Reach::Anchored)?
+            } else if self.take_word("smoothed") {
+                self.reach(expr, word, Reach::Smoothed)?
             } else {
                 return Ok(expr);
             };
@@ -343,92 +374,15 @@ impl Parser<'_> {
         Ok(operand)
     }
 
-    /// The operand of `offset`: arithmetic only in parentheses, so that `up offset 5m + 1` adds to the value.
-    fn offset_length(&mut self) -> Result<Length, ParseError> {
-        if !(self.is_symbol("-") || self.is_symbol("+")) {
-            return self.length_operand();
-        }
-        let start = self.span().start;
-        let minus = self.is_symbol("-");
-        self.advance();
-        let operand = self.length_operand()?;
-        Ok(signed(minus, operand, start))
-    }
-
-    fn length(&mut self) -> Result<Length, ParseError> {
-        self.length_binary(0)
-    }
-
-    fn length_binary(&mut self, precedence_min: u8) -> Result<Length, ParseError> {
-        self.deeper()?;
-        let mut left = if self.is_symbol("-") || self.is_symbol("+") {
-            let start = self.span().start;
-            let minus = self.is_symbol("-");
-            self.advance();
-            let operand = self.length_binary(BinaryOp::Pow.precedence())?;
-            signed(minus, operand, start)
-        } else {
-            self.length_operand()?
+    fn reach(&mut self, mut operand: Expr, word: TextSpan, reach: Reach) -> Result<Expr, ParseError> {
+        let (Node::Selector(selector) | Node::Range { selector, .. }) = &mut operand.node else {
+            let message = format!("`{}` follows something that is no selector", reach.as_str());
+            return Err(self.refuse(word, message).hint("write it right after a selector or its range"));
         };
-        loop {
-            let op = match self.peek() {
-                Token::Symbol(symbol @ ("+" | "-" | "*" | "/" | "%" | "^")) => BinaryOp::from_word(symbol),
-                _ => None,
-            };
-            let Some(op) = op.filter(|op| op.precedence() >= precedence_min) else { break };
-            self.count_operator()?;
-            self.advance();
-            let right = self.length_binary(op.precedence() + u8::from(op != BinaryOp::Pow))?;
-            let span = left.span.to(right.span);
-            left = Length { node: LengthNode::Arithmetic(op, Box::new(left), Box::new(right)), span };
+        match selector.reach.replace(reach) {
+            Some(_) => Err(self.refuse(word, "only one of `anchored` and `smoothed` may stand here, once")),
+            None => Ok(operand),
         }
-        self.depth -= 1;
-        Ok(left)
-    }
-
-    fn length_operand(&mut self) -> Result<Length, ParseError> {
-        let start = self.span().start;
-        let word = match self.peek() {
-            Token::Word(word) => word.to_ascii_lowercase(),
-            _ => String::new(),
-        };
-        let node = match (self.peek(), word.as_str()) {
-            (Token::Number(value), _) => LengthNode::Seconds { value: *value, duration: false },
-            (Token::Duration(value), _) => LengthNode::Seconds { value: *value, duration: true },
-            (Token::Symbol("("), _) => {
-                self.advance();
-                let inner = self.length()?;
-                self.expect(")", "after the duration")?;
-                return Ok(Length { node: LengthNode::Paren(Box::new(inner)), span: self.since(start) });
-            }
-            (_, "step" | "range") => {
-                self.advance();
-                self.expect("(", "after the function's name")?;
-                self.expect(")", "after `(`")?;
-                let node = if word == "step" { LengthNode::Step } else { LengthNode::Range };
-                return Ok(Length { node, span: self.since(start) });
-            }
-            (_, "min_of" | "max_of") => {
-                self.advance();
-                self.expect("(", "after the function's name")?;
-                let left = Box::new(self.length()?);
-                self.expect(",", "between two durations")?;
-                let right = Box::new(self.length()?);
-                self.expect(")", "after two durations")?;
-                let node =
-                    if word == "min_of" { LengthNode::Least(left, right) } else { LengthNode::Most(left, right) };
-                return Ok(Length { node, span: self.since(start) });
-            }
-            _ => return Err(self.unexpected("a duration such as `30s`, `5m` or `1h30m` belongs here")),
-        };
-        let span = self.span();
-        self.advance();
-        if let LengthNode::Seconds { value, .. } = node
-            && (value.is_nan() || value.abs() >= LENGTH_SECONDS_MAX)
-        {
-            return Err(self.refuse(span, "this duration is out of range"));
-        }
-        Ok(Length { node, span })
     }
 
     fn primary(&mut self) -> Result<Expr, ParseError> {
@@ -553,7 +507,7 @@ impl Parser<'_> {
 
     /// The braces after a metric's name, or alone.
     fn selector(&mut self, name: Option<String>) -> Result<Selector, ParseError> {
-        let mut selector = Selector { name, matchers: Vec::new(), at: None, offset: None };
+        let mut selector = Selector { name, matchers: Vec::new(), at: None, offset: None, reach: None };
         if !self.take_symbol("{") {
             return Ok(selector);
         }
@@ -592,20 +546,6 @@ impl Parser<'_> {
         Matcher::new(name, op, value).map_err(|error| {
             self.refuse(span, error.to_string()).hint("it is an RE2 expression for the whole value of the label")
         })
-    }
-}
-
-/// About 292 years, as in Prometheus.
-const LENGTH_SECONDS_MAX: f64 = 9_223_372_036.0;
-
-fn signed(minus: bool, operand: Length, start: usize) -> Length {
-    let span = TextSpan { start, end: operand.span.end };
-    match operand.node {
-        LengthNode::Seconds { value, duration } => {
-            Length { node: LengthNode::Seconds { value: if minus { -value } else { value }, duration }, span }
-        }
-        _ if minus => Length { node: LengthNode::Minus(Box::new(operand)), span },
-        node => Length { node, span },
     }
 }
 

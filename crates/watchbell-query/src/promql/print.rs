@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 
 use watchbell_model::{Labels, MatchOp, Span};
 
-use super::ast::{Anchor, Cardinality, Expr, Grouping, Length, LengthNode, Node, Selector};
+use super::ast::{Anchor, Cardinality, Expr, Grouping, Length, LengthNode, Node, Reach, Selector};
 use crate::number::format_plain;
 
 impl Display for Expr {
@@ -16,12 +16,16 @@ impl Display for Expr {
             Node::Unary { minus, operand } => write!(f, "{}{operand}", if *minus { '-' } else { '+' }),
             Node::Selector(selector) => {
                 write_series(f, selector)?;
-                write_time(f, selector.at, selector.offset.as_ref())
+                write_anchor(f, selector.at)?;
+                write_reach(f, selector.reach)?;
+                write_offset(f, selector.offset.as_ref())
             }
             Node::Range { selector, range } => {
                 write_series(f, selector)?;
                 write!(f, "[{range}]")?;
-                write_time(f, selector.at, selector.offset.as_ref())
+                write_reach(f, selector.reach)?;
+                write_anchor(f, selector.at)?;
+                write_offset(f, selector.offset.as_ref())
             }
             Node::Subquery(subquery) => {
                 write!(f, "{}[{}:", subquery.inner, subquery.range)?;
@@ -29,7 +33,8 @@ impl Display for Expr {
                     write!(f, "{step}")?;
                 }
                 f.write_str("]")?;
-                write_time(f, subquery.at, subquery.offset.as_ref())
+                write_anchor(f, subquery.at)?;
+                write_offset(f, subquery.offset.as_ref())
             }
             Node::Call { function, arguments } => {
                 write!(f, "{}(", function.name)?;
@@ -62,6 +67,18 @@ impl Display for Expr {
                 if grouped {
                     let left = matching.cardinality == Cardinality::ManyToOne;
                     write!(f, " group_{} ({})", if left { "left" } else { "right" }, label_names(&matching.include))?;
+                }
+                match (matching.fill_left, matching.fill_right) {
+                    (Some(left), Some(right)) if left.to_bits() == right.to_bits() => {
+                        write!(f, " fill ({})", seconds(left, false))?;
+                    }
+                    (left, right) => {
+                        for (word, value) in [("left", left), ("right", right)] {
+                            if let Some(value) = value {
+                                write!(f, " fill_{word} ({})", seconds(value, false))?;
+                            }
+                        }
+                    }
                 }
                 write!(f, " {right}")
             }
@@ -109,16 +126,26 @@ fn write_series(f: &mut Formatter<'_>, selector: &Selector) -> fmt::Result {
     if matchers.is_empty() { Ok(()) } else { write!(f, "{{{}}}", matchers.join(",")) }
 }
 
-fn write_time(f: &mut Formatter<'_>, at: Option<Anchor>, offset: Option<&Length>) -> fmt::Result {
+fn write_reach(f: &mut Formatter<'_>, reach: Option<Reach>) -> fmt::Result {
+    match reach {
+        Some(reach) => write!(f, " {}", reach.as_str()),
+        None => Ok(()),
+    }
+}
+
+fn write_anchor(f: &mut Formatter<'_>, at: Option<Anchor>) -> fmt::Result {
     match at {
         Some(Anchor::Time(at)) => {
             let (sign, millis) = (if at.0 < 0 { "-" } else { "" }, at.0.unsigned_abs());
-            write!(f, " @ {sign}{}.{:03}", millis / 1000, millis % 1000)?;
+            write!(f, " @ {sign}{}.{:03}", millis / 1000, millis % 1000)
         }
-        Some(Anchor::Start) => f.write_str(" @ start()")?,
-        Some(Anchor::End) => f.write_str(" @ end()")?,
-        None => {}
+        Some(Anchor::Start) => f.write_str(" @ start()"),
+        Some(Anchor::End) => f.write_str(" @ end()"),
+        None => Ok(()),
     }
+}
+
+fn write_offset(f: &mut Formatter<'_>, offset: Option<&Length>) -> fmt::Result {
     match offset {
         Some(offset) => write!(f, " offset {offset}"),
         None => Ok(()),

@@ -46,6 +46,8 @@ fn expressions_print_as_prometheus_prints_them() {
             "time() # seconds\n > bool 0",
             "sum + offset + by",
             "start()",
+            "rate(up[5m] offset 1m smoothed @ 5) + fill (0) b",
+            "a + on (x) group_left fill_right (-Inf) fill_left (5m) b",
         ],
         expect![[r#"
             up
@@ -71,6 +73,8 @@ fn expressions_print_as_prometheus_prints_them() {
             time() > bool 0
             sum + offset + by
             start()
+            rate(up[5m] smoothed @ 5.000 offset 1m) + fill (0) b
+            a + on (x) group_left () fill_left (300) fill_right (-Inf) b
         "#]],
     );
 }
@@ -115,8 +119,10 @@ fn errors_name_the_place_and_what_would_be_right() {
             "up § 1",
             "info(up)",
             "up </ 1",
-            "rate(up[5m] smoothed)",
-            "a + fill(0) b",
+            "up[5m:1m] smoothed",
+            "up anchored smoothed",
+            "a and fill(0) b",
+            "a + fill(0) fill_left(1) b",
             "label_replace(up, \"a\")",
             "vector(\"x\")",
         ],
@@ -157,8 +163,10 @@ fn errors_name_the_place_and_what_would_be_right() {
             error 1:4: `§` has no meaning here; strings go in quotes
             error 1:1: `info` is experimental and not supported
             error 1:4: `</` trims native histograms, which are not supported
-            error 1:13: `smoothed` is experimental and not supported
-            error 1:5: `fill` is experimental and not supported
+            error 1:11: `smoothed` follows something that is no selector; write it right after a selector or its range
+            error 1:13: only one of `anchored` and `smoothed` may stand here, once
+            error 1:3: missing elements are filled in between instant vectors, in arithmetic and comparisons
+            error 1:13: unexpected `fill_left`; a side is filled once
             error 1:1: `label_replace` takes 5 argument(s) but was given 2
             error 1:8: argument 1 of `vector` must be of type scalar, not string
         "#]],

@@ -1,10 +1,11 @@
 //! Our own scripts, and what scripts cannot say: limits, failures of the source, texts made at random.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use proptest::prelude::*;
 use watchbell_model::{Labels, Matcher, Query, QueryError, Series, Span, Timestamp};
-use watchbell_query::promql::{functions, parse};
+use watchbell_query::promql::{NESTING_MAX, OPERATORS_MAX, functions, parse};
 use watchbell_query::{Engine, EngineOptions, EvalError, Value};
 
 use crate::script::run;
@@ -273,6 +274,69 @@ eval instant at 0m label_replace({__name__=~"used|size", disk="1", host="a"}, "x
 }
 
 #[test]
+fn missing_elements_are_filled_in() {
+    check(
+        r#"
+load 1m
+  done{queue="a"} 1 2
+  done{queue="b"} 5 _ stale
+  lost{queue="a"} 10 10
+  lost{queue="c"} 7 _ 7
+
+eval instant at 0m done + fill (0) lost
+  {queue="a"} 11
+  {queue="b"} 5
+  {queue="c"} 7
+
+eval instant at 0m done - on (queue) fill_right (1) lost
+  {queue="a"} -9
+  {queue="b"} 4
+
+eval instant at 0m lost / on (queue) group_right () fill_left (2) fill_right (-1) done
+  {queue="a"} 10
+  {queue="b"} -0.2
+  {queue="c"} 3.5
+
+eval range from 0m to 2m step 1m done >= bool fill_left (-Inf) lost
+  {queue="a"} 0 0 0
+  {queue="c"} 0 0 0
+"#,
+    );
+}
+
+#[test]
+fn ranges_reach_beyond_their_ends() {
+    check(
+        r#"
+load 30s
+  jobs_total 0 10 20 5 15
+
+eval instant at 45s increase(jobs_total[30s] anchored)
+  {} 10
+
+eval instant at 45s increase(jobs_total[30s] smoothed)
+  {} 10
+
+eval instant at 75s rate(jobs_total[30s] smoothed)
+  {} 0.25
+
+eval instant at 2m resets(jobs_total[90s] anchored)
+  {} 1
+
+eval instant at 40s jobs_total smoothed
+  jobs_total 13.333333333333334
+
+eval instant at 45s jobs_total[30s] smoothed
+  expect range vector from 15s to 45s step 15s
+  jobs_total 5 10 15
+
+eval instant at 2m deriv(jobs_total[1m] smoothed)
+  expect fail msg: smoothed modifier can only be used with: delta, increase, rate - not with deriv
+"#,
+    );
+}
+
+#[test]
 fn groups_are_aggregated() {
     check(
         r#"
@@ -518,6 +582,13 @@ fn a_source_that_fails_is_an_error_and_not_an_empty_answer() {
 }
 
 #[test]
+fn a_query_ends_when_its_caller_has_had_enough() {
+    let engine = Engine::default().stopped_by(Arc::new(AtomicBool::new(true)));
+    let value = engine.instant(&Memory::default(), &parse("vector(1)").unwrap(), Timestamp(0));
+    assert!(matches!(value, Err(EvalError::Stopped)), "{value:?}");
+}
+
+#[test]
 fn each_selector_is_read_once_for_all_steps() {
     let source = Odd::default();
     let expr = parse("sum(rate(a[5m])) / b + max_over_time(c[1h:1m])").unwrap();
@@ -550,7 +621,7 @@ fn what_is_too_much_is_refused() {
 }
 
 #[test]
-fn every_function_can_be_evaluated_and_the_longest_chain_too() {
+fn every_function_can_be_evaluated_and_the_deepest_expression_too() {
     let memory = Memory::default();
     for function in functions() {
         let given: Vec<String> = (0..function.arguments_min.max(function.arguments.len()))
@@ -568,9 +639,21 @@ fn every_function_can_be_evaluated_and_the_longest_chain_too() {
             assert!(value.is_ok(), "{text} at {at}: {value:?}");
         }
     }
-    let chain = format!("x{}", " or x".repeat(watchbell_query::promql::OPERATORS_MAX));
-    let value = Engine::default().instant(&memory, &parse(&chain).unwrap(), Timestamp(0));
-    assert_eq!(value.unwrap(), Value::Vector(Vec::new()));
+    let nested = NESTING_MAX - 1;
+    let per_level = OPERATORS_MAX / nested;
+    let deepest = [
+        format!("x{}", " or x".repeat(OPERATORS_MAX)),
+        format!("{}x{}", "abs(".repeat(nested), ")".repeat(nested)),
+        format!("{}x{}", "abs(x or x + ".repeat(nested / 3), ")".repeat(nested / 3)),
+        format!("{}x{}", "max_over_time(abs(".repeat(nested / 2), ")[1m:1m])".repeat(nested / 2)),
+        format!("{}x{}", "(".repeat(nested - 1), format!("{})", " or x".repeat(per_level)).repeat(nested - 1)),
+    ];
+    for text in deepest {
+        let expr = parse(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        let value = Engine::default().instant(&memory, &expr, Timestamp(0));
+        assert_eq!(value.unwrap(), Value::Vector(Vec::new()));
+        assert_eq!(parse(&expr.to_string()).unwrap().to_string(), expr.to_string());
+    }
 }
 
 /// Texts that look like expressions, most of which are none.
@@ -585,6 +668,7 @@ fn expression() -> impl Strategy<Value = String> {
         Just("Inf".to_owned()),
         Just("time()".to_owned()),
         Just("x[5m] offset 1m".to_owned()),
+        Just("x[5m] smoothed @ 2".to_owned()),
         Just("x @ 1.5".to_owned()),
         Just("\"a\\nb\"".to_owned()),
     ];
@@ -604,6 +688,7 @@ fn expression() -> impl Strategy<Value = String> {
             "atan2",
             "* on (a) group_left (b)",
             "- ignoring (a)",
+            "+ fill_left (1) fill_right (-2)",
         ];
         let shapes =
             vec!["({})", "-{}", "sum by (a) ({})", "abs({})", "rate({})", "{}[5m:1m]", "topk(2, {})", "{}[5m]"];

@@ -1,0 +1,321 @@
+//! One loop per channel: takes the page whose turn it is, sends it, records what became of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use watchbell_model::{Change, Severity, Span, StateError};
+use watchbell_runtime::{CancellationToken, Runtime, fault, http};
+
+use crate::DELIVERIES_MAX;
+use crate::backoff;
+use crate::channels::{Channel, Verdict, VerdictKind};
+use crate::notify::{Inner, Notify};
+use crate::outbox::{CHANNEL, DELIVERY, DeliveryRecord, Entry, EntryState, OUTBOX, Outcome, row};
+
+/// How long the keeper waits between its rounds when nothing calls it.
+const KEEPER_ROUND: Duration = Duration::from_secs(60);
+/// First and longest wait before a commit that failed is tried again.
+const COMMIT_AGAIN_MIN: Duration = Duration::from_secs(1);
+const COMMIT_AGAIN_MAX: Duration = Duration::from_secs(60);
+
+/// What a channel's loop does next.
+pub(crate) enum Next {
+    /// Sends this page.
+    Send { id: u64, entry: Box<Entry>, channel: Box<Channel> },
+    /// Nothing is due before this much time has passed, or at all.
+    Wait(Option<Duration>),
+}
+
+/// Sends the pages of one channel until it is told to stop. A try that is under way is finished first.
+pub(crate) async fn run(notify: Arc<Notify>, name: String, stop: CancellationToken) {
+    let wake = notify.wake_of(&name);
+    loop {
+        if stop.is_cancelled() {
+            return;
+        }
+        match notify.next(&name) {
+            Next::Send { id, entry, channel } => {
+                notify.try_once(id, *entry, &channel).await;
+            }
+            Next::Wait(None) => tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = wake.notified() => {}
+            },
+            Next::Wait(Some(time)) => tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = wake.notified() => {}
+                () = notify.runtime.clock.sleep(time) => {}
+            },
+        }
+    }
+}
+
+/// Tries commits again that failed after a page was sent, and gives up pages whose channel is gone for too long.
+pub(crate) async fn keep(notify: Arc<Notify>, stop: CancellationToken) {
+    let mut wait = COMMIT_AGAIN_MIN;
+    loop {
+        let left = notify.commit_unmarked().await;
+        notify.give_up_orphans().await;
+        let round = match left {
+            true => wait,
+            false => KEEPER_ROUND,
+        };
+        wait = if left { (wait * 2).min(COMMIT_AGAIN_MAX) } else { COMMIT_AGAIN_MIN };
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            () = notify.keeper.notified() => {}
+            () = notify.runtime.clock.sleep(round) => {}
+        }
+    }
+}
+
+/// Sends a page as it was rendered.
+pub(crate) async fn send(runtime: &Runtime, channel: &Channel, entry: &Entry) -> Verdict {
+    let request = match channel.request(&entry.rendered) {
+        Ok(request) => request,
+        Err(reason) => return Verdict { kind: VerdictKind::Refused, status: None, excerpt: reason },
+    };
+    let answer = http::send(runtime, request).await;
+    channel.judge(answer.as_ref(), runtime.clock.now())
+}
+
+/// A page whose try is under way; however the try ends, the page is free for the next one.
+struct Turn<'a> {
+    notify: &'a Notify,
+    id: u64,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if let Some(held) = self.notify.lock().entries.get_mut(&self.id) {
+            held.busy = false;
+        }
+    }
+}
+
+impl Notify {
+    /// One try of one page: claim, send, record.
+    async fn try_once(&self, id: u64, entry: Entry, channel: &Channel) {
+        let _turn = Turn { notify: self, id };
+        // A disk that cannot note the try does not hold up the page.
+        self.note_commit(&self.state.commit(vec![entry.put(id)]).await);
+        fault::point("notify.claimed");
+        let begun = self.runtime.clock.monotonic();
+        fault::point("notify.before_send");
+        let verdict = send(&self.runtime, channel, &entry).await;
+        fault::point("notify.after_send");
+        let took = self.runtime.clock.monotonic().saturating_sub(begun);
+        self.conclude(id, entry, verdict, took).await;
+    }
+
+    /// Decides what follows from a verdict and puts it on disk.
+    async fn conclude(&self, id: u64, mut entry: Entry, verdict: Verdict, took: Duration) {
+        let now = self.runtime.clock.now();
+        let retry_for = self.lock().config.retry_for;
+        let over = backoff::is_over(entry.enqueued_at, now, retry_for, entry.attempts);
+        let outcome = match verdict.kind {
+            VerdictKind::Accepted => Outcome::Accepted,
+            VerdictKind::Refused => Outcome::Refused,
+            VerdictKind::Retry(_) if over => Outcome::GivenUp,
+            VerdictKind::Retry(_) => Outcome::Retry,
+        };
+        let wait = match (outcome, verdict.kind) {
+            (Outcome::Retry, VerdictKind::Retry(Some(asked))) => Some(asked),
+            (Outcome::Retry, _) => Some(backoff::wait(entry.attempts, self.runtime.rng.unit())),
+            _ => None,
+        };
+        let record = DeliveryRecord {
+            at: now,
+            page: id,
+            channel: entry.channel.clone(),
+            group_key: entry.group_key.clone(),
+            title: entry.title.clone(),
+            key: entry.key.clone(),
+            attempt: entry.attempts,
+            outcome,
+            status: verdict.status,
+            said: verdict.excerpt.clone(),
+            took: Span(took),
+            next_in: wait.map(Span),
+        };
+        self.count(&record, &entry);
+        entry.state = if outcome == Outcome::Retry { EntryState::Queued } else { EntryState::Accepted };
+        let why = words(&verdict);
+        let mut changes = Vec::new();
+        if outcome == Outcome::Retry {
+            entry.last_error = Some(why.clone());
+            changes.push(entry.put(id));
+        } else {
+            changes.push(Change::delete(OUTBOX, row(id)));
+        }
+        {
+            let mut inner = self.lock();
+            self.remember(&mut inner, id, &entry, outcome, &why, wait, verdict.kind, &mut changes);
+            changes.extend(inner.log(&record));
+        }
+        fault::point("notify.before_mark");
+        let result = self.state.commit(changes.clone()).await;
+        self.note_commit(&result);
+        fault::point("notify.marked");
+        if outcome == Outcome::Retry {
+            return;
+        }
+        let mut inner = self.lock();
+        let on_disk = inner.entries.get(&id).is_some_and(|held| held.on_disk);
+        match result {
+            Ok(()) => {
+                inner.entries.remove(&id);
+            }
+            // It is known here, so it is not sent again; the disk learns of it later.
+            Err(_) => {
+                inner.unmarked.push((id, changes));
+                self.keeper.notify_one();
+            }
+        }
+        inner.finished(entry.key, entry.digest, on_disk);
+        self.measure(&inner);
+    }
+
+    /// What memory keeps of a try; adds what the disk must keep of the channel.
+    #[expect(clippy::too_many_arguments, reason = "it is one step of `conclude`, which has all of them at hand")]
+    fn remember(
+        &self,
+        inner: &mut Inner,
+        id: u64,
+        entry: &Entry,
+        outcome: Outcome,
+        why: &str,
+        wait: Option<Duration>,
+        verdict: VerdictKind,
+        changes: &mut Vec<Change>,
+    ) {
+        let monotonic = self.runtime.clock.monotonic();
+        let slot = inner.slots.entry(entry.channel.clone()).or_default();
+        let before = slot.memory.clone();
+        let trouble = format!("page-given-up/{}", entry.channel);
+        match outcome {
+            Outcome::Accepted => {
+                slot.memory.last_accepted = Some(self.runtime.clock.now());
+                slot.memory.last_error = None;
+                if slot.memory.given_up.take().is_some() {
+                    self.runtime.troubles.clear(&trouble);
+                }
+                // The channel is back: what waits for it need not wait any longer.
+                if std::mem::take(&mut slot.failing) {
+                    let mine = inner.entries.values_mut().filter(|it| it.entry.channel == entry.channel);
+                    mine.for_each(|it| it.due = Duration::ZERO);
+                }
+            }
+            Outcome::Retry => {
+                slot.failing = true;
+                slot.memory.last_error = Some(why.to_owned());
+                if let (VerdictKind::Retry(Some(asked)), true) = (verdict, wait.is_some()) {
+                    slot.not_before = monotonic + asked;
+                }
+            }
+            Outcome::Refused | Outcome::GivenUp => {
+                slot.memory.last_error = Some(why.to_owned());
+                // A page about this very trouble, given up in turn, is no new trouble: else there would be no end.
+                let about_itself = entry.about_given_up.contains(&entry.channel);
+                if !about_itself && slot.memory.given_up.is_none() {
+                    let after =
+                        if outcome == Outcome::Refused { "it was refused" } else { "it was tried for too long" };
+                    let summary = format!(
+                        "A page could not be delivered through {}: `{}`; {after}: {why}",
+                        entry.channel, entry.title
+                    );
+                    self.runtime.troubles.set(&trouble, Severity::Critical, summary.clone());
+                    slot.memory.given_up = Some(summary);
+                }
+            }
+        }
+        if slot.memory != before {
+            changes.push(Change::put(CHANNEL, entry.channel.clone(), &slot.memory));
+        }
+        if let Some(held) = inner.entries.get_mut(&id) {
+            held.entry = entry.clone();
+            held.due = wait.map_or(Duration::ZERO, |wait| monotonic + wait);
+        }
+    }
+
+    /// Tries again what could not be marked; answers whether some is left.
+    async fn commit_unmarked(&self) -> bool {
+        loop {
+            let Some((id, changes)) = self.lock().unmarked.first().cloned() else { return false };
+            let result = self.state.commit(changes).await;
+            self.note_commit(&result);
+            if result.is_err() {
+                return true;
+            }
+            let mut inner = self.lock();
+            inner.unmarked.remove(0);
+            inner.entries.remove(&id);
+        }
+    }
+
+    /// Pages for channels that are not configured any more wait for the channel to come back, but not for ever.
+    async fn give_up_orphans(&self) {
+        for (id, entry) in self.orphans() {
+            let excerpt = "the channel is not configured any more".to_owned();
+            let verdict = Verdict { kind: VerdictKind::Refused, status: None, excerpt };
+            self.conclude(id, entry, verdict, Duration::ZERO).await;
+        }
+    }
+
+    /// Says on the board whether the outbox can be written.
+    pub(crate) fn note_commit(&self, result: &Result<(), StateError>) {
+        match result {
+            Ok(()) => self.runtime.troubles.clear("outbox"),
+            Err(error) => {
+                let words =
+                    "The outbox cannot be written; pages are sent from memory and may arrive twice after a crash";
+                self.runtime.troubles.set("outbox", Severity::Critical, format!("{words}: {error}"));
+            }
+        }
+    }
+
+    fn count(&self, record: &DeliveryRecord, entry: &Entry) {
+        let metrics = &self.runtime.metrics;
+        let labels = [("channel", record.channel.as_str()), ("outcome", record.outcome.as_str())];
+        metrics
+            .counter("watchbell_deliveries_total", "Tries to hand a page to a channel, by how they ended.", &labels)
+            .inc();
+        if record.outcome == Outcome::Accepted {
+            let help = "Time from the writing of a page to its acceptance by a channel.";
+            let bounds = &[0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 60.0, 300.0, 1800.0, 3600.0, 21_600.0, 86_400.0];
+            let histogram = metrics.histogram("watchbell_delivery_seconds", help, &labels[..1], bounds);
+            histogram.observe(record.at.since(entry.enqueued_at).as_secs_f64());
+        }
+        let (channel, title, attempt) = (&record.channel, &record.title, record.attempt);
+        match record.outcome {
+            Outcome::Accepted => tracing::info!(channel, title, attempt, "page delivered"),
+            Outcome::Retry => tracing::warn!(channel, title, attempt, said = record.said, "page not delivered yet"),
+            _ => tracing::error!(channel, title, attempt, said = record.said, "page given up"),
+        }
+    }
+}
+
+impl Inner {
+    /// The rows of a try: the record, and the oldest one's end.
+    pub(crate) fn log(&mut self, record: &DeliveryRecord) -> Vec<Change> {
+        let number = self.log_next;
+        self.log_next += 1;
+        let mut changes = vec![Change::put(DELIVERY, row(number), record)];
+        if let Some(oldest) = number.checked_sub(DELIVERIES_MAX) {
+            changes.push(Change::delete(DELIVERY, row(oldest)));
+        }
+        changes
+    }
+}
+
+/// A verdict in words.
+fn words(verdict: &Verdict) -> String {
+    match (verdict.status, verdict.excerpt.as_str()) {
+        (Some(status), "") => format!("status {status}"),
+        (Some(status), said) => format!("status {status}: {said}"),
+        (None, said) => said.to_owned(),
+    }
+}

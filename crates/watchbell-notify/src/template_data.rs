@@ -1,0 +1,76 @@
+//! A group of alerts as templates see it: Alertmanager's data, and our page beside it.
+
+use std::collections::BTreeMap;
+
+use watchbell_model::{GroupNotification, Labels, Timestamp};
+use watchbell_template::{Context, Template, TemplateError, Value};
+
+use crate::config::Site;
+use crate::page::Page;
+
+/// What Alertmanager's own default templates are called, so that a template that calls them goes on working; each is
+/// our page's title or text.
+const DEFAULTS: &str = r#"
+{{- define "__subject" }}{{ .Title }}{{ end }}
+{{- define "slack.default.title" }}{{ .Title }}{{ end }}
+{{- define "slack.default.text" }}{{ .Text }}{{ end }}
+{{- define "slack.default.fallback" }}{{ .Title }}{{ end }}
+{{- define "pushover.default.title" }}{{ .Title }}{{ end }}
+{{- define "pushover.default.message" }}{{ .Text }}{{ end }}
+{{- define "pushover.default.url" }}{{ .RunbookURL }}{{ end }}
+{{- define "ntfy.default.title" }}{{ .Title }}{{ end }}
+{{- define "ntfy.default.message" }}{{ .Text }}{{ end -}}
+"#;
+
+/// Reads a template of the configuration.
+pub(crate) fn parse(text: &str) -> Result<Template, TemplateError> {
+    Template::parse_many(&[("template", text), ("defaults", DEFAULTS)])
+}
+
+/// Writes a template of the configuration over a group.
+pub(crate) fn render(text: &str, page: &Page, group: &GroupNotification, site: &Site) -> Result<String, TemplateError> {
+    parse(text)?.render(&data(page, group, site), &Context::alertmanager(group.at, site.url.as_str()))
+}
+
+fn data(page: &Page, group: &GroupNotification, site: &Site) -> Value {
+    let status = |resolved: bool| Value::from(if resolved { "resolved" } else { "firing" });
+    let alerts = group.alerts.iter().map(|alert| {
+        Value::record([
+            ("Status", status(alert.is_resolved_at(group.at))),
+            ("Labels", Value::from(&alert.labels)),
+            ("Annotations", Value::from(&alert.annotations)),
+            ("StartsAt", alert.starts_at.into()),
+            ("EndsAt", alert.ends_at.unwrap_or(YEAR_ONE).into()),
+            ("GeneratorURL", alert.generator_url.as_str().into()),
+            ("Fingerprint", format!("{:016x}", alert.fingerprint()).into()),
+        ])
+    });
+    Value::record([
+        ("Receiver", Value::from(group.receiver.as_str())),
+        ("Status", status(page.is_resolved())),
+        ("Alerts", Value::list(alerts)),
+        ("GroupLabels", (&group.group_labels).into()),
+        ("CommonLabels", (&common(group.alerts.iter().map(|alert| &alert.labels))).into()),
+        ("CommonAnnotations", (&common(group.alerts.iter().map(|alert| &alert.annotations))).into()),
+        ("ExternalURL", site.url.as_str().trim_end_matches('/').into()),
+        ("GroupKey", group.group_key.as_str().into()),
+        ("Title", page.title.as_str().into()),
+        ("Text", page.text.as_str().into()),
+        ("Severity", page.severity.as_str().into()),
+        ("RunbookURL", page.runbook_url.as_str().into()),
+        ("AlarmURL", page.alarm_url.as_str().into()),
+    ])
+}
+
+/// Go's zero time, which Alertmanager writes for "not over".
+const YEAR_ONE: Timestamp = Timestamp(-62_135_596_800_000);
+
+/// Pairs that all sets share.
+fn common<'a>(mut sets: impl Iterator<Item = &'a Labels>) -> Labels {
+    let Some(first) = sets.next() else { return Labels::empty() };
+    let mut shared: BTreeMap<&str, &str> = first.iter().collect();
+    for set in sets {
+        shared.retain(|name, value| set.get(name) == Some(value));
+    }
+    Labels::from_pairs(shared)
+}

@@ -1,0 +1,484 @@
+//! One suite over all channels.
+
+use expect_test::expect;
+use serde_json::json;
+use watchbell_model::{Labels, Path, Problems};
+use watchbell_notify::ReceiverConfig;
+use watchbell_runtime::sim;
+
+use crate::world::{Answer, OK, Process, Receiver, alert, firing, group, minutes, receivers, resolved};
+
+/// Each channel at the host `there`, with credentials that must not be seen anywhere.
+fn all() -> Vec<(&'static str, Vec<ReceiverConfig>)> {
+    let one = |kind: &str, config: serde_json::Value| {
+        receivers(json!([{"name": "oncall", (format!("{kind}_configs")): [config]}]))
+    };
+    vec![
+        ("ntfy", one("ntfy", json!({"url": "http://there", "topic": "alerts", "token": "tk_hush", "tags": ["mail"]}))),
+        (
+            "pushover",
+            one(
+                "pushover",
+                json!({"api_url": "http://there/1/messages.json", "user_key": "hush-u", "token": "hush-t"}),
+            ),
+        ),
+        ("slack", one("slack", json!({"api_url": "http://there/services/hush"}))),
+        (
+            "webhook",
+            one(
+                "webhook",
+                json!({"url": "http://there/hook?hush", "http_config": {"authorization": {"credentials": "hush"}}}),
+            ),
+        ),
+    ]
+}
+
+#[test]
+fn a_page_arrives_once_with_its_run_book() {
+    for (kind, receivers) in all() {
+        sim::run(1, |world| async move {
+            let there = Receiver::at(&world, "there", |_, _| OK);
+            let (process, state) = Process::memory(&world, receivers);
+            let group = firing("imap", world.clock.now());
+            process.deliver(group.clone()).await;
+            process.deliver(group).await;
+            assert!(process.settle(minutes(1)).await, "{kind}");
+            world.clock.sleep(minutes(60)).await;
+            assert_eq!(there.count(), 1, "{kind}");
+            let page = there.seen().remove(0);
+            let text = page.all().replace("%3A", ":").replace("%2F", "/");
+            assert!(text.contains("https://bell.example.org/runbooks/imap-down"), "{kind}: {text}");
+            assert!(text.contains("imap is down") || text.contains("imap+is+down"), "{kind}: {text}");
+            // The credentials were sent, and never kept.
+            assert!(text.contains("hush"), "{kind}: {text}");
+            let kept = format!("{:?}{:?}", process.notify.deliveries(10).unwrap(), process.notify.channels());
+            assert!(!kept.contains("hush"), "{kind}: {kept}");
+            assert_eq!(process.notify.outbox(), [], "{kind}");
+            drop(state);
+        });
+    }
+}
+
+#[test]
+fn a_refusal_is_told_apart_from_an_outage() {
+    let refused = [300, 302, 400, 401, 403, 404, 410, 413, 418];
+    let outage = [408, 425, 429, 500, 502, 503, 504, 529];
+    for (kind, receivers) in all() {
+        for (status, again) in refused.map(|it| (it, false)).into_iter().chain(outage.map(|it| (it, true))) {
+            let receivers = receivers.clone();
+            let echo = match kind {
+                "ntfy" => "no: Bearer tk_hush",
+                "pushover" => "no: hush-u and hush-t",
+                "slack" => "no: POST /services/hush",
+                _ => "no: POST /hook?hush with hush, http://there/hook?hush",
+            };
+            sim::run(1, |world| async move {
+                // What refuses echoes the credentials, as some do.
+                let there = Receiver::at(&world, "there", move |number, _| match number {
+                    0 => Answer::Status(status, "Location: /else", echo),
+                    _ => OK,
+                });
+                let (process, _) = Process::memory(&world, receivers);
+                process.deliver(firing("imap", world.clock.now())).await;
+                assert!(process.settle(minutes(10)).await, "{kind} {status}");
+                assert_eq!(there.count(), if again { 2 } else { 1 }, "{kind} {status}");
+                let kept = format!(
+                    "{:?}{:?}{:?}",
+                    process.notify.deliveries(10),
+                    process.notify.channels(),
+                    process.troubles()
+                );
+                assert!(!kept.contains("hush"), "{kind} {status}: {kept}");
+                assert_eq!(process.troubles().len(), usize::from(!again), "{kind} {status}: {:?}", process.troubles());
+                if again {
+                    let seen = there.seen();
+                    assert_eq!(
+                        (&seen[0].body, &seen[0].headers),
+                        (&seen[1].body, &seen[1].headers),
+                        "{kind}: byte-equal"
+                    );
+                }
+            });
+        }
+    }
+}
+
+#[test]
+fn slack_refuses_with_status_200_too() {
+    sim::run(1, |world| async move {
+        let there =
+            Receiver::at(&world, "there", |_, _| Answer::Status(200, "", r#"{"ok":false,"error":"invalid_auth"}"#));
+        let (process, _) = Process::memory(&world, all().remove(2).1);
+        process.deliver(firing("imap", world.clock.now())).await;
+        assert!(process.settle(minutes(1)).await);
+        assert_eq!((there.count(), process.troubles().len()), (1, 1));
+    });
+}
+
+#[test]
+fn long_and_odd_text_is_cut_between_characters() {
+    for (kind, receivers) in all() {
+        let receivers = receivers.clone();
+        sim::run(1, |world| async move {
+            let there = Receiver::at(&world, "there", |_, _| OK);
+            let (process, _) = Process::memory(&world, receivers);
+            let now = world.clock.now();
+            let mut long = alert("imap", "critical", now);
+            long.annotations = Labels::from_pairs([
+                ("summary", "<grün> & 👩‍🚒 \u{202e}\r\nX-Evil: 1 ".repeat(200)),
+                ("description", "Ünïcödé \"quoted\" {{ .Nothing }} & more. ".repeat(400)),
+            ]);
+            process.deliver(group("long", 1, vec![long; 1], now)).await;
+            assert!(process.settle(minutes(1)).await);
+            let seen = there.seen().remove(0);
+            assert_eq!(seen.header("x-evil"), "", "{kind}");
+            assert!(seen.all().contains('…') || seen.body.contains("%E2%80%A6"), "{kind}: {}", seen.body);
+            let field = |name: &str| match kind {
+                "pushover" => {
+                    let pair = seen.body.split('&').find_map(|pair| pair.strip_prefix(&format!("{name}=")));
+                    percent(pair.unwrap_or_default())
+                }
+                _ => {
+                    let body: serde_json::Value = serde_json::from_str(&seen.body).unwrap();
+                    body[name].as_str().or(body["attachments"][0][name].as_str()).unwrap_or_default().to_owned()
+                }
+            };
+            let (title, message) = (field("title"), field("message"));
+            match kind {
+                "ntfy" => assert!(title.len() <= 250 && message.len() <= 4096 && message.len() > 2000),
+                "pushover" => assert!(title.chars().count() <= 250 && message.chars().count() == 1024, "{message}"),
+                _ => assert!(title.chars().count() <= 1024),
+            }
+            assert!(title.starts_with("[CRITICAL] <grün>"), "{kind}: {title}");
+            assert!(seen.all().contains("runbooks"), "{kind}");
+        });
+    }
+}
+
+fn percent(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        match byte {
+            b'+' => bytes.push(b' '),
+            b'%' => {
+                let pair = [rest.next().unwrap(), rest.next().unwrap()];
+                bytes.push(u8::from_str_radix(std::str::from_utf8(&pair).unwrap(), 16).unwrap());
+            }
+            other => bytes.push(other),
+        }
+    }
+    String::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn each_channel_says_it_in_its_own_way() {
+    let mut out = String::new();
+    for (kind, receivers) in all() {
+        let text = sim::run(1, |world| async move {
+            let (process, _) = Process::memory(&world, receivers);
+            let now = world.clock.now();
+            let mut text = String::new();
+            for group in [firing("IMAP", now), resolved("IMAP", now)] {
+                text.push_str(&process.notify.preview("oncall", &group).unwrap()[0].text);
+            }
+            text
+        });
+        assert!(!text.contains("hush"), "{kind}: a preview shows no credentials");
+        out.push_str(&format!("--- {kind}\n{text}"));
+    }
+    expect![[r##"
+        --- ntfy
+        Content-Type: application/json
+        X-Sequence-ID: 484047f486449215ce0634e9dde71ecb
+        Idempotency-Key: 3b4b171d8e397f778579bdcf06452d24
+
+        {
+          "actions": [
+            {
+              "action": "view",
+              "label": "Run book",
+              "url": "https://bell.example.org/runbooks/imap-down"
+            },
+            {
+              "action": "view",
+              "label": "Alarm",
+              "url": "https://bell.example.org/alarms/monitor/imap"
+            }
+          ],
+          "click": "https://bell.example.org/runbooks/imap-down",
+          "message": "The TLS handshake fails: connection refused.\nSince 2026-01-04 23:58 UTC, for 2 minutes.\nWhere: monitor/imap",
+          "priority": 5,
+          "tags": [
+            "rotating_light",
+            "mail"
+          ],
+          "title": "[CRITICAL] IMAP is down",
+          "topic": "alerts"
+        }
+        Content-Type: application/json
+        X-Sequence-ID: 484047f486449215ce0634e9dde71ecb
+        Idempotency-Key: 68149f4127275efcca186ddc739fc87d
+
+        {
+          "actions": [
+            {
+              "action": "view",
+              "label": "Run book",
+              "url": "https://bell.example.org/runbooks/imap-down"
+            },
+            {
+              "action": "view",
+              "label": "Alarm",
+              "url": "https://bell.example.org/alarms/monitor/imap"
+            }
+          ],
+          "click": "https://bell.example.org/runbooks/imap-down",
+          "message": "The TLS handshake fails: connection refused.\nFrom 2026-01-04 23:48 UTC to 2026-01-05 00:00 UTC, 12 minutes.\nWhere: monitor/imap",
+          "priority": 3,
+          "tags": [
+            "white_check_mark",
+            "mail"
+          ],
+          "title": "RESOLVED: IMAP is down (after 12 minutes)",
+          "topic": "alerts"
+        }
+        --- pushover
+        Content-Type: application/x-www-form-urlencoded
+
+        title=%5BCRITICAL%5D+IMAP+is+down
+        message=The+TLS+handshake+fails%3A+connection+refused.%0ASince+2026-01-04+23%3A58+UTC%2C+for+2+minutes.%0AWhere%3A+monitor%2Fimap
+        priority=1
+        timestamp=1767571200
+        url=https%3A%2F%2Fbell.example.org%2Frunbooks%2Fimap-down
+        url_title=Run+book
+        Content-Type: application/x-www-form-urlencoded
+
+        title=RESOLVED%3A+IMAP+is+down+%28after+12+minutes%29
+        message=The+TLS+handshake+fails%3A+connection+refused.%0AFrom+2026-01-04+23%3A48+UTC+to+2026-01-05+00%3A00+UTC%2C+12+minutes.%0AWhere%3A+monitor%2Fimap
+        priority=0
+        timestamp=1767571200
+        url=https%3A%2F%2Fbell.example.org%2Frunbooks%2Fimap-down
+        url_title=Run+book
+        --- slack
+        Content-Type: application/json
+
+        {
+          "attachments": [
+            {
+              "color": "#e01e5a",
+              "fallback": "[CRITICAL] IMAP is down",
+              "mrkdwn_in": [
+                "text"
+              ],
+              "text": "The TLS handshake fails: connection refused.\nSince 2026-01-04 23:58 UTC, for 2 minutes.\nWhere: monitor/imap\n<https://bell.example.org/runbooks/imap-down|Run book> · <https://bell.example.org/alarms/monitor/imap|Alarm>",
+              "title": "[CRITICAL] IMAP is down",
+              "title_link": "https://bell.example.org/runbooks/imap-down",
+              "ts": 1767571200
+            }
+          ],
+          "text": "[CRITICAL] IMAP is down"
+        }
+        Content-Type: application/json
+
+        {
+          "attachments": [
+            {
+              "color": "#2eb67d",
+              "fallback": "RESOLVED: IMAP is down (after 12 minutes)",
+              "mrkdwn_in": [
+                "text"
+              ],
+              "text": "The TLS handshake fails: connection refused.\nFrom 2026-01-04 23:48 UTC to 2026-01-05 00:00 UTC, 12 minutes.\nWhere: monitor/imap\n<https://bell.example.org/runbooks/imap-down|Run book> · <https://bell.example.org/alarms/monitor/imap|Alarm>",
+              "title": "RESOLVED: IMAP is down (after 12 minutes)",
+              "title_link": "https://bell.example.org/runbooks/imap-down",
+              "ts": 1767571200
+            }
+          ],
+          "text": "RESOLVED: IMAP is down (after 12 minutes)"
+        }
+        --- webhook
+        Content-Type: application/json
+        webhook-id: 406eb9ae99724b74d3ac6a2c5c6d3362
+        Idempotency-Key: 406eb9ae99724b74d3ac6a2c5c6d3362
+
+        {
+          "alerts": [
+            {
+              "annotations": {
+                "description": "The TLS handshake fails: connection refused.",
+                "runbook_url": "https://bell.example.org/runbooks/imap-down",
+                "summary": "IMAP is down"
+              },
+              "endsAt": "0001-01-01T00:00:00.000Z",
+              "fingerprint": "e8ef4cf09fe3adc4",
+              "generatorURL": "https://bell.example.org/alarms/monitor/imap",
+              "labels": {
+                "alertname": "IMAP",
+                "severity": "critical",
+                "source": "monitor/imap"
+              },
+              "startsAt": "2026-01-04T23:58:00.000Z",
+              "status": "firing"
+            }
+          ],
+          "commonAnnotations": {
+            "description": "The TLS handshake fails: connection refused.",
+            "runbook_url": "https://bell.example.org/runbooks/imap-down",
+            "summary": "IMAP is down"
+          },
+          "commonLabels": {
+            "alertname": "IMAP",
+            "severity": "critical",
+            "source": "monitor/imap"
+          },
+          "externalURL": "https://bell.example.org",
+          "groupKey": "{}:{alertname=\"IMAP\"}",
+          "groupLabels": {
+            "alertname": "IMAP"
+          },
+          "message": "The TLS handshake fails: connection refused.\nSince 2026-01-04 23:58 UTC, for 2 minutes.\nWhere: monitor/imap",
+          "notification_reason": "first notification",
+          "receiver": "oncall",
+          "runbook_url": "https://bell.example.org/runbooks/imap-down",
+          "severity": "critical",
+          "status": "firing",
+          "title": "[CRITICAL] IMAP is down",
+          "truncatedAlerts": 0,
+          "version": "4"
+        }
+        Content-Type: application/json
+        webhook-id: 811915646e4771b188e32a3719931bb9
+        Idempotency-Key: 811915646e4771b188e32a3719931bb9
+
+        {
+          "alerts": [
+            {
+              "annotations": {
+                "description": "The TLS handshake fails: connection refused.",
+                "runbook_url": "https://bell.example.org/runbooks/imap-down",
+                "summary": "IMAP is down"
+              },
+              "endsAt": "2026-01-05T00:00:00.000Z",
+              "fingerprint": "e8ef4cf09fe3adc4",
+              "generatorURL": "https://bell.example.org/alarms/monitor/imap",
+              "labels": {
+                "alertname": "IMAP",
+                "severity": "critical",
+                "source": "monitor/imap"
+              },
+              "startsAt": "2026-01-04T23:48:00.000Z",
+              "status": "resolved"
+            }
+          ],
+          "commonAnnotations": {
+            "description": "The TLS handshake fails: connection refused.",
+            "runbook_url": "https://bell.example.org/runbooks/imap-down",
+            "summary": "IMAP is down"
+          },
+          "commonLabels": {
+            "alertname": "IMAP",
+            "severity": "critical",
+            "source": "monitor/imap"
+          },
+          "externalURL": "https://bell.example.org",
+          "groupKey": "{}:{alertname=\"IMAP\"}",
+          "groupLabels": {
+            "alertname": "IMAP"
+          },
+          "message": "The TLS handshake fails: connection refused.\nFrom 2026-01-04 23:48 UTC to 2026-01-05 00:00 UTC, 12 minutes.\nWhere: monitor/imap",
+          "notification_reason": "all alerts resolved",
+          "receiver": "oncall",
+          "runbook_url": "https://bell.example.org/runbooks/imap-down",
+          "severity": "critical",
+          "status": "resolved",
+          "title": "RESOLVED: IMAP is down (after 12 minutes)",
+          "truncatedAlerts": 0,
+          "version": "4"
+        }
+    "##]].assert_eq(&out);
+}
+
+#[test]
+fn a_template_of_ones_own_replaces_the_words_and_never_the_page() {
+    let configs = json!([{"name": "oncall", "slack_configs": [{
+        "api_url": "http://there/hush",
+        "title": "{{ template \"slack.default.title\" . }} at {{ .ExternalURL }}",
+        "text": "{{ range .Alerts.Firing }}{{ .Labels.alertname | toUpper }} {{ end }}{{ .CommonLabels.severity }}",
+    }], "pushover_configs": [{
+        "user_key": "u", "token": "t", "api_url": "http://there/p", "message": "{{ (index .Alerts 7).Labels }}",
+    }]}]);
+    sim::run(1, |world| async move {
+        let there = Receiver::at(&world, "there", |_, _| OK);
+        let (process, _) = Process::memory(&world, receivers(configs));
+        process.deliver(firing("imap", world.clock.now())).await;
+        assert!(process.settle(minutes(1)).await);
+        let seen = there.seen();
+        let slack = seen.iter().find(|it| it.line.contains("hush")).unwrap();
+        assert!(slack.body.contains("[CRITICAL] imap is down at https://bell.example.org"), "{}", slack.body);
+        assert!(slack.body.contains("IMAP critical"), "{}", slack.body);
+        let pushover = seen.iter().find(|it| it.line.contains("/p")).unwrap();
+        assert!(percent(&pushover.body).contains("The TLS handshake fails"), "{}", pushover.body);
+        let troubles = process.troubles().join("\n");
+        assert!(troubles.contains("page-template/oncall/pushover"), "{troubles}");
+    });
+}
+
+#[test]
+fn a_wrong_configuration_says_what_would_be_right() {
+    let configs = json!([
+        {"name": "a", "ntfy_configs": [
+            {"topic": "bad topic", "token": "t", "basic_auth": {"username": "u", "password": "p"}, "tags": ["a,b"],
+             "priorities": {"critical": 9, "warning": 3, "info": 0}, "timeout": "0s", "title": "{{ nosuch }}"}]},
+        {"name": "a", "slack_configs": [{"api_url": "hush"}], "webhook_configs": [{"url": "ftp://hush"}],
+         "pushover_configs": [{"user_key": "", "token": "t", "message": "{{ if }}"}]},
+        {"name": " "},
+    ]);
+    let mut problems = Problems::new();
+    ReceiverConfig::check_all(&receivers(configs), &Path::root().field("receivers"), &mut problems);
+    let lines =
+        problems.0.iter().map(|it| format!("{}: {} | {}\n", it.path, it.message, it.hint.as_deref().unwrap_or("")));
+    expect![[r#"
+        receivers[0].ntfy_configs[0].topic: `bad topic` is not a topic | use up to 64 letters, digits, `-` and `_`
+        receivers[0].ntfy_configs[0]: `token` and `basic_auth` exclude each other | keep one of them
+        receivers[0].ntfy_configs[0].tags[0]: `a,b` is not a tag | one word each
+        receivers[0].ntfy_configs[0].priorities.critical: 9 is not a priority | it goes from 1 to 5
+        receivers[0].ntfy_configs[0].priorities.info: 0 is not a priority | it goes from 1 to 5
+        receivers[0].ntfy_configs[0].title: the template is wrong: there is no function `nosuch` (line 1, column 4) | leave it out for words that say what, since when and how many more
+        receivers[0].ntfy_configs[0].timeout: a try cannot take 0s | it is more than nothing and at most 2m; `10s` is usual
+        receivers[1].pushover_configs[0].user_key: it is empty | Pushover shows it on its web page
+        receivers[1].pushover_configs[0].message: the template is wrong: a value was expected here (line 1, column 4) | leave it out for words that say what, since when and how many more
+        receivers[1].slack_configs[0].api_url: this is not a web address | it must start with `https://` or `http://`
+        receivers[1].webhook_configs[0].url: this is not a web address | it must start with `https://` or `http://`
+        receivers[1].name: the receiver `a` is there twice | give one of them another name, or put their channels into one receiver
+        receivers[2].name: a receiver needs a name | routes name it, such as `oncall`
+    "#]].assert_eq(&lines.collect::<String>());
+}
+
+#[test]
+fn a_test_page_goes_through_every_channel_of_a_receiver() {
+    sim::run(1, |world| async move {
+        let there = Receiver::at(&world, "there", |_, _| OK);
+        Receiver::at(&world, "broken", |_, _| Answer::Status(403, "", "who are you"));
+        let configs = json!([{"name": "oncall",
+            "ntfy_configs": [{"url": "http://there", "topic": "t"}],
+            "webhook_configs": [{"url": "http://there"}, {"url": "http://broken/hush"}]}]);
+        let (process, _) = Process::memory(&world, receivers(configs));
+        assert!(process.notify.send_test("nobody").await.is_none());
+        let results = process.notify.send_test("oncall").await.unwrap();
+        let lines: Vec<String> =
+            results.iter().map(|it| format!("{} {} {:?} {}", it.channel, it.accepted, it.status, it.said)).collect();
+        assert_eq!(
+            lines,
+            [
+                "oncall/ntfy true Some(200) ok",
+                "oncall/webhook true Some(200) ok",
+                "oncall/webhook-2 false Some(403) who are you",
+            ]
+        );
+        assert!(process.notify.preview_test("oncall").unwrap()[0].text.contains("This is a test page"));
+        process.notify.send_test("oncall").await.unwrap();
+        let keys: Vec<String> = there.seen().iter().map(|it| it.header("idempotency-key").to_owned()).collect();
+        assert_eq!(keys.iter().collect::<std::collections::BTreeSet<_>>().len(), 4, "{keys:?}");
+    });
+}

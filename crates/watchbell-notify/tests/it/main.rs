@@ -1,0 +1,8 @@
+//! The notify stage in a simulated world: channels, the outbox under outages and crashes, pages and run books.
+
+mod channels;
+mod crashes;
+mod outages;
+mod pages;
+mod runbooks;
+mod world;
