@@ -33,12 +33,13 @@ impl Blocks {
             }
             let Some(number) = name.strip_suffix(".block").and_then(|name| name.parse::<u64>().ok()) else { continue };
             next = next.max(number + 1);
-            match Block::open(disk, &path, number)? {
-                Ok(block) => blocks.push(block),
-                Err(damage) => {
+            match Block::open(disk, &path, number) {
+                Ok(Ok(block)) => blocks.push(block),
+                Ok(Err(damage)) => {
                     let aside = set_aside(disk, &path, damaged)?;
                     told.push(format!("the block {name} is damaged ({damage}) and lies in {}", aside.display()));
                 }
+                Err(error) => told.push(format!("the block {name} cannot be read and does not serve: {error}")),
             }
         }
         let replaced: BTreeSet<u64> = blocks.iter().flat_map(|block| block.meta.replaces.iter().copied()).collect();

@@ -105,7 +105,7 @@ impl MetricStore {
         let mark_path = dir.join("sealed");
         let sealed = Mark::load(disk, &mark_path);
         let heads = Heads::default();
-        let mut filling = Filling { heads: &heads, sealed };
+        let mut filling = Filling::new(&heads, sealed);
         let found = replay::replay(disk, &wal_dir, &damaged_dir, &mut filling)
             .map_err(OpenError::io("read the log in", &wal_dir))?;
         damaged.extend(found.damaged);
@@ -115,8 +115,8 @@ impl MetricStore {
             nameless_samples: found.nameless,
             torn_bytes: found.torn,
         };
-        let log =
-            Wal::begin(disk.clone(), &wal_dir, found.segments).map_err(OpenError::io("begin a log in", &wal_dir))?;
+        let log = Wal::begin(disk.clone(), &wal_dir, found.segments, sealed.map_or(0, |mark| mark.segment))
+            .map_err(OpenError::io("begin a log in", &wal_dir))?;
         let inner = Inner {
             runtime: runtime.clone(),
             config,

@@ -3,7 +3,8 @@
 //! A tail that ends inside a frame was being written when the process or the machine died: it is cut. A bad frame with
 //! good ones behind it is damage: it is copied into `damaged/` and taken out, and the good ones are kept.
 
-use std::collections::{BTreeMap, HashMap};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
@@ -13,6 +14,9 @@ use watchbell_runtime::Disk;
 use super::bytes::Cursor;
 use super::record::{self, Logged};
 use super::wal::{FRAME_HEADER, HEADER, MARK, Segment};
+
+/// How many numbers of series may be left out before one: most that are active can be silent in a segment.
+const SERIES_GAP_MAX: usize = 50_000_000;
 
 /// What a segment was found to be.
 #[derive(Default)]
@@ -34,6 +38,8 @@ pub(crate) trait Replay {
     fn series(&mut self, labels: Labels) -> u32;
     /// A sample of it, from a segment of the log.
     fn sample(&mut self, segment: u32, sample: Logged);
+    /// That was all.
+    fn end(&mut self);
 }
 
 /// Reads all segments in order.
@@ -42,7 +48,15 @@ pub(crate) fn replay(disk: &Disk, dir: &Path, damaged: &Path, to: &mut impl Repl
     for name in disk.list(dir)? {
         let Some(number) = name.strip_suffix(".wal").and_then(|name| name.parse::<u32>().ok()) else { continue };
         let path = dir.join(&name);
-        let content = disk.read(&path)?;
+        let content = match disk.read(&path) {
+            Ok(content) => content,
+            Err(error) => {
+                found.damaged.push(format!("segment {number} of the log cannot be read: {error}"));
+                // Never dropped: it may be readable at another start.
+                found.segments.insert(number, Segment { newest: i64::MAX, bytes: 0 });
+                continue;
+            }
+        };
         let mut frames = frames(&content);
         let newest = read_segment(number, &content, &frames.good, to, &mut found);
         let tail = &content[frames.end..];
@@ -76,13 +90,15 @@ pub(crate) fn replay(disk: &Disk, dir: &Path, damaged: &Path, to: &mut impl Repl
         }
         found.segments.insert(number, Segment { newest, bytes });
     }
+    to.end();
     Ok(found)
 }
 
 /// Hands a segment's records on; answers the newest time in it.
 fn read_segment(number: u32, content: &[u8], good: &[(usize, usize)], to: &mut impl Replay, found: &mut Found) -> i64 {
     let (mut newest, mut unread) = (i64::MIN, 0);
-    let known = std::cell::RefCell::new((HashMap::new(), to));
+    // By the number of the series in the segment, which are dense; `None` for one that nobody named.
+    let known = RefCell::new((Vec::<Option<u32>>::new(), to));
     for (from, end) in good {
         let Some(record) = unpack(&content[*from..*end]) else {
             unread += 1;
@@ -92,15 +108,21 @@ fn read_segment(number: u32, content: &[u8], good: &[(usize, usize)], to: &mut i
             &record,
             |series, labels| {
                 let (known, to) = &mut *known.borrow_mut();
-                known.insert(series, to.series(labels));
+                let at = series as usize;
+                if at >= known.len() && at < known.len() + SERIES_GAP_MAX {
+                    known.resize(at + 1, None);
+                }
+                if let Some(known) = known.get_mut(at) {
+                    *known = Some(to.series(labels));
+                }
             },
             |sample| {
                 let (known, to) = &mut *known.borrow_mut();
-                match known.get(&sample.series) {
+                match known.get(sample.series as usize).copied().flatten() {
                     Some(series) => {
                         newest = newest.max(sample.time);
                         found.samples += 1;
-                        to.sample(number, Logged { series: *series, ..sample });
+                        to.sample(number, Logged { series, ..sample });
                     }
                     None => found.nameless += 1,
                 }

@@ -52,10 +52,11 @@ pub(crate) struct Segment {
 }
 
 impl Wal {
-    /// Begins a new segment behind those that were found.
-    pub(crate) fn begin(disk: Disk, dir: &Path, found: BTreeMap<u32, Segment>) -> io::Result<Wal> {
+    /// Begins a new segment behind those that were found and behind `sealed`, up to which segments may be gone: a
+    /// number is never used twice, because the mark of what is sealed counts on it.
+    pub(crate) fn begin(disk: Disk, dir: &Path, found: BTreeMap<u32, Segment>, sealed: u32) -> io::Result<Wal> {
         disk.create_dir_all(dir)?;
-        let number = found.keys().last().map_or(1, |last| last + 1);
+        let number = found.keys().last().copied().unwrap_or(0).max(sealed) + 1;
         let file = create(&disk, dir, number)?;
         Ok(Wal {
             disk,

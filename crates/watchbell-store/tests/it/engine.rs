@@ -195,6 +195,28 @@ fn samples_move_into_blocks_and_blocks_into_bigger_ones() {
 }
 
 #[test]
+fn old_samples_that_come_after_sealing_are_replayed_too() {
+    sim::run(1, |world| async move {
+        let config = MetricsConfig::default();
+        let (mut store, mut truth) = (open(&world, &config), Truth::new());
+        take(&store, &mut truth, &[(0, world.clock.now().0, 3)]).await;
+        world.clock.sleep(Duration::from_secs(5 * 3600)).await;
+        store.maintain();
+        // With nothing in the log now; what comes next is older than what is sealed.
+        store = open(&world, &config);
+        let now = world.clock.now().0;
+        take(&store, &mut truth, &[(1, now - 4 * 3_600_000, 3), (1, now, 3)]).await;
+        for _ in 0..2 {
+            store = open(&world, &config);
+            assert_eq!(all(&store, i64::MIN, i64::MAX).unwrap(), truth);
+        }
+        world.clock.sleep(Duration::from_secs(5 * 3600)).await;
+        store.maintain();
+        assert_eq!((store.stats().head_samples, all(&store, i64::MIN, i64::MAX).unwrap()), (0, truth));
+    });
+}
+
+#[test]
 fn a_damaged_block_never_answers_wrongly_and_the_rest_serves() {
     sim::run(1, |world| async move {
         let store = open(&world, &MetricsConfig::default());

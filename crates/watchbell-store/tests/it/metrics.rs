@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use expect_test::{Expect, expect};
 use watchbell_model::{Append, Appended, Labels, MatchOp, Matcher, Point, Query, Timestamp, stale_nan};
 use watchbell_runtime::sim::{self, World};
+use watchbell_runtime::{Runtime, thread};
 use watchbell_store::metrics::OpenReport;
 use watchbell_store::{Fsync, MetricStore, MetricsConfig};
 
@@ -210,4 +211,46 @@ fn what_cannot_be_kept_is_counted_by_its_reason() {
             up{host="b"} 0=1"#]],
         );
     });
+}
+
+/// On the machine's own disk, with threads: what the simulator leaves out.
+#[test]
+fn writers_readers_and_upkeep_work_side_by_side() {
+    let folder = crate::Folder::new();
+    let runtime = Runtime::os();
+    let now = runtime.clock.now().0;
+    let (store, _) = MetricStore::open(&runtime, folder.path(), MetricsConfig::default()).unwrap();
+    let write = |store: MetricStore, writer: i64| async move {
+        for at in 0..100 {
+            let host = format!("{writer}-{}", at % 10);
+            // Over the last nine hours, so that there is something to seal.
+            let time = Timestamp(now - 32_400_000 + at * 324_000);
+            let batch = vec![Point::new("up", &[("host", &host)], time, at as f64)];
+            assert_eq!(store.append(batch).await.unwrap().kept, 1);
+            if at % 25 == 0 {
+                store.maintain();
+            }
+            let host = Matcher::equal("host", host);
+            let found = store.select(&[host], Timestamp::MIN, Timestamp::MAX).unwrap();
+            assert_eq!(found[0].samples.last().unwrap().value, at as f64, "what is acknowledged is seen");
+        }
+    };
+    let threads: Vec<_> = (0..8)
+        .map(|writer| {
+            let work = write(store.clone(), writer);
+            let run = move || tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(work);
+            thread::spawn(&format!("writer-{writer}"), run).unwrap()
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    store.maintain();
+    let count = |store: &MetricStore| -> usize {
+        let all = store.select(&[], Timestamp::MIN, Timestamp::MAX).unwrap();
+        all.iter().map(|series| series.samples.len()).sum()
+    };
+    assert_eq!(count(&store), 800);
+    assert!(store.stats().blocks > 0);
+    store.close();
+    drop(store);
+    assert_eq!(count(&MetricStore::open(&runtime, folder.path(), MetricsConfig::default()).unwrap().0), 800);
 }

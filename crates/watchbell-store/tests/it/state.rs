@@ -1,7 +1,6 @@
 //! One suite over both adapters of durable state, and what only the one on disk promises.
 
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::Path;
 
 use expect_test::{Expect, expect};
 use watchbell_model::{Change, MemoryState, State};
@@ -9,28 +8,10 @@ use watchbell_runtime::{Disk, Runtime};
 use watchbell_store::state::StateReport;
 use watchbell_store::{DataDir, SqliteState};
 
-/// A folder of its own, gone at the end.
-struct Folder(PathBuf);
+use crate::Folder;
 
-impl Folder {
-    fn new() -> Folder {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let name = format!("watchbell-store-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(name);
-        let _ = Disk::Os.remove_dir_all(&path);
-        Disk::Os.create_dir_all(&path).unwrap();
-        Folder(path)
-    }
-
-    fn open(&self) -> (SqliteState, StateReport) {
-        SqliteState::open(&Runtime::os(), &DataDir::claim(&self.0, false).unwrap()).unwrap()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = Disk::Os.remove_dir_all(&self.0);
-    }
+fn open(folder: &Folder) -> (SqliteState, StateReport) {
+    SqliteState::open(&Runtime::os(), &DataDir::claim(folder.path(), false).unwrap()).unwrap()
 }
 
 fn block_on<F: Future>(future: F) -> F::Output {
@@ -49,7 +30,7 @@ fn names(found: Vec<(String, Vec<u8>)>) -> String {
 /// Runs the same commands over both adapters and compares what they answer with each other and with the snapshot.
 fn check(commands: impl Fn(&dyn State) -> String, expected: Expect) {
     let folder = Folder::new();
-    let on_disk = commands(&folder.open().0);
+    let on_disk = commands(&open(&folder).0);
     assert_eq!(commands(&MemoryState::new()), on_disk);
     expected.assert_eq(&on_disk);
 }
@@ -86,7 +67,7 @@ fn documents_are_ordered_by_key_within_their_table() {
 #[test]
 fn what_was_committed_is_there_after_opening_again() {
     let folder = Folder::new();
-    let (state, report) = folder.open();
+    let (state, report) = open(&folder);
     assert_eq!(report, StateReport::default());
     block_on(state.commit(vec![put("t", "a", "1")])).unwrap();
     assert_eq!(state.get("t", "a").unwrap(), Some(b"1".to_vec()), "readers see what was acknowledged");
@@ -94,13 +75,13 @@ fn what_was_committed_is_there_after_opening_again() {
     let closed = block_on(state.commit(vec![put("t", "b", "1")])).unwrap_err();
     assert_eq!(closed.to_string(), "durable state cannot be written: it is closed");
     drop(state);
-    assert_eq!(folder.open().0.get("t", "a").unwrap(), Some(b"1".to_vec()));
+    assert_eq!(open(&folder).0.get("t", "a").unwrap(), Some(b"1".to_vec()));
 }
 
 #[test]
 fn a_commit_is_made_whole_or_not_at_all_and_does_not_fail_its_neighbours() {
     let folder = Folder::new();
-    let (state, _) = folder.open();
+    let (state, _) = open(&folder);
     let too_big = "x".repeat(17 << 20);
     let (before, failed, after) = block_on(async {
         let before = state.commit(vec![put("t", "before", "1")]);
@@ -115,7 +96,7 @@ fn a_commit_is_made_whole_or_not_at_all_and_does_not_fail_its_neighbours() {
 #[test]
 fn many_commits_at_once_are_all_made() {
     let folder = Folder::new();
-    let (state, _) = folder.open();
+    let (state, _) = open(&folder);
     block_on(async {
         let keys: Vec<String> = (0..300).map(|at| format!("{at:03}")).collect();
         let commits = keys.iter().map(|key| state.commit(vec![put("t", key, key)]));
@@ -129,17 +110,17 @@ fn many_commits_at_once_are_all_made() {
 #[test]
 fn a_damaged_file_is_set_aside_and_what_can_be_read_of_it_is_kept() {
     let folder = Folder::new();
-    let (state, _) = folder.open();
+    let (state, _) = open(&folder);
     let changes = (0..2000).map(|at| put("t", &format!("{at:05}"), &"v".repeat(100))).collect();
     block_on(state.commit(changes)).unwrap();
     drop(state);
-    let path = folder.0.join("state.db");
+    let path = folder.path().join("state.db");
     let mut content = Disk::Os.read(&path).unwrap();
     let middle = content.len() / 2;
     content[middle..middle + 4096].fill(0xa5);
     Disk::Os.write_atomic(&path, &content).unwrap();
 
-    let (state, report) = folder.open();
+    let (state, report) = open(&folder);
     let aside = report.set_aside.expect("it is set aside");
     assert!(Disk::Os.exists(&aside) && aside.to_string_lossy().contains("state.corrupt-"));
     assert!(report.salvaged > 1500 && report.salvaged < 2000, "{}", report.salvaged);
@@ -151,8 +132,8 @@ fn a_damaged_file_is_set_aside_and_what_can_be_read_of_it_is_kept() {
 #[test]
 fn what_is_no_database_is_set_aside() {
     let folder = Folder::new();
-    Disk::Os.write_atomic(&folder.0.join("state.db"), &[7; 9000]).unwrap();
-    let (_state, report) = folder.open();
+    Disk::Os.write_atomic(&folder.path().join("state.db"), &[7; 9000]).unwrap();
+    let (_state, report) = open(&folder);
     assert!(report.set_aside.is_some());
     assert_eq!((report.salvaged, report.damage.as_deref()), (0, Some("file is not a database")));
 }
@@ -160,13 +141,13 @@ fn what_is_no_database_is_set_aside() {
 #[test]
 fn a_newer_format_is_refused() {
     let folder = Folder::new();
-    drop(folder.open());
-    let path = folder.0.join("state.db");
+    drop(open(&folder));
+    let path = folder.path().join("state.db");
     let mut content = Disk::Os.read(&path).unwrap();
     // SQLite keeps `user_version` at offset 60, big endian.
     content[60..64].copy_from_slice(&9_u32.to_be_bytes());
     Disk::Os.write_atomic(&path, &content).unwrap();
-    let Err(error) = SqliteState::open(&Runtime::os(), &DataDir::claim(&folder.0, false).unwrap()) else {
+    let Err(error) = SqliteState::open(&Runtime::os(), &DataDir::claim(folder.path(), false).unwrap()) else {
         panic!("it must be refused")
     };
     assert!(
@@ -177,21 +158,21 @@ fn a_newer_format_is_refused() {
 #[test]
 fn a_second_process_is_told_who_has_the_folder() {
     let folder = Folder::new();
-    let first = DataDir::claim(&folder.0, false).unwrap();
-    let second = DataDir::claim(&folder.0, false).err().expect("it is locked").to_string();
+    let first = DataDir::claim(folder.path(), false).unwrap();
+    let second = DataDir::claim(folder.path(), false).err().expect("it is locked").to_string();
     assert!(second.contains(&format!("is in use by process {}", std::process::id())), "{second}");
     drop(first);
-    DataDir::claim(&folder.0, false).unwrap();
+    DataDir::claim(folder.path(), false).unwrap();
 }
 
 #[test]
 fn a_backup_is_a_state_of_its_own() {
     let folder = Folder::new();
-    let (state, _) = folder.open();
+    let (state, _) = open(&folder);
     block_on(state.commit(vec![put("t", "a", "1")])).unwrap();
     let copy = Folder::new();
-    state.backup(&copy.0.join("state.db")).unwrap();
+    state.backup(&copy.path().join("state.db")).unwrap();
     block_on(state.commit(vec![put("t", "b", "1")])).unwrap();
-    assert_eq!(names(copy.open().0.scan("t", "", 10).unwrap()), "a=1");
+    assert_eq!(names(open(&copy).0.scan("t", "", 10).unwrap()), "a=1");
     assert!(state.backup(Path::new("/nowhere/state.db")).is_err());
 }
