@@ -33,6 +33,11 @@ pub struct ReceiverConfig {
 }
 
 impl ReceiverConfig {
+    /// Whether it has no channel, so that what it takes reaches nobody.
+    pub fn is_empty(&self) -> bool {
+        self.list().is_empty()
+    }
+
     /// Finds what is wrong within one receiver.
     pub fn check(&self, path: &Path, problems: &mut Problems) {
         if self.name.trim().is_empty() {

@@ -99,6 +99,8 @@ pub(crate) struct Slot {
 
 pub(crate) struct Inner {
     pub(crate) config: Arc<NotifyConfig>,
+    /// Whether that is a configuration at all.
+    applied: bool,
     /// Configured channels by name.
     channels: BTreeMap<String, (String, Channel)>,
     pub(crate) entries: BTreeMap<u64, Held>,
@@ -137,6 +139,7 @@ impl Notify {
         };
         let mut inner = Inner {
             config: Arc::new(config),
+            applied: false,
             channels: BTreeMap::new(),
             entries: BTreeMap::new(),
             slots: BTreeMap::new(),
@@ -172,6 +175,7 @@ impl Notify {
             }
         }
         inner.config = Arc::new(config);
+        inner.applied = true;
         // A channel that was put right is tried at once.
         for held in inner.entries.values_mut() {
             held.due = Duration::ZERO;
@@ -179,9 +183,27 @@ impl Notify {
         for slot in inner.slots.values() {
             slot.wake.notify_one();
         }
+        self.forget_troubles(&mut inner);
         self.judge_orphans(&inner);
         drop(inner);
         self.keeper.notify_one();
+    }
+
+    /// Takes troubles off the board that a new configuration may have ended, and that nothing else would.
+    fn forget_troubles(&self, inner: &mut Inner) {
+        for trouble in self.runtime.troubles.list() {
+            let gone = trouble.key.strip_prefix("page-given-up/").is_some_and(|it| !inner.channels.contains_key(it));
+            let about_config =
+                ["page-without-receiver/", "page-template/"].iter().any(|it| trouble.key.starts_with(it));
+            if gone || about_config {
+                self.runtime.troubles.clear(&trouble.key);
+            }
+        }
+        for (name, slot) in &mut inner.slots {
+            if !inner.channels.contains_key(name) {
+                slot.memory.given_up = None;
+            }
+        }
     }
 
     /// One task per configured channel, and the keeper.
@@ -284,6 +306,11 @@ impl Notify {
             text: text(&entry),
         };
         Some(drafts.into_iter().map(one).collect())
+    }
+
+    /// What [`Notify::send_test`] would send.
+    pub fn preview_test(&self, receiver: &str) -> Option<Vec<Preview>> {
+        self.preview(receiver, &test_group(receiver, self.runtime.clock.now()))
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -409,7 +436,8 @@ impl Notify {
                 rendered,
                 state: EntryState::Queued,
                 attempts: 0,
-                enqueued_at: group.at,
+                // Not when it was decided: a disk that failed may have held it up, and it has its full time.
+                enqueued_at: self.runtime.clock.now(),
                 last_error: None,
             };
             drafts.push((name, channel, entry));
@@ -419,7 +447,14 @@ impl Notify {
 
     async fn deliver_now(&self, groups: Vec<GroupNotification>, with: Vec<Change>) -> Result<(), StateError> {
         let _turn = self.delivering.lock().await;
-        let config = Arc::clone(&self.lock().config);
+        let config = {
+            let inner = self.lock();
+            if !inner.applied && !groups.is_empty() {
+                let reason = "the configuration is not there yet".to_owned();
+                return Err(StateError { doing: "written", reason });
+            }
+            Arc::clone(&inner.config)
+        };
         let mut new: Vec<(u64, Entry)> = Vec::new();
         let mut known: Vec<u64> = Vec::new();
         for group in &groups {

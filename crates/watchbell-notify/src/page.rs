@@ -41,6 +41,8 @@ pub struct PageAlert {
     pub until: Option<Timestamp>,
     /// Its labels.
     pub labels: Labels,
+    /// Its run book, or the generated page in its place.
+    pub runbook_url: String,
 }
 
 /// A group of alerts, written for a person.
@@ -75,7 +77,17 @@ impl Page {
         let over = |alert: &Alert| alert.is_resolved_at(group.at);
         alerts.sort_by_key(|alert| (over(alert), std::cmp::Reverse(severity(alert)), alert.starts_at));
         let status = if group.is_resolved() { PageStatus::Resolved } else { PageStatus::Firing };
-        let listed: Vec<PageAlert> = alerts.iter().map(|alert| page_alert(alert, group.at)).collect();
+        let listed: Vec<PageAlert> = alerts
+            .iter()
+            .map(|alert| PageAlert {
+                summary: cut(&summary(alert), TITLE_MAX, Unit::Characters),
+                severity: severity(alert),
+                since: alert.starts_at,
+                until: alert.ends_at.filter(|end| *end <= group.at),
+                labels: alert.labels.clone(),
+                runbook_url: runbook(alert, site, runbooks).0,
+            })
+            .collect();
         let first = alerts.first().copied();
         let (runbook_url, runbook_is_stub) = match first {
             Some(alert) => runbook(alert, site, runbooks),
@@ -113,16 +125,6 @@ pub(crate) fn severity(alert: &Alert) -> Severity {
         "info" | "informational" | "notice" | "none" | "debug" | "ok" | "low" => Severity::Info,
         "warning" | "warn" | "minor" | "moderate" | "medium" | "ticket" => Severity::Warning,
         _ => Severity::Critical,
-    }
-}
-
-fn page_alert(alert: &Alert, now: Timestamp) -> PageAlert {
-    PageAlert {
-        summary: cut(&summary(alert), TITLE_MAX, Unit::Characters),
-        severity: severity(alert),
-        since: alert.starts_at,
-        until: alert.ends_at.filter(|end| *end <= now),
-        labels: alert.labels.clone(),
     }
 }
 

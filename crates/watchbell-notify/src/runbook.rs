@@ -235,15 +235,6 @@ impl Library {
                 }
             }
         }
-        for (source, runbook) in &config.sources {
-            if let RunbookRef::Named(name) = runbook
-                && !library.contains(name)
-            {
-                problems
-                    .warning(&path.field("sources").field(source), format!("there is no run book `{name}`"))
-                    .hint(format!("write one: watchbell runbook new {name}"));
-            }
-        }
         (library, problems)
     }
 

@@ -143,7 +143,7 @@ impl Notify {
         };
         self.count(&record, &entry);
         entry.state = if outcome == Outcome::Retry { EntryState::Queued } else { EntryState::Accepted };
-        let why = failure(&verdict);
+        let why = words(&verdict);
         let mut changes = Vec::new();
         if outcome == Outcome::Retry {
             entry.last_error = Some(why.clone());
@@ -311,7 +311,8 @@ impl Inner {
     }
 }
 
-fn failure(verdict: &Verdict) -> String {
+/// A verdict in words.
+fn words(verdict: &Verdict) -> String {
     match (verdict.status, verdict.excerpt.as_str()) {
         (Some(status), "") => format!("status {status}"),
         (Some(status), said) => format!("status {status}: {said}"),

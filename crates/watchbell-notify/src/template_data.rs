@@ -66,7 +66,7 @@ fn data(page: &Page, group: &GroupNotification, site: &Site) -> Value {
 const YEAR_ONE: Timestamp = Timestamp(-62_135_596_800_000);
 
 /// Pairs that all sets share.
-pub(crate) fn common<'a>(mut sets: impl Iterator<Item = &'a Labels>) -> Labels {
+fn common<'a>(mut sets: impl Iterator<Item = &'a Labels>) -> Labels {
     let Some(first) = sets.next() else { return Labels::empty() };
     let mut shared: BTreeMap<&str, &str> = first.iter().collect();
     for set in sets {

@@ -285,7 +285,7 @@ pub async fn load(runtime: &Runtime, paths: &[PathBuf]) -> Loaded {
     }
     let mut watched = files.names;
     if let Some(good) = &good {
-        watched.push(good.config.runbooks.dir.clone());
+        watched.push(PathBuf::from(&good.config.runbooks.dir));
     }
     Loaded { good, findings, watched }
 }
@@ -302,7 +302,7 @@ pub fn runbooks_of(runtime: &Runtime, paths: &[PathBuf]) -> RunbooksConfig {
     let root = files::Files::default().read_all(runtime, paths);
     let base = paths.first().and_then(|path| path.parent()).unwrap_or(Path::new(""));
     let mut config: RunbooksConfig = files::part(&root, "runbooks", &manual::schema()).unwrap_or_default();
-    config.dir = base.join(&config.dir);
+    config.dir = base.join(&config.dir).display().to_string();
     config
 }
 

@@ -2,13 +2,12 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Value, json};
-use watchbell_model::{Path, Problems, Secret, Span, Timestamp};
+use serde_json::Value;
+use watchbell_model::{Path, Problems, Secret, Span};
 use watchbell_runtime::http::Request;
 
 use super::{Draft, Rendered};
 use crate::config::{self, HttpConfig};
-use crate::template_data::common;
 
 /// An address that takes Alertmanager's webhook body.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -38,47 +37,25 @@ impl WebhookConfig {
     }
 
     pub(super) fn render(&self, draft: &Draft<'_>) -> Rendered {
-        let (page, group) = (draft.page, draft.group);
-        let max = if self.max_alerts == 0 { usize::MAX } else { self.max_alerts };
-        let status = |resolved: bool| if resolved { "resolved" } else { "firing" };
-        let alerts: Vec<Value> = group
-            .alerts
-            .iter()
-            .take(max)
-            .map(|alert| {
-                let mut annotations = alert.annotations.clone();
-                if annotations.get("runbook_url").is_none() {
-                    annotations = annotations.with("runbook_url", &page.runbook_url);
-                }
-                json!({
-                    "status": status(alert.is_resolved_at(group.at)),
-                    "labels": alert.labels,
-                    "annotations": annotations,
-                    "startsAt": alert.starts_at,
-                    "endsAt": alert.ends_at.unwrap_or(YEAR_ONE),
-                    "generatorURL": alert.generator_url,
-                    "fingerprint": format!("{:016x}", alert.fingerprint()),
-                })
-            })
-            .collect();
-        let body = json!({
-            "version": "4",
-            "groupKey": group.group_key,
-            "truncatedAlerts": group.alerts.len().saturating_sub(max),
-            "status": status(page.is_resolved()),
-            "receiver": group.receiver,
-            "groupLabels": group.group_labels,
-            "commonLabels": common(group.alerts.iter().map(|alert| &alert.labels)),
-            "commonAnnotations": common(group.alerts.iter().map(|alert| &alert.annotations)),
-            "externalURL": draft.site.url.as_str().trim_end_matches('/'),
-            "notification_reason": group.reason,
-            "alerts": alerts,
-            // Ours, beside Alertmanager's: the page in words.
-            "title": page.title,
-            "message": page.text,
-            "severity": page.severity.as_str(),
-            "runbook_url": page.runbook_url,
-        });
+        let (page, mut group) = (draft.page, draft.group.clone());
+        // Whoever takes it over finds a run book on every alert, as a person does.
+        for (alert, shown) in group.alerts.iter_mut().filter_map(|alert| {
+            let shown = page.alerts.iter().find(|shown| shown.labels == alert.labels)?;
+            Some((alert, shown))
+        }) {
+            alert.annotations = alert.annotations.with("runbook_url", &shown.runbook_url);
+        }
+        let external_url = draft.site.url.as_str().trim_end_matches('/');
+        let mut body = watchbell_wire::alertmanager::encode_webhook(&group, external_url, self.max_alerts);
+        // Ours, beside Alertmanager's: the page in words.
+        let ours = [
+            ("title", &*page.title),
+            ("message", &page.text),
+            ("severity", page.severity.as_str()),
+            ("runbook_url", &page.runbook_url),
+        ];
+        body.extend(ours.map(|(name, value)| (name.to_owned(), Value::from(value))));
+        let body = Value::Object(body);
         let headers = vec![
             ("Content-Type".into(), "application/json".into()),
             ("webhook-id".into(), draft.key.to_owned()),
@@ -102,6 +79,3 @@ impl WebhookConfig {
         secrets
     }
 }
-
-/// Go's zero time, which Alertmanager writes for "not over".
-const YEAR_ONE: Timestamp = Timestamp(-62_135_596_800_000);

@@ -338,7 +338,7 @@ fn each_channel_says_it_in_its_own_way() {
             "alertname": "IMAP"
           },
           "message": "The TLS handshake fails: connection refused.\nSince 2026-01-04 23:58 UTC, for 2 minutes.\nWhere: monitor/imap",
-          "notification_reason": "first",
+          "notification_reason": "first notification",
           "receiver": "oncall",
           "runbook_url": "https://bell.example.org/runbooks/imap-down",
           "severity": "critical",
@@ -387,7 +387,7 @@ fn each_channel_says_it_in_its_own_way() {
             "alertname": "IMAP"
           },
           "message": "The TLS handshake fails: connection refused.\nFrom 2026-01-04 23:48 UTC to 2026-01-05 00:00 UTC, 12 minutes.\nWhere: monitor/imap",
-          "notification_reason": "all_resolved",
+          "notification_reason": "all alerts resolved",
           "receiver": "oncall",
           "runbook_url": "https://bell.example.org/runbooks/imap-down",
           "severity": "critical",
@@ -476,6 +476,7 @@ fn a_test_page_goes_through_every_channel_of_a_receiver() {
                 "oncall/webhook-2 false Some(403) who are you",
             ]
         );
+        assert!(process.notify.preview_test("oncall").unwrap()[0].text.contains("This is a test page"));
         process.notify.send_test("oncall").await.unwrap();
         let keys: Vec<String> = there.seen().iter().map(|it| it.header("idempotency-key").to_owned()).collect();
         assert_eq!(keys.iter().collect::<std::collections::BTreeSet<_>>().len(), 4, "{keys:?}");

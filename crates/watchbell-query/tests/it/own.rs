@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use proptest::prelude::*;
 use watchbell_model::{Labels, Matcher, Query, QueryError, Series, Span, Timestamp};
-use watchbell_query::promql::{functions, parse};
+use watchbell_query::promql::{NESTING_MAX, OPERATORS_MAX, functions, parse};
 use watchbell_query::{Engine, EngineOptions, EvalError, Value};
 
 use crate::script::run;
@@ -621,7 +621,7 @@ fn what_is_too_much_is_refused() {
 }
 
 #[test]
-fn every_function_can_be_evaluated_and_the_longest_chain_too() {
+fn every_function_can_be_evaluated_and_the_deepest_expression_too() {
     let memory = Memory::default();
     for function in functions() {
         let given: Vec<String> = (0..function.arguments_min.max(function.arguments.len()))
@@ -639,9 +639,21 @@ fn every_function_can_be_evaluated_and_the_longest_chain_too() {
             assert!(value.is_ok(), "{text} at {at}: {value:?}");
         }
     }
-    let chain = format!("x{}", " or x".repeat(watchbell_query::promql::OPERATORS_MAX));
-    let value = Engine::default().instant(&memory, &parse(&chain).unwrap(), Timestamp(0));
-    assert_eq!(value.unwrap(), Value::Vector(Vec::new()));
+    let nested = NESTING_MAX - 1;
+    let per_level = OPERATORS_MAX / nested;
+    let deepest = [
+        format!("x{}", " or x".repeat(OPERATORS_MAX)),
+        format!("{}x{}", "abs(".repeat(nested), ")".repeat(nested)),
+        format!("{}x{}", "abs(x or x + ".repeat(nested / 3), ")".repeat(nested / 3)),
+        format!("{}x{}", "max_over_time(abs(".repeat(nested / 2), ")[1m:1m])".repeat(nested / 2)),
+        format!("{}x{}", "(".repeat(nested - 1), format!("{})", " or x".repeat(per_level)).repeat(nested - 1)),
+    ];
+    for text in deepest {
+        let expr = parse(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        let value = Engine::default().instant(&memory, &expr, Timestamp(0));
+        assert_eq!(value.unwrap(), Value::Vector(Vec::new()));
+        assert_eq!(parse(&expr.to_string()).unwrap().to_string(), expr.to_string());
+    }
 }
 
 /// Texts that look like expressions, most of which are none.

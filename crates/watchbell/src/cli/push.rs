@@ -36,17 +36,16 @@ pub(super) async fn run(runtime: &Runtime, name: Option<&str>, files: &Files, dr
     for receiver in receivers.iter().filter(|receiver| name.is_none_or(|name| name == **receiver)) {
         if dry_run {
             for preview in notify.preview_test(receiver).unwrap_or_default() {
-                println!("{receiver}/{}:\n{}\n", preview.kind, preview.text);
+                println!("{}:\n{}\n", preview.channel, preview.text);
             }
             continue;
         }
         for tried in notify.send_test(receiver).await.unwrap_or_default() {
-            match tried.outcome {
-                Ok(words) => println!("{receiver}/{}: {words}", tried.kind),
-                Err(words) => {
-                    failed += 1;
-                    println!("{receiver}/{}: FAILED: {words}", tried.kind);
-                }
+            if tried.accepted {
+                println!("{}: accepted", tried.channel);
+            } else {
+                failed += 1;
+                println!("{}: FAILED: {}", tried.channel, tried.said);
             }
         }
     }

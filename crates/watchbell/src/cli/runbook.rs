@@ -31,12 +31,13 @@ pub(super) async fn run(runtime: &Runtime, command: &Command, files: &Files) -> 
             let watchbell_model::RunbookRef::Named(name) = name.parse()? else {
                 bail!("an external page is not written by watchbell; give a name such as `imap-down`");
             };
-            let path = config.dir.join(format!("{name}.md"));
+            let folder = std::path::Path::new(&config.dir);
+            let path = folder.join(format!("{name}.md"));
             if runtime.disk.exists(&path) {
                 bail!("{} is already there", path.display());
             }
             let title = title.clone().unwrap_or_else(|| title_of(&name));
-            runtime.disk.create_dir_all(&config.dir).with_context(|| format!("{}", config.dir.display()))?;
+            runtime.disk.create_dir_all(folder).with_context(|| config.dir.clone())?;
             runtime
                 .disk
                 .write_atomic(&path, library.stub(&name, &title).as_bytes())

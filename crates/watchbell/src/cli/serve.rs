@@ -201,7 +201,7 @@ fn watchdog(runtime: &Runtime, interval: Duration) -> Task {
 
 /// Under ten lines: where it is, how to get in, what it watches, who is told, what to do next.
 async fn banner(app: &App, good: &Good, bound: &[std::net::SocketAddr], found: &[Found]) -> Result<()> {
-    let address = bound.first().map_or_else(|| good.config.site_url(), |address| format!("http://{address}"));
+    let address = bound.first().map_or_else(|| good.config.site_url().to_string(), |address| format!("http://{address}"));
     let mut lines = vec![format!("watchbell {} is running", env!("CARGO_PKG_VERSION")), format!("  open     {address}")];
     lines.push(match app.auth.issue_first_link().await? {
         Some(path) => format!("  sign in  {address}{path} (once, within a day)"),

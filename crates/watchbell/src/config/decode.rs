@@ -68,8 +68,8 @@ impl<'a> Decoder<'a> {
     }
 
     fn object(&mut self, node: &Node, schema: &'a Value, path: &Path) -> Value {
-        let empty = Map::new();
-        let fields = schema.get("properties").and_then(Value::as_object).unwrap_or(&empty);
+        static NO_FIELDS: std::sync::LazyLock<Map<String, Value>> = std::sync::LazyLock::new(Map::new);
+        let fields = schema.get("properties").and_then(Value::as_object).unwrap_or(&NO_FIELDS);
         let pairs = match &node.kind {
             Kind::Map(pairs) => pairs.as_slice(),
             _ if node.is_null() => &[],

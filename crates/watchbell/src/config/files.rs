@@ -158,7 +158,7 @@ pub(super) fn part<T: serde::de::DeserializeOwned>(root: &Node, name: &str, sche
 
 /// Makes paths in the configuration relative to its own folder.
 pub(super) fn anchor(config: &mut Config, base: &Path) {
-    config.runbooks.dir = base.join(&config.runbooks.dir);
+    config.runbooks.dir = base.join(&config.runbooks.dir).display().to_string();
     for monitor in &mut config.monitors {
         monitor.anchor(base);
     }
