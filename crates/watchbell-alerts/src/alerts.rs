@@ -384,7 +384,7 @@ impl Alerts {
     fn measure(&self) {
         let (alerts, groups, silences) = {
             let book = self.book();
-            (book.alerts.len(), book.groups.len(), book.silences.iter().count())
+            (book.alerts.len(), book.groups.len(), book.silences.len())
         };
         let troubles = &self.runtime.troubles;
         if alerts < ALERTS_MAX {

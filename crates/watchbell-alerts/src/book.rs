@@ -190,3 +190,6 @@ impl Group {
 fn is_own(alert: &Alert) -> bool {
     alert.labels.get("source").is_some_and(|source| source.starts_with("self/"))
 }
+
+#[cfg(test)]
+mod tests;

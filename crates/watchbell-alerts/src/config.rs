@@ -216,3 +216,135 @@ fn read_matchers(
     matchers.sort_by(|a, b| (&a.name, &a.value, a.op).cmp(&(&b.name, &b.value, b.op)));
     matchers
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+    use watchbell_model::Labels;
+
+    use super::*;
+
+    fn config(route: &str, inhibit_rules: &str) -> Config {
+        Config {
+            route: serde_json::from_str(route).expect("a route"),
+            inhibit_rules: serde_json::from_str(inhibit_rules).expect("inhibit rules"),
+            time_intervals: vec![TimeInterval { name: "nights".into(), time_intervals: Vec::new() }],
+        }
+    }
+
+    fn check(route: &str, inhibit_rules: &str, expect: Expect) {
+        let mut problems = Problems::new();
+        config(route, inhibit_rules).check(&Path::root(), &["ops", "pager"], &mut problems);
+        let line = |problem: &watchbell_model::Problem| {
+            let hint = problem.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+            format!("{:?} {}: {}{hint}\n", problem.level, problem.path, problem.message)
+        };
+        expect.assert_eq(&problems.0.iter().map(line).collect::<String>());
+    }
+
+    #[test]
+    fn every_problem_is_named_with_what_would_be_right() {
+        check(
+            r#"{"receiver": "ops", "group_by": ["a", "a", "..."], "matchers": ["x=y"], "routes": [
+                {"receiver": "pagr", "matchers": ["severity critical", "a-b", "x=~\"(\""], "group_interval": "0s"},
+                {"receiver": "nobody-at-all", "match_re": {"a": "["}, "mute_time_intervals": ["night"]},
+                {"matchers": ["{a=b}}"]},
+                {"group_by": [""]},
+                {"active_time_intervals": ["nights"]}
+            ]}"#,
+            r#"[{}, {"source_matchers": ["a=b"], "target_match": {"c": "d"}, "equal": ["e"]}]"#,
+            expect![[r#"
+                Error route.group_by[1]: `a` is named twice (take one of them out)
+                Error route.group_by: `...` stands for all labels and cannot have others beside it (keep one of both)
+                Error route.routes[0].matchers[0]: `severity critical` is not a matcher: expected an operator such as `=` or `=~` at position 17 (write it as `name="value"`, with `=`, `!=`, `=~` or `!~`)
+                Error route.routes[0].matchers[1]: `a-b` is not a matcher: expected an operator such as `=` or `=~` at position 3 (write it as `name="value"`, with `=`, `!=`, `=~` or `!~`)
+                Error route.routes[0].matchers[2]: `x=~"("` is not a matcher: `(` is not a regular expression: error: unclosed group (write it as `name="value"`, with `=`, `!=`, `=~` or `!~`)
+                Error route.routes[0].group_interval: `group_interval` cannot be zero (write at least `1s`)
+                Error route.routes[1].match_re.a: `[` is not a regular expression: error: unclosed character class
+                Warning route.routes[2].matchers[0]: `{a=b}}` is only a matcher by Alertmanager's old rules (write it as `{a="b}"}`)
+                Error route.routes[3].group_by[0]: a label name cannot be empty
+                Warning route.routes[3]: this route takes every alert, so the routes after it are never reached (give it `matchers`, or `continue: true`, or put it last)
+                Error route.matchers: the root route cannot have `matchers`: it takes every alert (put it on a route under it)
+                Warning inhibit_rules[0]: the rule has no source matchers, so every alert is its source (give `source_matchers`)
+                Warning inhibit_rules[0]: the rule has no target matchers, so every alert is its target (give `target_matchers`)
+                Error route.routes[0].receiver: there is no receiver named `pagr` (did you mean `pager`?)
+                Error route.routes[1].receiver: there is no receiver named `nobody-at-all` (the receivers are ops, pager)
+                Error route.routes[1].mute_time_intervals[0]: there is no time interval named `night` (did you mean `nights`?)
+            "#]],
+        );
+        check(
+            "{}",
+            "[]",
+            expect![[r#"
+            Error route.receiver: the root route names no receiver (name the receiver that is told of every alert no other route takes)
+        "#]],
+        );
+        check(r#"{"receiver": "ops", "routes": [{"receiver": "pager", "match": {"a": "b"}}]}"#, "[]", expect![[""]]);
+    }
+
+    #[test]
+    fn unknown_fields_are_refused() {
+        let error = serde_json::from_str::<RouteConfig>(r#"{"reciever": "ops"}"#).expect_err("it is misspelt");
+        expect!["unknown field `reciever`, expected one of `receiver`, `group_by`, `continue`, `matchers`, `match`, `match_re`, `group_wait`, `group_interval`, `repeat_interval`, `mute_time_intervals`, `active_time_intervals`, `routes` at line 1 column 11"].assert_eq(&error.to_string());
+    }
+
+    #[test]
+    fn routes_inherit_and_choose() {
+        let config = config(
+            r#"{"receiver": "default", "group_by": ["alertname", "cluster"], "group_wait": "10s", "routes": [
+                {"match_re": {"service": "^(foo1|foo2|baz)$"}, "receiver": "x-mails", "routes": [
+                    {"match": {"severity": "critical"}, "receiver": "x-pager", "repeat_interval": "1h"}
+                ]},
+                {"matchers": ["service=\"database\""], "receiver": "db", "group_by": ["database"], "routes": [
+                    {"matchers": ["owner=x"], "receiver": "x-pager", "continue": true},
+                    {"matchers": ["owner=~\"x|y\""], "receiver": "y-pager", "group_by": ["..."], "group_wait": "0s"}
+                ]},
+                {"matchers": ["twin=1"], "receiver": "twin", "continue": true},
+                {"matchers": ["twin=1"], "receiver": "twin", "group_by": ["cluster"]}
+            ]}"#,
+            "[]",
+        );
+        let mut problems = Problems::new();
+        let tree = config.compile(&Path::root(), &mut problems).tree;
+        assert_eq!(problems.0, []);
+        let mut text = String::new();
+        for labels in [
+            &[("alertname", "a")][..],
+            &[("service", "foo1"), ("cluster", "c")],
+            &[("service", "foo11")],
+            &[("service", "baz"), ("severity", "critical")],
+            &[("service", "database"), ("database", "d"), ("owner", "z")],
+            &[("service", "database"), ("database", "d"), ("owner", "x")],
+            &[("service", "database"), ("database", "d"), ("owner", "y")],
+            &[("twin", "1"), ("cluster", "c")],
+        ] {
+            let labels = Labels::from_pairs(labels.iter().copied());
+            text += &format!("{labels}\n");
+            for at in tree.matches(&labels) {
+                let route = tree.route(at);
+                let group = route.group_key(&route.group_labels(&labels));
+                text += &format!("    {} {group} {:?}\n", route.receiver, route.timing);
+            }
+        }
+        expect![[r#"
+            {alertname="a"}
+                default {}:{alertname="a"} Timing { wait: 10s, interval: 300s, repeat: 14400s }
+            {cluster="c", service="foo1"}
+                x-mails {}/{service=~"^(foo1|foo2|baz)$"}:{cluster="c"} Timing { wait: 10s, interval: 300s, repeat: 14400s }
+            {service="foo11"}
+                default {}:{} Timing { wait: 10s, interval: 300s, repeat: 14400s }
+            {service="baz", severity="critical"}
+                x-pager {}/{service=~"^(foo1|foo2|baz)$"}/{severity="critical"}:{} Timing { wait: 10s, interval: 300s, repeat: 3600s }
+            {database="d", owner="z", service="database"}
+                db {}/{service="database"}:{database="d"} Timing { wait: 10s, interval: 300s, repeat: 14400s }
+            {database="d", owner="x", service="database"}
+                x-pager {}/{service="database"}/{owner="x"}:{database="d"} Timing { wait: 10s, interval: 300s, repeat: 14400s }
+                y-pager {}/{service="database"}/{owner=~"x|y"}:{database="d", owner="x", service="database"} Timing { wait: 0ns, interval: 300s, repeat: 14400s }
+            {database="d", owner="y", service="database"}
+                y-pager {}/{service="database"}/{owner=~"x|y"}:{database="d", owner="y", service="database"} Timing { wait: 0ns, interval: 300s, repeat: 14400s }
+            {cluster="c", twin="1"}
+                twin {}/{twin="1"}:{cluster="c"} Timing { wait: 10s, interval: 300s, repeat: 14400s }
+                twin {}/{twin="1"}#2:{cluster="c"} Timing { wait: 10s, interval: 300s, repeat: 14400s }
+        "#]].assert_eq(&text);
+    }
+}

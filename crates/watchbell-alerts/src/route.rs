@@ -145,9 +145,9 @@ impl Tree {
         let this = self.0[at].clone();
         for (number, child) in config.routes.iter().enumerate() {
             let path = path.field("routes").index(number);
+            let names_none = child.matchers.is_empty() && child.match_.is_empty() && child.match_re.is_empty();
             let child = self.add(child, &this, depth + 1, &path, problems);
-            let takes_all = self.0[child].matchers.is_empty() && !self.0[child].continue_;
-            if takes_all && number + 1 < config.routes.len() {
+            if names_none && !self.0[child].continue_ && number + 1 < config.routes.len() {
                 problems
                     .warning(&path, "this route takes every alert, so the routes after it are never reached")
                     .hint("give it `matchers`, or `continue: true`, or put it last");

@@ -120,6 +120,10 @@ impl Silences {
         self.0.remove(id);
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Silence> {
         self.0.values()
     }
@@ -229,5 +233,94 @@ mod matcher_sets {
             Matcher::new(document.name, op, document.value).map_err(de::Error::custom)
         };
         sets.into_iter().map(|set| set.into_iter().map(one).collect()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    fn silence(id: &str, matcher: &str, starts_at: i64, ends_at: i64) -> Silence {
+        Silence {
+            id: id.into(),
+            matchers: vec![crate::parse_matchers(matcher).expect("matchers")],
+            starts_at: Timestamp(starts_at * 1000),
+            ends_at: Timestamp(ends_at * 1000),
+            created_by: "me".into(),
+            comment: "why".into(),
+            annotations: Labels::empty(),
+            updated_at: Timestamp(0),
+        }
+    }
+
+    #[test]
+    fn an_edit_never_changes_what_was_in_force() {
+        let mut silences = Silences::default();
+        let mut text = String::new();
+        let mut set = |now: i64, silence: Silence, new: &str| {
+            text += &format!(
+                "{now:3} set {:3} {:?} {}..{}: ",
+                silence.id,
+                silence.matchers[0],
+                silence.starts_at.0 / 1000,
+                silence.ends_at.0 / 1000
+            );
+            match silences.set(silence, new.to_owned(), Timestamp(now * 1000)) {
+                Ok(writes) => {
+                    for write in writes {
+                        text += &format!("{} {}..{}; ", write.id, write.starts_at.0 / 1000, write.ends_at.0 / 1000);
+                        silences.insert(write);
+                    }
+                }
+                Err(error) => text += &format!("{error}"),
+            }
+            text.truncate(text.trim_end_matches("; ").len());
+            text += "\n";
+        };
+        set(0, silence("", "a=b", 10, 100), "1");
+        set(5, silence("1", "a=b", 20, 100), "x");
+        set(6, silence("1", "a=b", 2, 100), "2");
+        set(30, silence("2", "a=b", 6, 200), "x");
+        set(31, silence("2", "a=b", 7, 200), "3");
+        set(40, silence("3", "a=c", 31, 200), "4");
+        set(50, silence("3", "a=c", 50, 200), "5");
+        set(60, silence("9", "a=c", 50, 200), "x");
+        set(60, silence("", "a=~\".*\"", 60, 200), "x");
+        set(60, silence("", "", 60, 200), "x");
+        set(60, silence("", "a=b", 200, 100), "x");
+        set(60, silence("", "a=b", 10, 50), "x");
+        expect![[r#"
+              0 set     [a="b"] 10..100: 1 10..100
+              5 set 1   [a="b"] 20..100: 1 20..100
+              6 set 1   [a="b"] 2..100: 1 6..6; 2 6..100
+             30 set 2   [a="b"] 6..200: 2 6..200
+             31 set 2   [a="b"] 7..200: 2 6..31; 3 31..200
+             40 set 3   [a="c"] 31..200: 3 31..40; 4 40..200
+             50 set 3   [a="c"] 50..200: 5 50..200
+             60 set 9   [a="c"] 50..200: there is no silence `9`
+             60 set     [a=~".*"] 60..200: at least one matcher must not match the empty value, or every alert would be silenced
+             60 set     [] 60..200: a silence needs at least one matcher
+             60 set     [a="b"] 200..100: a silence must end after it starts
+             60 set     [a="b"] 10..50: a silence must end in the future
+        "#]].assert_eq(&text);
+    }
+
+    #[test]
+    fn a_document_reads_back() {
+        let silence = silence("1", "a=b,c!=d,e=~f|g,h!~i", 1, 2);
+        let text = serde_json::to_string(&silence).expect("it is JSON");
+        assert_eq!(serde_json::from_str::<Silence>(&text).expect("it reads back"), silence);
+    }
+
+    #[test]
+    fn ended_silences_are_forgotten_after_a_while() {
+        let mut silences = Silences::default();
+        silences.insert(silence("1", "a=b", 1, 2));
+        let end = Timestamp(2000) + SILENCE_RETENTION.duration();
+        assert_eq!(silences.forgettable(end), Vec::<String>::new());
+        assert_eq!(silences.forgettable(Timestamp(end.0 + 1)), ["1"]);
+        assert!(matches!(silences.expire("1", end), Err(SilenceError::Ended(_))));
     }
 }

@@ -93,8 +93,11 @@ impl Book {
             if group.members.insert(fingerprint) {
                 groups.push(id);
             }
-            let due = group.due_after_joining(&alert, timing, at.now, at.steady);
-            self.set_due(id, due);
+            // A group that goes on keeps its timer.
+            if !old.contains_key(&group.id()) {
+                let due = group.due_after_joining(&alert, timing, at.now, at.steady);
+                self.set_due(id, due);
+            }
         }
         if groups.is_empty() {
             // It is over and every group that there still is has said so.

@@ -174,7 +174,8 @@ impl Stage {
     async fn until(&mut self, at: Timestamp) {
         loop {
             let state = Arc::clone(&self.state);
-            // Let the loop have its turn at this very moment first.
+            // Let the loop, which may just have been started, have its turn at this very moment first.
+            tokio::task::yield_now().await;
             tokio::select! {
                 biased;
                 () = state.crashed.notified() => self.restart(),

@@ -93,7 +93,8 @@ fn what_is_raised_before_the_loop_runs_is_kept_and_after_it_stopped_is_refused()
         kept
         kept
         durable state cannot be written: watchbell is stopping
-        2 alerts"#]].assert_eq(&words);
+        2 alerts"#]]
+    .assert_eq(&words);
 }
 
 struct Nobody;

@@ -31,15 +31,38 @@ fn every_error_is_told_at_once() {
         "sites: {name: x}\nmonitors:\n  - name: a\n    intervall: 60s\n    runbook: down\n    tcp: {host: a, port: 70000}\n  \
          - name: b\n    interval: soon\n    runbook: down\n    severity: criticl\n    tcp: {host: b, port: 25}\n  \
          - {name: c, retries: many, runbook: down, tcp: {host: c}}\nheartbeats: {}\n",
-        expect_test::expect![[r#""#]],
+        expect_test::expect![[r#"
+            watchbell.yml:1:1: error: sites: there is no field `sites` here
+                did you mean `site`?
+            watchbell.yml:4:5: error: monitors[0].intervall: there is no field `intervall` here
+                did you mean `interval`?
+            watchbell.yml:6:20: error: monitors[0].tcp.port: a number from 0 to 65535 was expected here, but there is `70000`
+            watchbell.yml:8:5: error: monitors[1].interval: `soon` is not a duration; write it as `30s`, `5m`, `1h30m` or `7d`
+            watchbell.yml:10:5: error: monitors[1].severity: `criticl` is not one of its values
+                did you mean `critical`?
+            watchbell.yml:12:15: error: monitors[2].retries: a whole number was expected here, but there is `many`
+            watchbell.yml:12:45: error: monitors[2].tcp: the field `port` is missing
+                port: The port.
+            watchbell.yml:13:1: error: heartbeats: a list was expected here: each item on a line of its own after `- `, but there is a mapping
+            refused
+        "#]],
     );
 }
 
 #[test]
 fn what_is_not_yaml_is_told_with_its_line() {
-    check("monitors:\n  - name: a\n   tcp: {host: a}\n", expect_test::expect![[r#""#]]);
-    check("site: {name: a}\nsite: {name: b}\n", expect_test::expect![[r#""#]]);
-    check("- a\n- b\n", expect_test::expect![[r#""#]]);
+    check("monitors:\n  - name: a\n   tcp: {host: a}\n", expect_test::expect![[r#"
+        watchbell.yml:3:4: error: this is not YAML: while parsing a block collection, did not find expected '-' indicator
+        refused
+    "#]]);
+    check("site: {name: a}\nsite: {name: b}\n", expect_test::expect![[r#"
+        watchbell.yml:2:1: error: `site` is given twice; the first is in line 1
+        refused
+    "#]]);
+    check("- a\n- b\n", expect_test::expect![[r#"
+        watchbell.yml:1:1: error: a mapping was expected here, with fields such as `monitors`
+        refused
+    "#]]);
 }
 
 #[test]
@@ -48,11 +71,29 @@ fn a_monitor_without_a_run_book_that_opens_is_refused() {
         "monitors:\n  - {name: IMAP handshake, tcp: {host: a, port: 1}}\n  \
          - {name: b, runbook: donw, tcp: {host: a, port: 1}}\n  - {name: c, runbook: half, tcp: {host: a, port: 1}}\n\
          heartbeats:\n  - {name: backup, period: 1d, grace: 1h}\n",
-        expect_test::expect![[r#""#]],
+        expect_test::expect![[r#"
+            watchbell.yml: warning: runbooks: the run book `half` has no severity guide
+                add a heading such as `## Severity guide`
+            watchbell.yml:2:5: error: monitors[0]: the monitor `IMAP handshake` has no run book
+                name one: `runbook: imap-handshake`; watchbell runbook new imap-handshake
+            watchbell.yml:3:15: error: monitors[1].runbook: the monitor `b` names the run book `donw`, which is not there
+                watchbell runbook new donw
+            watchbell.yml:4:15: error: monitors[2].runbook: the run book `half` of the monitor `c` does not say: impact, what to check first, how to escalate
+                add headings such as `## Impact` with text under them
+            watchbell.yml:6:5: error: heartbeats[0]: the heartbeat `backup` has no run book
+                name one: `runbook: backup`; watchbell runbook new backup
+            refused
+        "#]],
     );
     check(
         "runbooks: {require: stub}\nmonitors:\n  - {name: IMAP handshake, tcp: {host: a, port: 1}}\n",
-        expect_test::expect![[r#""#]],
+        expect_test::expect![[r#"
+            watchbell.yml:1:1: warning: runbooks: the run book `half` has no severity guide
+                add a heading such as `## Severity guide`
+            watchbell.yml:3:5: warning: monitors[0]: the monitor `IMAP handshake` has no run book
+                name one: `runbook: imap-handshake`; watchbell runbook new imap-handshake
+            good
+        "#]],
     );
 }
 
@@ -60,7 +101,12 @@ fn a_monitor_without_a_run_book_that_opens_is_refused() {
 fn a_secret_that_cannot_be_had_is_told_where_it_is_used() {
     check(
         "secrets: {a: {env: NOT_SET}, b: {file: gone}, c: {}}\nsink: {secret: '${secret:a}'}\nping_key: ${secret:bb}\n",
-        expect_test::expect![[r#""#]],
+        expect_test::expect![[r#"
+            watchbell.yml:2:8: error: sink.secret: the secret `a` cannot be had: the environment variable NOT_SET is not set
+            watchbell.yml:3:1: error: ping_key: there is no secret `bb`
+                did you mean `b`?
+            refused
+        "#]],
     );
 }
 
@@ -69,7 +115,23 @@ fn routes_lead_to_receivers_that_exist() {
     check(
         "route:\n  receiver: phne\n  routes:\n    - {matchers: ['severity=critical', 'a~b'], receiver: nobody}\n\
          receivers:\n  - name: phone\n    ntfy_configs: [{topic: 'not a topic'}]\n  - name: phone\n",
-        expect_test::expect![[r#""#]],
+        expect_test::expect![[r#"
+            watchbell.yml: warning: runbooks: the run book `half` has no severity guide
+                add a heading such as `## Severity guide`
+            watchbell.yml: warning: site: links in pages lead to an address of this machine only
+                give `site: {url: https://…}`, the address under which a phone reaches watchbell
+            watchbell.yml:2:3: error: route.receiver: there is no receiver named `phne`
+                did you mean `phone`?
+            watchbell.yml:4:40: error: route.routes[0].matchers[1]: `a~b` is not a matcher: `~` at position 2 must stand in double quotes
+                write it as `name="value"`, with `=`, `!=`, `=~` or `!~`
+            watchbell.yml:4:48: error: route.routes[0].receiver: there is no receiver named `nobody`
+                the receivers are phone, phone
+            watchbell.yml:7:21: error: receivers[0].ntfy_configs[0].topic: `not a topic` is not a topic
+                use up to 64 letters, digits, `-` and `_`
+            watchbell.yml:8:5: error: receivers[1].name: the receiver `phone` is there twice
+                give one of them another name, or put their channels into one receiver
+            refused
+        "#]],
     );
 }
 
@@ -84,12 +146,26 @@ fn rule_files_are_checked_with_their_own_lines() {
                  expr: up == 0\n        for: 5\n      - {alert: C, record: c, expr: up}\n",
             ),
         ],
-        expect_test::expect![[r#""#]],
+        expect_test::expect![[r#"
+            gone.yml: error: there is no such file
+                name another file with --config
+            rules/a.yml:8:9: error: groups[0].rules[1].for: `5` is not a duration; write it as `30s`, `5m`, `1h30m` or `7d`
+            watchbell.yml: warning: runbooks: the run book `half` has no severity guide
+                add a heading such as `## Severity guide`
+            refused
+        "#]],
     );
 }
 
 #[test]
 fn addresses_and_the_empty_file() {
-    check("listeners: [{address: localhost}]\nsite: {url: 'ftp://x'}\n", expect_test::expect![[r#""#]]);
-    check("", expect_test::expect![[r#""#]]);
+    check("listeners: [{address: localhost}]\nsite: {url: 'ftp://x'}\n", expect_test::expect![[r#"
+        watchbell.yml:2:8: error: site.url: `ftp://x` is not a web address: it must start with `https://` or `http://`
+        refused
+    "#]]);
+    check("", expect_test::expect![[r#"
+        watchbell.yml: warning: runbooks: the run book `half` has no severity guide
+            add a heading such as `## Severity guide`
+        good
+    "#]]);
 }

@@ -79,32 +79,32 @@ fn behave(behaviour: Behaviour) -> impl Fn(&Scene, bool) {
 
 #[test]
 fn a_receiver_that_answers_500_gets_the_page_later() {
-    check(behave(Behaviour::Refuse(500, None)), expect_test::expect![[r#""#]]);
+    check(behave(Behaviour::Refuse(500, None)), expect_test::expect!["meanwhile 0; sick firing@11m resolved@20m; well firing@0m resolved@20m"]);
 }
 
 #[test]
 fn a_receiver_that_says_retry_after_is_left_alone_that_long() {
-    check(behave(Behaviour::Refuse(429, Some(120))), expect_test::expect![[r#""#]]);
+    check(behave(Behaviour::Refuse(429, Some(120))), expect_test::expect!["meanwhile 0; sick firing@10m resolved@20m; well firing@0m resolved@20m"]);
 }
 
 #[test]
 fn a_receiver_that_hangs_delays_nobody() {
-    check(behave(Behaviour::Hang), expect_test::expect![[r#""#]]);
+    check(behave(Behaviour::Hang), expect_test::expect!["meanwhile 0; sick firing@12m resolved@20m; well firing@0m resolved@20m"]);
 }
 
 #[test]
 fn a_receiver_that_closes_gets_the_page_later() {
-    check(behave(Behaviour::Close), expect_test::expect![[r#""#]]);
+    check(behave(Behaviour::Close), expect_test::expect!["meanwhile 0; sick firing@11m resolved@20m; well firing@0m resolved@20m"]);
 }
 
 #[test]
 fn a_receiver_that_takes_the_page_and_closes_gets_it_with_the_same_key() {
-    check(behave(Behaviour::AcceptAndClose), expect_test::expect![[r#""#]]);
+    check(behave(Behaviour::AcceptAndClose), expect_test::expect!["meanwhile 10; sick firing@0m resolved@20m; well firing@0m resolved@20m"]);
 }
 
 #[test]
 fn a_receiver_whose_name_does_not_resolve_for_ten_minutes_gets_the_page_later() {
-    check(|scene, sick| scene.world.net.set_unresolvable("sick.example", sick), expect_test::expect![[r#""#]]);
+    check(|scene, sick| scene.world.net.set_unresolvable("sick.example", sick), expect_test::expect!["meanwhile 0; sick firing@11m resolved@20m; well firing@0m resolved@20m"]);
 }
 
 #[test]
@@ -129,5 +129,7 @@ fn a_refusal_for_good_is_told_on_the_other_channel() {
         scene.sim.stop().await;
         pages.join("\n")
     });
-    expect_test::expect![[r#""#]].assert_eq(&told);
+    expect_test::expect![[r#"
+        "monitor/target": "target is down: 10.0.0.3:80 refuses the connection: connection refused (1 of 1 probes failed, since 00:01 UTC)"
+        "self/page-given-up/both/webhook": "watchbell: A page could not be delivered through both/webhook: `[CRITICAL] target is down: 10.0.0.3:80 refuses the connection: connection refused (1 of 1 probes failed, since 00:01 UTC)`; it was refused: status 404: {}""#]].assert_eq(&told);
 }
