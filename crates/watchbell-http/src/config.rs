@@ -1,11 +1,8 @@
 //! What this crate needs to know of the configuration, and may ask of it.
 
-use std::sync::Arc;
-
 use schemars::JsonSchema;
 use serde::Deserialize;
 use watchbell_model::{BoxFuture, Path, Problems, Secret, Timestamp, Url};
-use watchbell_notify::Library;
 
 /// Where foreign senders bring alerts to: `POST /sink`.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -70,9 +67,6 @@ pub trait ConfigView: Send + Sync {
 
     /// The sink, by the configuration in use.
     fn sink(&self) -> SinkConfig;
-
-    /// The run books there are.
-    fn runbooks(&self) -> Arc<Library>;
 
     /// Which release runs.
     fn version(&self) -> &str;

@@ -222,6 +222,11 @@ impl Notify {
         tasks
     }
 
+    /// The run books in use.
+    pub fn runbooks(&self) -> Arc<Library> {
+        Arc::clone(&self.lock().config.runbooks)
+    }
+
     /// Pages that are not delivered yet, oldest first.
     pub fn outbox(&self) -> Vec<OutboxEntry> {
         let now = self.runtime.clock.monotonic();

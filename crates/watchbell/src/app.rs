@@ -14,7 +14,7 @@ use watchbell_http::{Auth, ConfigView, Handles, LoadResult, SinkConfig, SiteInfo
 use watchbell_model::{
     Append, BoxFuture, Deliver, Observe, Point, Query, Raise, RunbookRef, Severity, Span, State, Timestamp,
 };
-use watchbell_notify::{Library, Notify, NotifyConfig, Site};
+use watchbell_notify::{Notify, NotifyConfig, Site};
 use watchbell_runtime::{CancellationToken, Runtime, Task};
 use watchbell_sources::discovery::Found;
 use watchbell_sources::heartbeat::Heartbeats;
@@ -70,7 +70,6 @@ struct View {
     load: LoadResult,
     started_at: Timestamp,
     found: Vec<Found>,
-    library: Arc<Library>,
 }
 
 impl App {
@@ -108,7 +107,6 @@ impl App {
             load: LoadResult { loaded_at: now, refused_at: None, problems: warnings },
             started_at: now,
             found,
-            library: Arc::clone(&good.library),
         };
         let app = Arc::new(App {
             targets: Targets::new(),
@@ -163,7 +161,6 @@ impl App {
         let mut view = self.view();
         view.site = SiteInfo { name: config.site.name.clone(), url: config.site.url.clone() };
         view.sink = config.sink.clone();
-        view.library = Arc::clone(&good.library);
         Ok(())
     }
 
@@ -308,10 +305,6 @@ impl ConfigView for App {
 
     fn sink(&self) -> SinkConfig {
         self.view().sink.clone()
-    }
-
-    fn runbooks(&self) -> Arc<Library> {
-        Arc::clone(&self.view().library)
     }
 
     fn version(&self) -> &str {

@@ -65,7 +65,6 @@ impl Query for Memory {
 pub(crate) struct Settings {
     pub(crate) load: Mutex<LoadResult>,
     pub(crate) url: Mutex<Option<Url>>,
-    library: Arc<Library>,
     started_at: Timestamp,
 }
 
@@ -84,10 +83,6 @@ impl ConfigView for Settings {
 
     fn sink(&self) -> SinkConfig {
         SinkConfig { secret: Secret::new(SINK_SECRET) }
-    }
-
-    fn runbooks(&self) -> Arc<Library> {
-        Arc::clone(&self.library)
     }
 
     fn version(&self) -> &str {
@@ -141,7 +136,6 @@ impl Stage {
         let config = Settings {
             load: Mutex::new(LoadResult { loaded_at: now, refused_at: None, problems: Vec::new() }),
             url: Mutex::new(Some(site.clone())),
-            library: library.clone(),
             started_at: now,
         };
         let stage = Stage {

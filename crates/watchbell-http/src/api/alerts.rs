@@ -59,7 +59,7 @@ fn runbook(app: &Shared, alert: &watchbell_model::Alert) -> view::RunbookLink {
         return view::RunbookLink { name, href };
     }
     let reference = named.and_then(|text| text.trim().parse::<RunbookRef>().ok());
-    let of_source = || alert.labels.get("source").and_then(|source| app.config.runbooks().for_source(source));
+    let of_source = || alert.labels.get("source").and_then(|source| app.notify.runbooks().for_source(source));
     match reference.or_else(of_source) {
         Some(reference) => alarms::runbook(Some(&reference), ""),
         None => view::RunbookLink {

@@ -18,7 +18,7 @@ use crate::{App, Shared};
 
 /// `GET runbooks`.
 pub(crate) async fn list(State(app): State<App>) -> Response {
-    let library = app.config.runbooks();
+    let library = app.notify.runbooks();
     let all = alarms::all(&app);
     let one = |(name, title): (String, String)| {
         let reference = RunbookRef::Named(name.clone());
@@ -47,7 +47,7 @@ pub(crate) struct About {
 
 /// `GET /runbooks/{name}`.
 pub(crate) async fn show(State(app): State<App>, Path(name): Path<String>, Query(about): Query<About>) -> Response {
-    let library = app.config.runbooks();
+    let library = app.notify.runbooks();
     let now = app.runtime.clock.now();
     if let Some(html) = library.render_html(&name) {
         let title = library.title(&name).unwrap_or(&name).to_owned();
