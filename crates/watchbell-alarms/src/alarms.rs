@@ -158,7 +158,7 @@ impl Alarms {
             let (after, rows) = history.add(&*self.state, &transitions)?;
             changes.extend(rows);
             if alerts.is_empty() && changes.is_empty() {
-                return Ok(after);
+                return Ok((after, false));
             }
             fault::point("alarms.decided");
             if !alerts.is_empty() {
@@ -168,10 +168,10 @@ impl Alarms {
             } else {
                 self.state.commit(changes).await?;
             }
-            Ok(after)
+            Ok((after, true))
         };
         match written.await {
-            Ok(after) => {
+            Ok((after, wrote)) => {
                 *history = after;
                 let soonest = items.deadline();
                 {
@@ -185,7 +185,7 @@ impl Alarms {
                         "{}", transition.reason);
                 }
                 self.wake_before(soonest);
-                if self.unwritten.swap(false, std::sync::atomic::Ordering::SeqCst) {
+                if wrote && self.unwritten.swap(false, std::sync::atomic::Ordering::SeqCst) {
                     self.runtime.troubles.clear(TROUBLE_STATE);
                 }
                 Ok(())

@@ -20,7 +20,7 @@ const BATCH_MAX: usize = 1024;
 pub(crate) const REFRESH: Duration = Duration::from_secs(60);
 /// After a decision could not be written, it is made again after this long.
 const RETRY: Duration = Duration::from_secs(2);
-/// Deadlines are not judged more often than this.
+/// A deadline that is over although it was judged is judged again after this long, not at once.
 const DEADLINE_GAP: Duration = Duration::from_millis(100);
 
 impl Alarms {
@@ -73,6 +73,7 @@ impl Alarms {
         let mut earliest = Timestamp::MIN;
         loop {
             let next = self.world().deadline().unwrap_or(Timestamp::MAX).max(earliest);
+            earliest = Timestamp::MIN;
             self.scheduled.store(next.as_millis(), Ordering::SeqCst);
             // Never longer than the refresh, so that a clock that is set is noticed.
             let wake = next.min(clock.now() + REFRESH);
@@ -94,9 +95,10 @@ impl Alarms {
                 self.judge_deadlines().await
             };
             if done.await.is_err() {
-                clock.sleep(RETRY).await;
+                earliest = clock.now() + RETRY;
+            } else if self.world().deadline().is_some_and(|next| next <= clock.now()) {
+                earliest = clock.now() + DEADLINE_GAP;
             }
-            earliest = clock.now() + DEADLINE_GAP;
         }
     }
 

@@ -222,6 +222,11 @@ impl Notify {
         tasks
     }
 
+    /// The run books in use.
+    pub fn runbooks(&self) -> Arc<Library> {
+        Arc::clone(&self.lock().config.runbooks)
+    }
+
     /// Pages that are not delivered yet, oldest first.
     pub fn outbox(&self) -> Vec<OutboxEntry> {
         let now = self.runtime.clock.monotonic();
@@ -362,16 +367,22 @@ impl Notify {
     /// Pages whose channel is gone and whose time is over.
     pub(crate) fn orphans(&self) -> Vec<(u64, Entry)> {
         let now = self.runtime.clock.now();
-        let inner = self.lock();
-        self.judge_orphans(&inner);
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        self.judge_orphans(inner);
         let retry_for = inner.config.retry_for;
+        let channels = &inner.channels;
         let gone = |held: &Held| {
             let entry = &held.entry;
             let waits = entry.state != EntryState::Accepted && !held.busy;
-            waits && !inner.channels.contains_key(&entry.channel) && now.since(entry.enqueued_at) >= retry_for
+            waits && !channels.contains_key(&entry.channel) && now.since(entry.enqueued_at) >= retry_for
         };
-        let gone = inner.entries.iter().filter(|(_, held)| gone(held));
-        gone.map(|(id, held)| (*id, held.entry.clone())).collect()
+        let gone = inner.entries.iter_mut().filter(|(_, held)| gone(held));
+        gone.map(|(id, held)| {
+            held.busy = true;
+            (*id, held.entry.clone())
+        })
+        .collect()
     }
 
     /// Says on the board which channels are gone while pages wait for them.
@@ -516,7 +527,11 @@ impl Notify {
             self.runtime.troubles.clear(&trouble);
             return Some(receiver);
         }
-        let stand_in = config.receivers.iter().find(|it| !it.channels().is_empty());
+        // Where no receiver is configured at all, nobody wants to be told.
+        if config.receivers.is_empty() {
+            return None;
+        }
+        let stand_in = config.receivers.iter().find(|it| !it.is_empty());
         let to = stand_in.map_or("nobody", |it| it.name.as_str());
         let summary =
             format!("A page is for the receiver `{}`, which is not configured; it went to {to}", group.receiver);

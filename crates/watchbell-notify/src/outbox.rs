@@ -1,4 +1,6 @@
-//! The outbox's rows and the delivery log's.
+//! The outbox's rows and the delivery log's: JSON documents of the tables `notify.outbox`, `notify.delivery` (both under
+//! numbers that grow) and `notify.channel` (under a channel's name). Fields that are not known are ignored and new ones
+//! have defaults, so that rows of an older version stay readable. None holds a credential.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

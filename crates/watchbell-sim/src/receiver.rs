@@ -91,8 +91,8 @@ impl Receiver {
                 Behaviour::Hang => return std::future::pending().await,
                 Behaviour::Close | Behaviour::AcceptAndClose => return,
             };
-            // `status: 1` is Pushover's yes, `id` is ntfy's; Slack's webhook says `ok`, but any 200 will do.
-            let body = if status == 200 { r#"{"status":1,"id":"x","ok":true}"# } else { "{}" };
+            // `status: 1` is Pushover's yes, `id` and `healthy` are ntfy's; of Slack's webhook any 200 will do.
+            let body = if status == 200 { r#"{"status":1,"id":"x","healthy":true}"# } else { "{}" };
             let retry = retry.map_or(String::new(), |seconds| format!("Retry-After: {seconds}\r\n"));
             let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n{retry}\r\n", body.len());
             if stream.write_all(format!("{head}{body}").as_bytes()).await.is_err() {

@@ -225,6 +225,19 @@ fn a_receiver_nobody_configured_is_stood_in_for() {
         assert!(process.settle(minutes(1)).await);
         assert_eq!(there.count(), 1);
         assert!(process.troubles()[0].starts_with("page-without-receiver/gone"), "{:?}", process.troubles());
+        // Where nobody is to be told of anything, that is as it should be.
+        process.apply(config(Vec::new()));
+        process.deliver(firing("b", now)).await;
+        assert_eq!((process.notify.outbox().len(), process.troubles().len()), (0, 0));
+    });
+}
+
+#[test]
+fn nothing_is_taken_before_the_configuration_is_there() {
+    sim::run(1, |world| async move {
+        let state: Arc<dyn State> = Arc::new(watchbell_model::MemoryState::new());
+        let notify = watchbell_notify::Notify::open(world.runtime(), state).unwrap();
+        assert!(notify.deliver(vec![firing("a", world.clock.now())], Vec::new()).await.is_err());
     });
 }
 

@@ -39,11 +39,13 @@ async fn watch(config: MonitorConfig, context: Context, stop: CancellationToken)
     loop {
         let wait = schedule.next().saturating_sub(clock.monotonic());
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             () = clock.sleep(wait) => {}
         }
         let began = clock.monotonic();
         let (result, mut points) = tokio::select! {
+            biased;
             // Half a probe says nothing of its target.
             () = stop.cancelled() => return,
             done = probe(&config, &context.runtime) => done,
@@ -81,6 +83,7 @@ async fn observe(result: &ProbeResult, schedule: &Schedule, context: &Context, s
             return;
         }
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             () = runtime.clock.sleep(OBSERVE_AGAIN) => {}
         }

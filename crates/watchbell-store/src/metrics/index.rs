@@ -4,7 +4,8 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use roaring::RoaringBitmap;
 use watchbell_model::Labels;
@@ -14,6 +15,8 @@ use super::matching::Postings;
 /// The number of a series in the head.
 pub(crate) type Ref = u32;
 
+/// For how many series labels are kept as texts: that is where most of the memory of a series would go.
+const KEPT_MAX: usize = 50_000;
 /// No further series with the same hash.
 const NONE: Ref = Ref::MAX;
 
@@ -25,10 +28,14 @@ pub(crate) struct Index {
     by_hash: HashMap<u64, Ref, BuildHasherDefault<AsIs>>,
     postings: HashMap<u32, HashMap<u32, Posting>>,
     hasher: RandomState,
+    /// How often labels were kept as texts.
+    kept: AtomicUsize,
 }
 
 struct Entry {
     labels: Box<[(u32, u32)]>,
+    /// The same as readers want them, kept once somebody asked: rules ask for the same series over and over.
+    texts: OnceLock<Labels>,
     /// The next series with the same hash.
     next: Ref,
 }
@@ -73,13 +80,23 @@ impl Index {
                 .or_insert(Posting::One(new));
         }
         let next = self.by_hash.insert(self.hash(labels), new).unwrap_or(NONE);
-        self.series.push(Entry { labels: pairs, next });
+        self.series.push(Entry { labels: pairs, texts: OnceLock::new(), next });
         new
     }
 
     pub(crate) fn labels(&self, series: Ref) -> Labels {
+        let texts = &self.series[series as usize].texts;
+        if let Some(labels) = texts.get() {
+            return labels.clone();
+        }
         let text = |at: u32| self.texts[at as usize].to_string();
-        Labels::from_sorted(self.symbols_of(series).iter().map(|(name, value)| (text(*name), text(*value))).collect())
+        let pairs = self.symbols_of(series).iter().map(|(name, value)| (text(*name), text(*value))).collect();
+        let labels = Labels::from_sorted(pairs);
+        if self.kept.fetch_add(1, Ordering::Relaxed) < KEPT_MAX {
+            // Somebody else may have been faster; it is the same set.
+            let _ = texts.set(labels.clone());
+        }
+        labels
     }
 
     /// The labels of a series, as numbers of [`Index::text`].

@@ -100,12 +100,22 @@ impl MetricStore {
 }
 
 impl Inner {
+    /// Failures are on the board, and tried again at the next round.
     fn sync_log(&self) {
-        let mut log = self.log.lock().expect("no panic while held");
-        // A failure to write is on the board, and both are tried again at the next round.
-        if self.write(&mut log).is_ok() && self.config.fsync == Fsync::Interval {
-            let _ = log.sync();
+        let log = || self.log.lock().expect("no panic while held");
+        if self.write(&mut log()).is_err() || self.config.fsync != Fsync::Interval {
+            return;
         }
+        let begun = log().begin_sync();
+        let synced = begun.and_then(|begun| match begun {
+            Some(mut sync) => {
+                // Writers go on meanwhile: a slow disk must not hold up what is judged.
+                let result = sync.file.sync();
+                log().end_sync(&sync, result)
+            }
+            None => Ok(()),
+        });
+        self.told("sync", "samples cannot be made to survive power loss", synced);
     }
 
     fn seal_due(&self, upkeep: &mut Upkeep) -> io::Result<()> {

@@ -37,12 +37,20 @@ pub(crate) struct Wal {
     pending: Vec<u8>,
     /// Whether the file may end with part of a frame.
     torn: bool,
-    synced: bool,
+    /// How much of the file survives power loss.
+    synced: u64,
     /// A sync failed: the system may have dropped what it could not write and say "synced" the next time, so nothing is
     /// said to be synced until blocks hold all that is in the log.
     distrusted: bool,
     /// Segments on disk with the newest time in each.
     segments: BTreeMap<u32, Segment>,
+}
+
+/// A sync under way.
+pub(crate) struct Sync {
+    pub(crate) file: DiskFile,
+    number: u32,
+    written: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -66,7 +74,7 @@ impl Wal {
             written: HEADER.len() as u64,
             pending: Vec::new(),
             torn: false,
-            synced: false,
+            synced: 0,
             distrusted: false,
             segments: found,
         })
@@ -103,7 +111,6 @@ impl Wal {
         self.file.write_all(&self.pending)?;
         self.torn = false;
         self.written += self.pending.len() as u64;
-        self.synced = false;
         self.pending.clear();
         if self.pending.capacity() > 1 << 20 {
             self.pending.shrink_to(1 << 20);
@@ -115,14 +122,33 @@ impl Wal {
 
     /// Makes all that was written survive power loss.
     pub(crate) fn sync(&mut self) -> io::Result<()> {
+        if let Some(mut sync) = self.begin_sync()? {
+            let result = sync.file.sync();
+            self.end_sync(&sync, result)?;
+        }
+        Ok(())
+    }
+
+    /// The same in two steps, between which others may write: what is to be synced, if anything is.
+    pub(crate) fn begin_sync(&self) -> io::Result<Option<Sync>> {
         if self.distrusted {
             return Err(io::Error::other("the log could not be synced and is being replaced"));
         }
-        if !self.synced {
-            self.file.sync().inspect_err(|_| self.distrusted = true)?;
-            self.synced = true;
+        if self.synced == self.written {
+            return Ok(None);
         }
-        Ok(())
+        let file = self.disk.open_append(&path(&self.dir, self.number))?;
+        Ok(Some(Sync { file, number: self.number, written: self.written }))
+    }
+
+    /// How the sync went that was begun.
+    pub(crate) fn end_sync(&mut self, sync: &Sync, result: io::Result<()>) -> io::Result<()> {
+        match &result {
+            Ok(()) if sync.number == self.number => self.synced = self.synced.max(sync.written),
+            Ok(()) => {}
+            Err(_) => self.distrusted = true,
+        }
+        result
     }
 
     pub(crate) fn is_distrusted(&self) -> bool {
@@ -154,7 +180,7 @@ impl Wal {
             return Ok(before - 1);
         }
         self.file = create(&self.disk, &self.dir, before + 1)?;
-        (self.number, self.written, self.torn, self.synced) = (before + 1, HEADER.len() as u64, false, false);
+        (self.number, self.written, self.torn, self.synced) = (before + 1, HEADER.len() as u64, false, 0);
         Ok(before)
     }
 

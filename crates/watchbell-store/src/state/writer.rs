@@ -72,7 +72,7 @@ impl Writer {
             }
             let begun = self.runtime.clock.monotonic();
             let mut results = self.make(&group);
-            if results.iter().flatten().next().is_none() && !results.is_empty() && self.give_up_reserve(&results) {
+            if self.give_up_reserve(&results) {
                 results = self.make(&group);
             }
             self.seconds.observe((self.runtime.clock.monotonic() - begun).as_secs_f64());
@@ -122,7 +122,11 @@ impl Writer {
                 self.reserve_used = None;
                 self.runtime.troubles.clear(TROUBLE);
             }
-            Err(_) => self.reserve_used = Some(self.runtime.clock.now()),
+            Err(error) => {
+                self.reserve_used = Some(self.runtime.clock.now());
+                let words = format!("no space can be kept aside for alarms and pages: {error}");
+                self.runtime.troubles.set(TROUBLE, Severity::Critical, words);
+            }
         }
     }
 }
@@ -134,11 +138,18 @@ fn together(connection: &mut Connection, group: &[Commit]) -> rusqlite::Result<V
     for commit in group {
         let mut savepoint = transaction.savepoint()?;
         let made = apply(&savepoint, &commit.changes);
-        if made.is_err() {
+        if let Err(error) = made {
+            if savepoint.is_autocommit() {
+                // Of some failures, a full disk among them, SQLite undoes all, the savepoints included.
+                return Err(error);
+            }
             savepoint.rollback()?;
+            savepoint.commit()?;
+            results.push(Err(error));
+            continue;
         }
         savepoint.commit()?;
-        results.push(made);
+        results.push(Ok(()));
     }
     fault::point("store.before_state_commit");
     transaction.commit()?;
@@ -161,4 +172,43 @@ fn apply(connection: &Connection, changes: &[Change]) -> rusqlite::Result<()> {
         };
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn on_a_full_disk_the_reserve_is_given_up_and_the_board_says_so() {
+        let dir = std::env::temp_dir().join(format!("watchbell-reserve-{}", std::process::id()));
+        Disk::Os.create_dir_all(&dir).unwrap();
+        let path = dir.join("state.db");
+        let (connection, _) = super::super::open::open(&path, Timestamp(0)).unwrap();
+        // SQLite then answers as it does on a full disk.
+        connection.pragma_update(None, "max_page_count", 3).unwrap();
+        let runtime = Runtime::os();
+        let writer = Writer::new(&runtime, connection, &path);
+        assert_eq!(Disk::Os.len(&dir.join("state.reserve")).unwrap(), RESERVE as u64);
+
+        let (queue, commits) = std::sync::mpsc::channel();
+        let mut answers = Vec::new();
+        for (key, size) in [("small", 10), ("big", 100_000), ("small again", 10)] {
+            let (answer, answered) = oneshot::channel();
+            queue
+                .send(Commit {
+                    changes: vec![Change::Put { table: "t", key: key.into(), value: vec![0; size] }],
+                    answer,
+                })
+                .unwrap();
+            answers.push(answered);
+        }
+        drop(queue);
+        writer.run(&commits);
+        let answers: Vec<_> = answers.into_iter().map(|answer| answer.blocking_recv().unwrap().err()).collect();
+        assert!(answers[0].is_none() && answers[2].is_none(), "{answers:?}");
+        assert!(answers[1].as_ref().unwrap().reason.contains("full"), "{answers:?}");
+        assert!(!Disk::Os.exists(&dir.join("state.reserve")));
+        assert_eq!(runtime.troubles.list()[0].key, TROUBLE);
+        Disk::Os.remove_dir_all(&dir).unwrap();
+    }
 }

@@ -1,6 +1,7 @@
 //! What the store promises, seen from outside.
 
 mod engine;
+mod formats;
 mod metrics;
 mod state;
 

@@ -241,6 +241,25 @@ fn humanised_numbers_are_prometheus() {
     );
 }
 
+#[test]
+fn the_alert_generators_compliance_texts_come_out_as_prometheus_writes_them() {
+    check(
+        &[
+            "{{humanize 1048576}} {{humanize1024 1048576}} {{humanizeDuration 135.3563}} {{humanizePercentage 0.959}} {{humanizeTimestamp 1643114203}}",
+            r#"{{title "this part"}} {{toUpper "is testing"}} {{toLower "THE STRINGS"}}. {{ stripPort "[::1]:6006"}} {{ stripPort "127.0.0.1:4004"}}. {{parseDuration "2h10m15s"}}. {{if match "[0-9]+" "1234"}}{{reReplaceAll "r.*d" "replaced" "rpld text"}}{{end}}. {{if match "[0-9]+$" "1234a"}}WRONG{{end}}."#,
+            r#"{{ define "testtemplate" }}Args are: {{.arg0}} {{.arg1}} {{.arg2}}. {{ with query "up" }}first:{{ . | sortByLabel "instance" | first | label "instance"}},{{ range $v := sortByLabel "instance" .}}{{ . | label "instance" }}:{{ . | value }},{{end}}{{ end }}{{ end }}{{ template "testtemplate" (args "foo" "bar" 99) }}"#,
+        ],
+        expect![[r#"
+            {{humanize 1048576}} {{humanize1024 1048576}} {{humanizeDuration 135.3563}} {{humanizePercentage 0.959}} {{humanizeTimestamp 1643114203}}
+                1.049M 1Mi 2m 15s 95.9% 2022-01-25 12:36:43 +0000 UTC
+            {{title "this part"}} {{toUpper "is testing"}} {{toLower "THE STRINGS"}}. {{ stripPort "[::1]:6006"}} {{ stripPort "127.0.0.1:4004"}}. {{parseDuration "2h10m15s"}}. {{if match "[0-9]+" "1234"}}{{reReplaceAll "r.*d" "replaced" "rpld text"}}{{end}}. {{if match "[0-9]+$" "1234a"}}WRONG{{end}}.
+                This Part IS TESTING the strings. ::1 127.0.0.1. 7815. replaced text. .
+            {{ define "testtemplate" }}Args are: {{.arg0}} {{.arg1}} {{.arg2}}. {{ with query "up" }}first:{{ . | sortByLabel "instance" | first | label "instance"}},{{ range $v := sortByLabel "instance" .}}{{ . | label "instance" }}:{{ . | value }},{{end}}{{ end }}{{ end }}{{ template "testtemplate" (args "foo" "bar" 99) }}
+                Args are: foo bar 99. first:a,a:0,b:1,
+        "#]],
+    );
+}
+
 fn receiver(text: &str) -> String {
     let alert = |status: &str, host: &str| {
         let labels =

@@ -202,7 +202,7 @@ async fn answer(mut stream: watchbell_runtime::Stream, body: String) {
 
 async fn ping_all(sim: &Sim) {
     for address in sim.app().heartbeats.addresses() {
-        let request = PingRequest::from_path(&format!("/ping/{}", address.uuid), "").expect("it is an address");
+        let request = PingRequest::from_path(&address.uuid, "").expect("it is an address");
         assert_eq!(sim.app().heartbeats.ping(request).await.status, 200);
     }
 }
@@ -224,7 +224,37 @@ fn the_monitor_table_pages_as_the_seed_says() {
             let _ = write!(told, "{host}:{port}\n{}", cabal.told(from));
         }
         sim.stop().await;
-        expect_test::expect![[r#""#]].assert_eq(&told);
+        expect_test::expect![[r#"
+            imap.cabal.example:993
+            +97s ntfy 5: [CRITICAL] IMAP TLS handshake is down: 10.0.0.3:993 refuses the connection: connection refused (3 of 3 probes failed, since 00:10 UTC) [imap-down]
+            +97s pushover 1: [CRITICAL] IMAP TLS handshake is down: 10.0.0.3:993 refuses the connection: connection refused (3 of 3 probes failed, since 00:10 UTC) [imap-down]
+            +997s ntfy 3: RESOLVED: IMAP TLS handshake is down: 10.0.0.3:993 refuses the connection: connection refused (3 of 3 probes failed, since 00:10 UTC) (after 14 minutes 20 seconds) [imap-down]
+            +997s pushover 0: RESOLVED: IMAP TLS handshake is down: 10.0.0.3:993 refuses the connection: connection refused (3 of 3 probes failed, since 00:10 UTC) (after 14 minutes 20 seconds) [imap-down]
+            smtp-in.cabal.example:25
+            +80s ntfy 5: [CRITICAL] SMTP relay (STARTTLS) is down: 10.0.0.4:25 refuses the connection: connection refused (3 of 3 probes failed, since 00:40 UTC) [smtp-relay-down]
+            +80s pushover 1: [CRITICAL] SMTP relay (STARTTLS) is down: 10.0.0.4:25 refuses the connection: connection refused (3 of 3 probes failed, since 00:40 UTC) [smtp-relay-down]
+            +980s ntfy 3: RESOLVED: SMTP relay (STARTTLS) is down: 10.0.0.4:25 refuses the connection: connection refused (3 of 3 probes failed, since 00:40 UTC) (after 14 minutes 20 seconds) [smtp-relay-down]
+            +980s pushover 0: RESOLVED: SMTP relay (STARTTLS) is down: 10.0.0.4:25 refuses the connection: connection refused (3 of 3 probes failed, since 00:40 UTC) (after 14 minutes 20 seconds) [smtp-relay-down]
+            smtp-out.cabal.example:587
+            +62s ntfy 5: [CRITICAL] Submission (STARTTLS) is down: 10.0.0.5:587 refuses the connection: connection refused (3 of 3 probes failed, since 01:10 UTC) [submission-down]
+            +62s pushover 1: [CRITICAL] Submission (STARTTLS) is down: 10.0.0.5:587 refuses the connection: connection refused (3 of 3 probes failed, since 01:10 UTC) [submission-down]
+            +962s ntfy 3: RESOLVED: Submission (STARTTLS) is down: 10.0.0.5:587 refuses the connection: connection refused (3 of 3 probes failed, since 01:10 UTC) (after 14 minutes 20 seconds) [submission-down]
+            +962s pushover 0: RESOLVED: Submission (STARTTLS) is down: 10.0.0.5:587 refuses the connection: connection refused (3 of 3 probes failed, since 01:10 UTC) (after 14 minutes 20 seconds) [submission-down]
+            smtp-out.cabal.example:465
+            +94s ntfy 5: [CRITICAL] Submission (implicit TLS) is down: 10.0.0.5:465 refuses the connection: connection refused (3 of 3 probes failed, since 01:40 UTC) [submission-down]
+            +94s pushover 1: [CRITICAL] Submission (implicit TLS) is down: 10.0.0.5:465 refuses the connection: connection refused (3 of 3 probes failed, since 01:40 UTC) [submission-down]
+            +994s ntfy 3: RESOLVED: Submission (implicit TLS) is down: 10.0.0.5:465 refuses the connection: connection refused (3 of 3 probes failed, since 01:40 UTC) (after 14 minutes 20 seconds) [submission-down]
+            +994s pushover 0: RESOLVED: Submission (implicit TLS) is down: 10.0.0.5:465 refuses the connection: connection refused (3 of 3 probes failed, since 01:40 UTC) (after 14 minutes 20 seconds) [submission-down]
+            admin.cabal.example:443
+            +86s ntfy 5: [CRITICAL] Admin app is down: 10.0.0.6:443 refuses the connection: connection refused (3 of 3 probes failed, since 02:10 UTC) [admin-app-down]
+            +86s pushover 1: [CRITICAL] Admin app is down: 10.0.0.6:443 refuses the connection: connection refused (3 of 3 probes failed, since 02:10 UTC) [admin-app-down]
+            +167s ntfy 5: [CRITICAL] API round-trip (/list) is down: 10.0.0.6:443 refuses the connection: connection refused (3 of 3 probes failed, since 02:12 UTC) [api-down]
+            +167s pushover 1: [CRITICAL] API round-trip (/list) is down: 10.0.0.6:443 refuses the connection: connection refused (3 of 3 probes failed, since 02:12 UTC) [api-down]
+            +1046s ntfy 3: RESOLVED: Admin app is down: 10.0.0.6:443 refuses the connection: connection refused (3 of 3 probes failed, since 02:10 UTC) (after 15 minutes 20 seconds) [admin-app-down]
+            +1046s pushover 0: RESOLVED: Admin app is down: 10.0.0.6:443 refuses the connection: connection refused (3 of 3 probes failed, since 02:10 UTC) (after 15 minutes 20 seconds) [admin-app-down]
+            +1067s ntfy 3: RESOLVED: API round-trip (/list) is down: 10.0.0.6:443 refuses the connection: connection refused (3 of 3 probes failed, since 02:12 UTC) (after 14 minutes 20 seconds) [api-down]
+            +1067s pushover 0: RESOLVED: API round-trip (/list) is down: 10.0.0.6:443 refuses the connection: connection refused (3 of 3 probes failed, since 02:12 UTC) (after 14 minutes 20 seconds) [api-down]
+        "#]].assert_eq(&told);
     });
 }
 
@@ -232,17 +262,36 @@ fn the_monitor_table_pages_as_the_seed_says() {
 fn the_check_table_pages_as_the_seed_says() {
     sim::run(2, |mut world| async move {
         let (cabal, mut sim) = Cabalmail::new(&mut world);
+        // A quarter of probes would say nothing of the checks.
+        let text = FILES[0].1;
+        let (head, rest) = text.split_once("monitors:").expect("there are monitors");
+        let (_, checks) = rest.split_once("heartbeats:").expect("there are heartbeats");
+        let (checks, rest) = checks.split_once("scrape_configs:").expect("there are scrapes");
+        let (_, tail) = rest.split_once("# critical:").expect("there are routes");
+        sim.write("watchbell.yml", &format!("{head}host: {{enabled: false}}\nheartbeats:{checks}\n#{tail}"));
+        sim.upkeep = false;
         sim.start().await;
         world.clock.sleep(Duration::from_secs(60)).await;
         ping_all(&sim).await;
         let from = world.clock.now();
         world.clock.sleep(Duration::from_secs(105 * DAY)).await;
         let told = cabal.told(from);
-        let firsts: Vec<&str> = told.lines().filter(|line| line.contains("pushover")).collect();
         let mut seen = std::collections::BTreeSet::new();
-        let firsts: Vec<&str> = firsts.into_iter().filter(|line| seen.insert(line.split("s ").nth(1))).collect();
+        let firsts: Vec<&str> = told.lines().filter(|line| seen.insert(line.split("s ").nth(1))).collect();
         sim.stop().await;
-        expect_test::expect![[r#""#]].assert_eq(&firsts.join("\n"));
+        expect_test::expect![[r#"
+            +3600s ntfy 5: [CRITICAL] ecs-reconfigure is down: the job has not reported since 00:01 UTC [heartbeat-ecs-reconfigure]
+            +3600s pushover 1: [CRITICAL] ecs-reconfigure is down: the job has not reported since 00:01 UTC [heartbeat-ecs-reconfigure]
+            +28800s ntfy 5: [CRITICAL] dmarc-ingest is down: the job has not reported since 00:01 UTC [heartbeat-dmarc-ingest]
+            +28800s pushover 1: [CRITICAL] dmarc-ingest is down: the job has not reported since 00:01 UTC [heartbeat-dmarc-ingest]
+            +108000s ntfy 5: [CRITICAL] aws-backup is down: the job has not reported since 2026-01-05 00:01 UTC [heartbeat-aws-backup]
+            +108000s pushover 1: [CRITICAL] aws-backup is down: the job has not reported since 2026-01-05 00:01 UTC [heartbeat-aws-backup]
+            +3196800s ntfy 5: [CRITICAL] cognito-user-sync is down: the job has not reported since 2026-01-05 00:01 UTC [heartbeat-cognito-user-sync]
+            +3196800s pushover 1: [CRITICAL] cognito-user-sync is down: the job has not reported since 2026-01-05 00:01 UTC [heartbeat-cognito-user-sync]
+            +5270400s ntfy 5: [CRITICAL] certbot-renewal is down: the job has not reported since 2026-01-05 00:01 UTC [heartbeat-certbot-renewal]
+            +5270400s pushover 1: [CRITICAL] certbot-renewal is down: the job has not reported since 2026-01-05 00:01 UTC [heartbeat-certbot-renewal]
+            +8985600s ntfy 5: [CRITICAL] quarterly-review is down: the job has not reported since 2026-01-05 00:01 UTC [heartbeat-quarterly-review]
+            +8985600s pushover 1: [CRITICAL] quarterly-review is down: the job has not reported since 2026-01-05 00:01 UTC [heartbeat-quarterly-review]"#]].assert_eq(&firsts.join("\n"));
     });
 }
 
@@ -270,7 +319,41 @@ fn the_alert_table_pages_as_the_seed_says() {
         world.clock.sleep(Duration::from_secs(DAY / 2)).await;
         let _ = writeln!(told, "{}", cabal.told(from));
         sim.stop().await;
-        expect_test::expect![[r#""#]].assert_eq(&told);
+        expect_test::expect![[r#"
+            +948s ntfy 3: [WARNING] Outbound mail is being deferred: 120 in 10 minutes [sendmail-deferred-spike]
+            +3648s ntfy 3: RESOLVED: Outbound mail is being deferred: 12 in 10 minutes (after 44 minutes) [sendmail-deferred-spike]
+
+            +1068s ntfy 5: [CRITICAL] Outbound mail is bouncing: 108 in 30 minutes [sendmail-bounced-spike]
+            +1068s pushover 1: [CRITICAL] Outbound mail is bouncing: 108 in 30 minutes [sendmail-bounced-spike]
+            +4728s ntfy 3: RESOLVED: Outbound mail is bouncing: 18 in 30 minutes (after 1 hour) [sendmail-bounced-spike]
+            +4728s pushover 0: RESOLVED: Outbound mail is bouncing: 18 in 30 minutes (after 1 hour) [sendmail-bounced-spike]
+
+            +348s ntfy 3: [WARNING] 150 failed IMAP sign-ins in 5 minutes [imap-auth-failure-spike]
+            +3348s ntfy 3: RESOLVED: 30 failed IMAP sign-ins in 5 minutes (after 49 minutes) [imap-auth-failure-spike]
+
+            +46s ntfy 3: [WARNING] the certificate of Admin app expires in 4 days 23 hours, at 2026-01-10 05:40 UTC [cert-expiring]
+            +127s ntfy 3: [WARNING] the certificate of API round-trip (/list) expires in 4 days 23 hours, at 2026-01-10 05:40 UTC [cert-expiring]
+            +657s ntfy 3: [WARNING] The certificate of https://admin.cabal.example/ ends in 5 days [cert-expiring]
+            +837s ntfy 3: [WARNING] The certificate of https://admin.cabal.example/ ends in 5 days (+1 more) [cert-expiring]
+            +5167s ntfy 3: [WARNING] the certificate of Control-domain cert expires in 4 days 22 hours, at 2026-01-10 05:40 UTC [cert-expiring]
+            +14446s ntfy 3: [WARNING] the certificate of Admin app expires in 4 days 23 hours, at 2026-01-10 05:40 UTC [cert-expiring]
+            +14527s ntfy 3: [WARNING] the certificate of API round-trip (/list) expires in 4 days 23 hours, at 2026-01-10 05:40 UTC [cert-expiring]
+            +15237s ntfy 3: [WARNING] The certificate of https://admin.cabal.example/ ends in 5 days (+1 more) [cert-expiring]
+            +19567s ntfy 3: [WARNING] the certificate of Control-domain cert expires in 4 days 22 hours, at 2026-01-10 05:40 UTC [cert-expiring]
+            +28846s ntfy 3: [WARNING] the certificate of Admin app expires in 4 days 23 hours, at 2026-01-10 05:40 UTC [cert-expiring]
+            +28927s ntfy 3: [WARNING] the certificate of API round-trip (/list) expires in 4 days 23 hours, at 2026-01-10 05:40 UTC [cert-expiring]
+            +29637s ntfy 3: [WARNING] The certificate of https://admin.cabal.example/ ends in 5 days (+1 more) [cert-expiring]
+            +33967s ntfy 3: [WARNING] the certificate of Control-domain cert expires in 4 days 22 hours, at 2026-01-10 05:40 UTC [cert-expiring]
+            +43246s ntfy 3: [WARNING] the certificate of Admin app expires in 4 days 23 hours, at 2026-01-10 05:40 UTC [cert-expiring]
+            +43306s ntfy 3: RESOLVED: the certificate of Admin app expires in 4 days 23 hours, at 2026-01-10 05:40 UTC (after 12 hours) [cert-expiring]
+            +43317s ntfy 3: [WARNING] The certificate of https://admin.cabal.example/prod/list ends in 4 days [cert-expiring]
+            +43327s ntfy 3: [WARNING] the certificate of API round-trip (/list) expires in 4 days 23 hours, at 2026-01-10 05:40 UTC [cert-expiring]
+            +43387s ntfy 3: RESOLVED: the certificate of API round-trip (/list) expires in 4 days 23 hours, at 2026-01-10 05:40 UTC (after 12 hours) [cert-expiring]
+            +43437s ntfy 3: RESOLVED: The certificate of https://admin.cabal.example/prod/list ends in 4 days (after 11 hours 50 minutes) [cert-expiring]
+            +48367s ntfy 3: [WARNING] the certificate of Control-domain cert expires in 4 days 22 hours, at 2026-01-10 05:40 UTC [cert-expiring]
+            +48427s ntfy 3: RESOLVED: the certificate of Control-domain cert expires in 4 days 22 hours, at 2026-01-10 05:40 UTC (after 12 hours) [cert-expiring]
+
+        "#]].assert_eq(&told);
     });
 }
 

@@ -1,0 +1,106 @@
+//! What earlier versions wrote stays readable: one fixture for each version of a format, under `testdata/formats`.
+//!
+//! `UPDATE_EXPECT=1` writes those of the present version anew; those of released versions never change.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use expect_test::expect;
+use watchbell_model::{Append, Change, Matcher, Point, Query, State, Timestamp, stale_nan};
+use watchbell_runtime::sim::{self, World};
+use watchbell_runtime::{Disk, Runtime};
+use watchbell_store::metrics::OpenReport;
+use watchbell_store::{DataDir, MetricStore, MetricsConfig, SqliteState};
+
+use crate::Folder;
+
+const DIR: &str = "/data/metrics";
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/formats").join(name)
+}
+
+fn is_update() -> bool {
+    std::env::var_os("UPDATE_EXPECT").is_some()
+}
+
+/// A block of six hours and a log, with every kind of chunk in them.
+async fn write_metrics(world: &World) {
+    let (store, _) = MetricStore::open(&world.runtime(), Path::new(DIR), MetricsConfig::default()).unwrap();
+    for minute in 0..400_i32 {
+        world.clock.sleep(Duration::from_secs(60)).await;
+        let now = world.clock.now();
+        let late = now - Duration::from_millis((minute % 7) as u64);
+        let wave = (f64::from(minute) / 10.0).sin();
+        let mut batch = vec![
+            Point::new("constant", &[("host", "a")], now, 1.5),
+            Point::new("counter_total", &[("host", "a")], now, f64::from(minute * minute)),
+            Point::new("wave", &[("host", "b")], late, wave),
+        ];
+        if minute % 100 == 7 {
+            batch.push(Point::new("rare", &[], now, if minute > 200 { stale_nan() } else { wave }));
+        }
+        store.append(batch).await.unwrap();
+    }
+    store.maintain();
+    world.clock.sleep(Duration::from_secs(60)).await;
+    store.append(vec![Point::new("wave", &[("host", "b")], world.clock.now(), 2.0)]).await.unwrap();
+    store.close();
+}
+
+#[test]
+fn series_of_version_1_are_readable() {
+    sim::run(1, |world| async move {
+        let folder = fixture("metrics-1");
+        let files = ["sealed", "blocks/0000000001.block", "blocks/0000000002.block", "blocks/0000000003.block"];
+        let files = files.into_iter().chain(["wal/00000001.wal", "wal/00000002.wal"]);
+        if is_update() {
+            write_metrics(&world).await;
+            for file in files.clone() {
+                let path = folder.join(file);
+                Disk::Os.create_dir_all(path.parent().unwrap()).unwrap();
+                let content = world.runtime().disk.read(&Path::new(DIR).join(file)).unwrap();
+                Disk::Os.write_atomic(&path, &content).unwrap();
+            }
+        }
+        for file in files {
+            world.disk.put(&Path::new(DIR).join(file), &Disk::Os.read(&folder.join(file)).unwrap());
+        }
+        let (store, report) = MetricStore::open(&world.runtime(), Path::new(DIR), MetricsConfig::default()).unwrap();
+        assert_eq!((report.damaged.len(), report.torn_bytes), (0, 0));
+        assert_ne!(report, OpenReport::default());
+        let all = store.select(&[], Timestamp::MIN, Timestamp::MAX).unwrap();
+        let said = all.iter().map(|series| {
+            let bits = series.samples.iter().map(|s| s.value.to_bits() ^ s.timestamp.0 as u64);
+            let digest = bits.fold(0_u64, |digest, bits| digest.rotate_left(7) ^ bits);
+            format!("{} {} samples, {digest:016x}\n", series.labels, series.samples.len())
+        });
+        expect![[r#"
+            constant{host="a"} 400 samples, b9582dd7d9e39568
+            counter_total{host="a"} 400 samples, 20914bc476cd3faf
+            rare 4 samples, be1a2b6ecae381d5
+            wave{host="b"} 401 samples, a1a081a8022e7017
+        "#]]
+        .assert_eq(&said.collect::<String>());
+        let rare = store.select(&[Matcher::equal("__name__", "rare")], Timestamp::MIN, Timestamp::MAX).unwrap();
+        assert_eq!(rare[0].samples.last().unwrap().value.to_bits(), stale_nan().to_bits());
+    });
+}
+
+#[test]
+fn state_of_format_1_is_readable() {
+    let (folder, path) = (Folder::new(), fixture("state-1/state.db"));
+    if is_update() {
+        let (state, _) = SqliteState::open(&Runtime::os(), &DataDir::claim(folder.path(), false).unwrap()).unwrap();
+        let changes = vec![Change::put("alarms.state", "monitor/imap", &"OK"), Change::put("notify.outbox", "1", &1)];
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(state.commit(changes)).unwrap();
+        drop(state);
+        Disk::Os.create_dir_all(path.parent().unwrap()).unwrap();
+        Disk::Os.write_atomic(&path, &Disk::Os.read(&folder.path().join("state.db")).unwrap()).unwrap();
+    }
+    Disk::Os.write_atomic(&folder.path().join("state.db"), &Disk::Os.read(&path).unwrap()).unwrap();
+    let (state, report) = SqliteState::open(&Runtime::os(), &DataDir::claim(folder.path(), false).unwrap()).unwrap();
+    assert_eq!(report.set_aside, None);
+    assert_eq!(state.get("alarms.state", "monitor/imap").unwrap().as_deref(), Some(&br#""OK""#[..]));
+    assert_eq!(state.scan("notify.outbox", "", 10).unwrap(), [("1".to_owned(), b"1".to_vec())]);
+}
