@@ -13,12 +13,8 @@ async fn open(world: &sim::World) -> (Runtime, CancellationToken, tokio::sync::o
     let stage = Stage::open(runtime.clone(), &[]).await;
     let listener = runtime.net.listen("127.0.0.1:9800".parse().unwrap()).await.unwrap();
     let stop = CancellationToken::new();
-    let serving = watchbell_http::serve(
-        runtime.clone(),
-        listener,
-        watchbell_http::router(stage.handles()),
-        stop.clone(),
-    );
+    let serving =
+        watchbell_http::serve(runtime.clone(), listener, watchbell_http::router(stage.handles()), stop.clone());
     let (ended, end) = tokio::sync::oneshot::channel();
     runtime.supervisor.detached(async move {
         serving.await;
