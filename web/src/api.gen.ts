@@ -12,6 +12,8 @@ export interface Alarm {
   id: string;
   /** What it judges. */
   kind: AlarmKind;
+  /** Whether all its alerts are held back, by a silence, another alert or a time interval. */
+  muted: boolean;
   /** What people call it. */
   name: string;
   /** How many label sets wait for the rule's `for`. */
@@ -62,6 +64,8 @@ export interface Alert {
   inhibited_by: string[];
   /** Its identity. */
   labels: Record<string, string>;
+  /** Time intervals that hold it back. */
+  muted_by: string[];
   /** Its label `alertname`. */
   name: string;
   /** What to do about it. */
@@ -91,7 +95,7 @@ export interface AlertGroup {
 }
 
 /** Whether anybody is told of an alert. */
-export type AlertState = "unprocessed" | "active" | "suppressed";
+export type AlertState = "active" | "suppressed";
 
 /** A notice that something changed, sent as a server-sent event. */
 export interface ChangeNotice {
@@ -155,8 +159,6 @@ export interface Delivery {
   outcome: Outcome;
   /** When it is tried again, if it is. */
   retry_at: Timestamp | null;
-  /** The run book the page links to. */
-  runbook: RunbookLink | null;
   /** The page's title. */
   title: string;
 }
@@ -359,8 +361,8 @@ export interface Silence {
   matchers: SilenceMatcher[];
   /** From when. */
   starts_at: Timestamp;
-  /** `pending`, `active` or `expired`. */
-  state: string;
+  /** Whether it is in force. */
+  state: SilenceState;
 }
 
 /** A condition of a silence on one label. */
@@ -372,6 +374,9 @@ export interface SilenceMatcher {
   /** A value or a regular expression. */
   value: string;
 }
+
+/** Whether a silence is in force. */
+export type SilenceState = "pending" | "active" | "expired";
 
 /** Whose watchbell this is. */
 export interface Site {

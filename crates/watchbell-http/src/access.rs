@@ -210,7 +210,8 @@ mod tests {
     #[test]
     fn a_name_that_was_pointed_here_is_not_ours() {
         let site: Url = "https://watch.example.org".parse().unwrap();
-        for host in ["localhost", "localhost:9800", "127.0.0.1:9800", "[::1]:9800", "10.1.2.3", "Watch.Example.org:443"] {
+        for host in ["localhost", "localhost:9800", "127.0.0.1:9800", "[::1]:9800", "10.1.2.3", "Watch.Example.org:443"]
+        {
             assert!(host_is_ours(host, Some(&site)), "{host}");
         }
         for host in ["evil.example", "localhost.evil.example", "watch.example.org.evil.example", "", "127.0.0.1.evil"] {

@@ -30,12 +30,7 @@ struct File {
 include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 
 const ICONS: &[File] = &[
-    File {
-        name: "icon.svg",
-        kind: "image/svg+xml",
-        plain: include_bytes!("../../../web/static/icon.svg"),
-        gzip: None,
-    },
+    File { name: "icon.svg", kind: "image/svg+xml", plain: include_bytes!("../../../web/static/icon.svg"), gzip: None },
     File {
         name: "icon-alarm.svg",
         kind: "image/svg+xml",

@@ -205,6 +205,12 @@ impl Auth {
         Ok(Some(session))
     }
 
+    /// Whether a session is not over, by its id; looking is no use.
+    pub fn session_lives(&self, id: &str) -> Result<bool, StateError> {
+        let now = self.clock.now();
+        Ok(self.document::<Session>(SESSIONS, id)?.is_some_and(|session| !session.is_over(now)))
+    }
+
     /// Sessions that are not over, the one used last first.
     pub fn sessions(&self) -> Result<Vec<Session>, StateError> {
         let now = self.clock.now();
@@ -257,21 +263,28 @@ impl Auth {
     /// Takes a token back; answers whether there was one of that name.
     pub async fn revoke_token(&self, name: &str) -> Result<bool, StateError> {
         let all = self.documents::<Token>(TOKENS, TOKENS_MAX + 1)?;
-        let gone: Vec<Change> =
-            all.into_iter().filter(|(_, token)| token.name == name).map(|(key, _)| Change::delete(TOKENS, key)).collect();
+        let gone: Vec<Change> = all
+            .into_iter()
+            .filter(|(_, token)| token.name == name)
+            .map(|(key, _)| Change::delete(TOKENS, key))
+            .collect();
         let found = !gone.is_empty();
         self.state.commit(gone).await?;
         Ok(found)
     }
 
-    /// A path that opens without signing in: `/runbooks/imap-down?sig=…`. For links in pages.
+    /// A path that opens without signing in: `/runbooks/imap-down?sig=…`; it may have a query. For links in pages.
     pub fn sign(&self, path: &str) -> String {
-        format!("{path}?sig={}", self.signature(path))
+        let joint = if path.contains('?') { '&' } else { '?' };
+        format!("{path}{joint}sig={}", self.signature(path))
     }
 
-    /// Whether a signature was made by [`Auth::sign`] for this path.
-    pub fn is_signed(&self, path: &str, signature: &str) -> bool {
-        subtle::ConstantTimeEq::ct_eq(self.signature(path).as_bytes(), signature.as_bytes()).into()
+    /// Whether a path and query were made by [`Auth::sign`].
+    pub fn is_signed(&self, path: &str) -> bool {
+        let Some(at) = path.rfind("sig=").filter(|at| *at > 0) else { return false };
+        let (signed, signature) = (&path[..at - 1], &path[at + 4..]);
+        path[at - 1..].starts_with(['?', '&'])
+            && bool::from(subtle::ConstantTimeEq::ct_eq(self.signature(signed).as_bytes(), signature.as_bytes()))
     }
 
     fn signature(&self, path: &str) -> String {
@@ -368,8 +381,7 @@ mod tests {
     #[test]
     fn sessions_are_bounded_and_can_be_ended() {
         sim::run(1, |world| async move {
-            let auth =
-                Auth::open(Arc::new(MemoryState::new()), world.clock.clone(), world.rng.clone()).await.unwrap();
+            let auth = Auth::open(Arc::new(MemoryState::new()), world.clock.clone(), world.rng.clone()).await.unwrap();
             let mut last = String::new();
             for _ in 0..SESSIONS_MAX + 3 {
                 let link = auth.issue_link().await.unwrap();
@@ -386,8 +398,7 @@ mod tests {
     #[test]
     fn tokens_are_named_and_can_be_taken_back() {
         sim::run(1, |world| async move {
-            let auth =
-                Auth::open(Arc::new(MemoryState::new()), world.clock.clone(), world.rng.clone()).await.unwrap();
+            let auth = Auth::open(Arc::new(MemoryState::new()), world.clock.clone(), world.rng.clone()).await.unwrap();
             let token = auth.issue_token("grafana").await.unwrap();
             assert!(token.starts_with("wb_"));
             assert_eq!(auth.token(&token).unwrap().unwrap().name, "grafana");
@@ -404,11 +415,13 @@ mod tests {
             let state = Arc::new(MemoryState::new());
             let open = || Auth::open(state.clone(), world.clock.clone(), world.rng.clone());
             let signed = open().await.unwrap().sign("/runbooks/imap-down");
-            let (path, signature) = signed.split_once("?sig=").unwrap();
+            let with_query = open().await.unwrap().sign("/runbooks/stub?fingerprint=1");
             let again = open().await.unwrap();
-            assert!(again.is_signed(path, signature));
-            assert!(!again.is_signed("/runbooks/other", signature));
-            assert!(!again.is_signed(path, ""));
+            assert!(again.is_signed(&signed) && again.is_signed(&with_query));
+            let other = signed.replace("imap-down", "other");
+            for bad in [&other, "/runbooks/imap-down", "/runbooks/imap-down?sig=", &with_query.replace("=1&", "=2&")] {
+                assert!(!again.is_signed(bad), "{bad}");
+            }
         });
     }
 }

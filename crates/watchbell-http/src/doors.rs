@@ -3,13 +3,13 @@
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::IntoResponse;
-use axum::routing::{MethodRouter, any, get, post};
+use axum::routing::{MethodRouter, any, delete, get, post};
 use axum::{Json, Router};
 use http::{Method, StatusCode};
 
 use crate::access::Surface;
 use crate::guard::{guard, headers};
-use crate::{App, api, assets, health, ping, signin};
+use crate::{App, alertmanager, api, assets, health, ping, prometheus, signin, sink};
 
 /// How large a body may be where nothing else is said, in bytes.
 const BODY_MAX: usize = 8 << 20;
@@ -22,7 +22,7 @@ const SINK_BODY_MAX: usize = 1 << 20;
 pub(crate) struct Door {
     pub(crate) surface: Surface,
     pub(crate) methods: &'static [Method],
-    pub(crate) path: &'static str,
+    pub(crate) path: String,
     handler: MethodRouter<App>,
 }
 
@@ -30,26 +30,96 @@ const GET: &[Method] = &[Method::GET];
 const POST: &[Method] = &[Method::POST];
 const GET_POST: &[Method] = &[Method::GET, Method::POST];
 const DELETE: &[Method] = &[Method::DELETE];
+const GET_DELETE: &[Method] = &[Method::GET, Method::DELETE];
 const ANY: &[Method] = &[Method::GET, Method::HEAD, Method::POST, Method::PUT];
 
 /// Every route.
 pub(crate) fn doors() -> Vec<Door> {
-    let door = |surface, methods, path, handler| Door { surface, methods, path, handler };
-    use Surface::{Asset, Live, Machine, Own, Page, Ping, SignIn};
+    let mut doors = surfaces();
+    doors.extend(own());
+    for prefix in ["", "/prometheus"] {
+        doors.extend(of_prometheus(prefix));
+    }
+    doors.extend(of_alertmanager());
+    doors
+}
+
+fn door(surface: Surface, methods: &'static [Method], path: &str, handler: MethodRouter<App>) -> Door {
+    Door { surface, methods, path: path.to_owned(), handler }
+}
+
+fn surfaces() -> Vec<Door> {
+    use Surface::{Asset, Live, Machine, Page, Ping, Runbook, SignIn, Sink};
     let mut doors = vec![
         door(Live, GET, "/livez", get(health::livez)),
-        door(Live, GET, "/-/healthy", get(health::livez)),
+        door(Live, GET, "/readyz", get(health::readyz)),
+        door(Machine, GET, "/health", get(health::health)),
+        door(Machine, GET, "/metrics", get(health::metrics)),
         door(Asset, GET, "/assets/{name}", get(assets::asset)),
         door(SignIn, GET_POST, "/signin", get(signin::show).post(signin::enter)),
         door(SignIn, POST, "/signout", post(signin::leave)),
         door(Ping, ANY, "/ping/{*path}", any(ping::ping)),
-        door(Machine, GET, "/metrics", get(health::metrics)),
-        door(Machine, POST, "/-/reload", post(health::reload)),
-        door(Own, GET, "/api/watchbell/v1/sessions", get(api::sessions)),
-        door(Own, DELETE, "/api/watchbell/v1/sessions/{id}", axum::routing::delete(api::end_session)),
+        door(Sink, POST, "/sink", post(sink::sink)),
+        door(Page, GET, "/", get(api::overview::page)),
+        door(Page, GET, "/alarms/{*id}", get(api::runbooks::alarm_page)),
+        door(Runbook, GET, "/runbooks/{*name}", get(api::runbooks::show)),
     ];
     doors.extend(PAGES.iter().map(|path| door(Page, GET, path, get(api::app_page))));
     doors
+}
+
+fn own() -> Vec<Door> {
+    let own = |methods, path: &str, handler| door(Surface::Own, methods, &format!("/api/watchbell/v1/{path}"), handler);
+    vec![
+        own(GET, "overview", get(api::overview::get)),
+        own(GET, "alarms", get(api::alarms::list)),
+        own(GET, "alarms/{id}", get(api::alarms::one)),
+        own(GET, "alarms/{id}/history", get(api::alarms::history)),
+        own(GET, "monitors", get(api::overview::get_monitors)),
+        own(GET, "heartbeats", get(api::overview::get_heartbeats)),
+        own(GET, "alerts", get(api::alerts::list)),
+        own(GET_POST, "silences", get(api::alerts::silences).post(api::alerts::silence)),
+        own(DELETE, "silences/{id}", delete(api::alerts::end_silence)),
+        own(GET, "deliveries", get(api::outbox::deliveries)),
+        own(GET, "outbox", get(api::outbox::get)),
+        own(GET, "runbooks", get(api::runbooks::list)),
+        own(GET, "config", get(api::overview::get_config)),
+        own(GET, "events", get(api::events::follow)),
+        own(GET, "sessions", get(api::sessions)),
+        own(DELETE, "sessions/{id}", delete(api::end_session)),
+    ]
+}
+
+fn of_prometheus(prefix: &str) -> Vec<Door> {
+    let at = |surface, methods, path: &str, handler| door(surface, methods, &format!("{prefix}{path}"), handler);
+    let machine = |methods, path, handler| at(Surface::Machine, methods, path, handler);
+    vec![
+        machine(GET_POST, "/api/v1/query", get(prometheus::query).post(prometheus::query)),
+        machine(GET_POST, "/api/v1/query_range", get(prometheus::query_range).post(prometheus::query_range)),
+        machine(GET_POST, "/api/v1/series", get(prometheus::series).post(prometheus::series)),
+        machine(GET_POST, "/api/v1/labels", get(prometheus::labels).post(prometheus::labels)),
+        machine(GET, "/api/v1/label/{name}/values", get(prometheus::label_values)),
+        machine(GET, "/api/v1/metadata", get(prometheus::metadata)),
+        machine(GET, "/api/v1/rules", get(prometheus::rules)),
+        machine(GET, "/api/v1/alerts", get(prometheus::alerts)),
+        machine(GET, "/api/v1/targets", get(prometheus::targets)),
+        machine(GET, "/api/v1/status/buildinfo", get(prometheus::buildinfo)),
+        at(Surface::Live, GET, "/-/healthy", get(health::livez)),
+        at(Surface::Live, GET, "/-/ready", get(health::readyz)),
+        machine(POST, "/-/reload", post(health::reload)),
+    ]
+}
+
+fn of_alertmanager() -> Vec<Door> {
+    let machine = |methods, path, handler| door(Surface::Machine, methods, path, handler);
+    vec![
+        machine(GET_POST, "/api/v2/alerts", get(alertmanager::alerts).post(alertmanager::post_alerts)),
+        machine(GET, "/api/v2/alerts/groups", get(alertmanager::groups)),
+        machine(GET_POST, "/api/v2/silences", get(alertmanager::silences).post(alertmanager::post_silence)),
+        machine(GET_DELETE, "/api/v2/silence/{id}", get(alertmanager::silence).delete(alertmanager::expire_silence)),
+        machine(GET, "/api/v2/status", get(alertmanager::status)),
+        machine(GET, "/api/v2/receivers", get(alertmanager::receivers)),
+    ]
 }
 
 /// Pages that the app draws.
@@ -68,11 +138,16 @@ pub(crate) fn router(app: App) -> Router {
             .handler
             .layer(DefaultBodyLimit::max(body_max))
             .layer(from_fn_with_state((app.clone(), door.surface), guard));
-        router = router.route(door.path, guarded);
+        router = router.route(&door.path, guarded);
     }
     router.fallback(nothing).layer(from_fn(headers)).with_state(app)
 }
 
 async fn nothing() -> impl IntoResponse {
-    (StatusCode::NOT_FOUND, Json(serde_json::json!({ "status": "error", "errorType": "not_found", "error": "there is nothing at this address" })))
+    (
+        StatusCode::NOT_FOUND,
+        Json(
+            serde_json::json!({ "status": "error", "errorType": "not_found", "error": "there is nothing at this address" }),
+        ),
+    )
 }

@@ -16,7 +16,7 @@ use serde_json::json;
 use watchbell_model::{StateError, Timestamp};
 
 use crate::access::{self, Asked, Credential, Denied, Surface, judge};
-use crate::html::{door, escape, page};
+use crate::html::{door, encode, escape, page};
 use crate::{App, signin};
 
 /// How long one request may take, its body's arrival included; streams of events excepted.
@@ -48,7 +48,12 @@ pub(crate) async fn guard(State((app, surface)): State<(App, Surface)>, request:
         Ok(asked) => asked,
         Err(error) => {
             tracing::error!(%error, "no session can be checked");
-            return refuse(surface, &parts.uri, StatusCode::SERVICE_UNAVAILABLE, "what is kept of sessions cannot be read");
+            return refuse(
+                surface,
+                &parts.uri,
+                StatusCode::SERVICE_UNAVAILABLE,
+                "what is kept of sessions cannot be read",
+            );
         }
     };
     let caller = match judge(surface, asked) {
@@ -72,7 +77,8 @@ pub(crate) async fn guard(State((app, surface)): State<(App, Surface)>, request:
         let now = app.runtime.clock.now();
         if let Err(wait) = app.sign_ins.count(peer.address.ip().to_canonical(), now) {
             app.refused("sign_in_rate");
-            let mut response = refuse(surface, &parts.uri, StatusCode::TOO_MANY_REQUESTS, "too many tries to sign in; wait a little");
+            let mut response =
+                refuse(surface, &parts.uri, StatusCode::TOO_MANY_REQUESTS, "too many tries to sign in; wait a little");
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
             return response;
         }
@@ -108,13 +114,13 @@ async fn credential(app: &App, surface: Surface, parts: &Parts) -> Result<Creden
     if let Some(secret) = token_secret(headers) {
         return Ok(app.auth.token(&secret)?.map_or(Credential::Wrong, |token| Credential::Token(token.name)));
     }
-    if let Some(secret) = signin::session_secret(headers) {
-        if let Some(session) = app.auth.session(secret).await? {
-            return Ok(Credential::Session(session.id));
-        }
+    if let Some(secret) = signin::session_secret(headers)
+        && let Some(session) = app.auth.session(secret).await?
+    {
+        return Ok(Credential::Session(session.id));
     }
-    let signature = parts.uri.query().and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("sig=")));
-    if surface == Surface::Runbook && signature.is_some_and(|sig| app.auth.is_signed(parts.uri.path(), sig)) {
+    let path = parts.uri.path_and_query().map_or("", |path| path.as_str());
+    if surface == Surface::Runbook && app.auth.is_signed(path) {
         return Ok(Credential::Signature);
     }
     Ok(Credential::None)
@@ -153,12 +159,6 @@ fn refuse(surface: Surface, uri: &Uri, status: StatusCode, reason: &str) -> Resp
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     response
-}
-
-/// A path as the value of a query.
-fn encode(path: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_' | b'.' | b'~');
-    path.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
 /// What every answer says to browsers: nothing from elsewhere, nothing inline, not in a frame.

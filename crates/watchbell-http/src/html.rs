@@ -32,6 +32,12 @@ pub(crate) fn safe_href(address: &str) -> Option<&str> {
     (own || web).then_some(address)
 }
 
+/// A text as part of a path or as the value of a query; slashes stay.
+pub(crate) fn encode(path: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_' | b'.' | b'~');
+    path.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
 /// A page in the style of the server's own pages. `body` is HTML.
 pub(crate) fn page(status: StatusCode, title: &str, body: &str) -> Response {
     let style = assets::entry().map(|entry| entry.page);
@@ -100,7 +106,9 @@ pub(crate) fn glyph(mark: &str, label: &str, size: u32) -> String {
     let shape = match mark {
         "ok" => "<circle class=\"fill\" cx=\"8\" cy=\"8\" r=\"6.5\"/><path class=\"cut\" d=\"M5 8.2 7.2 10.4 11 6\"/>",
         "alarm" => "<path class=\"fill\" d=\"M8 1.2 15.2 14.2H.8Z\"/><path class=\"cut\" d=\"M8 6v3.6M8 11.6v.4\"/>",
-        "warn" => "<path class=\"fill\" d=\"M8 .8 15.2 8 8 15.2.8 8Z\"/><path class=\"cut\" d=\"M8 4.8v3.8M8 10.8v.4\"/>",
+        "warn" => {
+            "<path class=\"fill\" d=\"M8 .8 15.2 8 8 15.2.8 8Z\"/><path class=\"cut\" d=\"M8 4.8v3.8M8 10.8v.4\"/>"
+        }
         _ => "<circle class=\"ring dashed\" cx=\"8\" cy=\"8\" r=\"6\"/>",
     };
     format!(
@@ -116,7 +124,10 @@ mod tests {
 
     #[test]
     fn text_cannot_become_markup() {
-        assert_eq!(escape(r#"<img src=x onerror="a('b')">&"#), "&lt;img src=x onerror=&quot;a(&#39;b&#39;)&quot;&gt;&amp;");
+        assert_eq!(
+            escape(r#"<img src=x onerror="a('b')">&"#),
+            "&lt;img src=x onerror=&quot;a(&#39;b&#39;)&quot;&gt;&amp;"
+        );
     }
 
     #[test]

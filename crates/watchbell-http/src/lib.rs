@@ -7,6 +7,7 @@
 //! through [`guard`]; everything shown is escaped; no file system is behind any path.
 
 mod access;
+mod alertmanager;
 mod api;
 mod assets;
 mod auth;
@@ -16,14 +17,25 @@ mod guard;
 mod health;
 mod html;
 mod ping;
+mod prometheus;
 mod serve;
 mod signin;
+mod sink;
 
 use std::sync::Arc;
 
 use axum::Router;
+use tokio::sync::Semaphore;
+use watchbell_alarms::Alarms;
+use watchbell_alerts::Alerts;
+use watchbell_model::{Query, State};
+use watchbell_notify::Notify;
+use watchbell_query::{Engine, EngineOptions};
 use watchbell_runtime::{CancellationToken, Runtime};
 use watchbell_sources::heartbeat::Heartbeats;
+use watchbell_sources::scrape::Targets;
+
+pub use api::events::STREAMS_MAX;
 
 pub use auth::{
     Auth, AuthError, FIRST_LINK_VALID, LINK_VALID, LINKS_MAX, SESSION_AGE_MAX, SESSION_IDLE_MAX, SESSIONS_MAX, Session,
@@ -31,7 +43,9 @@ pub use auth::{
 };
 pub use config::{ConfigView, LoadResult, SinkConfig, SiteInfo};
 pub use guard::{REQUEST_TIME_MAX, SIGN_IN_WINDOW, SIGN_INS_MAX};
+pub use prometheus::QUERIES_MAX;
 pub use serve::{CONNECTIONS_MAX, HEADER_BYTES_MAX, HEADER_TIME_MAX, STOP_TIME_MAX, serve};
+pub use sink::SINK_UNDER_WAY_MAX;
 
 /// All that the surfaces show and command.
 pub struct Handles {
@@ -39,8 +53,20 @@ pub struct Handles {
     pub runtime: Runtime,
     /// Sessions and tokens.
     pub auth: Auth,
+    /// Whether what must be kept can be.
+    pub state: Arc<dyn State>,
+    /// Series.
+    pub query: Arc<dyn Query>,
+    /// What is wrong.
+    pub alarms: Arc<Alarms>,
+    /// Who should know.
+    pub alerts: Arc<Alerts>,
+    /// Telling them.
+    pub notify: Arc<Notify>,
     /// Jobs' signs of life.
     pub heartbeats: Heartbeats,
+    /// What is scraped.
+    pub targets: Targets,
     /// The configuration in use.
     pub config: Arc<dyn ConfigView>,
     /// Streams of events end when this is cancelled; everything else ends by itself.
@@ -51,6 +77,12 @@ pub struct Handles {
 pub(crate) struct Shared {
     handles: Handles,
     sign_ins: guard::Tries,
+    engine: Engine,
+    bars: api::bars::Bars,
+    looks: api::events::Looks,
+    queries: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
+    sinking: Semaphore,
 }
 
 pub(crate) type App = Arc<Shared>;
@@ -73,10 +105,24 @@ impl Shared {
 
 /// The router over everything, for [`serve`].
 pub fn router(handles: Handles) -> Router {
-    doors::router(Arc::new(Shared { handles, sign_ins: guard::Tries::default() }))
+    doors::router(Arc::new(Shared {
+        handles,
+        sign_ins: guard::Tries::default(),
+        engine: Engine::new(EngineOptions::default()),
+        bars: api::bars::Bars::default(),
+        looks: api::events::Looks::default(),
+        queries: Arc::new(Semaphore::new(QUERIES_MAX)),
+        streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+        sinking: Semaphore::new(SINK_UNDER_WAY_MAX),
+    }))
 }
 
-/// Every route and what it asks for, one per line: `surface methods path`. For the manual and for tests that walk them.
-pub fn routes() -> Vec<(String, Vec<http::Method>, &'static str)> {
+/// The router as a connection from `address` to `listener` sees it; [`serve`] does the same for real ones.
+pub fn as_if_from(router: Router, address: std::net::SocketAddr, listener: std::net::SocketAddr) -> Router {
+    router.layer(axum::Extension(guard::Peer { address, listener }))
+}
+
+/// Every route: its surface, its methods and its path. For the manual, and for tests that walk them all.
+pub fn routes() -> Vec<(String, Vec<http::Method>, String)> {
     doors::doors().into_iter().map(|door| (format!("{:?}", door.surface), door.methods.to_vec(), door.path)).collect()
 }

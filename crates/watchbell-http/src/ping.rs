@@ -1,9 +1,9 @@
 //! Signs of life of jobs, answered as Healthchecks answers them.
 
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse, Response};
-use axum::Extension;
 use http::{HeaderMap, Method, StatusCode};
 use watchbell_sources::heartbeat::{HEADERS, PingAnswer, PingRequest};
 

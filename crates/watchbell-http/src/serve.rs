@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Extension;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::sync::Semaphore;
 use watchbell_runtime::{CancellationToken, Listener, Runtime};
 
-use crate::guard::Peer;
+use crate::as_if_from;
 
 /// How many connections one listener serves at a time; further ones wait to be accepted.
 pub const CONNECTIONS_MAX: usize = 1024;
@@ -46,7 +45,7 @@ pub async fn serve(runtime: Runtime, listener: Listener, router: axum::Router, s
             },
         };
         open.set((CONNECTIONS_MAX - room.available_permits()) as f64);
-        let service = router.clone().layer(Extension(Peer { address, listener: listener.local_addr() }));
+        let service = as_if_from(router.clone(), address, listener.local_addr());
         let stop = stop.clone();
         let (gauge, room) = (open.clone(), Arc::clone(&room));
         runtime.supervisor.detached(async move {

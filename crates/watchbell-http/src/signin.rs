@@ -47,7 +47,7 @@ pub(crate) async fn show(
                 "<p>This link lets this browser in, once. The session ends after {} days without use.</p>\
                  <form method=\"post\" action=\"/signin\"><input type=\"hidden\" name=\"token\" value=\"{}\">\
                  <input type=\"hidden\" name=\"next\" value=\"{}\">\
-                 <button class=\"button primary\" autofocus>Sign in</button></form>",
+                 <button type=\"submit\" class=\"button primary\" autofocus>Sign in</button></form>",
                 auth::SESSION_IDLE_MAX.as_secs() / 86_400,
                 escape(&asked.token),
                 escape(next)
@@ -100,10 +100,10 @@ pub(crate) async fn enter(
 
 /// `POST /signout`.
 pub(crate) async fn leave(State(app): State<App>, caller: axum::Extension<Caller>) -> Response {
-    if let Caller::Session(id) = &*caller {
-        if let Err(error) = app.auth.end_session(id).await {
-            return unavailable(&error);
-        }
+    if let Caller::Session(id) = &*caller
+        && let Err(error) = app.auth.end_session(id).await
+    {
+        return unavailable(&error);
     }
     let mut response = Redirect::to("/signin").into_response();
     set_cookie(&mut response, &cookie(false, "", 0));

@@ -113,6 +113,11 @@ impl Notify {
         tasks
     }
 
+    /// The run books in use.
+    pub fn runbooks(&self) -> Arc<Library> {
+        Arc::clone(&self.lock().config.runbooks)
+    }
+
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().expect("no panic while held")
     }

@@ -2,7 +2,7 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { follow } from "../api";
 import type { Delivery } from "../api.gen";
-import { Ago, Empty, Glyph, Loading, RunbookButton, Search, Trouble, matches } from "../parts";
+import { Ago, Empty, Glyph, Loading, Search, Trouble, matches } from "../parts";
 import { clock, now } from "../time";
 
 const WORDS: Record<Delivery["outcome"], string> = { accepted: "Accepted", retry: "Failed, is tried again", gaveup: "Given up" };
@@ -47,7 +47,6 @@ export function DeliveriesPage() {
                 {delivery.attempt > 1 && `try ${delivery.attempt} · `}
                 <time dateTime={delivery.at}>{clock(delivery.at, now.value)}</time>
               </span>
-              <RunbookButton link={delivery.runbook} quiet />
             </li>
           ))}
         </ul>

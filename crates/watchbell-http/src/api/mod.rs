@@ -1,7 +1,15 @@
 //! The own API, `/api/watchbell/v1/…`: everything the UI shows and does.
 
+pub(crate) mod alarms;
+pub(crate) mod alerts;
+pub(crate) mod bars;
+pub(crate) mod events;
+mod host;
+pub(crate) mod outbox;
+pub(crate) mod overview;
 #[cfg(test)]
 mod reference;
+pub(crate) mod runbooks;
 pub(crate) mod view;
 
 use axum::Json;
@@ -10,7 +18,8 @@ use axum::response::{IntoResponse, Response};
 use http::{StatusCode, Uri};
 
 use crate::access::Caller;
-use crate::{App, html};
+use crate::{App, Shared, html};
+pub(crate) use html::encode as safe_path;
 
 /// Answers that the request cannot be answered, in the API's form.
 pub(crate) fn refusal(status: StatusCode, reason: impl std::fmt::Display) -> Response {
@@ -24,7 +33,7 @@ pub(crate) async fn app_page(State(app): State<App>, uri: Uri) -> Response {
 }
 
 /// What the site is called.
-pub(crate) fn site_name(app: &App) -> String {
+pub(crate) fn site_name(app: &Shared) -> String {
     let name = app.config.site().name;
     if name.is_empty() { "watchbell".to_owned() } else { name }
 }

@@ -117,7 +117,8 @@ fn typescript(openapi: &Value) -> String {
         out.push('\n');
         comment(&mut out, schema, "");
         if let Some(properties) = schema["properties"].as_object() {
-            let required: Vec<&str> = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            let required: Vec<&str> =
+                schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
             writeln!(out, "export interface {name} {{").unwrap();
             for (field, property) in properties {
                 comment(&mut out, property, "  ");

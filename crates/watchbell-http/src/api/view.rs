@@ -97,6 +97,8 @@ pub(crate) struct Alarm {
     pub severity: String,
     /// What to do about it.
     pub runbook: Option<RunbookLink>,
+    /// Whether all its alerts are held back, by a silence, another alert or a time interval.
+    pub muted: bool,
     /// How many label sets are firing.
     pub firing: u64,
     /// How many label sets wait for the rule's `for`.
@@ -244,6 +246,8 @@ pub(crate) struct Alert {
     pub silenced_by: Vec<String>,
     /// Alerts that hold it back.
     pub inhibited_by: Vec<String>,
+    /// Time intervals that hold it back.
+    pub muted_by: Vec<String>,
     /// What to do about it.
     pub runbook: Option<RunbookLink>,
     /// The page of what raised it; http and https only.
@@ -254,11 +258,9 @@ pub(crate) struct Alert {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum AlertState {
-    /// Not judged yet.
-    Unprocessed,
     /// People are told.
     Active,
-    /// Held back by a silence or by another alert.
+    /// Held back by a silence, another alert or a time interval.
     Suppressed,
 }
 
@@ -277,8 +279,20 @@ pub(crate) struct Silence {
     pub created_by: String,
     /// Why.
     pub comment: String,
-    /// `pending`, `active` or `expired`.
-    pub state: String,
+    /// Whether it is in force.
+    pub state: SilenceState,
+}
+
+/// Whether a silence is in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum SilenceState {
+    /// Not yet.
+    Pending,
+    /// Now.
+    Active,
+    /// No longer.
+    Expired,
 }
 
 /// A condition of a silence on one label.
@@ -347,8 +361,6 @@ pub(crate) struct Delivery {
     pub detail: String,
     /// When it is tried again, if it is.
     pub retry_at: Option<Timestamp>,
-    /// The run book the page links to.
-    pub runbook: Option<RunbookLink>,
 }
 
 /// What became of a try.

@@ -1,0 +1,281 @@
+//! A small site made up for the preview and for tests: three monitors, two heartbeats, a rule, two channels.
+//!
+//! Every stage is the real one; only the series are in memory and nobody sends pages unless the caller runs the tasks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use watchbell_alarms::{Alarms, Desired, Runbook, certificate, heartbeat, monitor, rule};
+use watchbell_alerts::Alerts;
+use watchbell_http::{Auth, ConfigView, Handles, LoadResult, SinkConfig, SiteInfo};
+use watchbell_model::{
+    Append, AppendError, Appended, BoxFuture, Certificate, Labels, Matcher, MemoryState, Observation, Observe, Point,
+    ProbeResult, Query, QueryError, Sample, Secret, Series, Severity, Span, Timestamp, Url,
+};
+use watchbell_notify::{Library, Notify, NotifyConfig, ReceiverConfig, RunbooksConfig, Site, WebhookConfig};
+use watchbell_runtime::{CancellationToken, Runtime};
+use watchbell_sources::Context;
+use watchbell_sources::heartbeat::{HeartbeatConfig, Heartbeats};
+use watchbell_sources::scrape::Targets;
+
+/// What senders to the sink prove themselves with.
+pub(crate) const SINK_SECRET: &str = "a secret of the sink";
+
+/// Series in memory.
+#[derive(Default)]
+pub(crate) struct Memory(Mutex<BTreeMap<Labels, Vec<Sample>>>);
+
+impl Append for Memory {
+    fn append(&self, batch: Vec<Point>) -> BoxFuture<'_, Result<Appended, AppendError>> {
+        let mut all = self.0.lock().unwrap();
+        let kept = batch.len() as u64;
+        for point in batch {
+            all.entry(point.labels).or_default().push(Sample { timestamp: point.timestamp, value: point.value });
+        }
+        Box::pin(async move { Ok(Appended { kept, ..Appended::default() }) })
+    }
+}
+
+impl Query for Memory {
+    fn select(&self, matchers: &[Matcher], start: Timestamp, end: Timestamp) -> Result<Vec<Series>, QueryError> {
+        let all = self.0.lock().unwrap();
+        let fits = |labels: &Labels| matchers.iter().all(|matcher| matcher.matches_labels(labels));
+        let found = all.iter().filter(|(labels, _)| fits(labels)).map(|(labels, samples)| Series {
+            labels: labels.clone(),
+            samples: samples.iter().filter(|it| it.timestamp >= start && it.timestamp <= end).copied().collect(),
+        });
+        Ok(found.filter(|series| !series.samples.is_empty()).collect())
+    }
+
+    fn label_names(&self) -> Result<Vec<String>, QueryError> {
+        let all = self.0.lock().unwrap();
+        let names: BTreeSet<String> =
+            all.keys().flat_map(|labels| labels.iter().map(|(name, _)| name.to_owned())).collect();
+        Ok(names.into_iter().collect())
+    }
+
+    fn label_values(&self, name: &str) -> Result<Vec<String>, QueryError> {
+        let all = self.0.lock().unwrap();
+        let values: BTreeSet<String> = all.keys().filter_map(|labels| labels.get(name).map(str::to_owned)).collect();
+        Ok(values.into_iter().collect())
+    }
+}
+
+/// A configuration that nobody wrote.
+pub(crate) struct Settings {
+    pub(crate) load: Mutex<LoadResult>,
+    pub(crate) url: Mutex<Option<Url>>,
+    started_at: Timestamp,
+}
+
+impl ConfigView for Settings {
+    fn site(&self) -> SiteInfo {
+        SiteInfo { name: "mail.example.org".into(), url: self.url.lock().unwrap().clone() }
+    }
+
+    fn last_load(&self) -> LoadResult {
+        self.load.lock().unwrap().clone()
+    }
+
+    fn reload(&self) -> BoxFuture<'_, Result<(), Vec<String>>> {
+        Box::pin(async { Err(vec!["watchbell.yml:3:5: monitors[0].runbook: there is no run book `x`".to_owned()]) })
+    }
+
+    fn sink(&self) -> SinkConfig {
+        SinkConfig { secret: Secret::new(SINK_SECRET) }
+    }
+
+    fn version(&self) -> &str {
+        "0.0.0"
+    }
+
+    fn started_at(&self) -> Timestamp {
+        self.started_at
+    }
+}
+
+/// All stages of the site.
+pub(crate) struct Stage {
+    pub(crate) runtime: Runtime,
+    pub(crate) state: Arc<MemoryState>,
+    pub(crate) series: Arc<Memory>,
+    pub(crate) alarms: Arc<Alarms>,
+    pub(crate) alerts: Arc<Alerts>,
+    pub(crate) notify: Arc<Notify>,
+    pub(crate) heartbeats: Heartbeats,
+    pub(crate) auth: Auth,
+    pub(crate) config: Arc<Settings>,
+    pub(crate) stop: CancellationToken,
+}
+
+const IMAP: &str = "# IMAP is down\n\n## What it means\n\nDovecot does not answer on 993: nobody can read mail.\n\n\
+    ## Who is impacted\n\nEverybody with a mailbox. Mail still arrives and is queued.\n\n## What to check first\n\n\
+    1. `systemctl status dovecot`\n2. the disk: `df -h /var/mail`\n\n```\njournalctl -u dovecot -n 50\n```\n\n\
+    | seen | means |\n|---|---|\n| `No space left` | see [disk full](disk-full) |\n| `bind() failed` | two of it run |\n\n\
+    ## How to escalate\n\nCall the hoster, contract number in the safe. <script>alert(1)</script>\n";
+const DISK: &str = "# A disk is almost full\n\n## What it means\n\nSoon nothing can be written.\n";
+
+impl Stage {
+    /// Opens every stage. `channels` are addresses that take pages as webhooks, by receiver `on-call`.
+    pub(crate) async fn open(runtime: Runtime, channels: &[&str]) -> Stage {
+        let state = Arc::new(MemoryState::new());
+        let series = Arc::new(Memory::default());
+        let notify = Notify::open(runtime.clone(), state.clone()).unwrap();
+        let alerts = Alerts::open(runtime.clone(), state.clone(), notify.clone()).unwrap();
+        let (query, append) = (series.clone(), series.clone());
+        let site: Url = "https://watch.example.org".parse().unwrap();
+        let alarms =
+            Alarms::open(runtime.clone(), state.clone(), query, append, alerts.clone(), site.to_string()).unwrap();
+        let context =
+            Context { runtime: runtime.clone(), append: series.clone(), observe: alarms.clone(), state: state.clone() };
+        let heartbeats = Heartbeats::open(context, None).await.unwrap();
+        let auth = Auth::open(state.clone(), runtime.clock.clone(), runtime.rng.clone()).await.unwrap();
+        let now = runtime.clock.now();
+        let books = [("imap-down", IMAP), ("disk-full", DISK), ("job-silent", "# A job is silent\n")];
+        let library = Arc::new(Library::embedded(&RunbooksConfig::default(), &books));
+        let config = Settings {
+            load: Mutex::new(LoadResult { loaded_at: now, refused_at: None, problems: Vec::new() }),
+            url: Mutex::new(Some(site.clone())),
+            started_at: now,
+        };
+        let stage = Stage {
+            state,
+            series,
+            alarms,
+            alerts,
+            notify,
+            heartbeats,
+            auth,
+            config: Arc::new(config),
+            stop: CancellationToken::new(),
+            runtime,
+        };
+        let supervisor = &stage.runtime.supervisor;
+        let webhook = |url: &&str| serde_json::from_value::<WebhookConfig>(serde_json::json!({ "url": url })).unwrap();
+        let receiver = ReceiverConfig {
+            name: "on-call".into(),
+            ntfy_configs: Vec::new(),
+            pushover_configs: Vec::new(),
+            slack_configs: Vec::new(),
+            webhook_configs: channels.iter().map(webhook).collect(),
+        };
+        let site = Site::new("mail.example.org", site);
+        let retry_for = NotifyConfig::RETRY_FOR;
+        stage.notify.apply(NotifyConfig { receivers: vec![receiver], runbooks: library, site, retry_for });
+        let route = serde_json::json!({ "receiver": "on-call", "group_by": ["alertname"], "group_wait": "1s" });
+        let route = serde_json::from_value(route).unwrap();
+        stage.alerts.apply(&watchbell_alerts::Config { route, ..Default::default() }).unwrap();
+        supervisor.reconcile("alerts", stage.alerts.tasks());
+        stage.alarms.apply(desired()).await.unwrap();
+        supervisor.reconcile("alarms", stage.alarms.tasks());
+        let jobs: Vec<HeartbeatConfig> = ["backup", "log-rotate"].map(job).into();
+        stage.heartbeats.apply(&jobs).await.unwrap();
+        stage
+    }
+
+    /// What the surfaces are given.
+    pub(crate) fn handles(&self) -> Handles {
+        Handles {
+            runtime: self.runtime.clone(),
+            auth: self.auth.clone(),
+            state: self.state.clone(),
+            query: self.series.clone(),
+            alarms: self.alarms.clone(),
+            alerts: self.alerts.clone(),
+            notify: self.notify.clone(),
+            heartbeats: self.heartbeats.clone(),
+            targets: Targets::new(),
+            config: self.config.clone(),
+            stop: self.stop.clone(),
+        }
+    }
+
+    /// A probe's outcome now, judged and kept.
+    pub(crate) async fn probe(&self, monitor: &str, outcome: Result<u64, &str>) {
+        let at = self.runtime.clock.now();
+        let millis = outcome.unwrap_or(1);
+        let labels = [("monitor", monitor), ("job", "monitor")];
+        let points = vec![
+            Point::new("probe_success", &labels, at, f64::from(u8::from(outcome.is_ok()))),
+            Point::new("probe_duration_seconds", &labels, at, millis as f64 / 1e3),
+        ];
+        self.series.append(points).await.unwrap();
+        let certificate = Certificate {
+            not_after: at + std::time::Duration::from_secs(60 * 86_400),
+            subject: "CN=mail.example.org".into(),
+            issuer: "CN=Example CA".into(),
+            fingerprint: "ab".repeat(32),
+        };
+        let seen = ProbeResult {
+            monitor: monitor.to_owned(),
+            at,
+            success: outcome.is_ok(),
+            duration: Span::millis(millis),
+            message: outcome.err().unwrap_or("it answers").to_owned(),
+            phases: Vec::new(),
+            certificate: outcome.is_ok().then_some(certificate),
+        };
+        self.alarms.observe(vec![Observation::Probe(seen)], Vec::new()).await.unwrap();
+    }
+}
+
+fn book(name: &str) -> Runbook {
+    Runbook { reference: name.parse().unwrap(), url: format!("https://watch.example.org/runbooks/{name}") }
+}
+
+fn desired() -> Desired {
+    let monitor = |name: &str, kind: &str, target: &str| monitor::Spec {
+        name: name.into(),
+        kind: kind.into(),
+        target: target.into(),
+        interval: Span::minutes(1),
+        retry_interval: Span::seconds(20),
+        timeout: Span::seconds(10),
+        retries: 1,
+        severity: Severity::Critical,
+        runbook: book("imap-down"),
+        labels: Labels::from_pairs([("team", "mail")]),
+        description: String::new(),
+        certificate: Some(certificate::Spec {
+            monitor: name.into(),
+            alert_days: vec![21, 7, 1],
+            severity: Severity::Warning,
+            runbook: book("imap-down"),
+            labels: Labels::empty(),
+        }),
+    };
+    let heartbeat = |name: &str| heartbeat::Spec {
+        name: name.into(),
+        period: Span::hours(24),
+        grace: Span::hours(1),
+        severity: Severity::Warning,
+        runbook: book("job-silent"),
+        labels: Labels::empty(),
+        description: String::new(),
+    };
+    let rules = serde_json::json!({ "groups": [{ "name": "host", "interval": "15s", "rules": [{
+        "alert": "DiskAlmostFull",
+        "expr": "1 - node_filesystem_avail_bytes / node_filesystem_size_bytes > 0.9",
+        "labels": { "severity": "warning" },
+        "annotations": {
+            "summary": "{{ $labels.mountpoint }} is {{ $value | humanizePercentage }} full",
+            "runbook_url": "https://watch.example.org/runbooks/disk-full",
+        },
+    }] }] });
+    let rules: rule::RuleFile = serde_json::from_value(rules).unwrap();
+    Desired {
+        monitors: vec![
+            monitor("imap", "imap", "mail.example.org:993"),
+            monitor("smtp", "smtp", "mail.example.org:25"),
+            monitor("webmail", "http", "https://webmail.example.org/"),
+        ],
+        heartbeats: ["backup", "log-rotate"].map(heartbeat).into(),
+        groups: rules.groups("rules.yml", rule::GroupDefaults::default()).unwrap(),
+        own_runbooks: BTreeMap::new(),
+    }
+}
+
+fn job(name: &str) -> HeartbeatConfig {
+    serde_json::from_value(serde_json::json!({ "name": name, "period": "1d", "grace": "1h", "runbook": "job-silent" }))
+        .unwrap()
+}

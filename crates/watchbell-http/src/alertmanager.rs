@@ -1,0 +1,247 @@
+//! Alertmanager's API v2: foreign Prometheus servers post alerts, amtool and Grafana read them and set silences.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse, Response};
+use http::{StatusCode, Uri};
+use serde_json::json;
+use watchbell_alerts::{AlertState, AlertView, Silence, SilenceError, SilenceState, parse_matcher};
+use watchbell_model::{Labels, Matcher, Raise, Span};
+use watchbell_wire::alertmanager::{
+    AlertStatus, GettableAlert, GettableAlertGroup, GettableMatcher, GettableSilence, Receiver, SilenceStatus,
+    decode_alerts, decode_silence,
+};
+
+use crate::App;
+
+/// An alert that names no end lasts so long unless it is posted again.
+const RESOLVE_TIMEOUT: Span = Span::minutes(5);
+
+/// Errors are plain JSON texts there.
+fn refuse(status: StatusCode, reason: impl std::fmt::Display) -> Response {
+    (status, Json(reason.to_string())).into_response()
+}
+
+/// `POST /api/v2/alerts`. Answers when the alerts are on disk.
+pub(crate) async fn post_alerts(State(app): State<App>, body: Bytes) -> Response {
+    let posted = match decode_alerts(&body, app.runtime.clock.now(), RESOLVE_TIMEOUT) {
+        Ok(posted) => posted,
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, error),
+    };
+    if !posted.alerts.is_empty()
+        && let Err(error) = app.alerts.raise(posted.alerts, Vec::new()).await
+    {
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, error);
+    }
+    if posted.refused.is_empty() {
+        return Json(json!({})).into_response();
+    }
+    let reasons: Vec<String> = posted.refused.iter().map(ToString::to_string).collect();
+    refuse(StatusCode::BAD_REQUEST, reasons.join("; "))
+}
+
+/// What a list is narrowed by.
+struct Filter {
+    matchers: Vec<Matcher>,
+    receiver: Option<Matcher>,
+    active: bool,
+    silenced: bool,
+    inhibited: bool,
+    muted: bool,
+}
+
+impl Filter {
+    fn read(uri: &Uri) -> Result<Filter, String> {
+        let Query(all) = Query::<Vec<(String, String)>>::try_from_uri(uri).map_err(|error| error.to_string())?;
+        let flag = |name: &str| all.iter().find(|(have, _)| have == name).is_none_or(|(_, value)| value != "false");
+        let texts = all.iter().filter(|(name, _)| name == "filter").map(|(_, text)| text);
+        let receiver = all.iter().find(|(name, value)| name == "receiver" && !value.is_empty());
+        let regex = |text: &str| Matcher::new("receiver", watchbell_model::MatchOp::Regex, text);
+        Ok(Filter {
+            matchers: texts.map(|text| parse_matcher(text).map_err(|e| e.to_string())).collect::<Result<_, _>>()?,
+            receiver: receiver.map(|(_, text)| regex(text).map_err(|error| error.to_string())).transpose()?,
+            active: flag("active"),
+            silenced: flag("silenced"),
+            inhibited: flag("inhibited"),
+            muted: flag("muted"),
+        })
+    }
+
+    fn passes(&self, alert: &AlertView) -> bool {
+        self.matchers.iter().all(|matcher| matcher.matches_labels(&alert.alert.labels))
+            && (self.active || alert.state != AlertState::Active)
+            && (self.silenced || alert.silenced_by.is_empty())
+            && (self.inhibited || alert.inhibited_by.is_empty())
+            && (self.muted || alert.muted_by.is_empty())
+    }
+
+    fn takes(&self, receiver: &str) -> bool {
+        self.receiver.as_ref().is_none_or(|wanted| wanted.matches(receiver))
+    }
+}
+
+/// `GET /api/v2/alerts`.
+pub(crate) async fn alerts(State(app): State<App>, uri: Uri) -> Response {
+    let filter = match Filter::read(&uri) {
+        Ok(filter) => filter,
+        Err(reason) => return refuse(StatusCode::BAD_REQUEST, reason),
+    };
+    let fits = |alert: &AlertView| filter.passes(alert) && alert.receivers.iter().any(|name| filter.takes(name));
+    let all: Vec<GettableAlert> = app.alerts.alerts().into_iter().filter(fits).map(gettable).collect();
+    Json(all).into_response()
+}
+
+fn gettable(seen: AlertView) -> GettableAlert {
+    // One that lasts until told is said to last a while, as an alert that is refreshed is.
+    let ends_at = seen.alert.ends_at.unwrap_or(seen.updated_at + RESOLVE_TIMEOUT.duration());
+    GettableAlert {
+        annotations: seen.alert.annotations,
+        ends_at,
+        fingerprint: seen.fingerprint,
+        receivers: seen.receivers.into_iter().map(|name| Receiver { name }).collect(),
+        starts_at: seen.alert.starts_at,
+        status: AlertStatus {
+            state: match seen.state {
+                AlertState::Active => "active",
+                AlertState::Suppressed => "suppressed",
+            },
+            silenced_by: seen.silenced_by,
+            inhibited_by: seen.inhibited_by,
+            muted_by: seen.muted_by,
+        },
+        updated_at: seen.updated_at,
+        generator_url: seen.alert.generator_url,
+        labels: seen.alert.labels,
+    }
+}
+
+/// `GET /api/v2/alerts/groups`.
+pub(crate) async fn groups(State(app): State<App>, uri: Uri) -> Response {
+    let filter = match Filter::read(&uri) {
+        Ok(filter) => filter,
+        Err(reason) => return refuse(StatusCode::BAD_REQUEST, reason),
+    };
+    let one = |group: watchbell_alerts::GroupView| GettableAlertGroup {
+        labels: group.labels,
+        route_labels: Labels::empty(),
+        alerts: group.alerts.into_iter().filter(|alert| filter.passes(alert)).map(gettable).collect(),
+        receiver: Receiver { name: group.receiver },
+    };
+    let all = app.alerts.groups().into_iter().filter(|group| filter.takes(&group.receiver)).map(one);
+    Json(all.filter(|group| !group.alerts.is_empty()).collect::<Vec<_>>()).into_response()
+}
+
+/// `GET /api/v2/silences`.
+pub(crate) async fn silences(State(app): State<App>, uri: Uri) -> Response {
+    let filter = match Filter::read(&uri) {
+        Ok(filter) => filter,
+        Err(reason) => return refuse(StatusCode::BAD_REQUEST, reason),
+    };
+    // A silence passes a filter by the label its own matcher of that name asks for.
+    let fits = |silence: &Silence| {
+        let value =
+            |name: &str| silence.matchers.iter().flatten().find(|it| it.name == name).map(|it| it.value.as_str());
+        filter.matchers.iter().all(|matcher| matcher.matches(value(&matcher.name).unwrap_or("")))
+    };
+    let mut all: Vec<Silence> = app.alerts.silences().into_iter().filter(fits).collect();
+    all.sort_by(|a, b| (a.ends_at, &a.id).cmp(&(b.ends_at, &b.id)));
+    Json(all.iter().map(|silence| silence_json(&app, silence)).collect::<Vec<_>>()).into_response()
+}
+
+fn silence_json(app: &App, silence: &Silence) -> GettableSilence {
+    GettableSilence {
+        id: silence.id.clone(),
+        status: SilenceStatus {
+            state: match silence.state(app.runtime.clock.now()) {
+                SilenceState::Pending => "pending",
+                SilenceState::Active => "active",
+                SilenceState::Expired => "expired",
+            },
+        },
+        updated_at: silence.updated_at,
+        comment: silence.comment.clone(),
+        created_by: silence.created_by.clone(),
+        ends_at: silence.ends_at,
+        matchers: silence.matchers.iter().flatten().map(GettableMatcher::from).collect(),
+        starts_at: silence.starts_at,
+        annotations: silence.annotations.clone(),
+    }
+}
+
+/// `POST /api/v2/silences`.
+pub(crate) async fn post_silence(State(app): State<App>, body: Bytes) -> Response {
+    let now = app.runtime.clock.now();
+    let posted = match decode_silence(&body, now) {
+        Ok(posted) => posted,
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, error),
+    };
+    let silence = Silence {
+        id: posted.id,
+        matchers: vec![posted.matchers],
+        starts_at: posted.starts_at,
+        ends_at: posted.ends_at,
+        created_by: posted.created_by,
+        comment: posted.comment,
+        annotations: posted.annotations,
+        updated_at: now,
+    };
+    match app.alerts.set_silence(silence).await {
+        Ok(id) => Json(json!({ "silenceID": id })).into_response(),
+        Err(error) => silence_error(error),
+    }
+}
+
+/// `GET /api/v2/silence/{id}`.
+pub(crate) async fn silence(State(app): State<App>, Path(id): Path<String>) -> Response {
+    match app.alerts.silences().iter().find(|silence| silence.id == id) {
+        Some(silence) => Json(silence_json(&app, silence)).into_response(),
+        None => refuse(StatusCode::NOT_FOUND, format!("there is no silence `{id}`")),
+    }
+}
+
+/// `DELETE /api/v2/silence/{id}`.
+pub(crate) async fn expire_silence(State(app): State<App>, Path(id): Path<String>) -> Response {
+    match app.alerts.expire_silence(&id).await {
+        Ok(()) => Json(json!({})).into_response(),
+        Err(error) => silence_error(error),
+    }
+}
+
+fn silence_error(error: SilenceError) -> Response {
+    let status = match error {
+        SilenceError::Unknown(_) => StatusCode::NOT_FOUND,
+        SilenceError::Invalid(_) | SilenceError::Ended(_) => StatusCode::BAD_REQUEST,
+        SilenceError::Full => StatusCode::TOO_MANY_REQUESTS,
+        SilenceError::State(_) => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    refuse(status, error)
+}
+
+/// `GET /api/v2/receivers`.
+pub(crate) async fn receivers(State(app): State<App>) -> Response {
+    let mut names: Vec<String> = app
+        .notify
+        .channels()
+        .into_iter()
+        .filter(|channel| channel.configured)
+        .map(|channel| channel.receiver)
+        .collect();
+    names.sort();
+    names.dedup();
+    Json(names.into_iter().map(|name| Receiver { name }).collect::<Vec<_>>()).into_response()
+}
+
+/// `GET /api/v2/status`. The configuration is not shown: it may hold what must not be seen.
+pub(crate) async fn status(State(app): State<App>) -> Response {
+    let version = app.config.version();
+    Json(json!({
+        "cluster": { "name": "watchbell", "status": "disabled", "peers": [] },
+        "versionInfo": {
+            "version": version, "revision": "", "branch": "", "buildUser": "", "buildDate": "", "goVersion": "",
+        },
+        "config": { "original": "" },
+        "uptime": app.config.started_at(),
+    }))
+    .into_response()
+}

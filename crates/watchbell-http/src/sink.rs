@@ -1,0 +1,85 @@
+//! `POST /sink`: alerts of scripts and other tools, proven by a secret of their own.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, StatusCode, header};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use watchbell_model::Raise;
+use watchbell_wire::sink::{SinkMessage, decode_sink, resolve_source};
+
+use crate::App;
+use crate::access::Caller;
+
+/// How many messages may be judged at a time; further senders are told to come back.
+pub const SINK_UNDER_WAY_MAX: usize = 64;
+
+/// `POST /sink`. Answers when the alerts are on disk.
+pub(crate) async fn sink(
+    State(app): State<App>,
+    axum::Extension(caller): axum::Extension<Caller>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    if let Err((status, reason)) = prove(&app, &caller, &headers) {
+        return refuse(status, reason.to_owned());
+    }
+    let body = match body {
+        Ok(body) => body,
+        Err(error) => return refuse(error.status(), error.body_text()),
+    };
+    let Ok(_turn) = app.sinking.try_acquire() else {
+        app.refused("sink_rate");
+        let mut response = refuse(StatusCode::TOO_MANY_REQUESTS, "too many messages at once; try again".to_owned());
+        response.headers_mut().insert(header::RETRY_AFTER, http::HeaderValue::from_static("1"));
+        return response;
+    };
+    let now = app.runtime.clock.now();
+    let (alerts, warnings) = match decode_sink(&body, now) {
+        Ok(SinkMessage::Alerts { alerts, warnings }) => (alerts, warnings),
+        Ok(SinkMessage::Over { source }) => {
+            let open: Vec<_> = app.alerts.alerts().into_iter().map(|seen| seen.alert).collect();
+            (resolve_source(&open, &source, now), Vec::new())
+        }
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, error.to_string()),
+    };
+    let count = alerts.len();
+    if count > 0
+        && let Err(error) = app.alerts.raise(alerts, Vec::new()).await
+    {
+        tracing::error!(%error, "alerts of the sink were not kept");
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, "the alert could not be kept; try again".to_owned());
+    }
+    Json(json!({ "status": "success", "alerts": count, "warnings": warnings })).into_response()
+}
+
+/// Lets a sender in by the sink's secret or by an API token.
+fn prove(app: &App, caller: &Caller, headers: &HeaderMap) -> Result<(), (StatusCode, &'static str)> {
+    if matches!(caller, Caller::Token(_)) {
+        return Ok(());
+    }
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let bearer = text("authorization").and_then(|value| value.split_once(' '));
+    let bearer = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, secret)| secret.trim());
+    let Some(given) = text("x-alert-secret").or(bearer) else {
+        app.refused("no_credentials");
+        let reason = "send the sink's secret as `X-Alert-Secret` or as `Authorization: Bearer`";
+        return Err((StatusCode::UNAUTHORIZED, reason));
+    };
+    let wanted = app.config.sink().secret;
+    // Digests are compared, so that not even the secret's length shows in the time it takes.
+    let same = Sha256::digest(given.as_bytes()).ct_eq(&Sha256::digest(wanted.expose().as_bytes()));
+    if wanted.is_empty() || !bool::from(same) {
+        app.refused("wrong_credentials");
+        return Err((StatusCode::FORBIDDEN, "the secret is wrong"));
+    }
+    Ok(())
+}
+
+fn refuse(status: StatusCode, error: String) -> Response {
+    (status, Json(json!({ "status": "error", "error": error }))).into_response()
+}

@@ -1,0 +1,230 @@
+//! What the UI reads, and the pages that the server writes.
+
+use expect_test::expect;
+use serde_json::Value;
+
+use crate::{SETTLE, Site, ask, play};
+
+impl Site {
+    async fn get(&self, cookie: &str, path: &str) -> Value {
+        let answer = self.send(ask("GET", format!("/api/watchbell/v1/{path}")).session(cookie)).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        serde_json::from_str(&answer.body).unwrap()
+    }
+
+    /// `imap` goes down after having been up.
+    async fn break_imap(&self) {
+        for outcome in [Ok(20), Ok(20), Ok(20), Err("connection refused"), Err("connection refused")] {
+            self.stage.probe("imap", outcome).await;
+            self.stage.runtime.clock.sleep(std::time::Duration::from_secs(60)).await;
+        }
+        self.stage.probe("smtp", Ok(45)).await;
+        self.stage.runtime.clock.sleep(SETTLE).await;
+    }
+}
+
+#[test]
+fn the_overview_says_what_is_wrong() {
+    let shown = play(|site| async move {
+        site.break_imap().await;
+        let cookie = site.sign_in().await;
+        let overview = site.get(&cookie, "overview").await;
+        let mut shown = String::new();
+        for alarm in overview["wrong"].as_array().unwrap() {
+            shown.push_str(&format!(
+                "wrong {} {} {}: {}\n",
+                alarm["id"], alarm["href"], alarm["runbook"]["href"], alarm["reason"]
+            ));
+        }
+        for monitor in overview["monitors"].as_array().unwrap() {
+            let bars = monitor["bars"].as_array().unwrap();
+            shown.push_str(&format!(
+                "monitor {} {} latency {} availability {} last bar {} of {}\n",
+                monitor["name"],
+                monitor["state"],
+                monitor["latency"],
+                monitor["availability"],
+                bars[47],
+                bars.len()
+            ));
+        }
+        for heartbeat in overview["heartbeats"].as_array().unwrap() {
+            shown.push_str(&format!("heartbeat {} {}\n", heartbeat["name"], heartbeat["state"]));
+        }
+        for group in overview["groups"].as_array().unwrap() {
+            for alert in group["alerts"].as_array().unwrap() {
+                shown.push_str(&format!(
+                    "alert to {} {} {} {} {}\n",
+                    group["receiver"], alert["summary"], alert["state"], alert["runbook"]["href"], alert["source_href"]
+                ));
+            }
+        }
+        shown.push_str(&format!(
+            "outbox {} {}\n",
+            overview["outbox"]["queued"], overview["outbox"]["channels"][0]["error"]
+        ));
+        shown.push_str(&format!("totals {}\n", overview["totals"]));
+        shown
+    });
+    expect![[r#"
+        wrong "self/no-results" "/alarms/self/no-results" "/runbooks/stub?alarm=self/no-results": "no results of 1 monitor: webmail"
+        wrong "monitor/imap" "/alarms/monitor/imap" "/runbooks/imap-down": "it is down: connection refused (2 of 2 probes failed, since 00:03 UTC)"
+        monitor "imap" "ALARM" latency null availability 0.6 last bar 0.6 of 48
+        monitor "smtp" "OK" latency 0.045 availability 1.0 last bar 1.0 of 48
+        monitor "webmail" "INSUFFICIENT_DATA" latency null availability null last bar null of 48
+        heartbeat "backup" "new"
+        heartbeat "log-rotate" "new"
+        alert to "on-call" "imap is down: connection refused (2 of 2 probes failed, since 00:03 UTC)" "active" "/runbooks/imap-down" "/alarms/monitor%2Fimap"
+        alert to "on-call" "watchbell: no results of 1 monitor: webmail" "active" "/runbooks/stub?fingerprint=8e593ec3a67a015d" "/alarms/self%2Fno-results"
+        outbox 2 "the name `receiver.example` does not resolve: name or service not known"
+        totals {"alarm":2,"insufficient_data":4,"ok":4}
+    "#]].assert_eq(&shown);
+}
+
+#[test]
+fn an_alarm_has_a_page() {
+    let shown = play(|site| async move {
+        site.break_imap().await;
+        let cookie = site.sign_in().await;
+        let page = site.get(&cookie, "alarms/monitor%2Fimap").await;
+        let mut shown = format!("{}\n", page["condition"]);
+        for graph in page["graphs"].as_array().unwrap() {
+            shown.push_str(&format!("{} {} {}\n", graph["title"], graph["query"], graph["unit"]));
+        }
+        for change in page["history"].as_array().unwrap() {
+            shown.push_str(&format!("{} {} -> {}: {}\n", change["at"], change["from"], change["to"], change["reason"]));
+        }
+        let none = site.send(ask("GET", "/api/watchbell/v1/alarms/monitor%2Fnone").session(&cookie)).await;
+        shown.push_str(&format!("{} {}\n", none.status.as_u16(), none.body));
+        let html = site.send(ask("GET", "/alarms/monitor/imap").session(&cookie)).await.body;
+        assert!(html.contains("<h1>imap</h1>") && html.contains("href=\"/runbooks/imap-down\""), "{html}");
+        shown
+    });
+    expect![[r#"
+        "2 probes in a row failed: imap to mail.example.org:993 every 1m"
+        "How long a probe takes" "probe_duration_seconds{monitor=\"imap\"}" "seconds"
+        "Up or down" "probe_success{monitor=\"imap\"}" "state"
+        "2026-01-05T00:04:00.000Z" "OK" -> "ALARM": "it is down: connection refused (2 of 2 probes failed, since 00:03 UTC)"
+        "2026-01-05T00:00:00.000Z" "INSUFFICIENT_DATA" -> "OK": "it is up: it answers"
+        404 {"error":"there is no alarm `monitor/none`"}
+    "#]].assert_eq(&shown);
+}
+
+#[test]
+fn a_run_book_shows_its_alarms_and_runs_nothing() {
+    play(|site| async move {
+        site.break_imap().await;
+        let page = site.send(ask("GET", "/runbooks/imap-down")).await;
+        assert_eq!(page.status, 200);
+        for part in ["<h1>IMAP is down</h1>", "href=\"/alarms/monitor/imap\"", "in alarm for", "<table>"] {
+            assert!(page.body.contains(part), "{part} is missing in {}", page.body);
+        }
+        assert!(!page.body.contains("<script>"), "{}", page.body);
+        assert_eq!(site.send(ask("GET", "/runbooks/none")).await.status, 404);
+    });
+}
+
+#[test]
+fn an_alert_without_a_run_book_gets_a_page_that_says_so() {
+    play(|site| async move {
+        let alert = r#"[{"labels":{"alertname":"X<b>","team":"a"},"annotations":{"summary":"<i>odd</i>"}}]"#;
+        site.send(ask("POST", "/api/v2/alerts").header("content-type", "application/json").body(alert)).await;
+        site.stage.runtime.clock.sleep(SETTLE).await;
+        let cookie = site.sign_in().await;
+        let groups = site.get(&cookie, "alerts").await;
+        let href = groups[0]["alerts"][0]["runbook"]["href"].as_str().unwrap().to_owned();
+        let page = site.send(ask("GET", href)).await;
+        assert_eq!(page.status, 200);
+        assert!(
+            page.body.contains("Nobody has written a run book") && page.body.contains("&lt;i&gt;odd"),
+            "{}",
+            page.body
+        );
+        assert!(!page.body.contains("<i>odd"), "{}", page.body);
+    });
+}
+
+#[test]
+fn a_silence_is_made_and_ended() {
+    play(|site| async move {
+        let cookie = site.sign_in().await;
+        let post = |body: &str| {
+            ask("POST", "/api/watchbell/v1/silences")
+                .session(&cookie)
+                .header("content-type", "application/json")
+                .body(body)
+        };
+        let made = site
+            .send(post(r#"{"matchers":[{"name":"a","op":"=~","value":"b.*"}],"duration":3600,"comment":"c"}"#))
+            .await;
+        assert_eq!(made.status, 200, "{}", made.body);
+        let silences = site.get(&cookie, "silences").await;
+        let id = silences[0]["id"].as_str().unwrap().to_owned();
+        assert_eq!((&silences[0]["state"], &silences[0]["comment"]), (&"active".into(), &"c".into()));
+        assert_eq!(
+            site.send(post(r#"{"matchers":[{"name":"a","op":"~","value":"b"}],"duration":3600}"#)).await.status,
+            400
+        );
+        assert_eq!(site.send(post(r#"{"matchers":[],"duration":3600}"#)).await.status, 400);
+        assert_eq!(
+            site.send(post(r#"{"matchers":[{"name":"a","op":"=","value":"b"}],"duration":-1}"#)).await.status,
+            400
+        );
+        let end = ask("DELETE", format!("/api/watchbell/v1/silences/{id}")).session(&cookie);
+        assert_eq!(site.send(end.clone()).await.status, 204);
+        assert_eq!(site.send(end).await.status, 400);
+        assert_eq!(site.get(&cookie, "silences").await[0]["state"], "expired");
+    });
+}
+
+#[test]
+fn a_page_is_told_of_changes_until_it_is_signed_out() {
+    use axum::body::Body;
+    use http_body_util::BodyExt;
+    use tower::ServiceExt;
+
+    play(|site| async move {
+        let cookie = site.sign_in().await;
+        let request =
+            http::Request::get("/api/watchbell/v1/events").header("host", "localhost").header("cookie", &cookie);
+        let router = watchbell_http::as_if_from(
+            site.router.clone(),
+            "127.0.0.1:1".parse().unwrap(),
+            "127.0.0.1:9800".parse().unwrap(),
+        );
+        let mut stream = router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap().into_body();
+        let next = async |stream: &mut Body| {
+            stream.frame().await.map(|frame| String::from_utf8(frame.unwrap().into_data().unwrap().to_vec()).unwrap())
+        };
+        assert_eq!(next(&mut stream).await.unwrap(), ": beat\n\n");
+        site.stage.probe("smtp", Ok(45)).await;
+        let told = next(&mut stream).await.unwrap();
+        assert!(told.starts_with("event: change\ndata: {\"topics\":[\"alarms\""), "{told}");
+        site.send(ask("POST", "/signout").session(&cookie)).await;
+        let mut last = next(&mut stream).await;
+        while last.is_some() {
+            last = next(&mut stream).await;
+        }
+    });
+}
+
+#[test]
+fn files_are_kept_by_browsers_and_sent_small() {
+    play(|site| async move {
+        let cookie = site.sign_in().await;
+        let page = site.send(ask("GET", "/monitors").session(&cookie)).await.body;
+        let Some(script) = page.split("src=\"").nth(1).and_then(|rest| rest.split('"').next()) else {
+            // Built without npm: the page says how to get the UI.
+            assert!(page.contains("cargo build"), "{page}");
+            return;
+        };
+        let plain = site.send(ask("GET", script)).await;
+        assert_eq!(plain.headers["cache-control"], "public, max-age=31536000, immutable");
+        let tag = plain.headers["etag"].to_str().unwrap().to_owned();
+        let small = site.send(ask("GET", script).header("accept-encoding", "br, gzip;q=0.8")).await;
+        assert_eq!(small.headers["content-encoding"], "gzip");
+        let known = site.send(ask("GET", script).header("if-none-match", tag)).await;
+        assert_eq!((known.status.as_u16(), known.body.len()), (304, 0));
+        assert_eq!(site.send(ask("GET", "/assets/..%2F..%2FCargo.toml")).await.status, 404);
+    });
+}
