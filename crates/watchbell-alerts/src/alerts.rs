@@ -288,6 +288,8 @@ impl Alerts {
             let mut book = self.book();
             if result.is_ok() {
                 book.apply_raise(plan);
+            } else {
+                book.fail_raise(plan);
             }
             book.end(self.moment());
         }
@@ -355,6 +357,8 @@ impl Alerts {
             if result.is_ok() {
                 book.apply_flush(plan);
                 self.counters.handed_on.add(count);
+            } else {
+                book.fail_flush(plan);
             }
             book.end(self.moment());
             result?;

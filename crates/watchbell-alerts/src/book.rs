@@ -62,7 +62,7 @@ pub(crate) struct Book {
     next_group: u64,
     /// Groups of an earlier run that wait for the first configuration.
     dormant: Vec<GroupRow>,
-    /// Changes that a new configuration made, to be committed with whatever comes next.
+    /// Changes that a new configuration made, or a failed commit calls for, to be committed with whatever comes next.
     unsaved: Vec<Change>,
     /// Whether a plan waits for its commit.
     busy: bool,
@@ -178,6 +178,7 @@ impl Group {
             flushed: false,
             members: BTreeSet::new(),
             told: None,
+            attempted: None,
         }
     }
 

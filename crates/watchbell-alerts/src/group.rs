@@ -28,6 +28,9 @@ pub(crate) struct Group {
     /// Its alerts, by fingerprint.
     pub(crate) members: BTreeSet<u64>,
     pub(crate) told: Option<Told>,
+    /// What the receiver was to be told when the commit failed, or was said to have failed: it may be in the outbox all
+    /// the same, so its sequence may stand only for the same words.
+    pub(crate) attempted: Option<Told>,
 }
 
 /// What the receiver was told of a group last (Alertmanager's notification log).
@@ -84,7 +87,15 @@ impl Group {
         let (firing, resolved) = (set(false), set(true));
         let leaving: Vec<u64> =
             members.iter().filter(|member| member.resolved).map(|member| member.fingerprint).collect();
-        let Some(reason) = decide(self.told.as_ref(), &firing, &resolved, now, repeat) else {
+        let reason = decide(self.told.as_ref(), &firing, &resolved, now, repeat).or_else(|| {
+            // What may be in the outbox must be ended there too.
+            let ends = |reason: &NotificationReason| {
+                matches!(reason, NotificationReason::AllResolved | NotificationReason::NewResolved)
+            };
+            let attempted = self.attempted.as_ref()?;
+            decide(Some(attempted), &firing, &resolved, now, repeat).filter(ends)
+        });
+        let Some(reason) = reason else {
             // Of an alert that ended while it was muted nobody is told. It must not count as told any longer either:
             // if it comes back, that is a new page.
             let mut told = self.told.clone();
@@ -103,7 +114,11 @@ impl Group {
             alerts.push(alert);
         }
         alerts.sort_by(|a, b| (a.ends_at.is_some(), &a.labels).cmp(&(b.ends_at.is_some(), &b.labels)));
-        let sequence = self.told.as_ref().map_or(sequence_min, |told| told.sequence) + 1;
+        let sequence = match &self.attempted {
+            Some(attempted) if (&attempted.firing, &attempted.resolved) == (&firing, &resolved) => attempted.sequence,
+            Some(attempted) => attempted.sequence + 1,
+            None => self.told.as_ref().map_or(sequence_min, |told| told.sequence) + 1,
+        };
         Look { notify: Some((reason, alerts)), told: Some(Told { at: now, sequence, firing, resolved }), leaving }
     }
 }

@@ -261,7 +261,7 @@ mod tests {
         let mut text = String::new();
         let mut set = |now: i64, silence: Silence, new: &str| {
             text += &format!(
-                "{now:3} set {:3} {:?} {}..{}: ",
+                "at {now} set {:3} {:?} {}..{}: ",
                 silence.id,
                 silence.matchers[0],
                 silence.starts_at.0 / 1000,
@@ -292,18 +292,18 @@ mod tests {
         set(60, silence("", "a=b", 200, 100), "x");
         set(60, silence("", "a=b", 10, 50), "x");
         expect![[r#"
-              0 set     [a="b"] 10..100: 1 10..100
-              5 set 1   [a="b"] 20..100: 1 20..100
-              6 set 1   [a="b"] 2..100: 1 6..6; 2 6..100
-             30 set 2   [a="b"] 6..200: 2 6..200
-             31 set 2   [a="b"] 7..200: 2 6..31; 3 31..200
-             40 set 3   [a="c"] 31..200: 3 31..40; 4 40..200
-             50 set 3   [a="c"] 50..200: 5 50..200
-             60 set 9   [a="c"] 50..200: there is no silence `9`
-             60 set     [a=~".*"] 60..200: at least one matcher must not match the empty value, or every alert would be silenced
-             60 set     [] 60..200: a silence needs at least one matcher
-             60 set     [a="b"] 200..100: a silence must end after it starts
-             60 set     [a="b"] 10..50: a silence must end in the future
+            at 0 set     [a="b"] 10..100: 1 10..100
+            at 5 set 1   [a="b"] 20..100: 1 20..100
+            at 6 set 1   [a="b"] 2..100: 1 6..6; 2 6..100
+            at 30 set 2   [a="b"] 6..200: 2 6..200
+            at 31 set 2   [a="b"] 7..200: 2 6..31; 3 31..200
+            at 40 set 3   [a="c"] 31..200: 3 31..40; 4 40..200
+            at 50 set 3   [a="c"] 50..200: 5 50..200
+            at 60 set 9   [a="c"] 50..200: there is no silence `9`
+            at 60 set     [a=~".*"] 60..200: at least one matcher must not match the empty value, or every alert would be silenced
+            at 60 set     [] 60..200: a silence needs at least one matcher
+            at 60 set     [a="b"] 200..100: a silence must end after it starts
+            at 60 set     [a="b"] 10..50: a silence must end in the future
         "#]].assert_eq(&text);
     }
 

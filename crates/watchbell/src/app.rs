@@ -5,7 +5,6 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use watchbell_alarms::{Alarms, Desired, Runbook, certificate, heartbeat, monitor, rule};
@@ -18,14 +17,12 @@ use watchbell_notify::{Notify, NotifyConfig, Site};
 use watchbell_runtime::{CancellationToken, Runtime, Task};
 use watchbell_sources::discovery::Found;
 use watchbell_sources::heartbeat::Heartbeats;
+use watchbell_sources::host::HostConfig;
 use watchbell_sources::probe::MonitorConfig;
 use watchbell_sources::scrape::Targets;
 use watchbell_sources::{Context, host, probe};
 
 use crate::config::{Good, Loaded, render_finding, runbook_or};
-
-/// How often watchbell's own numbers become samples.
-const OWN_METRICS_INTERVAL: Duration = Duration::from_secs(15);
 
 /// What the stages keep things in. The series may be lost without losing a page (`store_may_die`).
 pub struct Stores {
@@ -151,7 +148,7 @@ impl App {
         let mut sources = probe::tasks(&monitors, &self.context);
         sources.extend(self.targets.tasks(&config.scrape_configs, &self.context));
         sources.extend(host::task(&config.host, &self.context));
-        sources.push(self.own_metrics());
+        sources.extend(self.own_metrics(&config.host));
         let supervisor = &self.runtime.supervisor;
         supervisor.reconcile("sources", sources);
         supervisor.reconcile("alarms", self.alarms.tasks());
@@ -263,9 +260,10 @@ impl App {
         self.runtime.supervisor.stop().await;
     }
 
-    fn own_metrics(&self) -> Task {
-        let context = self.context.clone();
-        Task::new("own-metrics", 0, move |stop| {
+    /// Makes samples of watchbell's own numbers, as often as the host is measured and unless it is not.
+    fn own_metrics(&self, host: &HostConfig) -> Option<Task> {
+        let (context, interval) = (self.context.clone(), host.interval);
+        let task = Task::new("own-metrics", interval.duration().as_millis() as u64, move |stop| {
             let context = context.clone();
             async move {
                 let clock = &context.runtime.clock;
@@ -273,7 +271,7 @@ impl App {
                     tokio::select! {
                         biased;
                         () = stop.cancelled() => return,
-                        () = clock.sleep(OWN_METRICS_INTERVAL) => {}
+                        () = clock.sleep(interval.duration()) => {}
                     }
                     let points = context.runtime.metrics.points(clock.now());
                     let own = |point: Point| Point { labels: point.labels.with("job", "watchbell"), ..point };
@@ -282,7 +280,8 @@ impl App {
                     }
                 }
             }
-        })
+        });
+        host.enabled.then_some(task)
     }
 
     fn view(&self) -> std::sync::MutexGuard<'_, View> {

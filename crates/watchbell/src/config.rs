@@ -55,7 +55,7 @@ pub struct Config {
     /// Defaults of scrapes, rules and alerts, under Prometheus' and Alertmanager's names.
     #[serde(default)]
     pub global: GlobalConfig,
-    /// This host's own metrics.
+    /// This host's own metrics, and watchbell's.
     #[serde(default)]
     pub host: HostConfig,
     /// Services found listening on this host, watched as monitors of their own.

@@ -6,7 +6,7 @@ use watchbell_model::{Change, GroupNotification, Timestamp};
 
 use super::{Book, Moment};
 use crate::config::Policy;
-use crate::group::{Group, Look, Member};
+use crate::group::{Group, Look, Member, Told};
 use crate::rows;
 
 /// How many groups go into one commit.
@@ -21,6 +21,8 @@ pub(crate) struct FlushPlan {
     pub(crate) changes: Vec<Change>,
     groups: Vec<(u64, Group)>,
     gone_groups: Vec<u64>,
+    /// What the groups that notify will have told.
+    attempts: Vec<(u64, Told)>,
     alerts: Vec<(u64, rows::AlertRow, Vec<u64>)>,
     gone_alerts: Vec<u64>,
     gone_silences: Vec<String>,
@@ -47,10 +49,12 @@ impl Book {
             }
             let mut after = group.clone();
             after.told = look.told;
+            after.attempted = None;
             after.members.retain(|fingerprint| !look.leaving.contains(fingerprint));
             after.due = at.steady + policy.tree.route(group.route).timing.interval;
             after.flushed = true;
             if let Some((reason, alerts)) = look.notify {
+                plan.attempts.extend(after.told.clone().map(|told| (id, told)));
                 plan.notifications.push(GroupNotification {
                     receiver: group.receiver.clone(),
                     group_key: group.key.clone(),
@@ -108,6 +112,15 @@ impl Book {
             })
             .collect();
         group.look(&members, route.timing.repeat, now, self.sequence)
+    }
+
+    /// The commit failed, as far as anybody knows: nothing changes but for what may have been told.
+    pub(crate) fn fail_flush(&mut self, plan: FlushPlan) {
+        for (id, told) in plan.attempts {
+            if let Some(group) = self.groups.get_mut(&id) {
+                group.attempted = Some(told);
+            }
+        }
     }
 
     /// Makes the change.

@@ -153,6 +153,28 @@ impl Book {
         place
     }
 
+    /// The commit failed, as far as anybody knows. It may have been made all the same: what it would have written is put
+    /// back with the next commit, or an alert that nobody knows of would come back after a restart and never end.
+    pub(crate) fn fail_raise(&mut self, plan: RaisePlan) {
+        for (fingerprint, ..) in &plan.alerts {
+            self.unsaved.push(match self.alerts.get(fingerprint) {
+                Some(entry) => rows::put_alert(*fingerprint, &entry.row),
+                None => rows::delete_alert(*fingerprint),
+            });
+        }
+        self.unsaved.extend(plan.new_groups.iter().map(|group| rows::delete_group(group.id())));
+        self.unsaved.extend(plan.earlier.keys().filter_map(|id| self.groups.get(id)).map(rows::put_group));
+        // A full disk refuses every commit: of the same documents only the latest is kept.
+        let mut last = HashMap::new();
+        for change in std::mem::take(&mut self.unsaved) {
+            let (Change::Put { table, key, .. } | Change::Delete { table, key }) = &change;
+            last.insert((*table, key.clone()), change);
+        }
+        let mut kept: Vec<((&str, String), Change)> = last.into_iter().collect();
+        kept.sort_by(|(a, _), (b, _)| a.cmp(b));
+        self.unsaved = kept.into_iter().map(|(_, change)| change).collect();
+    }
+
     /// Makes the change.
     pub(crate) fn apply_raise(&mut self, plan: RaisePlan) {
         self.unsaved.clear();

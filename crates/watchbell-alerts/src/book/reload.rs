@@ -25,7 +25,9 @@ impl Book {
         for row in std::mem::take(&mut self.dormant) {
             old.insert(row.id(), row);
         }
+        let mut attempted: HashMap<String, Told> = HashMap::new();
         for group in std::mem::take(&mut self.groups).into_values() {
+            attempted.extend(group.attempted.clone().map(|told| (group.id(), told)));
             old.insert(
                 group.id(),
                 GroupRow {
@@ -48,11 +50,13 @@ impl Book {
         }
         let kept: BTreeSet<String> = self.groups.values().map(Group::id).collect();
         for (id, row) in old.iter().filter(|(id, _)| !kept.contains(*id)) {
-            self.sequence = self.sequence.max(row.told.as_ref().map_or(0, |told| told.sequence));
+            let used = row.told.iter().chain(attempted.get(id)).map(|told| told.sequence);
+            self.sequence = used.fold(self.sequence, u64::max);
             self.unsaved.push(rows::delete_group(id.clone()));
         }
         self.unsaved.push(rows::put_sequence(self.sequence));
         for group in self.groups.values_mut() {
+            group.attempted = attempted.remove(&group.id());
             if !old.contains_key(&group.id())
                 && let Some(told) = told_to.get(&group.receiver)
             {

@@ -55,11 +55,12 @@ proptest! {
     }
 
     #[test]
-    fn whoever_should_know_knows_in_the_end(timeline in timeline(), commit in 1_u64..20, kind in 0..4) {
+    fn whoever_should_know_knows_in_the_end(timeline in timeline(), commit in 1_u64..20, kind in 0..5) {
         let fault = match kind {
             0 => Fault::Fails(commit),
             1 => Fault::CrashBefore(commit),
             2 => Fault::CrashAfter(commit),
+            3 => Fault::FailsLate(commit),
             _ => Fault::None,
         };
         let played = played(&timeline, fault, None);

@@ -19,6 +19,8 @@ pub(crate) enum Fault {
     None,
     /// It fails.
     Fails(u64),
+    /// It is made and said to have failed, as when a disk answers too late.
+    FailsLate(u64),
     /// The process dies before it is made.
     CrashBefore(u64),
     /// It is made, and the process dies before it is answered.
@@ -41,10 +43,13 @@ impl State for FlakyState {
             }
             let crash = match self.fault {
                 Fault::CrashBefore(at) | Fault::CrashAfter(at) => at == number,
-                Fault::None | Fault::Fails(_) => false,
+                Fault::None | Fault::Fails(_) | Fault::FailsLate(_) => false,
             };
             if !(crash && self.fault == Fault::CrashBefore(number)) {
                 self.inner.commit(changes).await?;
+            }
+            if self.fault == Fault::FailsLate(number) {
+                return Err(StateError { doing: "written", reason: "nobody knows whether it was".into() });
             }
             if crash {
                 self.crashed.notify_one();
@@ -70,11 +75,13 @@ struct Outbox(Arc<FlakyState>);
 
 impl Deliver for Outbox {
     fn deliver(&self, groups: Vec<GroupNotification>, mut with: Vec<Change>) -> BoxFuture<'_, Result<(), StateError>> {
-        let page = |group: &GroupNotification| {
+        for group in &groups {
             let key = format!("{}\n{}\n{:020}", group.receiver, group.group_key, group.sequence);
-            Change::put(PAGES, key, group)
-        };
-        with.extend(groups.iter().map(page));
+            // What is in the outbox already stays as it is.
+            if self.0.get(PAGES, &key).expect("memory can be read").is_none() {
+                with.push(Change::put(PAGES, key, group));
+            }
+        }
         self.0.commit(with)
     }
 }
@@ -189,8 +196,8 @@ impl Stage {
         self.world.clock.monotonic()
     }
 
-    /// As our alarms do: what was not answered is raised again.
-    async fn raise(&mut self, alert: Alert) {
+    /// As our alarms do: what was not answered is raised again, unless the timeline only tries.
+    async fn raise(&mut self, alert: Alert, stubborn: bool) {
         loop {
             let (state, alerts) = (Arc::clone(&self.state), Arc::clone(&self.alerts));
             let raised = tokio::select! {
@@ -200,6 +207,7 @@ impl Stage {
             };
             match raised {
                 Some(Ok(())) => return,
+                Some(Err(_)) if !stubborn => return,
                 Some(Err(_)) => self.world.clock.sleep(std::time::Duration::from_millis(1)).await,
                 None => self.restart(),
             }
@@ -213,17 +221,17 @@ impl Stage {
         let now = self.world.clock.now();
         let after = |word: &str| words.iter().position(|have| *have == word).map(|found| words[found + 1]);
         match words[1] {
-            "raise" | "resolve" => {
+            "raise" | "try" | "resolve" => {
                 let annotations = Labels::from_pairs(after("note").map(|note| ("note", note)));
                 let ends_at = if words[1] == "resolve" { Some(now) } else { None };
-                self.raise(Alert {
+                let alert = Alert {
                     labels: labels(words[2]),
                     annotations,
                     starts_at: after("from").map_or(now, |from| self.at(from)),
                     ends_at: after("until").map(|until| self.at(until)).or(ends_at),
                     generator_url: String::new(),
-                })
-                .await;
+                };
+                self.raise(alert, words[1] != "try").await;
             }
             "silence" => {
                 let silence = Silence {
@@ -377,7 +385,8 @@ pub(crate) fn check(configs: &[Config], timeline: &str, expect: expect_test::Exp
         assert_eq!(crashed.text, plain.text, "after a crash behind step {step}");
     }
     for commit in 1..=plain.commits {
-        for fault in [Fault::Fails(commit), Fault::CrashBefore(commit), Fault::CrashAfter(commit)] {
+        for fault in [Fault::Fails, Fault::FailsLate, Fault::CrashBefore, Fault::CrashAfter].map(|fault| fault(commit))
+        {
             let played = play(configs, timeline, fault, None);
             assert_eq!(played.pages, plain.pages, "with {fault:?}:\n{}", played.text);
         }

@@ -97,6 +97,56 @@ fn what_is_raised_before_the_loop_runs_is_kept_and_after_it_stopped_is_refused()
     .assert_eq(&words);
 }
 
+#[test]
+fn what_joined_while_nobody_knew_whether_a_page_was_kept_is_told() {
+    // The page about `a` is in the outbox, but we were told it is not: what is said next must not count as the same.
+    let route = r#"{"receiver": "ops"}"#;
+    let timeline = "0s raise a | 30500ms raise b | 3m show | 20m end";
+    let mut texts: Vec<String> = (1..=4)
+        .map(|commit| play(&[config(route, "[]", "[]")], timeline, Fault::FailsLate(commit), None).text)
+        .collect();
+    texts.dedup();
+    expect![[r#"
+        30s page ops {} first: +a
+        3m shows a active to ops; b active to ops
+        5m30s page ops {} new_alerts: +a +b
+        or
+        30s1ms page ops {} first: +a
+        3m shows a active to ops; b active to ops
+        5m30s1ms page ops {} new_alerts: +a +b
+        or
+        30s page ops {} first: +a
+        31s page ops {} first: +a +b
+        3m shows a active to ops; b active to ops
+        or
+        30s page ops {} first: +a
+        3m shows a active to ops; b active to ops
+        5m30s page ops {} new_alerts: +a +b
+    "#]]
+    .assert_eq(&texts.join("or\n"));
+}
+
+#[test]
+fn what_ended_while_nobody_knew_whether_a_page_was_kept_is_ended_there() {
+    let timeline = "0s raise a | 30500ms resolve a | 20m end";
+    let played = play(&[config(PLAIN, "[]", "[]")], timeline, Fault::FailsLate(3), None);
+    expect![[r#"
+        30s page ops {a} first: +a
+        31s page ops {a} all_resolved: -a
+    "#]]
+    .assert_eq(&played.text);
+}
+
+#[test]
+fn an_alert_that_was_refused_does_not_come_back_after_a_restart() {
+    // It is on disk, but its sender was told that it is not, and gave up on it.
+    let timeline = "0s try a | 10s resolve a | 20s crash | 20m show | 20m end";
+    for commit in 1..=3 {
+        let played = play(&[config(PLAIN, "[]", "[]")], timeline, Fault::FailsLate(commit), None);
+        assert_eq!(played.text, "20m shows nothing\n", "when commit {commit} fails late");
+    }
+}
+
 struct Nobody;
 
 impl Deliver for Nobody {

@@ -202,7 +202,7 @@ async fn answer(mut stream: watchbell_runtime::Stream, body: String) {
 
 async fn ping_all(sim: &Sim) {
     for address in sim.app().heartbeats.addresses() {
-        let request = PingRequest::from_path(&format!("/ping/{}", address.uuid), "").expect("it is an address");
+        let request = PingRequest::from_path(&address.uuid, "").expect("it is an address");
         assert_eq!(sim.app().heartbeats.ping(request).await.status, 200);
     }
 }
@@ -269,6 +269,7 @@ fn the_check_table_pages_as_the_seed_says() {
         let (checks, rest) = checks.split_once("scrape_configs:").expect("there are scrapes");
         let (_, tail) = rest.split_once("# critical:").expect("there are routes");
         sim.write("watchbell.yml", &format!("{head}host: {{enabled: false}}\nheartbeats:{checks}\n#{tail}"));
+        sim.upkeep = false;
         sim.start().await;
         world.clock.sleep(Duration::from_secs(60)).await;
         ping_all(&sim).await;
@@ -278,7 +279,19 @@ fn the_check_table_pages_as_the_seed_says() {
         let mut seen = std::collections::BTreeSet::new();
         let firsts: Vec<&str> = told.lines().filter(|line| seen.insert(line.split("s ").nth(1))).collect();
         sim.stop().await;
-        expect_test::expect![[r#""#]].assert_eq(&firsts.join("\n"));
+        expect_test::expect![[r#"
+            +3600s ntfy 5: [CRITICAL] ecs-reconfigure is down: the job has not reported since 00:01 UTC [heartbeat-ecs-reconfigure]
+            +3600s pushover 1: [CRITICAL] ecs-reconfigure is down: the job has not reported since 00:01 UTC [heartbeat-ecs-reconfigure]
+            +28800s ntfy 5: [CRITICAL] dmarc-ingest is down: the job has not reported since 00:01 UTC [heartbeat-dmarc-ingest]
+            +28800s pushover 1: [CRITICAL] dmarc-ingest is down: the job has not reported since 00:01 UTC [heartbeat-dmarc-ingest]
+            +108000s ntfy 5: [CRITICAL] aws-backup is down: the job has not reported since 2026-01-05 00:01 UTC [heartbeat-aws-backup]
+            +108000s pushover 1: [CRITICAL] aws-backup is down: the job has not reported since 2026-01-05 00:01 UTC [heartbeat-aws-backup]
+            +3196800s ntfy 5: [CRITICAL] cognito-user-sync is down: the job has not reported since 2026-01-05 00:01 UTC [heartbeat-cognito-user-sync]
+            +3196800s pushover 1: [CRITICAL] cognito-user-sync is down: the job has not reported since 2026-01-05 00:01 UTC [heartbeat-cognito-user-sync]
+            +5270400s ntfy 5: [CRITICAL] certbot-renewal is down: the job has not reported since 2026-01-05 00:01 UTC [heartbeat-certbot-renewal]
+            +5270400s pushover 1: [CRITICAL] certbot-renewal is down: the job has not reported since 2026-01-05 00:01 UTC [heartbeat-certbot-renewal]
+            +8985600s ntfy 5: [CRITICAL] quarterly-review is down: the job has not reported since 2026-01-05 00:01 UTC [heartbeat-quarterly-review]
+            +8985600s pushover 1: [CRITICAL] quarterly-review is down: the job has not reported since 2026-01-05 00:01 UTC [heartbeat-quarterly-review]"#]].assert_eq(&firsts.join("\n"));
     });
 }
 

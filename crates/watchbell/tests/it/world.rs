@@ -19,6 +19,8 @@ pub struct Sim {
     pub world: World,
     /// Durable state: outlives a crash.
     pub state: Arc<MemoryState>,
+    /// Whether the metrics are synced, sealed and merged: a scenario of months without metrics does without.
+    pub upkeep: bool,
     running: Option<Running>,
 }
 
@@ -34,7 +36,7 @@ impl Sim {
         for (name, content) in files {
             world.disk.put(&Path::new("/etc/watchbell").join(name), content.as_bytes());
         }
-        Sim { world, state: Arc::new(MemoryState::new()), running: None }
+        Sim { world, state: Arc::new(MemoryState::new()), upkeep: true, running: None }
     }
 
     /// Changes a file of the configuration.
@@ -59,7 +61,9 @@ impl Sim {
             Box::pin(async move { config::load(&runtime, &[PathBuf::from(CONFIG)]).await })
         });
         let app = App::start(runtime.clone(), stores, &good, Vec::new(), Vec::new(), reload).await.expect("it starts");
-        runtime.supervisor.spawn("store", store.task());
+        if self.upkeep {
+            runtime.supervisor.spawn("store", store.task());
+        }
         self.running = Some(Running { app: Arc::clone(&app), store, runtime });
         app
     }
