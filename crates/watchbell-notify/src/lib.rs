@@ -18,19 +18,22 @@ mod cut;
 mod notify;
 mod outbox;
 mod page;
+mod queue;
 mod runbook;
 mod sender;
 mod template_data;
+mod views;
 
 pub use channels::ntfy::NtfyConfig;
 pub use channels::pushover::PushoverConfig;
 pub use channels::slack::SlackConfig;
 pub use channels::webhook::WebhookConfig;
 pub use config::{Authorization, BasicAuth, HttpConfig, NotifyConfig, Priorities, ReceiverConfig, Sign, Site};
-pub use notify::{ChannelStatus, Notify, Preview, TestResult};
+pub use notify::Notify;
 pub use outbox::{DeliveryRecord, EntryState, OutboxEntry, Outcome};
 pub use page::{Page, PageAlert, PageStatus};
 pub use runbook::{Library, Part, Require, RunbooksConfig};
+pub use views::{ChannelStatus, Preview, TestResult};
 
 /// Pages the outbox holds before it says it is full. It never turns a page away: past this it keeps accepting, sets
 /// the trouble `outbox-full` and counts.

@@ -242,19 +242,26 @@ fn runbook(alert: &Alert, site: &Site, runbooks: &Library) -> (String, bool) {
     let own = alert.annotations.get("runbook_url").or_else(|| alert.annotations.get("runbook"));
     let own = own.and_then(|text| text.trim().parse::<RunbookRef>().ok());
     let of_source = || alert.labels.get("source").and_then(|source| runbooks.for_source(source));
-    let under_site = format!("{}/runbooks/", site.url.as_str().trim_end_matches('/'));
-    match own.or_else(of_source) {
-        Some(RunbookRef::External(url)) => match url.as_str().strip_prefix(&under_site) {
-            Some(name) if !name.contains(['?', '#']) => {
-                (site.open_address(&format!("/runbooks/{name}")), name.starts_with("stub"))
-            }
-            _ => (url.as_str().to_owned(), false),
-        },
-        Some(RunbookRef::Named(name)) if runbooks.contains(&name) => {
-            (site.open_address(&format!("/runbooks/{name}")), false)
-        }
-        _ => (site.open_address(&format!("/runbooks/stub?fingerprint={:016x}", alert.fingerprint())), true),
+    let opened = own.and_then(|it| opened(&it, site, runbooks)).or_else(|| opened(&of_source()?, site, runbooks));
+    match opened {
+        Some(url) => (url, false),
+        None => (site.open_address(&format!("/runbooks/stub?fingerprint={:016x}", alert.fingerprint())), true),
     }
+}
+
+/// The address of a run book, if it opens: one of ours must be there; what others serve is taken on trust.
+fn opened(runbook: &RunbookRef, site: &Site, runbooks: &Library) -> Option<String> {
+    let under_site = format!("{}/runbooks/", site.url.as_str().trim_end_matches('/'));
+    let name = match runbook {
+        RunbookRef::Named(name) => name,
+        RunbookRef::External(url) => match url.as_str().strip_prefix(&under_site) {
+            Some(name) => name,
+            None => return Some(url.as_str().to_owned()),
+        },
+    };
+    // A heading's anchor stays behind, since only the path is signed.
+    let name = name.split(['?', '#']).next().unwrap_or(name);
+    runbooks.contains(name).then(|| site.open_address(&format!("/runbooks/{name}")))
 }
 
 /// 32 hexadecimal digits that stand for a group.

@@ -9,8 +9,9 @@ use watchbell_runtime::{CancellationToken, Runtime, fault, http};
 use crate::DELIVERIES_MAX;
 use crate::backoff;
 use crate::channels::{Channel, Verdict, VerdictKind};
-use crate::notify::{Inner, Notify};
+use crate::notify::Notify;
 use crate::outbox::{CHANNEL, DELIVERY, DeliveryRecord, Entry, EntryState, OUTBOX, Outcome, row};
+use crate::queue::Inner;
 
 /// How long the keeper waits between its rounds when nothing calls it.
 const KEEPER_ROUND: Duration = Duration::from_secs(60);

@@ -125,6 +125,12 @@ fn links_to_our_own_run_books_are_signed() {
     assert_eq!(url("https://bell.example.org/runbooks/imap-down"), "https://bell.example.org/runbooks/imap-down?sig=1");
     assert_eq!(url("imap-down"), "https://bell.example.org/runbooks/imap-down?sig=1");
     assert_eq!(url("https://wiki.example.org/x"), "https://wiki.example.org/x");
+    assert_eq!(
+        url("https://bell.example.org/runbooks/imap-down#logs"),
+        "https://bell.example.org/runbooks/imap-down?sig=1"
+    );
+    let stub = url("https://bell.example.org/runbooks/gone");
+    assert!(stub.contains("/runbooks/stub?"), "{stub}");
     let stub = url("nobody-wrote-it");
     assert!(stub.starts_with("https://bell.example.org/runbooks/stub?sig=1&fingerprint="), "{stub}");
 }

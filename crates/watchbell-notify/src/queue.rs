@@ -1,0 +1,243 @@
+//! The outbox in memory: which page is next, which is news, which is done. Pure: time is an argument.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use watchbell_model::{Change, NotificationReason, Severity, State, StateError, Timestamp};
+use watchbell_runtime::Runtime;
+
+use crate::backoff;
+use crate::channels::Channel;
+use crate::config::NotifyConfig;
+use crate::outbox::{
+    CHANNEL, ChannelMemory, DELIVERY, DeliveryRecord, Entry, EntryState, OUTBOX, Outcome, key_of_other,
+};
+use crate::sender::Next;
+
+/// Keys of finished pages that are remembered, so that the same page handed in again is not sent again.
+const FINISHED_MAX: usize = 10_000;
+/// Rows read at once.
+const SCAN: usize = 1000;
+
+/// A page in memory.
+pub(crate) struct Held {
+    pub(crate) entry: Entry,
+    /// When it is due, on the monotonic clock, which does not jump.
+    pub(crate) due: Duration,
+    /// Whether a try is under way.
+    pub(crate) busy: bool,
+    /// Whether the disk has it.
+    pub(crate) on_disk: bool,
+}
+
+/// What memory keeps of a channel.
+#[derive(Default)]
+pub(crate) struct Slot {
+    pub(crate) memory: ChannelMemory,
+    /// Whether the last try failed.
+    pub(crate) failing: bool,
+    /// The channel asked not to be tried before this (monotonic).
+    pub(crate) not_before: Duration,
+    pub(crate) wake: Arc<tokio::sync::Notify>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) config: Arc<NotifyConfig>,
+    /// Whether that is a configuration at all.
+    pub(crate) applied: bool,
+    /// Configured channels by name.
+    pub(crate) channels: BTreeMap<String, (String, Channel)>,
+    pub(crate) entries: BTreeMap<u64, Held>,
+    pub(crate) slots: BTreeMap<String, Slot>,
+    /// Keys of pages that are done, with their digest and whether the disk knew them; oldest first in `order`.
+    done: BTreeMap<String, (String, bool)>,
+    order: VecDeque<String>,
+    /// Pages that are done while the disk does not know it yet.
+    pub(crate) unmarked: Vec<(u64, Vec<Change>)>,
+    pub(crate) id_next: u64,
+    pub(crate) log_next: u64,
+}
+
+/// What a page that is handed in is to the outbox.
+pub(crate) enum News {
+    New(Box<Entry>),
+    /// It is there, but the disk does not have it.
+    InMemoryOnly(u64),
+    Known,
+}
+
+impl Inner {
+    /// Nothing yet, with a configuration that tells nobody.
+    pub(crate) fn new(config: NotifyConfig) -> Inner {
+        Inner {
+            config: Arc::new(config),
+            applied: false,
+            channels: BTreeMap::new(),
+            entries: BTreeMap::new(),
+            slots: BTreeMap::new(),
+            done: BTreeMap::new(),
+            order: VecDeque::new(),
+            unmarked: Vec::new(),
+            id_next: 1,
+            log_next: 1,
+        }
+    }
+
+    /// Which page of a channel is next: of each group only the oldest, of those that are due what fires before what is
+    /// over, the worst first, then the oldest.
+    pub(crate) fn next(&mut self, name: &str, now: Duration) -> Next {
+        let Some((_, channel)) = self.channels.get(name).cloned() else { return Next::Wait(None) };
+        let not_before = self.slots.get(name).map_or(Duration::ZERO, |slot| slot.not_before);
+        let mut groups = BTreeSet::new();
+        let mut best: Option<(bool, std::cmp::Reverse<Severity>, u64)> = None;
+        let mut soonest: Option<Duration> = None;
+        for (id, held) in &self.entries {
+            let entry = &held.entry;
+            let waits = entry.channel == name && entry.state != EntryState::Accepted;
+            if !waits || !groups.insert(entry.group_key.as_str()) || held.busy {
+                continue;
+            }
+            let due = held.due.max(not_before);
+            if due > now {
+                soonest = Some(soonest.map_or(due, |it| it.min(due)));
+                continue;
+            }
+            let rank = (entry.resolved, std::cmp::Reverse(entry.severity), *id);
+            if best.is_none_or(|have| rank < have) {
+                best = Some(rank);
+            }
+        }
+        let Some((_, _, id)) = best else {
+            return Next::Wait(soonest.map(|due| due.saturating_sub(now)));
+        };
+        let held = self.entries.get_mut(&id).expect("it was just found");
+        held.busy = true;
+        held.entry.attempts += 1;
+        held.entry.state = EntryState::Sending;
+        // Should this very page make the loop panic, others come first when it starts again.
+        held.due = now + backoff::wait(held.entry.attempts, 1.0);
+        Next::Send { id, entry: Box::new(held.entry.clone()), channel: Box::new(channel) }
+    }
+
+    /// Pages whose channel is gone and whose time is over.
+    pub(crate) fn orphans(&mut self, now: Timestamp) -> Vec<(u64, Entry)> {
+        let retry_for = self.config.retry_for;
+        let channels = &self.channels;
+        let gone = |held: &Held| {
+            let entry = &held.entry;
+            let waits = entry.state != EntryState::Accepted && !held.busy;
+            waits && !channels.contains_key(&entry.channel) && now.since(entry.enqueued_at) >= retry_for
+        };
+        let gone = self.entries.iter_mut().filter(|(_, held)| gone(held));
+        gone.map(|(id, held)| {
+            held.busy = true;
+            (*id, held.entry.clone())
+        })
+        .collect()
+    }
+
+    pub(crate) fn news(&self, mut entry: Entry, reason: NotificationReason) -> News {
+        loop {
+            let held = self.entries.iter().find(|(_, held)| held.entry.key == entry.key);
+            let (same, on_disk, id) = match (held, self.done.get(&entry.key)) {
+                (Some((id, held)), _) => (held.entry.digest == entry.digest, held.on_disk, Some(*id)),
+                (None, Some((digest, on_disk))) => (*digest == entry.digest, *on_disk, None),
+                (None, None) => break,
+            };
+            if same || on_disk {
+                let waits = id.filter(|id| self.entries[id].entry.state != EntryState::Accepted);
+                return match waits {
+                    Some(id) if !on_disk => News::InMemoryOnly(id),
+                    _ => News::Known,
+                };
+            }
+            // The first page of this sequence went out from memory only; this one tells of more.
+            entry.key = key_of_other(&entry.key, &entry.digest);
+            for (_, value) in entry.rendered.headers.iter_mut().filter(|(header, _)| is_key_header(header)) {
+                *value = entry.key.clone();
+            }
+        }
+        // A reminder of what has not arrived yet adds nothing: the first page is still being tried.
+        let waits = |held: &Held| {
+            let it = &held.entry;
+            (&it.channel, &it.group_key) == (&entry.channel, &entry.group_key)
+                && it.state != EntryState::Accepted
+                && !it.resolved
+        };
+        if reason == NotificationReason::Repeat && self.entries.values().any(waits) {
+            return News::Known;
+        }
+        News::New(Box::new(entry))
+    }
+
+    /// Remembers a page that is done.
+    pub(crate) fn finished(&mut self, key: String, digest: String, on_disk: bool) {
+        self.order.push_back(key.clone());
+        self.done.insert(key, (digest, on_disk));
+        while self.order.len() > FINISHED_MAX {
+            if let Some(oldest) = self.order.pop_front() {
+                self.done.remove(&oldest);
+            }
+        }
+    }
+
+    /// Reads all rows; answers how many could not be understood.
+    pub(crate) fn read(&mut self, runtime: &Runtime, state: &dyn State) -> Result<usize, StateError> {
+        let mut unreadable = 0;
+        scan(state, OUTBOX, |key, value| {
+            self.id_next = self.id_next.max(key.parse::<u64>().map_or(0, |id| id + 1));
+            match (key.parse(), serde_json::from_slice::<Entry>(value)) {
+                (Ok(id), Ok(mut entry)) => {
+                    // Of a try that a crash cut off nobody knows the end.
+                    entry.state = EntryState::Queued;
+                    self.slots.entry(entry.channel.clone()).or_default();
+                    let held = Held { entry, due: Duration::ZERO, busy: false, on_disk: true };
+                    self.entries.insert(id, held);
+                }
+                _ => unreadable += 1,
+            }
+        })?;
+        scan(state, CHANNEL, |key, value| match serde_json::from_slice::<ChannelMemory>(value) {
+            Ok(memory) => {
+                if let Some(summary) = &memory.given_up {
+                    runtime.troubles.set(&format!("page-given-up/{key}"), Severity::Critical, summary.clone());
+                }
+                self.slots.entry(key.to_owned()).or_default().memory = memory;
+            }
+            Err(_) => unreadable += 1,
+        })?;
+        scan(state, DELIVERY, |key, value| {
+            self.log_next = self.log_next.max(key.parse::<u64>().map_or(0, |number| number + 1));
+            match serde_json::from_slice::<DeliveryRecord>(value) {
+                Ok(record) => {
+                    self.id_next = self.id_next.max(record.page + 1);
+                    if record.outcome != Outcome::Retry {
+                        self.finished(record.key, String::new(), true);
+                    }
+                }
+                Err(_) => unreadable += 1,
+            }
+        })?;
+        Ok(unreadable)
+    }
+}
+
+fn scan(state: &dyn State, table: &str, mut each: impl FnMut(&str, &[u8])) -> Result<(), StateError> {
+    let mut from = String::new();
+    loop {
+        let rows = state.scan(table, &from, SCAN)?;
+        for (key, value) in &rows {
+            each(key, value);
+        }
+        match rows.last() {
+            Some((last, _)) if rows.len() == SCAN => from = format!("{last}\0"),
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// Headers that hold the idempotency key.
+pub(crate) fn is_key_header(name: &str) -> bool {
+    name.eq_ignore_ascii_case("idempotency-key") || name.eq_ignore_ascii_case("webhook-id")
+}

@@ -1,0 +1,172 @@
+//! How it stands, and what would be sent: views for pages, APIs and the command line.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use watchbell_model::{Alert, GroupNotification, Labels, NotificationReason, Span, StateError, Timestamp};
+
+use crate::DELIVERIES_MAX;
+use crate::channels::{Channel, VerdictKind};
+use crate::notify::Notify;
+use crate::outbox::{DELIVERY, DeliveryRecord, Entry, OutboxEntry};
+use crate::queue::{Held, is_key_header};
+use crate::sender;
+
+/// A channel as it stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct ChannelStatus {
+    /// Its name: `oncall/ntfy`.
+    pub name: String,
+    /// The receiver it belongs to.
+    pub receiver: String,
+    /// `ntfy`, `pushover`, `slack` or `webhook`.
+    pub kind: String,
+    /// Whether the configuration still has it.
+    pub configured: bool,
+    /// Pages that wait for it.
+    pub queued: usize,
+    /// When the oldest of them was written.
+    pub oldest: Option<Timestamp>,
+    /// When it last took a page.
+    pub last_accepted: Option<Timestamp>,
+    /// Why the last try failed, unless one has worked since.
+    pub last_error: Option<String>,
+    /// What was given up, unless a page was accepted since.
+    pub given_up: Option<String>,
+}
+
+/// What became of a test page on one channel.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct TestResult {
+    /// The channel: `oncall/ntfy`.
+    pub channel: String,
+    /// Whether it took the page.
+    pub accepted: bool,
+    /// The answer's status, if there was an answer.
+    pub status: Option<u16>,
+    /// What it said.
+    pub said: String,
+}
+
+/// A page as a channel would send it, without credentials.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Preview {
+    /// The channel: `oncall/ntfy`.
+    pub channel: String,
+    /// `ntfy`, `pushover`, `slack` or `webhook`.
+    pub kind: &'static str,
+    /// Headers and body.
+    pub text: String,
+}
+
+impl Notify {
+    /// Pages that are not delivered yet, oldest first.
+    pub fn outbox(&self) -> Vec<OutboxEntry> {
+        let now = self.runtime.clock.monotonic();
+        let wait = |held: &Held| Some(Span(held.due.checked_sub(now)?)).filter(|span| !span.is_zero());
+        self.lock().entries.iter().map(|(id, held)| held.entry.view(*id, wait(held))).collect()
+    }
+
+    /// The newest tries, newest first.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn deliveries(&self, limit: usize) -> Result<Vec<DeliveryRecord>, StateError> {
+        let rows = self.state.scan_back(DELIVERY, None, limit.min(DELIVERIES_MAX as usize))?;
+        Ok(rows.iter().filter_map(|(_, value)| serde_json::from_slice(value).ok()).collect())
+    }
+
+    /// Channels as they stand, by name: configured ones, and gone ones that pages wait for.
+    pub fn channels(&self) -> Vec<ChannelStatus> {
+        let inner = self.lock();
+        let waiting = inner.entries.values().map(|held| held.entry.channel.clone());
+        let names: BTreeSet<String> = inner.channels.keys().cloned().chain(waiting).collect();
+        let one = |name: String| {
+            let mine = || inner.entries.values().map(|held| &held.entry).filter(|entry| entry.channel == name);
+            let known = inner.channels.get(&name);
+            let memory = inner.slots.get(&name).map(|slot| slot.memory.clone()).unwrap_or_default();
+            let receiver = known.map(|(receiver, _)| receiver.clone());
+            let kind = known.map(|(_, channel)| channel.kind().to_owned());
+            ChannelStatus {
+                receiver: receiver.or_else(|| mine().next().map(|it| it.receiver.clone())).unwrap_or_default(),
+                kind: kind.or_else(|| mine().next().map(|it| it.kind.clone())).unwrap_or_default(),
+                configured: known.is_some(),
+                queued: mine().count(),
+                oldest: mine().map(|entry| entry.enqueued_at).min(),
+                last_accepted: memory.last_accepted,
+                last_error: memory.last_error,
+                given_up: memory.given_up,
+                name,
+            }
+        };
+        names.into_iter().map(one).collect()
+    }
+
+    /// Sends a page that says it is a test through each channel of a receiver, past the outbox, and waits for the
+    /// answers; `None` if there is no such receiver.
+    pub async fn send_test(&self, receiver: &str) -> Option<Vec<TestResult>> {
+        let now = self.runtime.clock.now();
+        let group = test_group(receiver, now);
+        let drafts = self.drafts(&group)?;
+        let mut results = Vec::new();
+        for (name, channel, mut entry) in drafts {
+            // Two tests must not be taken for one.
+            entry.key = self.runtime.rng.uuid();
+            for (_, value) in entry.rendered.headers.iter_mut().filter(|(header, _)| is_key_header(header)) {
+                *value = entry.key.clone();
+            }
+            let verdict = sender::send(&self.runtime, &channel, &entry).await;
+            results.push(TestResult {
+                channel: name,
+                accepted: verdict.kind == VerdictKind::Accepted,
+                status: verdict.status,
+                said: verdict.excerpt,
+            });
+        }
+        Some(results)
+    }
+
+    /// What each channel of a receiver would be sent, without credentials; `None` if there is no such receiver.
+    pub fn preview(&self, receiver: &str, group: &GroupNotification) -> Option<Vec<Preview>> {
+        let group = GroupNotification { receiver: receiver.to_owned(), ..group.clone() };
+        let drafts = self.drafts(&group)?;
+        let text = |entry: &Entry| {
+            let headers = entry.rendered.headers.iter().map(|(name, value)| format!("{name}: {value}\n"));
+            let body = match serde_json::from_str::<serde_json::Value>(&entry.rendered.body) {
+                Ok(body) => serde_json::to_string_pretty(&body).unwrap_or_default(),
+                Err(_) => entry.rendered.body.replace('&', "\n"),
+            };
+            format!("{}\n{body}\n", headers.collect::<String>())
+        };
+        let one = |(name, channel, entry): (String, Channel, Entry)| Preview {
+            channel: name,
+            kind: channel.kind(),
+            text: text(&entry),
+        };
+        Some(drafts.into_iter().map(one).collect())
+    }
+
+    /// What [`Notify::send_test`] would send.
+    pub fn preview_test(&self, receiver: &str) -> Option<Vec<Preview>> {
+        self.preview(receiver, &test_group(receiver, self.runtime.clock.now()))
+    }
+}
+
+fn test_group(receiver: &str, now: Timestamp) -> GroupNotification {
+    let labels = Labels::from_pairs([("alertname", "Test"), ("severity", "info"), ("source", "self/test")]);
+    let annotations = Labels::from_pairs([
+        ("summary", "This is a test page"),
+        ("description", "Somebody asked watchbell to show that pages arrive here. Nothing is wrong."),
+    ]);
+    let alert =
+        Alert { labels: labels.clone(), annotations, starts_at: now, ends_at: None, generator_url: String::new() };
+    GroupNotification {
+        receiver: receiver.to_owned(),
+        group_key: "test".into(),
+        sequence: 0,
+        group_labels: labels,
+        alerts: vec![alert],
+        reason: NotificationReason::First,
+        at: now,
+    }
+}
