@@ -61,11 +61,11 @@ const dayFormat = new Intl.DateTimeFormat(undefined, {
 });
 const fullFormat = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long", hour12: false });
 
-/** The time of day today, with the day otherwise. */
+/** The time of day within half a day, which cannot be mistaken even over midnight; with the day otherwise. */
 export function clock(at: string, from: number): string {
   const time = new Date(at);
-  const sameDay = time.toDateString() === new Date(from).toDateString();
-  return (sameDay ? clockFormat : dayFormat).format(time);
+  const near = Math.abs(time.getTime() - from) < 12 * 3_600_000 || time.toDateString() === new Date(from).toDateString();
+  return (near ? clockFormat : dayFormat).format(time);
 }
 
 /** Everything about a moment, for a tooltip. */

@@ -21,7 +21,8 @@ use crate::{App, signin};
 
 /// How long one request may take, its body's arrival included; streams of events excepted.
 pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(120);
-/// How often one address may try to sign in within [`SIGN_IN_WINDOW`].
+/// How often one address may fail to sign in within [`SIGN_IN_WINDOW`]. A link that is good always lets in, so nobody
+/// can lock others out by guessing from behind the same proxy.
 pub const SIGN_INS_MAX: usize = 10;
 /// See [`SIGN_INS_MAX`].
 pub const SIGN_IN_WINDOW: Duration = Duration::from_secs(15 * 60);
@@ -73,16 +74,6 @@ pub(crate) async fn guard(State((app, surface)): State<(App, Surface)>, request:
             return refuse(surface, &parts.uri, denied.status(), denied.reason());
         }
     };
-    if surface == Surface::SignIn && !access::is_safe(&parts.method) {
-        let now = app.runtime.clock.now();
-        if let Err(wait) = app.sign_ins.count(peer.address.ip().to_canonical(), now) {
-            app.refused("sign_in_rate");
-            let mut response =
-                refuse(surface, &parts.uri, StatusCode::TOO_MANY_REQUESTS, "too many tries to sign in; wait a little");
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
-            return response;
-        }
-    }
     parts.extensions.insert(caller);
     let uri = parts.uri.clone();
     match app.runtime.clock.timeout(REQUEST_TIME_MAX, next.run(Request::from_parts(parts, body))).await {
@@ -184,15 +175,15 @@ pub(crate) async fn headers(method: Method, request: Request, next: Next) -> Res
     response
 }
 
-/// Counts tries per address, so that one that guesses locks out nobody else.
+/// Counts failures per address, so that one that guesses slows down nobody else.
 #[derive(Debug, Default)]
 pub(crate) struct Tries {
     by_address: Mutex<BTreeMap<IpAddr, Vec<Timestamp>>>,
 }
 
 impl Tries {
-    /// Counts a try, or says how long to wait for the next one.
-    fn count(&self, address: IpAddr, now: Timestamp) -> Result<(), Duration> {
+    /// Counts a failure, or says how long to wait for the next one.
+    pub(crate) fn count(&self, address: IpAddr, now: Timestamp) -> Result<(), Duration> {
         let mut all = self.by_address.lock().expect("no panic while held");
         if all.len() >= ADDRESSES_MAX && !all.contains_key(&address) {
             let quiet = all.iter().min_by_key(|(_, tries)| tries.last().copied()).map(|(address, _)| *address);

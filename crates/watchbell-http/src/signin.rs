@@ -3,6 +3,8 @@
 //! `GET` shows a page with a button and changes nothing, so that a chat program that looks at a link to show a preview
 //! does not use it up; the button's `POST` does.
 
+use std::time::Duration;
+
 use axum::Form;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -93,9 +95,22 @@ pub(crate) async fn enter(
             set_cookie(&mut response, &cookie(https, &secret, age));
             response
         }
-        Ok(None) => used_up(),
+        Ok(None) => match app.sign_ins.count(peer.address.ip().to_canonical(), app.runtime.clock.now()) {
+            Ok(()) => used_up(),
+            Err(wait) => {
+                app.refused("sign_in_rate");
+                slow_down(wait)
+            }
+        },
         Err(error) => unavailable(&error),
     }
+}
+
+fn slow_down(wait: Duration) -> Response {
+    let body = "<p>Too many links that let nobody in were tried from this address.</p>";
+    let mut response = page(StatusCode::TOO_MANY_REQUESTS, "Sign in · watchbell", &door("Wait a little", body));
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+    response
 }
 
 /// `POST /signout`.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::Json;
+use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
@@ -118,8 +119,12 @@ fn silence_view(silence: &Silence, now: Timestamp) -> view::Silence {
 pub(crate) async fn silence(
     State(app): State<App>,
     axum::Extension(caller): axum::Extension<Caller>,
-    Json(asked): Json<view::NewSilence>,
+    asked: Result<Json<view::NewSilence>, JsonRejection>,
 ) -> Response {
+    let asked = match asked {
+        Ok(Json(asked)) => asked,
+        Err(error) => return refusal(error.status(), error.body_text()),
+    };
     let now = app.runtime.clock.now();
     let silence = match wanted(asked, &caller, now) {
         Ok(silence) => silence,
