@@ -112,9 +112,14 @@ function refreshAll(): void {
   for (const follower of followers) void follower.refresh();
 }
 
+let stream: EventSource | undefined;
+let leaving: number | undefined;
+
 /** Opens the one event stream; polls beside it. */
 export function connect(): void {
+  stream?.close();
   const events = new EventSource(`${BASE}events`);
+  stream = events;
   events.addEventListener("open", () => {
     link.value = "live";
     refreshAll();
@@ -125,16 +130,31 @@ export function connect(): void {
   events.addEventListener("error", () => {
     link.value = navigator.onLine ? "polling" : "offline";
     // A refused stream is not opened again by the browser.
-    if (events.readyState === EventSource.CLOSED) window.setTimeout(connect, POLL_MS);
+    if (events.readyState === EventSource.CLOSED && stream === events) window.setTimeout(connect, POLL_MS);
   });
-  addEventListener("pagehide", () => events.close(), { once: true });
+}
+
+function disconnect(): void {
+  stream?.close();
+  stream = undefined;
 }
 
 window.setInterval(() => {
   if (!document.hidden) refreshAll();
 }, POLL_MS);
+// A browser opens few connections to one host: pages that nobody looks at must not hold them all.
 document.addEventListener("visibilitychange", () => {
-  if (!document.hidden) refreshAll();
+  window.clearTimeout(leaving);
+  if (document.hidden) {
+    leaving = window.setTimeout(disconnect, POLL_MS);
+    return;
+  }
+  refreshAll();
+  if (!stream) connect();
+});
+addEventListener("pagehide", disconnect);
+addEventListener("pageshow", (event) => {
+  if (event.persisted) connect();
 });
 addEventListener("offline", () => {
   link.value = "offline";

@@ -114,8 +114,9 @@ export function open(box: HTMLElement, height: number): Drawing {
         width: box.clientWidth,
         height,
         padding: [RIBBON_PX + 6, 8, 0, 0],
-        legend: { show: data.names.length > 0, live: true },
-        cursor: { points: { size: 7 }, drag: { x: false, y: false } },
+        // Colours need a key only where there are several; values are told at the cursor.
+        legend: { show: data.names.length > 1, live: false },
+        cursor: { y: false, points: { size: 7 }, drag: { x: false, y: false } },
         scales: {
           x: { time: true, range: () => [drawn!.data.from, drawn!.data.to] },
           y: {
@@ -133,7 +134,7 @@ export function open(box: HTMLElement, height: number): Drawing {
           { stroke: ink, font, grid, ticks: { show: false }, size: 62, values: (_, ticks) => ticks.map((tick) => (stepped ? (tick === 1 ? "up" : tick === 0 ? "down" : "") : format(tick))) },
         ],
         series: [
-          { value: (_, at) => (at === null ? "" : new Date(at * 1000).toLocaleTimeString(undefined, { hour12: false })) },
+          {},
           ...data.names.map((name, at) => {
             const chosen = LINES[at % LINES.length]!;
             const stroke = chosen.startsWith("--") ? color(chosen) : chosen;
@@ -143,18 +144,44 @@ export function open(box: HTMLElement, height: number): Drawing {
               width: 1.5,
               spanGaps: false,
               points: { show: false },
-              value: (_, number) => format(number),
             };
             if (data.names.length === 1) options.fill = `${stroke}22`;
             if (stepped) options.paths = uPlot.paths.stepped!({ align: 1 });
             return options;
           }),
         ],
-        hooks: { draw: [drawThreshold, drawRibbon] },
+        hooks: { draw: [drawThreshold, drawRibbon], setCursor: [tell] },
       },
       data.columns,
       box,
     );
+  };
+
+  const tip = document.createElement("div");
+  tip.className = "tip";
+  tip.hidden = true;
+
+  // What the lines are worth under the cursor.
+  const tell = (self: uPlot): void => {
+    const at = self.cursor.idx;
+    const time = at === null || at === undefined ? undefined : self.data[0][at];
+    if (!drawn || at === null || at === undefined || time === undefined || (self.cursor.left ?? -1) < 0) {
+      tip.hidden = true;
+      return;
+    }
+    const { graph, data } = drawn;
+    const said = data.names.map((name, line) => {
+      const number = self.data[line + 1]?.[at] ?? null;
+      const text = graph.unit === "state" ? (number === null ? "–" : number > 0 ? "up" : "down") : graph.unit === "seconds" ? latency(number) : value(number);
+      return data.names.length > 1 ? `${name}: ${text}` : text;
+    });
+    tip.textContent = [`${day.format(time * 1000)} ${seconds.format(time * 1000)}`, ...said].join("\n");
+    if (tip.parentElement !== self.over) self.over.append(tip);
+    tip.hidden = false;
+    const left = self.cursor.left ?? 0;
+    const flip = left > self.over.clientWidth / 2;
+    tip.style.left = flip ? "" : `${left + 12}px`;
+    tip.style.right = flip ? `${self.over.clientWidth - left + 12}px` : "";
   };
 
   const drawThreshold = (self: uPlot): void => {
@@ -228,6 +255,7 @@ export function open(box: HTMLElement, height: number): Drawing {
 }
 
 const hour = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hour12: false });
+const seconds = new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hour12: false });
 const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
 
 function timeLabels(_: uPlot, ticks: number[], __: number, ___: number, step: number): string[] {

@@ -55,7 +55,8 @@ fn host(at: Timestamp, minute: i64, quiet: bool) -> Vec<Point> {
     let job = ("job", "host");
     let instance = ("instance", "mail-1");
     let wave = (minute as f64 / 40.0).sin() * 0.1 + 0.25;
-    let idle = at.as_seconds() * (1.0 - wave.abs() * 0.2);
+    let busy = (minute as f64 / 40.0).cos() * -480.0 + minute as f64 * -30.0;
+    let idle = at.as_seconds() - busy - 1e6;
     let full = if quiet { 20e9 } else { 4e9 };
     let disk = |mountpoint| [job, instance, ("device", mountpoint), ("mountpoint", mountpoint)];
     vec![

@@ -26,6 +26,10 @@ pub const QUERIES_MAX: usize = 20;
 /// The release of Prometheus whose numbers and API these are; its clients switch features on by it.
 const STANDS_IN_FOR: &str = "3.14.0";
 
+/// Before and after everything that is kept, with room for sums.
+const BEGINNING: Timestamp = Timestamp(-END.0);
+const END: Timestamp = Timestamp(1 << 52);
+
 /// Why a request cannot be answered, by Prometheus' error types.
 pub(crate) enum Refused {
     /// The request makes no sense.
@@ -94,8 +98,15 @@ impl Parameters {
 
     fn time(&self, name: &str, otherwise: Timestamp) -> Result<Timestamp, Refused> {
         let Some(text) = self.get(name) else { return Ok(otherwise) };
-        let seconds = text.parse::<f64>().ok().filter(|seconds| seconds.is_finite()).map(Timestamp::from_seconds);
+        // How Prometheus' clients write "from the beginning" and "to the end".
+        match text {
+            "-292273086-05-16T16:47:06Z" => return Ok(BEGINNING),
+            "292277025-08-18T07:12:54.999999999Z" => return Ok(END),
+            _ => {}
+        }
+        let seconds = text.parse::<f64>().ok().filter(|seconds| seconds.abs() <= END.as_seconds());
         seconds
+            .map(Timestamp::from_seconds)
             .or_else(|| Timestamp::parse_rfc3339(text))
             .ok_or_else(|| invalid(name, format!("cannot parse {text:?} to a valid timestamp")))
     }
@@ -184,7 +195,7 @@ pub(crate) async fn query_range(State(app): State<App>, parameters: Parameters) 
     for name in ["start", "end"] {
         parameters.get(name).ok_or_else(|| missing(name))?;
     }
-    let (start, end) = (parameters.time("start", Timestamp::MIN)?, parameters.time("end", Timestamp::MAX)?);
+    let (start, end) = (parameters.time("start", BEGINNING)?, parameters.time("end", END)?);
     if end < start {
         return Err(invalid("end", "end timestamp must not be before start time".into()));
     }
@@ -250,7 +261,7 @@ pub(crate) async fn label_values(State(app): State<App>, Path(name): Path<String
 }
 
 async fn select(app: App, parameters: &Parameters, selectors: Vec<Vec<Matcher>>) -> Result<Vec<Labels>, Refused> {
-    let (start, end) = (parameters.time("start", Timestamp::MIN)?, parameters.time("end", Timestamp::MAX)?);
+    let (start, end) = (parameters.time("start", BEGINNING)?, parameters.time("end", END)?);
     run(app, move |app| {
         let mut found = BTreeSet::new();
         for matchers in &selectors {

@@ -28,13 +28,13 @@ export function DeliveriesPage() {
       ) : (
         <ul class="rows deliveries panel">
           {shown.map((delivery, at) => (
-            <li class={delivery.outcome === "accepted" ? "row" : "row bad"} key={`${delivery.at}${at}`}>
+            <li class={delivery.outcome === "gaveup" ? "row bad" : "row"} key={`${delivery.at}${at}`}>
               <Glyph mark={MARKS[delivery.outcome]} label={WORDS[delivery.outcome]} />
               <span class="name">
                 <b>{delivery.title}</b>
                 <span>
                   {delivery.detail}
-                  {delivery.retry_at && (
+                  {delivery.retry_at && Date.parse(delivery.retry_at) > now.value && (
                     <>
                       {" "}
                       · tried again <Ago at={delivery.retry_at} />

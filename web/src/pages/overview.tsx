@@ -14,7 +14,10 @@ export function OverviewPage({ overview }: { overview: Overview }) {
       <ConfigBanner overview={overview} />
       <Wrong overview={overview} />
       <div class="columns">
-        <Monitors monitors={overview.monitors} />
+        <div class="stack">
+          <Monitors monitors={overview.monitors} />
+          {overview.host && <HostSection host={overview.host} />}
+        </div>
         <div class="stack">
           <Heartbeats heartbeats={overview.heartbeats} />
           {overview.groups.length > 0 && (
@@ -25,7 +28,6 @@ export function OverviewPage({ overview }: { overview: Overview }) {
             </Section>
           )}
           <OutboxSection outbox={overview.outbox} />
-          {overview.host && <HostSection host={overview.host} />}
         </div>
       </div>
       <footer class="foot">
@@ -90,7 +92,7 @@ function Wrong({ overview }: { overview: Overview }) {
 function WrongCard({ alarm }: { alarm: Alarm }) {
   const mark = markOfAlarm(alarm.state, alarm.severity);
   return (
-    <li class={`wrong ${mark}`}>
+    <li class={`wrong ${mark} ${alarm.muted ? "muted" : ""}`}>
       <Glyph mark={mark} size={30} label="In alarm" />
       <div class="what">
         <h2>
@@ -100,6 +102,7 @@ function WrongCard({ alarm }: { alarm: Alarm }) {
         <p class="when">
           <SeverityTag severity={alarm.severity} /> <Since at={alarm.since} />
           {alarm.firing > 1 && <> · {alarm.firing} series</>}
+          {alarm.muted && " · held back, nobody is told"}
         </p>
       </div>
       <div class="do">

@@ -89,3 +89,56 @@ fn tally(query: &dyn Query, start: Timestamp, end: Timestamp) -> Result<Tally, Q
     }
     Ok(tally)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use watchbell_model::{Labels, Sample, Series};
+
+    use super::*;
+
+    /// A probe every ten minutes since the epoch; those in the second half hour fail. Counts how often it is asked.
+    #[derive(Default)]
+    struct Probes(AtomicUsize);
+
+    impl Query for Probes {
+        fn select(&self, _: &[Matcher], start: Timestamp, end: Timestamp) -> Result<Vec<Series>, QueryError> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            let value = |at: i64| f64::from(u8::from(at.div_euclid(WIDTH_MS) != 1));
+            let samples: Vec<Sample> = (start.0..=end.0)
+                .step_by(600_000)
+                .filter(|at| *at >= 0)
+                .map(|at| Sample { timestamp: Timestamp(at), value: value(at) })
+                .collect();
+            let labels = Labels::metric("probe_success", &[("monitor", "imap")]);
+            Ok(if samples.is_empty() { Vec::new() } else { vec![Series { labels, samples }] })
+        }
+
+        fn label_names(&self) -> Result<Vec<String>, QueryError> {
+            Ok(Vec::new())
+        }
+
+        fn label_values(&self, _: &str) -> Result<Vec<String>, QueryError> {
+            Ok(Vec::new())
+        }
+    }
+
+    #[test]
+    fn half_hours_that_are_over_are_read_once() {
+        let (bars, probes) = (Bars::default(), Probes::default());
+        let now = Timestamp(3 * WIDTH_MS + 300_000);
+        let day = bars.read(&probes, now).unwrap();
+        assert_eq!(day.bars("imap")[BARS - 5..], [None, Some(1.0), Some(0.0), Some(1.0), Some(1.0)]);
+        assert_eq!(day.availability("imap"), Some(9.0 / 12.0));
+        assert_eq!((day.bars("other"), day.availability("other")), (vec![None; BARS], None));
+        assert_eq!(probes.0.load(Ordering::SeqCst), BARS);
+        bars.read(&probes, now + Duration::from_secs(60)).unwrap();
+        assert_eq!(probes.0.load(Ordering::SeqCst), BARS + 1);
+        // Half an hour later the one that is over by now is read a last time, and the new one.
+        bars.read(&probes, now + Duration::from_secs(1800)).unwrap();
+        assert_eq!(probes.0.load(Ordering::SeqCst), BARS + 3);
+        // What fell out of the day is forgotten.
+        assert_eq!(bars.over.lock().unwrap().len(), BARS - 1);
+    }
+}

@@ -12,7 +12,7 @@ const CHART_POINTS: i64 = 90;
 /// How many file systems are shown.
 const DISKS_MAX: usize = 4;
 
-const CPU: &str = r#"1 - avg(rate(node_cpu_seconds_total{job="host",mode="idle"}[2m]))"#;
+const CPU: &str = r#"1 - avg(rate(node_cpu_seconds_total{job="host",mode="idle"}[5m]))"#;
 const MEMORY: &str =
     r#"1 - sum(node_memory_MemAvailable_bytes{job="host"}) / sum(node_memory_MemTotal_bytes{job="host"})"#;
 const MEMORY_BYTES: &str = r#"node_memory_MemTotal_bytes{job="host"}"#;

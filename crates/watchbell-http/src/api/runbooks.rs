@@ -83,7 +83,9 @@ fn live(mine: &[&AlarmStatus], now: Timestamp) -> String {
         return String::new();
     }
     let mut html = String::from("<div class=\"live\">");
-    for status in mine {
+    let (quiet, loud): (Vec<&AlarmStatus>, Vec<&AlarmStatus>) =
+        mine.iter().partition(|status| status.state == AlarmState::Ok);
+    for status in loud {
         let (mark, words) = mark(status);
         let class = if mark == "ok" || mark == "none" { "" } else { mark };
         write!(
@@ -96,6 +98,13 @@ fn live(mine: &[&AlarmStatus], now: Timestamp) -> String {
             if status.state == AlarmState::Alarm { format!(": {}", escape(&status.reason)) } else { String::new() },
         )
         .expect("a string takes it");
+    }
+    if !quiet.is_empty() {
+        let name = |status: &&AlarmStatus| {
+            format!("<a href=\"{}\">{}</a>", alarms::href(&status.id), escape(&status.id.replacen('/', " ", 1)))
+        };
+        let names: Vec<String> = quiet.iter().map(name).collect();
+        write!(html, "<p>{} OK: {}</p>", glyph("ok", "OK", 16), names.join(", ")).expect("a string takes it");
     }
     html + "</div>"
 }

@@ -6,6 +6,7 @@ mod stage;
 mod access;
 mod machine;
 mod own;
+mod serve;
 
 use std::net::SocketAddr;
 
