@@ -218,7 +218,7 @@ pub(crate) fn default_true() -> bool {
     true
 }
 
-/// Turns a path of the site (without a query) into one that opens without signing in: `/a` into `/a?sig=…`.
+/// Turns a path of the site, which may have a query, into one that opens without signing in: `/a` into `/a?sig=…`.
 pub type Sign = Arc<dyn Fn(&str) -> String + Send + Sync>;
 
 /// Where links in pages lead.
@@ -243,16 +243,12 @@ impl Site {
         self.url.join(path)
     }
 
-    /// The same, open without signing in. The path is signed, not the query after it.
+    /// The same, open without signing in.
     pub(crate) fn open_address(&self, path: &str) -> String {
-        let Some(sign) = &self.sign else { return self.url.join(path) };
-        let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
-        let mut signed = sign(path);
-        if let Some(query) = query {
-            signed.push(if signed.contains('?') { '&' } else { '?' });
-            signed.push_str(query);
+        match &self.sign {
+            Some(sign) => self.url.join(&sign(path)),
+            None => self.url.join(path),
         }
-        self.url.join(&signed)
     }
 }
 

@@ -155,6 +155,15 @@ impl App {
         supervisor.reconcile("alerts", self.alerts.tasks());
         supervisor.reconcile("notify", self.notify.tasks());
 
+        for (kind, count) in [
+            ("monitors", monitors.len()),
+            ("heartbeats", config.heartbeats.len()),
+            ("scrape_configs", config.scrape_configs.len()),
+            ("receivers", config.receivers.len()),
+        ] {
+            let help = "Items of the configuration in force, by kind.";
+            self.runtime.metrics.gauge("watchbell_config_items", help, &[("kind", kind)]).set(count as f64);
+        }
         let mut view = self.view();
         view.site = SiteInfo { name: config.site.name.clone(), url: config.site.url.clone() };
         view.sink = config.sink.clone();
@@ -229,10 +238,13 @@ impl App {
         let loaded = (self.reload)().await;
         let problems: Vec<String> = loaded.findings.iter().map(render_finding).collect();
         let now = self.runtime.clock.now();
+        let help = "Whether the configuration was taken when it was read last: 1 or 0.";
+        let taken = self.runtime.metrics.gauge("watchbell_config_reload_success", help, &[]);
         let refused = match &loaded.good {
             None => Some(problems.clone()),
             Some(good) => self.apply(good).await.err().map(|error| vec![format!("{error:#}")]),
         };
+        taken.set(if refused.is_none() { 1.0 } else { 0.0 });
         let mut view = self.view();
         match refused {
             Some(problems) => {

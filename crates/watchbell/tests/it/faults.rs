@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use watchbell_runtime::Clock;
-use watchbell_sim::{Receiver, Received};
+use watchbell_sim::{Received, Receiver};
 
 use crate::kit::{Folder, Process, serve, wait_until};
 
@@ -102,8 +102,6 @@ fn run(fault: &str) -> Result<bool, String> {
             Process::start(&folder, &arguments, &[])
         }
     };
-    let recovered = AtomicBool::new(false);
-    let mut target = None;
     let mut step = |so: &dyn Fn() -> bool, what: &str| {
         wait_until(what, || {
             if process.ended() {
@@ -114,16 +112,14 @@ fn run(fault: &str) -> Result<bool, String> {
         });
     };
     step(&|| !told(&phone, "firing").is_empty(), "the page arrives");
-    if !recovered.swap(true, Ordering::SeqCst) {
-        target = Some(serve(port, |stream| async move { drop(stream) }));
-    }
+    let target = serve(port, |stream| async move { drop(stream) });
     step(&|| !told(&phone, "resolved").is_empty(), "the resolved page arrives");
     // Whatever is still to come, such as a second copy after a kill, comes with the next start.
     process.kill();
     let process = Process::start(&folder, &arguments, &[]);
-    let tries = phone.tries();
-    wait_until("the outbox is empty", || process.get("/health").1.contains("\"queued\":0"));
-    let _ = (process.stop(), tries, target);
+    wait_until("the outbox is empty", || process.get("/health").1.contains("\"observedValue\":0,"));
+    process.stop();
+    drop(target);
     let (firing, resolved) = (told(&phone, "firing"), told(&phone, "resolved"));
     if firing.len() != 1 || resolved.len() != 1 {
         let bodies: Vec<String> = phone.received().iter().map(|page| page.body.clone()).collect();
