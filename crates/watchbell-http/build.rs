@@ -20,6 +20,8 @@ fn main() {
     let built = build(&web, &dist);
     if let Err(reason) = &built {
         println!("cargo:warning=the web UI is not part of this build: {reason}");
+        // A file that never is there: the next build tries again, since npm may have been installed meanwhile.
+        println!("cargo:rerun-if-changed={}", out.join("never").display());
     }
     let table = if built.is_ok() { table(&dist) } else { NONE.to_owned() };
     fs::write(out.join("assets.rs"), table).expect("OUT_DIR can be written");

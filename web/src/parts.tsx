@@ -173,6 +173,7 @@ export function Spark({ values, max, label }: { values: (number | null)[]; max: 
         const first = points[0];
         const last = points.at(-1);
         if (!first || !last) return null;
+        if (points.length === 1) return <circle key={first[0]} class="dot" cx={first[0]} cy={first[1]} r="2" />;
         return (
           <g key={first[0]}>
             <polygon class="area" points={`${first[0].toFixed(1)},${height} ${line} ${last[0].toFixed(1)},${height}`} />

@@ -84,7 +84,7 @@ export function latency(seconds: number | null): string {
 /** `100 %`, `99.93 %`; never rounds up to 100. */
 export function percent(share: number | null, digits = 2): string {
   if (share === null) return "–";
-  if (share === 1) return "100 %";
+  if (share === 1 || share === 0) return `${share * 100} %`;
   const factor = 10 ** digits;
   return `${(Math.floor(share * 100 * factor) / factor).toFixed(digits)} %`;
 }

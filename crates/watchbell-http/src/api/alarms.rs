@@ -38,8 +38,13 @@ impl Muted {
 
 /// Every alarm, the worst first.
 pub(crate) fn all(app: &Shared) -> Vec<view::Alarm> {
+    of(app, &app.alarms.statuses())
+}
+
+/// These alarms, the worst first.
+pub(crate) fn of(app: &Shared, statuses: &[AlarmStatus]) -> Vec<view::Alarm> {
     let muted = Muted::look(app);
-    let mut alarms: Vec<view::Alarm> = app.alarms.statuses().iter().map(|status| summary(status, &muted)).collect();
+    let mut alarms: Vec<view::Alarm> = statuses.iter().map(|status| summary(status, &muted)).collect();
     alarms.sort_by_cached_key(rank);
     alarms
 }

@@ -6,20 +6,25 @@ use watchbell_query::{Value, promql};
 use super::view;
 use crate::Shared;
 
-/// What the small charts cover.
-const CHART_STEP: Span = Span::minutes(2);
+/// What the small charts cover: three hours, or a quarter of an hour while there is little more than that.
+const CHART_STEPS: [Span; 2] = [Span::minutes(2), Span::seconds(10)];
 const CHART_POINTS: i64 = 90;
+/// With fewer values than this a chart covers less time.
+const CHART_POINTS_MIN: usize = 8;
 /// How many file systems are shown.
 const DISKS_MAX: usize = 4;
 
-const CPU: &str = r#"1 - avg(rate(node_cpu_seconds_total{job="host",mode="idle"}[5m]))"#;
+/// A share of all modes, not of time: right from the second sample on, when the range is not filled yet.
+const CPU: &str = r#"1 - sum(rate(node_cpu_seconds_total{job="host",mode="idle"}[5m]))
+    / sum(rate(node_cpu_seconds_total{job="host"}[5m]))"#;
 const MEMORY: &str =
     r#"1 - sum(node_memory_MemAvailable_bytes{job="host"}) / sum(node_memory_MemTotal_bytes{job="host"})"#;
 const MEMORY_BYTES: &str = r#"node_memory_MemTotal_bytes{job="host"}"#;
 const LOAD: &str = r#"node_load1{job="host"}"#;
-const DISK_BYTES: &str = r#"max by (device, mountpoint) (node_filesystem_size_bytes{job="host"} > 0)"#;
+/// What is smaller than this is no place where anybody keeps things.
+const DISK_BYTES: &str = r#"max by (device, mountpoint) (node_filesystem_size_bytes{job="host"} > 6.4e7)"#;
 const DISK_USED: &str = r#"1 - max by (device, mountpoint) (node_filesystem_avail_bytes{job="host"})
-    / max by (device, mountpoint) (node_filesystem_size_bytes{job="host"} > 0)"#;
+    / max by (device, mountpoint) (node_filesystem_size_bytes{job="host"})"#;
 
 /// This machine; `None` when nothing is collected or the store cannot be read.
 pub(crate) fn host(app: &Shared) -> Option<view::Host> {
@@ -68,11 +73,17 @@ fn instant(app: &Shared, query: &str, now: Timestamp) -> Vec<(Labels, f64)> {
 }
 
 fn chart(app: &Shared, query: &str, now: Timestamp) -> view::Chart {
+    let [long, short] = CHART_STEPS.map(|step| chart_of(app, query, now, step));
+    let known = long.values.iter().flatten().count();
+    if known < CHART_POINTS_MIN { short } else { long }
+}
+
+fn chart_of(app: &Shared, query: &str, now: Timestamp, span: Span) -> view::Chart {
     let expr = promql::parse(query).expect("our own expressions parse");
-    let step = CHART_STEP.duration().as_millis() as i64;
+    let step = span.duration().as_millis() as i64;
     let end = now.as_millis().div_euclid(step) * step;
     let start = end - (CHART_POINTS - 1) * step;
-    let found = app.engine.range(&*app.query, &expr, Timestamp(start), Timestamp(end), CHART_STEP);
+    let found = app.engine.range(&*app.query, &expr, Timestamp(start), Timestamp(end), span);
     let mut values = vec![None; CHART_POINTS as usize];
     for sample in found.unwrap_or_default().first().into_iter().flat_map(|series| &series.samples) {
         let at = (sample.timestamp.as_millis() - start) / step;
@@ -80,7 +91,7 @@ fn chart(app: &Shared, query: &str, now: Timestamp) -> view::Chart {
             *slot = Some(sample.value).filter(|value| value.is_finite());
         }
     }
-    view::Chart { step: CHART_STEP.duration().as_secs_f64(), values }
+    view::Chart { step: span.duration().as_secs_f64(), values }
 }
 
 #[cfg(test)]

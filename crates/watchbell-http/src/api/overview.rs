@@ -16,7 +16,8 @@ use crate::{App, Shared};
 
 /// All that the first page shows. Reads the store: call it where blocking is allowed.
 pub(crate) fn overview(app: &Shared) -> view::Overview {
-    let all = alarms::all(app);
+    let statuses = app.alarms.statuses();
+    let all = alarms::of(app, &statuses);
     let count = |state| all.iter().filter(|alarm| alarm.state == state).count() as u64;
     let totals = view::Totals {
         ok: count(AlarmState::Ok),
@@ -29,8 +30,8 @@ pub(crate) fn overview(app: &Shared) -> view::Overview {
         config: config(app),
         wrong: all.into_iter().filter(|alarm| alarm.state == AlarmState::Alarm).collect(),
         totals,
-        monitors: monitors(app),
-        heartbeats: heartbeats(app),
+        monitors: monitors_of(app, &statuses),
+        heartbeats: heartbeats_of(app, &statuses),
         groups: alerts::groups(app),
         outbox: outbox::outbox(app),
         host: host::host(app),
@@ -53,15 +54,19 @@ fn config(app: &Shared) -> view::ConfigState {
 }
 
 fn monitors(app: &Shared) -> Vec<view::Monitor> {
+    monitors_of(app, &app.alarms.statuses())
+}
+
+fn monitors_of(app: &Shared, statuses: &[AlarmStatus]) -> Vec<view::Monitor> {
     let now = app.runtime.clock.now();
     // Without the store there are no bars, but what is down is still told.
     let day = app.bars.read(&*app.query, now).unwrap_or_else(|error| {
         tracing::warn!(%error, "the bars of monitors cannot be read");
         Day::empty()
     });
-    let statuses = statuses(app);
+    let statuses = by_id(statuses);
     let one = |monitor: watchbell_alarms::MonitorStatus| {
-        let status = statuses.get(&monitor.alarm);
+        let status = statuses.get(monitor.alarm.as_str());
         let last = monitor.last.as_ref();
         let target = &monitor.target;
         view::Monitor {
@@ -92,7 +97,11 @@ fn monitors(app: &Shared) -> Vec<view::Monitor> {
 }
 
 fn heartbeats(app: &Shared) -> Vec<view::Heartbeat> {
-    let statuses = statuses(app);
+    heartbeats_of(app, &app.alarms.statuses())
+}
+
+fn heartbeats_of(app: &Shared, statuses: &[AlarmStatus]) -> Vec<view::Heartbeat> {
+    let statuses = by_id(statuses);
     let base = app.config.site().url;
     let urls: BTreeMap<String, String> = app
         .heartbeats
@@ -105,7 +114,7 @@ fn heartbeats(app: &Shared) -> Vec<view::Heartbeat> {
         .collect();
     let one = |heartbeat: watchbell_model::HeartbeatStatus| {
         let id = format!("heartbeat/{}", heartbeat.name);
-        let status = statuses.get(&id);
+        let status = statuses.get(id.as_str());
         view::Heartbeat {
             href: alarms::href(&id),
             state: heartbeat.state,
@@ -133,8 +142,8 @@ fn heartbeats(app: &Shared) -> Vec<view::Heartbeat> {
     all
 }
 
-fn statuses(app: &Shared) -> BTreeMap<String, AlarmStatus> {
-    app.alarms.statuses().into_iter().map(|status| (status.id.clone(), status)).collect()
+fn by_id(statuses: &[AlarmStatus]) -> BTreeMap<&str, &AlarmStatus> {
+    statuses.iter().map(|status| (status.id.as_str(), status)).collect()
 }
 
 /// Answers with what `read` gives, off the threads that serve requests.

@@ -227,3 +227,49 @@ fn files_are_kept_by_browsers_and_sent_small() {
         assert_eq!(site.send(ask("GET", "/assets/..%2F..%2FCargo.toml")).await.status, 404);
     });
 }
+
+#[test]
+fn this_host_shows_within_seconds_of_the_start() {
+    use watchbell_model::{Append, Point};
+
+    let shown = play(|site| async move {
+        for tick in 0..5 {
+            let at = site.stage.runtime.clock.now();
+            let point = |name: &str, more: &[(&str, &str)], value| {
+                let own = [("job", "host"), ("instance", "mail-1")];
+                Point::new(name, &[&own[..], more].concat(), at, value)
+            };
+            let disk = |at: &'static str| [("device", "/dev/sda"), ("mountpoint", at)];
+            let points = vec![
+                point("node_cpu_seconds_total", &[("mode", "idle")], f64::from(tick) * 6.0),
+                point("node_cpu_seconds_total", &[("mode", "user")], f64::from(tick) * 2.0),
+                point("node_memory_MemTotal_bytes", &[], 4e9),
+                point("node_memory_MemAvailable_bytes", &[], 1e9),
+                point("node_filesystem_size_bytes", &disk("/"), 8e9),
+                point("node_filesystem_avail_bytes", &disk("/"), 2e9),
+                // The same file system once more, and one that is none.
+                point("node_filesystem_size_bytes", &disk("/srv/bind"), 8e9),
+                point("node_filesystem_avail_bytes", &disk("/srv/bind"), 2e9),
+                point("node_filesystem_size_bytes", &[("device", "x"), ("mountpoint", "/run/x")], 4096.0),
+                point("node_filesystem_avail_bytes", &[("device", "x"), ("mountpoint", "/run/x")], 0.0),
+            ];
+            site.stage.series.append(points).await.unwrap();
+            site.stage.runtime.clock.sleep(std::time::Duration::from_secs(10)).await;
+        }
+        let cookie = site.sign_in().await;
+        let host = site.get(&cookie, "overview").await["host"].clone();
+        let last = |chart: &str| host[chart]["values"].as_array().unwrap().last().unwrap().clone();
+        format!(
+            "{} step {} cpu {} memory {} of {} disks {}\n",
+            host["instance"],
+            host["cpu"]["step"],
+            last("cpu"),
+            last("memory"),
+            host["memory_bytes"],
+            host["disks"]
+        )
+    });
+    expect![[r#"
+        "mail-1" step 10.0 cpu 0.25 memory 0.75 of 4000000000.0 disks [{"bytes":8000000000.0,"mountpoint":"/","used":0.75}]
+    "#]].assert_eq(&shown);
+}
