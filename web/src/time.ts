@@ -73,10 +73,11 @@ export function full(at: string): string {
   return fullFormat.format(new Date(at));
 }
 
-/** `8 ms`, `1.24 s`. */
+/** `0.35 ms`, `8 ms`, `1.24 s`. */
 export function latency(seconds: number | null): string {
   if (seconds === null) return "–";
-  if (seconds < 0.001) return "<1 ms";
+  if (seconds === 0) return "0 ms";
+  if (seconds < 0.0095) return `${Number((seconds * 1000).toPrecision(2))} ms`;
   if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
   return `${seconds.toFixed(seconds < 10 ? 2 : 1)} s`;
 }

@@ -120,7 +120,10 @@ export function AlarmPage({ id }: { id: string }) {
 }
 
 function Graphs({ graphs, history, page }: { graphs: Graph[]; history: Transition[]; page: Page }) {
-  const range = RANGES.find(([name]) => name === route.value.query.get("range")) ?? RANGES[1]!;
+  // Somebody who has just started watchbell would see an almost empty graph of six hours.
+  const known = Date.parse(history.at(-1)?.at ?? page.alarm.since);
+  const usual = now.peek() - known < 3_600_000 ? RANGES[0]! : RANGES[1]!;
+  const range = RANGES.find(([name]) => name === route.value.query.get("range")) ?? usual;
   return (
     <section class="section" aria-label="Graphs">
       <header>
