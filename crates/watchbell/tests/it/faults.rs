@@ -15,8 +15,10 @@ use crate::kit::{Folder, Process, serve, wait_until};
 const PASSES: usize = 6;
 /// At least so many runs must really have been cut off.
 const RUNS_MIN: usize = 50;
+/// So many times the target goes down and comes back.
+const INCIDENTS: usize = 2;
 /// Runs side by side: they mostly wait.
-const SIDE_BY_SIDE: usize = 4;
+const SIDE_BY_SIDE: usize = 8;
 
 /// Every fault point in the sources, so that a new one is tried without being listed.
 fn points() -> Vec<String> {
@@ -68,7 +70,7 @@ fn a_page_survives_a_kill_at_every_step() {
     assert!(cut_off >= RUNS_MIN, "only {cut_off} runs were cut off");
 }
 
-/// One incident, begun and ended, with one kill on the way. Whether the kill happened.
+/// Incidents, each begun and ended, with one kill on the way. Whether the kill happened.
 fn run(fault: &str) -> Result<bool, String> {
     let folder = Folder::new("fault");
     let phone = Receiver::new(Clock::os());
@@ -111,9 +113,13 @@ fn run(fault: &str) -> Result<bool, String> {
             so()
         });
     };
-    step(&|| !told(&phone, "firing").is_empty(), "the page arrives");
+    for incident in 1..=INCIDENTS {
+        step(&|| told(&phone, "firing").len() >= incident, "the page arrives");
+        let target = serve(port, |stream| async move { drop(stream) });
+        step(&|| told(&phone, "resolved").len() >= incident, "the resolved page arrives");
+        drop(target);
+    }
     let target = serve(port, |stream| async move { drop(stream) });
-    step(&|| !told(&phone, "resolved").is_empty(), "the resolved page arrives");
     // Whatever is still to come, such as a second copy after a kill, comes with the next start.
     process.kill();
     let process = Process::start(&folder, &arguments, &[]);
@@ -121,7 +127,7 @@ fn run(fault: &str) -> Result<bool, String> {
     process.stop();
     drop(target);
     let (firing, resolved) = (told(&phone, "firing"), told(&phone, "resolved"));
-    if firing.len() != 1 || resolved.len() != 1 {
+    if firing.len() != INCIDENTS || resolved.len() != INCIDENTS {
         let bodies: Vec<String> = phone.received().iter().map(|page| page.body.clone()).collect();
         return Err(format!("{} firing and {} resolved pages: {bodies:#?}", firing.len(), resolved.len()));
     }

@@ -190,7 +190,18 @@ pub fn free_port() -> u16 {
 /// A server of the test kit on a real port of this machine, on a thread of its own.
 pub struct Served {
     pub address: SocketAddr,
-    _stop: tokio::sync::oneshot::Sender<()>,
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+/// The port is free again afterwards.
+impl Drop for Served {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
 }
 
 /// Serves each connection with `handler` until it is dropped.
@@ -200,7 +211,7 @@ pub fn serve<F: Future<Output = ()> + Send + 'static>(
 ) -> Served {
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let (ready, address) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
+    let thread = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let world = watchbell_runtime::Runtime::os();
@@ -214,5 +225,5 @@ pub fn serve<F: Future<Output = ()> + Send + 'static>(
             tokio::select! { biased; _ = stopped => {}, () = accept => {} }
         });
     });
-    Served { address: address.recv().expect("it listens"), _stop: stop }
+    Served { address: address.recv().expect("it listens"), stop: Some(stop), thread: Some(thread) }
 }
