@@ -76,7 +76,8 @@ export function AlertsPage() {
   const silenceAlert = (alert: Alert) =>
     setDraft(
       Object.entries(alert.labels)
-        .filter(([name]) => name === "alertname" || name === "source" || name === "instance")
+        // This very alert; taking labels out makes it wider.
+        .filter(([name]) => name !== "severity")
         .map(([name, value]) => ({ name, op: "=", value })),
     );
   return (
