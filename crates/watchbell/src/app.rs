@@ -82,8 +82,7 @@ impl App {
         let Stores { state, append, query } = stores;
         let notify = Notify::open(runtime.clone(), Arc::clone(&state)).context("the outbox cannot be read")?;
         let deliver = Arc::clone(&notify) as Arc<dyn Deliver>;
-        let alerts =
-            Alerts::open(runtime.clone(), Arc::clone(&state), deliver).context("the alerts cannot be read")?;
+        let alerts = Alerts::open(runtime.clone(), Arc::clone(&state), deliver).context("the alerts cannot be read")?;
         let raise = Arc::clone(&alerts) as Arc<dyn Raise>;
         let site_url = good.config.site_url().as_str().trim_end_matches('/').to_owned();
         let alarms =

@@ -20,7 +20,8 @@ pub(super) async fn run(runtime: &Runtime, files: &Files, output: Output) -> Res
             match &loaded.good {
                 Some(good) => {
                     let config = &good.config;
-                    let rules: usize = good.rules.iter().flat_map(|(_, file)| &file.groups).map(|group| group.rules.len()).sum();
+                    let rules: usize =
+                        good.rules.iter().flat_map(|(_, file)| &file.groups).map(|group| group.rules.len()).sum();
                     println!(
                         "good: {} monitors, {} heartbeats, {} scrape jobs, {rules} rules, {} receivers, {} run books; \
                          {warnings} warnings",

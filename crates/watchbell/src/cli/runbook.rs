@@ -47,7 +47,8 @@ pub(super) async fn run(runtime: &Runtime, command: &Command, files: &Files) -> 
         Command::List => {
             for (name, title) in library.list() {
                 let missing = library.check(&watchbell_model::RunbookRef::Named(name.clone()));
-                let lacks = if missing.is_empty() { String::new() } else { format!("  (lacks: {})", missing.join(", ")) };
+                let lacks =
+                    if missing.is_empty() { String::new() } else { format!("  (lacks: {})", missing.join(", ")) };
                 println!("{name:24} {title}{lacks}");
             }
         }

@@ -72,20 +72,13 @@ pub(super) async fn run(runtime: Runtime, arguments: Serve) -> Result<ExitCode> 
     banner(&app, &good, &bound, &found).await?;
     notify_systemd("READY=1");
 
-    loop {
-        match signals.next().await {
-            Signal::Reload => {
-                // What is wrong with it is on every surface and in the log already.
-                let _refused = app.reload_now().await;
-            }
-            Signal::Stop => break,
-        }
+    while signals.next().await == Signal::Reload {
+        // What is wrong with it is on every surface and in the log already.
+        let _refused = app.reload_now().await;
     }
     notify_systemd("STOPPING=1");
     tracing::info!("stopping");
-    let second = async {
-        while signals.next().await != Signal::Stop {}
-    };
+    let second = async { while signals.next().await != Signal::Stop {} };
     tokio::select! {
         biased;
         stopped = runtime.clock.timeout(STOP_MAX, app.stop()) => {
@@ -164,12 +157,8 @@ fn reload(runtime: &Runtime, paths: Vec<PathBuf>, arguments: &Serve, watched: &w
     let (data, listen) = (arguments.data.clone(), arguments.listen.clone());
     Arc::new(move || {
         let (runtime, watched, paths) = (runtime.clone(), Arc::clone(&watched), paths.clone());
-        let again = Serve {
-            files: super::Files { config: Vec::new() },
-            data: data.clone(),
-            listen: listen.clone(),
-            log: None,
-        };
+        let again =
+            Serve { files: super::Files { config: Vec::new() }, data: data.clone(), listen: listen.clone(), log: None };
         Box::pin(async move {
             let mut loaded = load(&runtime, &paths).await;
             watched.lock().expect("no panic while held").clone_from(&loaded.watched);
@@ -201,8 +190,10 @@ fn watchdog(runtime: &Runtime, interval: Duration) -> Task {
 
 /// Under ten lines: where it is, how to get in, what it watches, who is told, what to do next.
 async fn banner(app: &App, good: &Good, bound: &[std::net::SocketAddr], found: &[Found]) -> Result<()> {
-    let address = bound.first().map_or_else(|| good.config.site_url().to_string(), |address| format!("http://{address}"));
-    let mut lines = vec![format!("watchbell {} is running", env!("CARGO_PKG_VERSION")), format!("  open     {address}")];
+    let address =
+        bound.first().map_or_else(|| good.config.site_url().to_string(), |address| format!("http://{address}"));
+    let mut lines =
+        vec![format!("watchbell {} is running", env!("CARGO_PKG_VERSION")), format!("  open     {address}")];
     lines.push(match app.auth.issue_first_link().await? {
         Some(path) => format!("  sign in  {address}{path} (once, within a day)"),
         None => "  sign in  `watchbell signin` prints a one-time link".into(),

@@ -10,7 +10,7 @@ use watchbell_model::{Path, Problems, RunbookRef, Span, Url};
 use super::yaml::{Kind, Node};
 
 /// The JSON of `node` by `schema`; what does not fit is a problem and `null`.
-pub fn decode(node: &Node, schema: &Value, path: &Path, problems: &mut Problems) -> Value {
+pub(super) fn decode(node: &Node, schema: &Value, path: &Path, problems: &mut Problems) -> Value {
     Decoder { definitions: schema.get("$defs"), problems }.value(node, schema, path)
 }
 
@@ -137,8 +137,12 @@ impl<'a> Decoder<'a> {
 
     fn boolean(&mut self, node: &Node, path: &Path) -> Value {
         match &node.kind {
-            Kind::Scalar { text, plain: true } if matches!(text.as_str(), "true" | "True" | "TRUE") => Value::Bool(true),
-            Kind::Scalar { text, plain: true } if matches!(text.as_str(), "false" | "False" | "FALSE") => Value::Bool(false),
+            Kind::Scalar { text, plain: true } if matches!(text.as_str(), "true" | "True" | "TRUE") => {
+                Value::Bool(true)
+            }
+            Kind::Scalar { text, plain: true } if matches!(text.as_str(), "false" | "False" | "FALSE") => {
+                Value::Bool(false)
+            }
             _ => self.refuse(node, path, "`true` or `false` was expected here"),
         }
     }
@@ -232,7 +236,9 @@ fn untyped(node: &Node) -> Value {
             },
         },
         Kind::List(items) => items.iter().map(untyped).collect(),
-        Kind::Map(pairs) => Value::Object(pairs.iter().map(|(key, value)| (key.name.clone(), untyped(value))).collect()),
+        Kind::Map(pairs) => {
+            Value::Object(pairs.iter().map(|(key, value)| (key.name.clone(), untyped(value))).collect())
+        }
     }
 }
 
@@ -242,7 +248,7 @@ fn some_of(fields: &Map<String, Value>) -> String {
 }
 
 /// What was probably meant, or what there is.
-pub fn suggestion<'n>(wrong: &str, names: impl Iterator<Item = &'n str>) -> String {
+pub(super) fn suggestion<'n>(wrong: &str, names: impl Iterator<Item = &'n str>) -> String {
     let names: Vec<&str> = names.collect();
     let near = names.iter().map(|name| (distance(wrong, name), *name)).min();
     match near {

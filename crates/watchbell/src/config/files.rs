@@ -43,7 +43,11 @@ impl Files {
         let text = match runtime.disk.read_text(path) {
             Ok(text) => text,
             Err(error) => {
-                let words = if error.kind() == std::io::ErrorKind::NotFound { "there is no such file".into() } else { error.to_string() };
+                let words = if error.kind() == std::io::ErrorKind::NotFound {
+                    "there is no such file".into()
+                } else {
+                    error.to_string()
+                };
                 self.fail(path, (0, 0), words, Some("name another file with --config".into()));
                 return None;
             }
@@ -134,7 +138,11 @@ fn expand(runtime: &Runtime, pattern: &Path) -> Vec<PathBuf> {
 fn fits(pattern: &str, name: &str) -> bool {
     let parts: Vec<&str> = pattern.split('*').collect();
     let (first, last) = (parts[0], parts[parts.len() - 1]);
-    if name.starts_with('.') || name.len() < first.len() + last.len() || !name.starts_with(first) || !name.ends_with(last) {
+    if name.starts_with('.')
+        || name.len() < first.len() + last.len()
+        || !name.starts_with(first)
+        || !name.ends_with(last)
+    {
         return false;
     }
     let mut rest = &name[first.len()..name.len() - last.len()];

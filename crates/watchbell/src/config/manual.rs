@@ -33,7 +33,8 @@ pub fn markdown() -> String {
         let Some(fields) = part.get("properties").and_then(Value::as_object) else { continue };
         text.push_str("| field | type | default | meaning |\n|---|---|---|---|\n");
         for (name, field) in fields {
-            let required = part.get("required").and_then(Value::as_array).is_some_and(|all| all.iter().any(|one| one == name));
+            let required =
+                part.get("required").and_then(Value::as_array).is_some_and(|all| all.iter().any(|one| one == name));
             let default = match field.get("default") {
                 Some(Value::Null) | None if required => "**required**".into(),
                 Some(Value::Object(map)) if map.len() > 3 => String::new(),
@@ -59,7 +60,8 @@ fn kind(field: &Value, schema: &Value, queue: &mut Vec<(String, Value)>) -> Stri
         return kind(&part, schema, queue);
     }
     if let Some(choices) = field.get("anyOf").or_else(|| field.get("oneOf")).and_then(Value::as_array) {
-        let words: Vec<String> = choices.iter().filter_map(|one| one.get("const")?.as_str()).map(|one| format!("`{one}`")).collect();
+        let words: Vec<String> =
+            choices.iter().filter_map(|one| one.get("const")?.as_str()).map(|one| format!("`{one}`")).collect();
         if !words.is_empty() {
             return words.join(", ");
         }
@@ -98,5 +100,8 @@ fn kind(field: &Value, schema: &Value, queue: &mut Vec<(String, Value)>) -> Stri
 }
 
 fn one_line(text: &str) -> String {
-    text.split("\n\n").map(|part| part.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>().join("<br>")
+    text.split("\n\n")
+        .map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect::<Vec<_>>()
+        .join("<br>")
 }

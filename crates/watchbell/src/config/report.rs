@@ -21,7 +21,7 @@ pub struct Finding {
 }
 
 /// Gives each problem of a document its place.
-pub fn locate(problems: Problems, root: &Node, files: &[PathBuf]) -> Vec<Finding> {
+pub(super) fn locate(problems: Problems, root: &Node, files: &[PathBuf]) -> Vec<Finding> {
     problems
         .0
         .into_iter()

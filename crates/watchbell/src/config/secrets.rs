@@ -35,10 +35,7 @@ impl SecretConfig {
         };
         let text = match (&self.env, &self.file, &self.credential, &self.command) {
             (Some(name), None, None, None) => {
-                runtime
-                .environment
-                .get(name)
-                .ok_or_else(|| format!("the environment variable {name} is not set"))?
+                runtime.environment.get(name).ok_or_else(|| format!("the environment variable {name} is not set"))?
             }
             (None, Some(file), None, None) => read(&base.join(file))?,
             (None, None, Some(name), None) => {
@@ -59,7 +56,7 @@ impl SecretConfig {
 }
 
 /// Fetches every secret; one that cannot be had is a problem only where it is used.
-pub async fn fetch(
+pub(super) async fn fetch(
     secrets: &BTreeMap<String, SecretConfig>,
     runtime: &Runtime,
     base: &std::path::Path,
@@ -72,7 +69,7 @@ pub async fn fetch(
 }
 
 /// Puts secrets in place of `${secret:name}` in every text of the tree.
-pub fn substitute(
+pub(super) fn substitute(
     node: &mut Node,
     values: &BTreeMap<String, Result<String, String>>,
     path: &Path,

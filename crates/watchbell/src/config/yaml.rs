@@ -9,27 +9,27 @@ use saphyr_parser::{Event, Parser, ScalarStyle, ScanError};
 
 /// A place in a file; line and column count from one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub(super) struct Place {
     /// Which of the loaded files.
-    pub file: usize,
+    pub(super) file: usize,
     /// From one.
-    pub line: usize,
+    pub(super) line: usize,
     /// From one, in characters.
-    pub column: usize,
+    pub(super) column: usize,
 }
 
 /// A value and its place.
 #[derive(Clone, Debug)]
-pub struct Node {
+pub(super) struct Node {
     /// Where it begins.
-    pub place: Place,
+    pub(super) place: Place,
     /// What it is.
-    pub kind: Kind,
+    pub(super) kind: Kind,
 }
 
 /// What a value is.
 #[derive(Clone, Debug)]
-pub enum Kind {
+pub(super) enum Kind {
     /// Text; `plain` if it was not quoted, so that it may also be a number, a truth value or nothing.
     Scalar { text: String, plain: bool },
     /// A list.
@@ -40,20 +40,20 @@ pub enum Kind {
 
 /// The name of a pair and its place.
 #[derive(Clone, Debug)]
-pub struct Key {
+pub(super) struct Key {
     /// The name.
-    pub name: String,
+    pub(super) name: String,
     /// Where it stands.
-    pub place: Place,
+    pub(super) place: Place,
 }
 
 /// Why a text is not YAML that we read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct YamlError {
+pub(super) struct YamlError {
     /// Where.
-    pub place: Place,
+    pub(super) place: Place,
     /// What is wrong.
-    pub message: String,
+    pub(super) message: String,
 }
 
 /// How deep values may lie in one another.
@@ -63,12 +63,12 @@ const NODES_MAX: usize = 1_000_000;
 
 impl Node {
     /// Whether it says nothing: an empty value, `~` or `null`.
-    pub fn is_null(&self) -> bool {
+    pub(super) fn is_null(&self) -> bool {
         matches!(&self.kind, Kind::Scalar { text, plain: true } if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
     }
 
     /// The value of a field.
-    pub fn get(&self, name: &str) -> Option<&Node> {
+    pub(super) fn get(&self, name: &str) -> Option<&Node> {
         match &self.kind {
             Kind::Map(pairs) => pairs.iter().find(|(key, _)| key.name == name).map(|(_, value)| value),
             _ => None,
@@ -77,7 +77,7 @@ impl Node {
 }
 
 /// Reads one document; an empty file is an empty mapping.
-pub fn parse(text: &str, file: usize) -> Result<Node, YamlError> {
+pub(super) fn parse(text: &str, file: usize) -> Result<Node, YamlError> {
     let mut builder = Builder { file, anchors: BTreeMap::new(), nodes: 0 };
     let mut events = Parser::new_from_str(text);
     let mut root = None;
@@ -122,7 +122,13 @@ impl Builder {
         self.next(events)?.ok_or_else(|| YamlError { place, message: "the file ends in the middle of a value".into() })
     }
 
-    fn node(&mut self, event: Event<'_>, place: Place, events: &mut Events<'_>, depth: usize) -> Result<Node, YamlError> {
+    fn node(
+        &mut self,
+        event: Event<'_>,
+        place: Place,
+        events: &mut Events<'_>,
+        depth: usize,
+    ) -> Result<Node, YamlError> {
         self.nodes += 1;
         if depth > DEPTH_MAX || self.nodes > NODES_MAX {
             return Err(YamlError { place, message: format!("more than {DEPTH_MAX} levels or {NODES_MAX} values") });
@@ -146,7 +152,8 @@ impl Builder {
             Event::MappingStart(anchor, _) => (anchor, Kind::Map(self.pairs(place, events, depth)?)),
             Event::Alias(anchor) => {
                 let node = self.anchors.get(&anchor).cloned();
-                let node = node.ok_or_else(|| YamlError { place, message: "this alias has no anchor above it".into() })?;
+                let node =
+                    node.ok_or_else(|| YamlError { place, message: "this alias has no anchor above it".into() })?;
                 self.nodes += count(&node);
                 return Ok(node);
             }

@@ -51,18 +51,27 @@ fn every_error_is_told_at_once() {
 
 #[test]
 fn what_is_not_yaml_is_told_with_its_line() {
-    check("monitors:\n  - name: a\n   tcp: {host: a}\n", expect_test::expect![[r#"
+    check(
+        "monitors:\n  - name: a\n   tcp: {host: a}\n",
+        expect_test::expect![[r#"
         watchbell.yml:3:4: error: this is not YAML: while parsing a block collection, did not find expected '-' indicator
         refused
-    "#]]);
-    check("site: {name: a}\nsite: {name: b}\n", expect_test::expect![[r#"
+    "#]],
+    );
+    check(
+        "site: {name: a}\nsite: {name: b}\n",
+        expect_test::expect![[r#"
         watchbell.yml:2:1: error: `site` is given twice; the first is in line 1
         refused
-    "#]]);
-    check("- a\n- b\n", expect_test::expect![[r#"
+    "#]],
+    );
+    check(
+        "- a\n- b\n",
+        expect_test::expect![[r#"
         watchbell.yml:1:1: error: a mapping was expected here, with fields such as `monitors`
         refused
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -159,13 +168,19 @@ fn rule_files_are_checked_with_their_own_lines() {
 
 #[test]
 fn addresses_and_the_empty_file() {
-    check("listeners: [{address: localhost}]\nsite: {url: 'ftp://x'}\n", expect_test::expect![[r#"
+    check(
+        "listeners: [{address: localhost}]\nsite: {url: 'ftp://x'}\n",
+        expect_test::expect![[r#"
         watchbell.yml:2:8: error: site.url: `ftp://x` is not a web address: it must start with `https://` or `http://`
         refused
-    "#]]);
-    check("", expect_test::expect![[r#"
+    "#]],
+    );
+    check(
+        "",
+        expect_test::expect![[r#"
         watchbell.yml: warning: runbooks: the run book `half` has no severity guide
             add a heading such as `## Severity guide`
         good
-    "#]]);
+    "#]],
+    );
 }

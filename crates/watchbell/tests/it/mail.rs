@@ -33,7 +33,10 @@ fn a_real_dovecot_stops_and_one_page_arrives_then_one_resolved() {
     let folder = Folder::new("mail");
     folder.write("ca.pem", &authority.pem());
     folder.write("runbooks/imap-down.md", include_str!("../../../../testdata/seeds/cabalmail/runbooks/imap-down.md"));
-    folder.write("runbooks/cert-expiring.md", include_str!("../../../../testdata/seeds/cabalmail/runbooks/cert-expiring.md"));
+    folder.write(
+        "runbooks/cert-expiring.md",
+        include_str!("../../../../testdata/seeds/cabalmail/runbooks/cert-expiring.md"),
+    );
     let smtp = postfix.as_ref().map_or(String::new(), |postfix| {
         format!(
             "  - {{name: smtp, interval: 2s, runbook: imap-down, smtp: {{host: localhost, port: {}, tls: starttls, roots_file: ca.pem}}}}\n  \
@@ -58,13 +61,15 @@ fn a_real_dovecot_stops_and_one_page_arrives_then_one_resolved() {
         phone = served.address,
     );
     let file = folder.write("watchbell.yml", &configuration);
-    let watchbell =
-        Process::start(&folder, &["--config", &file.display().to_string(), "--listen", "127.0.0.1:0"], &[]);
+    let watchbell = Process::start(&folder, &["--config", &file.display().to_string(), "--listen", "127.0.0.1:0"], &[]);
     let up = if postfix.is_some() { 5 } else { 3 };
     wait_until("every monitor is up", || sum(&watchbell, "probe_success") == up);
     wait_until("the certificate with five days left is told of", || pages(&phone, "certificate/expiring").len() == 1);
     let page = &pages(&phone, "certificate/expiring")[0];
-    assert!(page.contains("\"status\":\"firing\"") && page.contains("http://127.0.0.1:9/runbooks/cert-expiring"), "{page}");
+    assert!(
+        page.contains("\"status\":\"firing\"") && page.contains("http://127.0.0.1:9/runbooks/cert-expiring"),
+        "{page}"
+    );
 
     let clock = Clock::os();
     let stopped_at: Timestamp = clock.now();
@@ -90,7 +95,12 @@ fn a_real_dovecot_stops_and_one_page_arrives_then_one_resolved() {
 }
 
 fn pages(phone: &Receiver, source: &str) -> Vec<String> {
-    phone.received().into_iter().map(|page| page.body).filter(|body| body.contains(&format!("\"source\":\"{source}"))).collect()
+    phone
+        .received()
+        .into_iter()
+        .map(|page| page.body)
+        .filter(|body| body.contains(&format!("\"source\":\"{source}")))
+        .collect()
 }
 
 /// How many series of a metric have the value 1 now.
@@ -103,5 +113,8 @@ fn sum(watchbell: &Process, metric: &str) -> usize {
 /// The sum over all labels of one of watchbell's own counters.
 fn sum_of(watchbell: &Process, name: &str) -> f64 {
     let (_, text) = watchbell.get("/metrics");
-    text.lines().filter(|line| line.starts_with(name)).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    text.lines()
+        .filter(|line| line.starts_with(name))
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        .sum()
 }

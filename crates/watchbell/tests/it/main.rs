@@ -1,5 +1,6 @@
 //! Acceptance: the whole of watchbell, in simulated worlds and as a real process beside real peers.
 #![allow(clippy::disallowed_methods, reason = "tests of the real binary use real files, sockets, threads and time")]
+#![allow(unreachable_pub, reason = "nothing is reachable in a test binary")]
 
 mod browser;
 mod configs;

@@ -48,7 +48,8 @@ impl Scene {
         self.world.clock.sleep(Duration::from_secs(600)).await;
         self.world.net.serve("target.example", 80, |stream| async move { drop(stream) });
         self.world.clock.sleep(Duration::from_secs(900)).await;
-        let told = format!("meanwhile {meanwhile}; sick {}; well {}", words(&self.sick, begun), words(&self.well, begun));
+        let told =
+            format!("meanwhile {meanwhile}; sick {}; well {}", words(&self.sick, begun), words(&self.well, begun));
         self.sim.stop().await;
         told
     }
@@ -79,32 +80,50 @@ fn behave(behaviour: Behaviour) -> impl Fn(&Scene, bool) {
 
 #[test]
 fn a_receiver_that_answers_500_gets_the_page_later() {
-    check(behave(Behaviour::Refuse(500, None)), expect_test::expect!["meanwhile 0; sick firing@11m resolved@20m; well firing@0m resolved@20m"]);
+    check(
+        behave(Behaviour::Refuse(500, None)),
+        expect_test::expect!["meanwhile 0; sick firing@11m resolved@20m; well firing@0m resolved@20m"],
+    );
 }
 
 #[test]
 fn a_receiver_that_says_retry_after_is_left_alone_that_long() {
-    check(behave(Behaviour::Refuse(429, Some(120))), expect_test::expect!["meanwhile 0; sick firing@10m resolved@20m; well firing@0m resolved@20m"]);
+    check(
+        behave(Behaviour::Refuse(429, Some(120))),
+        expect_test::expect!["meanwhile 0; sick firing@10m resolved@20m; well firing@0m resolved@20m"],
+    );
 }
 
 #[test]
 fn a_receiver_that_hangs_delays_nobody() {
-    check(behave(Behaviour::Hang), expect_test::expect!["meanwhile 0; sick firing@12m resolved@20m; well firing@0m resolved@20m"]);
+    check(
+        behave(Behaviour::Hang),
+        expect_test::expect!["meanwhile 0; sick firing@12m resolved@20m; well firing@0m resolved@20m"],
+    );
 }
 
 #[test]
 fn a_receiver_that_closes_gets_the_page_later() {
-    check(behave(Behaviour::Close), expect_test::expect!["meanwhile 0; sick firing@11m resolved@20m; well firing@0m resolved@20m"]);
+    check(
+        behave(Behaviour::Close),
+        expect_test::expect!["meanwhile 0; sick firing@11m resolved@20m; well firing@0m resolved@20m"],
+    );
 }
 
 #[test]
 fn a_receiver_that_takes_the_page_and_closes_gets_it_with_the_same_key() {
-    check(behave(Behaviour::AcceptAndClose), expect_test::expect!["meanwhile 10; sick firing@0m resolved@20m; well firing@0m resolved@20m"]);
+    check(
+        behave(Behaviour::AcceptAndClose),
+        expect_test::expect!["meanwhile 10; sick firing@0m resolved@20m; well firing@0m resolved@20m"],
+    );
 }
 
 #[test]
 fn a_receiver_whose_name_does_not_resolve_for_ten_minutes_gets_the_page_later() {
-    check(|scene, sick| scene.world.net.set_unresolvable("sick.example", sick), expect_test::expect!["meanwhile 0; sick firing@11m resolved@20m; well firing@0m resolved@20m"]);
+    check(
+        |scene, sick| scene.world.net.set_unresolvable("sick.example", sick),
+        expect_test::expect!["meanwhile 0; sick firing@11m resolved@20m; well firing@0m resolved@20m"],
+    );
 }
 
 #[test]

@@ -25,7 +25,8 @@ impl Dovecot {
 
     fn run(folder: Folder, imap: u16, imaps: u16) -> Dovecot {
         let here = folder.path().display();
-        let user = String::from_utf8_lossy(&Command::new("id").arg("-un").output().expect("id").stdout).trim().to_owned();
+        let user =
+            String::from_utf8_lossy(&Command::new("id").arg("-un").output().expect("id").stdout).trim().to_owned();
         // Without root every process runs as the user who runs the tests.
         let users = if user == "root" {
             String::new()

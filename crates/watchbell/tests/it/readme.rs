@@ -20,9 +20,14 @@ fn it_starts_in_an_empty_folder_and_every_source_gives_its_first_sample() {
     for word in ["open", "sign in", "/signin?", "watches", "this host", "next"] {
         assert!(banner.contains(word), "`{word}` is not in\n{banner}");
     }
-    for series in ["node_cpu_seconds_total", "node_memory_MemTotal_bytes", "node_filesystem_size_bytes", "node_load1",
-        "node_network_receive_bytes_total", "watchbell_task_restarts_total"]
-    {
+    for series in [
+        "node_cpu_seconds_total",
+        "node_memory_MemTotal_bytes",
+        "node_filesystem_size_bytes",
+        "node_load1",
+        "node_network_receive_bytes_total",
+        "watchbell_task_restarts_total",
+    ] {
         wait_until(series, || has(&watchbell, series));
     }
     assert_eq!(watchbell.get("/livez").0, 200);

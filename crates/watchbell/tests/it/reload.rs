@@ -21,7 +21,12 @@ fn a_bad_file_leaves_the_old_configuration_running_and_says_so_everywhere() {
     wait_until("it is in /health", || watchbell.get("/health").1.contains("config"));
 
     // Saving a good file mends it without a signal.
-    folder.write("watchbell.yml", &GOOD.replace("backup", "backup2").replace("heartbeats:\n", "heartbeats:\n  - {name: more, period: 1d, grace: 1h, runbook: job}\n"));
+    folder.write(
+        "watchbell.yml",
+        &GOOD
+            .replace("backup", "backup2")
+            .replace("heartbeats:\n", "heartbeats:\n  - {name: more, period: 1d, grace: 1h, runbook: job}\n"),
+    );
     wait_until("the saved file is in force", || heartbeats(&watchbell) == 2);
     wait_until("the alert is over", || !active(&watchbell).contains("self/config"));
 

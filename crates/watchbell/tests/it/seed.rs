@@ -25,10 +25,22 @@ macro_rules! runbooks {
 }
 
 const RUNBOOKS: &[(&str, &str)] = runbooks!(
-    "admin-app-down", "api-down", "cert-expiring", "heartbeat-aws-backup", "heartbeat-certbot-renewal",
-    "heartbeat-cognito-user-sync", "heartbeat-dmarc-ingest", "heartbeat-ecs-reconfigure", "heartbeat-quarterly-review",
-    "imap-auth-failure-spike", "imap-down", "ntfy-down", "sendmail-bounced-spike", "sendmail-deferred-spike",
-    "smtp-relay-down", "submission-down"
+    "admin-app-down",
+    "api-down",
+    "cert-expiring",
+    "heartbeat-aws-backup",
+    "heartbeat-certbot-renewal",
+    "heartbeat-cognito-user-sync",
+    "heartbeat-dmarc-ingest",
+    "heartbeat-ecs-reconfigure",
+    "heartbeat-quarterly-review",
+    "imap-auth-failure-spike",
+    "imap-down",
+    "ntfy-down",
+    "sendmail-bounced-spike",
+    "sendmail-deferred-spike",
+    "smtp-relay-down",
+    "submission-down"
 );
 
 /// The hosts of the seed and the two receivers of its pages.
@@ -129,7 +141,10 @@ impl Cabalmail {
                 let found = page.body.split('&').find_map(|pair| pair.strip_prefix(&format!("{name}=")));
                 unescape(found.unwrap_or("-"))
             };
-            all.push((page.at, format!("pushover {}: {} [{}]", field("priority"), field("title"), book(&field("url")))));
+            all.push((
+                page.at,
+                format!("pushover {}: {} [{}]", field("priority"), field("title"), book(&field("url"))),
+            ));
         }
         for page in self.ntfy.received().iter().filter(|page| since(page)) {
             let (priority, title, click) = ntfy(page);
@@ -159,7 +174,8 @@ fn ntfy(page: &Received) -> (String, String, String) {
         let text = |name: &str| json[name].as_str().map_or_else(|| json[name].to_string(), str::to_owned);
         return (text("priority"), text("title"), text("click"));
     }
-    let header = |name: &str| page.headers.get(name).or(page.headers.get(&format!("x-{name}"))).cloned().unwrap_or_default();
+    let header =
+        |name: &str| page.headers.get(name).or(page.headers.get(&format!("x-{name}"))).cloned().unwrap_or_default();
     (header("priority"), header("title"), header("click"))
 }
 
@@ -173,7 +189,8 @@ fn unescape(text: &str) -> String {
     let mut out = Vec::new();
     let mut rest = bytes.as_bytes();
     while let Some((first, after)) = rest.split_first() {
-        let hex = (*first == b'%').then(|| std::str::from_utf8(after.get(..2)?).ok().and_then(|hex| u8::from_str_radix(hex, 16).ok()));
+        let hex = (*first == b'%')
+            .then(|| std::str::from_utf8(after.get(..2)?).ok().and_then(|hex| u8::from_str_radix(hex, 16).ok()));
         match hex.flatten() {
             Some(byte) => {
                 out.push(byte);
