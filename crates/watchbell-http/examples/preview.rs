@@ -61,6 +61,7 @@ fn host(at: Timestamp, minute: i64, quiet: bool) -> Vec<Point> {
     let disk = |mountpoint| [job, instance, ("device", mountpoint), ("mountpoint", mountpoint)];
     vec![
         Point::new("node_cpu_seconds_total", &[job, instance, ("cpu", "0"), ("mode", "idle")], at, idle),
+        Point::new("node_cpu_seconds_total", &[job, instance, ("cpu", "0"), ("mode", "user")], at, busy + 1e6),
         Point::new("node_memory_MemTotal_bytes", &[job, instance], at, 4.1e9),
         Point::new("node_memory_MemAvailable_bytes", &[job, instance], at, 1.8e9 + wave * 1e9),
         Point::new("node_load1", &[job, instance], at, wave * 2.0),
