@@ -124,13 +124,16 @@ function Card({ heartbeat }: { heartbeat: Heartbeat }) {
       </dl>
       {heartbeat.ping_url && (
         <div class="give">
-          <Copy text={heartbeat.ping_url} label="the address to ping" />
-          <Copy text={cronLine(heartbeat.ping_url)} label="the end of a crontab line" />
+          <Copy text={whole(heartbeat.ping_url)} label="the address to ping" />
+          <Copy text={cronLine(whole(heartbeat.ping_url))} label="the end of a crontab line" />
         </div>
       )}
     </li>
   );
 }
+
+/** Without `site.url` watchbell knows only the path; jobs are told the address this page was opened under. */
+const whole = (address: string) => new URL(address, location.href).href;
 
 /** Goes after the command in a crontab: success and exit status alike are reported. */
 function cronLine(url: string): string {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::kit::{Folder, Process, free_port, wait_until};
+use crate::kit::{Folder, Process, own_address, wait_until};
 use crate::peers::must_have;
 
 #[test]
@@ -16,11 +16,11 @@ fn what_is_down_is_visible_without_an_error_or_a_foreign_request() {
         "watchbell.yml",
         &format!(
             "site: {{name: Example}}\nhost: {{interval: 1s}}\nmonitors:\n  \
-             - {{name: mailbox, interval: 1s, retries: 0, runbook: down, tcp: {{host: 127.0.0.1, port: {}}}}}\n  \
+             - {{name: mailbox, interval: 1s, retries: 0, runbook: down, tcp: {{host: {}, port: 7000}}}}\n  \
              - {{name: website, interval: 1s, retries: 0, runbook: down, tcp: {{host: 127.0.0.1, port: {}}}}}\n\
              heartbeats:\n  - {{name: nightly backup, period: 1d, grace: 1h, runbook: down}}\n\
              receivers:\n  - {{name: phone, webhook_configs: [{{url: 'http://127.0.0.1:9/'}}]}}\n",
-            free_port(),
+            own_address(),
             up.local_addr().expect("it has one").port(),
         ),
     );

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use watchbell_runtime::Clock;
 use watchbell_sim::{Received, Receiver};
 
-use crate::kit::{Folder, Process, serve, wait_until};
+use crate::kit::{Folder, Process, own_address, serve, wait_until};
 
 /// Each point is tried at so many of its passes.
 const PASSES: usize = 6;
@@ -74,21 +74,22 @@ fn a_page_survives_a_kill_at_every_step() {
 fn run(fault: &str) -> Result<bool, String> {
     let folder = Folder::new("fault");
     let phone = Receiver::new(Clock::os());
-    let served = serve(0, {
+    let served = serve((own_address(), 0).into(), {
         let phone = phone.clone();
         move |stream| {
             let phone = phone.clone();
             async move { phone.serve(stream).await }
         }
     });
-    let port = crate::kit::free_port();
+    let at = std::net::SocketAddr::from((own_address(), 7000));
     folder.write("runbooks/down.md", include_str!("../../../../runbooks/service-down.md"));
     let file = folder.write(
         "watchbell.yml",
         &format!(
-            "host: {{enabled: false}}\nmonitors:\n  - {{name: it, interval: 1s, retries: 0, runbook: down, tcp: {{host: 127.0.0.1, port: {port}}}}}\n\
+            "host: {{enabled: false}}\nmonitors:\n  - {{name: it, interval: 1s, retries: 0, runbook: down, tcp: {{host: {}, port: 7000}}}}\n\
              route: {{receiver: phone, group_by: [alertname], group_wait: 0s, group_interval: 1s}}\n\
              receivers: [{{name: phone, webhook_configs: [{{url: 'http://{}/'}}]}}]\n",
+            at.ip(),
             served.address
         ),
     );
@@ -115,11 +116,11 @@ fn run(fault: &str) -> Result<bool, String> {
     };
     for incident in 1..=INCIDENTS {
         step(&|| told(&phone, "firing").len() >= incident, "the page arrives");
-        let target = serve(port, |stream| async move { drop(stream) });
+        let target = serve(at, |stream| async move { drop(stream) });
         step(&|| told(&phone, "resolved").len() >= incident, "the resolved page arrives");
         drop(target);
     }
-    let target = serve(port, |stream| async move { drop(stream) });
+    let target = serve(at, |stream| async move { drop(stream) });
     // Whatever is still to come, such as a second copy after a kill, comes with the next start.
     process.kill();
     let process = Process::start(&folder, &arguments, &[]);

@@ -1,7 +1,7 @@
 //! The binary as a process of its own, in a folder of its own.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -182,9 +182,12 @@ pub fn request(
     Ok((status, body.to_owned()))
 }
 
-/// A port that was free a moment ago.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a free port").port()
+/// A loopback address that nobody else has, so that every port on it is free and stays free: ports of 127.0.0.1 are
+/// taken by the connections of all the tests that run beside this one.
+pub fn own_address() -> Ipv4Addr {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let (process, number) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    Ipv4Addr::new(127, 1 + (process % 250) as u8, 1 + (number / 250) as u8, 1 + (number % 250) as u8)
 }
 
 /// A server of the test kit on a real port of this machine, on a thread of its own.
@@ -204,9 +207,9 @@ impl Drop for Served {
     }
 }
 
-/// Serves each connection with `handler` until it is dropped.
+/// Serves each connection to an address with `handler` until it is dropped; port 0 takes any.
 pub fn serve<F: Future<Output = ()> + Send + 'static>(
-    port: u16,
+    at: SocketAddr,
     handler: impl Fn(watchbell_runtime::Stream) -> F + Send + 'static,
 ) -> Served {
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -215,7 +218,7 @@ pub fn serve<F: Future<Output = ()> + Send + 'static>(
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let world = watchbell_runtime::Runtime::os();
-            let listener = world.net.listen(([127, 0, 0, 1], port).into()).await.expect("the port is free");
+            let listener = world.net.listen(at).await.expect("the port is free");
             ready.send(listener.local_addr()).expect("the test waits");
             let accept = async {
                 while let Ok((stream, _)) = listener.accept().await {

@@ -6,8 +6,8 @@ use watchbell_model::Timestamp;
 use watchbell_runtime::Clock;
 use watchbell_sim::{Authority, Receiver};
 
-use crate::kit::{Folder, PATIENCE, Process, serve, wait_until};
-use crate::peers::{Dovecot, Postfix, must_have};
+use crate::kit::{Folder, PATIENCE, Process, own_address, serve, wait_until};
+use crate::peers::{Dovecot, IMAP, IMAPS, Postfix, SMTP, SMTPS, must_have};
 
 const INTERVAL: Duration = Duration::from_secs(2);
 
@@ -16,13 +16,16 @@ fn a_real_dovecot_stops_and_one_page_arrives_then_one_resolved() {
     must_have("/usr/sbin/dovecot", "dovecot-imapd");
     let now = Clock::os().now();
     let authority = Authority::new();
-    let (certificate, key) = authority.issue(&["localhost", "127.0.0.1"], now + Duration::from_secs(90 * 86_400));
-    let (short, short_key) = authority.issue(&["localhost", "127.0.0.1"], now + Duration::from_secs(5 * 86_400));
-    let dovecot = Dovecot::start(&certificate, &key);
-    let expiring = Dovecot::start(&short, &short_key);
-    let postfix = Postfix::can_run().then(|| Postfix::start(&certificate, &key));
+    let hosts = [own_address(), own_address(), own_address()];
+    let names = hosts.map(|host| host.to_string());
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let (certificate, key) = authority.issue(&names, now + Duration::from_secs(90 * 86_400));
+    let (short, short_key) = authority.issue(&names, now + Duration::from_secs(5 * 86_400));
+    let dovecot = Dovecot::start(hosts[0], &certificate, &key);
+    let expiring = Dovecot::start(hosts[1], &short, &short_key);
+    let postfix = Postfix::can_run().then(|| Postfix::start(hosts[2], &certificate, &key));
     let phone = Receiver::new(Clock::os());
-    let served = serve(0, {
+    let served = serve((own_address(), 0).into(), {
         let phone = phone.clone();
         move |stream| {
             let phone = phone.clone();
@@ -39,25 +42,24 @@ fn a_real_dovecot_stops_and_one_page_arrives_then_one_resolved() {
     );
     let smtp = postfix.as_ref().map_or(String::new(), |postfix| {
         format!(
-            "  - {{name: smtp, interval: 2s, runbook: imap-down, smtp: {{host: localhost, port: {}, tls: starttls, roots_file: ca.pem}}}}\n  \
-             - {{name: smtps, interval: 2s, runbook: imap-down, smtp: {{host: localhost, port: {}, tls: implicit, roots_file: ca.pem}}}}\n",
-            postfix.smtp, postfix.smtps
+            "  - {{name: smtp, interval: 2s, runbook: imap-down, smtp: {{host: {0}, port: {SMTP}, tls: starttls, roots_file: ca.pem}}}}\n  \
+             - {{name: smtps, interval: 2s, runbook: imap-down, smtp: {{host: {0}, port: {SMTPS}, tls: implicit, roots_file: ca.pem}}}}\n",
+            postfix.at
         )
     });
     let configuration = format!(
         "site: {{url: 'http://127.0.0.1:9'}}\nhost: {{enabled: false}}\nmonitors:\n{smtp}  \
          - name: imaps\n    interval: 2s\n    retries: 1\n    retry_interval: 1s\n    runbook: imap-down\n    \
-         imap: {{host: localhost, port: {imaps}, tls: implicit, roots_file: ca.pem, login: {{username: joe, password: secret}}}}\n  \
+         imap: {{host: {up}, port: {IMAPS}, tls: implicit, roots_file: ca.pem, login: {{username: joe, password: secret}}}}\n  \
          - name: imap\n    interval: 2s\n    retries: 1\n    retry_interval: 1s\n    severity: info\n    runbook: imap-down\n    \
-         imap: {{host: localhost, port: {imap}, tls: starttls, roots_file: ca.pem}}\n  \
+         imap: {{host: {up}, port: {IMAP}, tls: starttls, roots_file: ca.pem}}\n  \
          - name: expiring\n    interval: 2s\n    runbook: cert-expiring\n    \
-         imap: {{host: localhost, port: {soon}, tls: implicit, roots_file: ca.pem}}\n\
+         imap: {{host: {soon}, port: {IMAPS}, tls: implicit, roots_file: ca.pem}}\n\
          route:\n  receiver: nobody\n  group_by: [alertname, source]\n  group_wait: 0s\n  group_interval: 1s\n  routes:\n    \
          - {{matchers: ['severity=~\"critical|warning\"'], receiver: phone}}\n\
          receivers:\n  - name: phone\n    webhook_configs: [{{url: 'http://{phone}/'}}]\n  - name: nobody\n",
-        imaps = dovecot.imaps,
-        imap = dovecot.imap,
-        soon = expiring.imaps,
+        up = dovecot.at,
+        soon = expiring.at,
         phone = served.address,
     );
     let file = folder.write("watchbell.yml", &configuration);

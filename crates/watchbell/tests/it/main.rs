@@ -13,5 +13,6 @@ mod peers;
 mod readme;
 mod reload;
 mod seed;
+mod sink;
 mod tidy;
 mod world;

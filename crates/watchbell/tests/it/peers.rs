@@ -1,29 +1,32 @@
 //! Real mail servers from Debian's packages, each with a throw-away configuration, on ports of its own.
 
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crate::kit::{Folder, free_port, signal, wait_until};
+use crate::kit::{Folder, signal, wait_until};
 
 /// Dovecot, serving IMAP with STARTTLS and inside TLS; every user's password is `secret`.
 pub struct Dovecot {
     child: Child,
     folder: Folder,
-    pub imap: u16,
-    pub imaps: u16,
+    pub at: Ipv4Addr,
 }
 
+/// Its ports.
+pub const IMAP: u16 = 10143;
+pub const IMAPS: u16 = 10993;
+
 impl Dovecot {
-    /// Starts it with a certificate and its key as PEM.
-    pub fn start(certificate: &str, key: &str) -> Dovecot {
-        let (imap, imaps) = (free_port(), free_port());
+    /// Starts it on an address with a certificate and its key as PEM.
+    pub fn start(at: Ipv4Addr, certificate: &str, key: &str) -> Dovecot {
         let folder = Folder::new("dovecot");
         folder.write("cert.pem", certificate);
         folder.write("key.pem", key);
-        Dovecot::run(folder, imap, imaps)
+        Dovecot::run(folder, at)
     }
 
-    fn run(folder: Folder, imap: u16, imaps: u16) -> Dovecot {
+    fn run(folder: Folder, at: Ipv4Addr) -> Dovecot {
         let here = folder.path().display();
         let user =
             String::from_utf8_lossy(&Command::new("id").arg("-un").output().expect("id").stdout).trim().to_owned();
@@ -34,13 +37,13 @@ impl Dovecot {
             format!("default_internal_user = {user}\ndefault_login_user = {user}\n")
         };
         let configuration = format!(
-            "base_dir = {here}/run\nstate_dir = {here}/run\nlog_path = {here}/log\nprotocols = imap\nlisten = 127.0.0.1\n\
+            "base_dir = {here}/run\nstate_dir = {here}/run\nlog_path = {here}/log\nprotocols = imap\nlisten = {at}\n\
              {users}ssl = required\nssl_cert = <{here}/cert.pem\nssl_key = <{here}/key.pem\n\
              mail_location = maildir:{here}/mail/%u\n\
              passdb {{\n  driver = static\n  args = password=secret\n}}\n\
              userdb {{\n  driver = static\n  args = uid=nobody gid=nogroup home={here}/mail/%u\n}}\n\
-             service imap-login {{\n  chroot =\n  inet_listener imap {{\n    port = {imap}\n  }}\n  \
-             inet_listener imaps {{\n    port = {imaps}\n    ssl = yes\n  }}\n}}\n\
+             service imap-login {{\n  chroot =\n  inet_listener imap {{\n    port = {IMAP}\n  }}\n  \
+             inet_listener imaps {{\n    port = {IMAPS}\n    ssl = yes\n  }}\n}}\n\
              service anvil {{\n  chroot =\n}}\n"
         );
         let file = folder.write("dovecot.conf", &configuration);
@@ -53,8 +56,8 @@ impl Dovecot {
             .stderr(Stdio::null())
             .spawn()
             .expect("dovecot is installed (apt-get install dovecot-imapd)");
-        let dovecot = Dovecot { child, folder, imap, imaps };
-        wait_until("dovecot listens", || std::net::TcpStream::connect(("127.0.0.1", imaps)).is_ok());
+        let dovecot = Dovecot { child, folder, at };
+        wait_until("dovecot listens", || TcpStream::connect((at, IMAPS)).is_ok());
         dovecot
     }
 
@@ -62,10 +65,10 @@ impl Dovecot {
     pub fn stop(mut self) -> Stopped {
         signal(self.child.id(), "TERM");
         let _ = self.child.wait();
-        let (imap, imaps) = (self.imap, self.imaps);
-        wait_until("dovecot is gone", || std::net::TcpStream::connect(("127.0.0.1", imaps)).is_err());
+        let at = self.at;
+        wait_until("dovecot is gone", || TcpStream::connect((at, IMAPS)).is_err());
         let folder = std::mem::replace(&mut self.folder, Folder::new("gone"));
-        Stopped { folder, imap, imaps }
+        Stopped { folder, at }
     }
 }
 
@@ -76,26 +79,28 @@ impl Drop for Dovecot {
     }
 }
 
-/// A Dovecot that was stopped and can be started again on the same ports.
+/// A Dovecot that was stopped and can be started again.
 pub struct Stopped {
     folder: Folder,
-    imap: u16,
-    imaps: u16,
+    at: Ipv4Addr,
 }
 
 impl Stopped {
     /// Starts it again.
     pub fn start(self) -> Dovecot {
-        Dovecot::run(self.folder, self.imap, self.imaps)
+        Dovecot::run(self.folder, self.at)
     }
 }
 
 /// Postfix, serving SMTP with STARTTLS and inside TLS.
 pub struct Postfix {
     folder: Folder,
-    pub smtp: u16,
-    pub smtps: u16,
+    pub at: Ipv4Addr,
 }
+
+/// Its ports.
+pub const SMTP: u16 = 10025;
+pub const SMTPS: u16 = 10465;
 
 impl Postfix {
     /// Whether it can be run: its master process insists on root.
@@ -103,9 +108,8 @@ impl Postfix {
         Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0")
     }
 
-    /// Starts it with a certificate and its key as PEM.
-    pub fn start(certificate: &str, key: &str) -> Postfix {
-        let (smtp, smtps) = (free_port(), free_port());
+    /// Starts it on an address with a certificate and its key as PEM.
+    pub fn start(at: Ipv4Addr, certificate: &str, key: &str) -> Postfix {
         let folder = Folder::new("postfix");
         let here = folder.path().display().to_string();
         folder.write("cert.pem", certificate);
@@ -125,7 +129,7 @@ impl Postfix {
         folder.write(
             "etc/master.cf",
             &format!(
-                "{smtp} inet n - n - - smtpd\n{smtps} inet n - n - - smtpd\n  -o smtpd_tls_wrappermode=yes\n\
+                "{at}:{SMTP} inet n - n - - smtpd\n{at}:{SMTPS} inet n - n - - smtpd\n  -o smtpd_tls_wrappermode=yes\n\
                  postlog unix-dgram n - n - 1 postlogd\nrewrite unix - - n - - trivial-rewrite\n\
                  proxymap unix - - n - - proxymap\nanvil unix - - n - 1 anvil\ntlsmgr unix - - n 1000? 1 tlsmgr\n\
                  cleanup unix n - n - 0 cleanup\nqmgr unix n - n 300 1 qmgr\npickup unix n - n 60 1 pickup\n\
@@ -137,9 +141,9 @@ impl Postfix {
         }
         let owned = Command::new("chown").args(["postfix", &format!("{here}/data")]).status();
         assert!(owned.is_ok_and(|status| status.success()), "chown to postfix");
-        let postfix = Postfix { folder, smtp, smtps };
+        let postfix = Postfix { folder, at };
         assert!(postfix.command("start"), "postfix starts");
-        wait_until("postfix listens", || std::net::TcpStream::connect(("127.0.0.1", smtp)).is_ok());
+        wait_until("postfix listens", || TcpStream::connect((at, SMTP)).is_ok());
         postfix
     }
 
