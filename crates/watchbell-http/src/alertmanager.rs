@@ -7,16 +7,13 @@ use axum::response::{IntoResponse, Response};
 use http::{StatusCode, Uri};
 use serde_json::json;
 use watchbell_alerts::{AlertState, AlertView, Silence, SilenceError, SilenceState, parse_matcher};
-use watchbell_model::{Labels, Matcher, Raise, Span};
+use watchbell_model::{Labels, Matcher, Raise};
 use watchbell_wire::alertmanager::{
     AlertStatus, GettableAlert, GettableAlertGroup, GettableMatcher, GettableSilence, Receiver, SilenceStatus,
     decode_alerts, decode_silence,
 };
 
 use crate::App;
-
-/// An alert that names no end lasts so long unless it is posted again.
-const RESOLVE_TIMEOUT: Span = Span::minutes(5);
 
 /// Errors are plain JSON texts there.
 fn refuse(status: StatusCode, reason: impl std::fmt::Display) -> Response {
@@ -25,7 +22,7 @@ fn refuse(status: StatusCode, reason: impl std::fmt::Display) -> Response {
 
 /// `POST /api/v2/alerts`. Answers when the alerts are on disk.
 pub(crate) async fn post_alerts(State(app): State<App>, body: Bytes) -> Response {
-    let posted = match decode_alerts(&body, app.runtime.clock.now(), RESOLVE_TIMEOUT) {
+    let posted = match decode_alerts(&body, app.runtime.clock.now(), app.config.resolve_timeout()) {
         Ok(posted) => posted,
         Err(error) => return refuse(StatusCode::BAD_REQUEST, error),
     };
@@ -88,13 +85,14 @@ pub(crate) async fn alerts(State(app): State<App>, uri: Uri) -> Response {
         Err(reason) => return refuse(StatusCode::BAD_REQUEST, reason),
     };
     let fits = |alert: &AlertView| filter.passes(alert) && alert.receivers.iter().any(|name| filter.takes(name));
-    let all: Vec<GettableAlert> = app.alerts.alerts().into_iter().filter(fits).map(gettable).collect();
+    let all: Vec<GettableAlert> =
+        app.alerts.alerts().into_iter().filter(fits).map(|seen| gettable(&app, seen)).collect();
     Json(all).into_response()
 }
 
-fn gettable(seen: AlertView) -> GettableAlert {
+fn gettable(app: &App, seen: AlertView) -> GettableAlert {
     // One that lasts until told is said to last a while, as an alert that is refreshed is.
-    let ends_at = seen.alert.ends_at.unwrap_or(seen.updated_at + RESOLVE_TIMEOUT.duration());
+    let ends_at = seen.alert.ends_at.unwrap_or(seen.updated_at + app.config.resolve_timeout().duration());
     GettableAlert {
         annotations: seen.alert.annotations,
         ends_at,
@@ -125,7 +123,12 @@ pub(crate) async fn groups(State(app): State<App>, uri: Uri) -> Response {
     let one = |group: watchbell_alerts::GroupView| GettableAlertGroup {
         labels: group.labels,
         route_labels: Labels::empty(),
-        alerts: group.alerts.into_iter().filter(|alert| filter.passes(alert)).map(gettable).collect(),
+        alerts: group
+            .alerts
+            .into_iter()
+            .filter(|alert| filter.passes(alert))
+            .map(|seen| gettable(&app, seen))
+            .collect(),
         receiver: Receiver { name: group.receiver },
     };
     let all = app.alerts.groups().into_iter().filter(|group| filter.takes(&group.receiver)).map(one);

@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use watchbell_model::{BoxFuture, Path, Problems, Secret, Timestamp, Url};
+use watchbell_model::{BoxFuture, Path, Problems, Secret, Span, Timestamp, Url};
 
 /// Where foreign senders bring alerts to: `POST /sink`.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -67,6 +67,9 @@ pub trait ConfigView: Send + Sync {
 
     /// The sink, by the configuration in use.
     fn sink(&self) -> SinkConfig;
+
+    /// How long an alert of a foreign sender lasts that names no end and is not sent again (`global.resolve_timeout`).
+    fn resolve_timeout(&self) -> Span;
 
     /// Which release runs.
     fn version(&self) -> &str;

@@ -64,6 +64,7 @@ pub struct App {
 struct View {
     site: SiteInfo,
     sink: SinkConfig,
+    resolve_timeout: Span,
     load: LoadResult,
     started_at: Timestamp,
     found: Vec<Found>,
@@ -100,6 +101,7 @@ impl App {
         let view = View {
             site: SiteInfo::default(),
             sink: SinkConfig::default(),
+            resolve_timeout: good.config.global.resolve_timeout,
             load: LoadResult { loaded_at: now, refused_at: None, problems: warnings },
             started_at: now,
             found,
@@ -166,6 +168,7 @@ impl App {
         let mut view = self.view();
         view.site = SiteInfo { name: config.site.name.clone(), url: config.site.url.clone() };
         view.sink = config.sink.clone();
+        view.resolve_timeout = config.global.resolve_timeout;
         Ok(())
     }
 
@@ -315,6 +318,10 @@ impl ConfigView for App {
 
     fn sink(&self) -> SinkConfig {
         self.view().sink.clone()
+    }
+
+    fn resolve_timeout(&self) -> Span {
+        self.view().resolve_timeout
     }
 
     fn version(&self) -> &str {

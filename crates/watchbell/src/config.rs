@@ -8,6 +8,7 @@ mod decode;
 mod files;
 pub mod manual;
 mod report;
+mod salvage;
 mod secrets;
 mod yaml;
 
@@ -20,7 +21,7 @@ use serde::Deserialize;
 use watchbell_alarms::rule::RuleFile;
 use watchbell_alerts::{InhibitRule, RouteConfig, TimeInterval};
 use watchbell_http::SinkConfig;
-use watchbell_model::{Problems, RunbookRef, Secret, Span, Url};
+use watchbell_model::{Problem, Problems, RunbookRef, Secret, Segment, Span, Url};
 use watchbell_notify::{Library, ReceiverConfig, RunbooksConfig};
 use watchbell_runtime::Runtime;
 use watchbell_sources::heartbeat::HeartbeatConfig;
@@ -28,6 +29,8 @@ use watchbell_sources::host::HostConfig;
 use watchbell_sources::probe::MonitorConfig;
 use watchbell_sources::scrape::ScrapeConfig;
 use watchbell_store::MetricsConfig;
+
+use salvage::Salvaged;
 
 pub use report::{Finding, one as render_finding, render as render_findings};
 pub use secrets::SecretConfig;
@@ -259,22 +262,28 @@ pub async fn load(runtime: &Runtime, paths: &[PathBuf]) -> Loaded {
     secrets::substitute(&mut root, &values, &top, &mut problems);
     let json = decode::decode(&root, &schema, &top, &mut problems);
 
+    // What is wrong in one place does not keep the rest from being checked.
+    let salvaged = salvage::salvage(json, &problems);
     let mut good = None;
-    if !problems.has_errors() && !files.has_errors() {
-        match serde_json::from_value::<Config>(json) {
-            Ok(mut config) => {
-                files::anchor(&mut config, &base);
-                let rules = files.rules(runtime, &config.rule_files, &base);
-                let (library, found) = library(runtime, &config.runbooks);
-                problems.0.extend(found.0);
-                check::check(&config, &rules, &library, &mut problems);
-                let library = std::sync::Arc::new(library);
-                good = Some(Good { config, rules, library, from_file: !paths.is_empty() });
+    match serde_json::from_value::<Config>(salvaged.json.clone()) {
+        Ok(mut config) => {
+            files::anchor(&mut config, &base);
+            let rules = files.rules(runtime, &config.rule_files, &base);
+            let (library, mut found) = library(runtime, &config.runbooks);
+            check::check(&config, &rules, &library, &mut found);
+            if Salvaged::is_broken(&problems, "receivers") {
+                // A receiver that could not be read is not one that is missing.
+                found.0.retain(|problem| problem.path.0.first() != Some(&Segment::Field("route".into())));
             }
-            Err(error) => {
-                problems.error(&top, error.to_string());
-            }
+            let back = |problem: Problem| Problem { path: salvaged.original(problem.path), ..problem };
+            problems.0.extend(found.0.into_iter().map(back));
+            let library = std::sync::Arc::new(library);
+            good = Some(Good { config, rules, library, from_file: !paths.is_empty() });
         }
+        Err(error) if !problems.has_errors() => {
+            problems.error(&top, error.to_string());
+        }
+        Err(_) => {}
     }
     let errors = problems.has_errors();
     let mut findings = report::locate(problems, &root, &files.names);

@@ -69,6 +69,10 @@ pub(crate) struct Settings {
 }
 
 impl ConfigView for Settings {
+    fn resolve_timeout(&self) -> watchbell_model::Span {
+        watchbell_model::Span::minutes(5)
+    }
+
     fn site(&self) -> SiteInfo {
         SiteInfo { name: "mail.example.org".into(), url: self.url.lock().unwrap().clone() }
     }

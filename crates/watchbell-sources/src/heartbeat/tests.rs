@@ -250,7 +250,7 @@ fn not_applicable(case: &serde_json::Value) -> Option<&'static str> {
 }
 
 #[test]
-fn recorded_pings_are_answered_as_healthchecks_did() {
+fn conformance_pings_are_answered_as_healthchecks_did() {
     use base64::Engine;
     let data = std::env::var_os("WATCHBELL_CONFORMANCE")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance"), PathBuf::from);

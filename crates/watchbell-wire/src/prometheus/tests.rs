@@ -236,7 +236,7 @@ fn a_broken_family_is_named() {
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "reads published cases; this crate has no way to files of its own")]
-fn the_published_openmetrics_cases_are_judged_rightly() {
+fn conformance_openmetrics_cases_are_judged_rightly() {
     let data = std::env::var_os("WATCHBELL_CONFORMANCE")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance"), PathBuf::from);
     let cases = data.join("openmetrics/tests/testdata/parsers");

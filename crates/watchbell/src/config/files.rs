@@ -22,10 +22,6 @@ pub(super) struct Files {
 }
 
 impl Files {
-    pub(super) fn has_errors(&self) -> bool {
-        !self.findings.is_empty()
-    }
-
     fn fail(&mut self, file: &Path, at: (usize, usize), message: String, hint: Option<String>) {
         let problem = Problem { level: watchbell_model::Level::Error, path: Place::root(), message, hint };
         self.findings.push(Finding { file: file.to_owned(), line: at.0, column: at.1, problem });

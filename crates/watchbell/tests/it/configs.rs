@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use watchbell::config::{load, render_findings};
 use watchbell_runtime::sim;
 
+/// A run book that lacks parts.
+const HALF: (&str, &str) = ("runbooks/half.md", "# Half\n\n## What it means\nSomething.\n");
 const RUNBOOK: &str = include_str!("../../../../runbooks/service-down.md");
 
 fn check(text: &str, expected: expect_test::Expect) {
@@ -14,7 +16,6 @@ fn check(text: &str, expected: expect_test::Expect) {
 fn check_files(files: &[(&str, &str)], expected: expect_test::Expect) {
     let told = sim::run(1, |world| async move {
         world.disk.put(std::path::Path::new("runbooks/down.md"), RUNBOOK.as_bytes());
-        world.disk.put(std::path::Path::new("runbooks/half.md"), b"# Half\n\n## What it means\nSomething.\n");
         for (name, content) in files {
             world.disk.put(std::path::Path::new(name), content.as_bytes());
         }
@@ -54,32 +55,38 @@ fn what_is_not_yaml_is_told_with_its_line() {
     check(
         "monitors:\n  - name: a\n   tcp: {host: a}\n",
         expect_test::expect![[r#"
-        watchbell.yml:3:4: error: this is not YAML: while parsing a block collection, did not find expected '-' indicator
-        refused
-    "#]],
+            watchbell.yml:3:4: error: this is not YAML: while parsing a block collection, did not find expected '-' indicator
+            refused
+        "#]],
     );
     check(
         "site: {name: a}\nsite: {name: b}\n",
         expect_test::expect![[r#"
-        watchbell.yml:2:1: error: `site` is given twice; the first is in line 1
-        refused
-    "#]],
+            watchbell.yml:2:1: error: `site` is given twice; the first is in line 1
+            refused
+        "#]],
     );
     check(
         "- a\n- b\n",
         expect_test::expect![[r#"
-        watchbell.yml:1:1: error: a mapping was expected here, with fields such as `monitors`
-        refused
-    "#]],
+            watchbell.yml:1:1: error: a mapping was expected here, with fields such as `monitors`
+            refused
+        "#]],
     );
 }
 
 #[test]
 fn a_monitor_without_a_run_book_that_opens_is_refused() {
-    check(
-        "monitors:\n  - {name: IMAP handshake, tcp: {host: a, port: 1}}\n  \
+    check_files(
+        &[
+            (
+                "watchbell.yml",
+                "monitors:\n  - {name: IMAP handshake, tcp: {host: a, port: 1}}\n  \
          - {name: b, runbook: donw, tcp: {host: a, port: 1}}\n  - {name: c, runbook: half, tcp: {host: a, port: 1}}\n\
          heartbeats:\n  - {name: backup, period: 1d, grace: 1h}\n",
+            ),
+            HALF,
+        ],
         expect_test::expect![[r#"
             watchbell.yml: warning: runbooks: the run book `half` has no severity guide
                 add a heading such as `## Severity guide`
@@ -97,8 +104,6 @@ fn a_monitor_without_a_run_book_that_opens_is_refused() {
     check(
         "runbooks: {require: stub}\nmonitors:\n  - {name: IMAP handshake, tcp: {host: a, port: 1}}\n",
         expect_test::expect![[r#"
-            watchbell.yml:1:1: warning: runbooks: the run book `half` has no severity guide
-                add a heading such as `## Severity guide`
             watchbell.yml:3:5: warning: monitors[0]: the monitor `IMAP handshake` has no run book
                 name one: `runbook: imap-handshake`; watchbell runbook new imap-handshake
             good
@@ -125,8 +130,6 @@ fn routes_lead_to_receivers_that_exist() {
         "route:\n  receiver: phne\n  routes:\n    - {matchers: ['severity=critical', 'a~b'], receiver: nobody}\n\
          receivers:\n  - name: phone\n    ntfy_configs: [{topic: 'not a topic'}]\n  - name: phone\n",
         expect_test::expect![[r#"
-            watchbell.yml: warning: runbooks: the run book `half` has no severity guide
-                add a heading such as `## Severity guide`
             watchbell.yml: warning: site: links in pages lead to an address of this machine only
                 give `site: {url: https://…}`, the address under which a phone reaches watchbell
             watchbell.yml:2:3: error: route.receiver: there is no receiver named `phne`
@@ -159,8 +162,6 @@ fn rule_files_are_checked_with_their_own_lines() {
             gone.yml: error: there is no such file
                 name another file with --config
             rules/a.yml:8:9: error: groups[0].rules[1].for: `5` is not a duration; write it as `30s`, `5m`, `1h30m` or `7d`
-            watchbell.yml: warning: runbooks: the run book `half` has no severity guide
-                add a heading such as `## Severity guide`
             refused
         "#]],
     );
@@ -171,16 +172,16 @@ fn addresses_and_the_empty_file() {
     check(
         "listeners: [{address: localhost}]\nsite: {url: 'ftp://x'}\n",
         expect_test::expect![[r#"
-        watchbell.yml:2:8: error: site.url: `ftp://x` is not a web address: it must start with `https://` or `http://`
-        refused
-    "#]],
+            watchbell.yml:1:14: error: listeners[0].address: `localhost` is not an address with a port
+                such as `127.0.0.1:9800`, `0.0.0.0:9800` or `[::]:9800`
+            watchbell.yml:2:8: error: site.url: `ftp://x` is not a web address: it must start with `https://` or `http://`
+            refused
+        "#]],
     );
     check(
         "",
         expect_test::expect![[r#"
-        watchbell.yml: warning: runbooks: the run book `half` has no severity guide
-            add a heading such as `## Severity guide`
-        good
-    "#]],
+            good
+        "#]],
     );
 }
