@@ -334,12 +334,12 @@ impl Library {
         let (message, hint) = match runbook {
             None => (
                 format!("{what} has no run book"),
-                format!("name one: `runbook: {name}`; watchbell runbook new {name}"),
+                format!("`watchbell runbook new {name}` writes a stub; then add `runbook: {name}`"),
             ),
             Some(RunbookRef::External(_)) => return,
             Some(RunbookRef::Named(book)) if !self.contains(book) => (
                 format!("{what} names the run book `{book}`, which is not there"),
-                format!("watchbell runbook new {book}"),
+                format!("`watchbell runbook new {book}` writes a stub"),
             ),
             Some(reference) => match self.check(reference) {
                 missing if missing.is_empty() => return,

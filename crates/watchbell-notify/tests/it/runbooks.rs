@@ -64,8 +64,8 @@ fn a_stub_has_all_parts_and_says_that_it_is_one() {
             Error runbooks.dir: the run book bytes.md cannot be read: it is not UTF-8 | 
             Warning runbooks: the run book `imap-down` is still a stub | replace the lines in italics and delete its first comment
             Warning runbooks: the run book `short` has no severity guide | add a heading such as `## Severity guide`
-            Error monitors[0].runbook: the monitor imap has no run book | name one: `runbook: imap`; watchbell runbook new imap
-            Error monitors[0].runbook: the monitor imap names the run book `gone`, which is not there | watchbell runbook new gone
+            Error monitors[0].runbook: the monitor imap has no run book | `watchbell runbook new imap` writes a stub; then add `runbook: imap`
+            Error monitors[0].runbook: the monitor imap names the run book `gone`, which is not there | `watchbell runbook new gone` writes a stub
             Error monitors[0].runbook: the run book `short` of the monitor imap does not say: what it means, what to check first, how to escalate | add headings such as `## What it means` with text under them
         "#]].assert_eq(&lines.collect::<String>());
         assert_eq!(library.title("imap-down"), Some("IMAP is down"));

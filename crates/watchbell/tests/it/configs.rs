@@ -91,13 +91,13 @@ fn a_monitor_without_a_run_book_that_opens_is_refused() {
             watchbell.yml: warning: runbooks: the run book `half` has no severity guide
                 add a heading such as `## Severity guide`
             watchbell.yml:2:5: error: monitors[0]: the monitor `IMAP handshake` has no run book
-                name one: `runbook: imap-handshake`; watchbell runbook new imap-handshake
+                `watchbell runbook new imap-handshake` writes a stub; then add `runbook: imap-handshake`
             watchbell.yml:3:15: error: monitors[1].runbook: the monitor `b` names the run book `donw`, which is not there
-                watchbell runbook new donw
+                `watchbell runbook new donw` writes a stub
             watchbell.yml:4:15: error: monitors[2].runbook: the run book `half` of the monitor `c` does not say: impact, what to check first, how to escalate
                 add headings such as `## Impact` with text under them
             watchbell.yml:6:5: error: heartbeats[0]: the heartbeat `backup` has no run book
-                name one: `runbook: backup`; watchbell runbook new backup
+                `watchbell runbook new backup` writes a stub; then add `runbook: backup`
             refused
         "#]],
     );
@@ -105,7 +105,7 @@ fn a_monitor_without_a_run_book_that_opens_is_refused() {
         "runbooks: {require: stub}\nmonitors:\n  - {name: IMAP handshake, tcp: {host: a, port: 1}}\n",
         expect_test::expect![[r#"
             watchbell.yml:3:5: warning: monitors[0]: the monitor `IMAP handshake` has no run book
-                name one: `runbook: imap-handshake`; watchbell runbook new imap-handshake
+                `watchbell runbook new imap-handshake` writes a stub; then add `runbook: imap-handshake`
             good
         "#]],
     );
