@@ -157,6 +157,7 @@ fn test_group(receiver: &str, now: Timestamp) -> GroupNotification {
     let annotations = Labels::from_pairs([
         ("summary", "This is a test page"),
         ("description", "Somebody asked watchbell to show that pages arrive here. Nothing is wrong."),
+        ("runbook_url", "self-test"),
     ]);
     let alert =
         Alert { labels: labels.clone(), annotations, starts_at: now, ends_at: None, generator_url: String::new() };

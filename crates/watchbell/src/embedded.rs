@@ -2,6 +2,7 @@
 
 /// watchbell's own run books: a name and its Markdown. A file of the same name in the run book folder goes before it.
 pub const RUNBOOKS: &[(&str, &str)] = &[
+    ("self-test", include_str!("../../../runbooks/self-test.md")),
     ("service-down", include_str!("../../../runbooks/service-down.md")),
     ("certificate-expiring", include_str!("../../../runbooks/certificate-expiring.md")),
     ("heartbeat-missed", include_str!("../../../runbooks/heartbeat-missed.md")),
