@@ -1,6 +1,7 @@
 //! The README's own way: the binary in an empty folder, with nothing said.
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use crate::kit::{Folder, Process, wait_until};
 
@@ -12,7 +13,8 @@ fn binary() -> PathBuf {
 #[test]
 fn it_starts_in_an_empty_folder_and_every_source_gives_its_first_sample() {
     let folder = Folder::new("readme");
-    let service = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    // Something to discover; if the port is taken, what has it is discovered.
+    let service = std::net::TcpListener::bind("127.0.0.1:11211");
     let watchbell = Process::start_binary(&binary(), &folder, &["--listen", "127.0.0.1:0"], &[])
         .unwrap_or_else(|output| panic!("it ended before it was ready:\n{output}"));
     assert!(watchbell.banner.len() < 10, "{:#?}", watchbell.banner);
@@ -27,6 +29,7 @@ fn it_starts_in_an_empty_folder_and_every_source_gives_its_first_sample() {
         "node_load1",
         "node_network_receive_bytes_total",
         "watchbell_task_restarts_total",
+        "probe_success",
     ] {
         wait_until(series, || has(&watchbell, series));
     }
@@ -34,6 +37,32 @@ fn it_starts_in_an_empty_folder_and_every_source_gives_its_first_sample() {
     wait_until("it is ready", || watchbell.get("/readyz").0 == 200);
     drop(service);
     assert_eq!(watchbell.stop(), Some(0));
+}
+
+#[test]
+fn the_readmes_configuration_is_refused_until_its_run_books_are_written() {
+    let readme = include_str!("../../../../README.md");
+    let (_, rest) = readme.split_once("```yaml\n").expect("there is an example");
+    let (example, rest) = rest.split_once("```").expect("it ends");
+    let (_, rest) = rest.split_once("```sh\n").expect("there are commands");
+    let (commands, _) = rest.split_once("```").expect("they end");
+    let folder = Folder::new("example");
+    folder.write("watchbell.yml", example);
+    let run = |line: &str| {
+        let words = line.split('#').next().unwrap_or_default().split_whitespace().skip(1);
+        let output = Command::new(binary()).args(words).current_dir(folder.path()).output().expect("it runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (code, said) = run("watchbell check");
+    assert!(code == Some(2) && said.contains("runbook new imap-down"), "{said}");
+    for line in commands.lines().filter(|line| !line.contains(" push")) {
+        let (code, said) = run(line);
+        assert_eq!(code, Some(0), "{line}: {said}");
+    }
+    let (_, said) = run("watchbell check");
+    assert!(said.contains("good: 2 monitors, 1 heartbeats"), "{said}");
+    let (code, said) = run("watchbell push --dry-run");
+    assert!(code == Some(0) && said.contains("This is a test page"), "{said}");
 }
 
 #[test]
