@@ -38,6 +38,9 @@ pub use secrets::SecretConfig;
 /// Where watchbell listens when nothing is said.
 pub const ADDRESS_DEFAULT: &str = "127.0.0.1:9800";
 
+/// The name under which the rules of the pack `host` are shown.
+const HOST_PACK: &str = "packs/host";
+
 /// The whole configuration. Every part may be left out.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -58,6 +61,9 @@ pub struct Config {
     /// Defaults of scrapes, rules and alerts, under Prometheus' and Alertmanager's names.
     #[serde(default)]
     pub global: GlobalConfig,
+    /// Ready-made alarms with their run books.
+    #[serde(default = "Config::default_packs")]
+    pub packs: Vec<Pack>,
     /// This host's own metrics, and watchbell's.
     #[serde(default)]
     pub host: HostConfig,
@@ -97,6 +103,14 @@ pub struct Config {
     /// `POST /sink`, where other tools send alerts.
     #[serde(default)]
     pub sink: SinkConfig,
+}
+
+/// A set of ready-made alarms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Pack {
+    /// This host's disks and memory.
+    Host,
 }
 
 /// What this watchbell is called and where people reach it.
@@ -204,6 +218,10 @@ pub struct DiscoveryConfig {
 }
 
 impl Config {
+    fn default_packs() -> Vec<Pack> {
+        vec![Pack::Host]
+    }
+
     fn default_listeners() -> Vec<ListenerConfig> {
         vec![ListenerConfig { address: ADDRESS_DEFAULT.into() }]
     }
@@ -268,7 +286,10 @@ pub async fn load(runtime: &Runtime, paths: &[PathBuf]) -> Loaded {
     match serde_json::from_value::<Config>(salvaged.json.clone()) {
         Ok(mut config) => {
             files::anchor(&mut config, &base);
-            let rules = files.rules(runtime, &config.rule_files, &base);
+            let mut rules = files.rules(runtime, &config.rule_files, &base);
+            if config.packs.contains(&Pack::Host) && config.host.enabled {
+                rules.push((HOST_PACK.into(), files::rules_of(crate::embedded::HOST_RULES)));
+            }
             let (library, mut found) = library(runtime, &config.runbooks);
             check::check(&config, &rules, &library, &mut found);
             if Salvaged::is_broken(&problems, "receivers") {

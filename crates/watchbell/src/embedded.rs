@@ -5,6 +5,8 @@ pub const RUNBOOKS: &[(&str, &str)] = &[
     ("self-test", include_str!("../../../runbooks/self-test.md")),
     ("service-down", include_str!("../../../runbooks/service-down.md")),
     ("certificate-expiring", include_str!("../../../runbooks/certificate-expiring.md")),
+    ("host-disk-full", include_str!("../../../runbooks/host-disk-full.md")),
+    ("host-memory-low", include_str!("../../../runbooks/host-memory-low.md")),
     ("heartbeat-missed", include_str!("../../../runbooks/heartbeat-missed.md")),
     ("self", include_str!("../../../runbooks/self.md")),
     ("self-config", include_str!("../../../runbooks/self-config.md")),
@@ -12,3 +14,6 @@ pub const RUNBOOKS: &[(&str, &str)] = &[
     ("self-state", include_str!("../../../runbooks/self-state.md")),
     ("self-store", include_str!("../../../runbooks/self-store.md")),
 ];
+
+/// The rules of the pack `host`.
+pub const HOST_RULES: &str = include_str!("../../../packs/host/rules.yml");

@@ -119,6 +119,21 @@ impl Files {
     }
 }
 
+/// Rules that come with the binary.
+///
+/// # Panics
+/// If they are not rules; a test reads them.
+pub(super) fn rules_of(text: &str) -> RuleFile {
+    let node = yaml::parse(text, 0).expect("packs are YAML");
+    let schema = schemars::schema_for!(RuleFile).to_value();
+    let mut problems = Problems::new();
+    let json = decode::decode(&node, &schema, &Place::root(), &mut problems);
+    let file: RuleFile = serde_json::from_value(json).expect("packs are rule files");
+    file.check(&Place::root(), &mut problems);
+    assert!(problems.0.is_empty(), "{problems:?}");
+    file
+}
+
 /// Files that a pattern names: `*` stands for any part of the file's own name. A pattern without a star names itself.
 fn expand(runtime: &Runtime, pattern: &Path) -> Vec<PathBuf> {
     let name = pattern.file_name().unwrap_or_default().to_string_lossy().into_owned();
