@@ -22,7 +22,7 @@ use watchbell_sources::probe::MonitorConfig;
 use watchbell_sources::scrape::Targets;
 use watchbell_sources::{Context, host, probe};
 
-use crate::config::{Good, Loaded, render_finding, runbook_or};
+use crate::config::{Config, Good, Loaded, render_finding, runbook_or};
 
 /// What the stages keep things in. The series may be lost without losing a page (`store_may_die`).
 pub struct Stores {
@@ -57,7 +57,37 @@ pub struct App {
     reload: Reload,
     view: Mutex<View>,
     applying: tokio::sync::Mutex<()>,
+    fixed: Fixed,
     stop: CancellationToken,
+}
+
+/// What is only read at the start.
+#[derive(PartialEq, Eq)]
+struct Fixed {
+    addresses: Vec<SocketAddr>,
+    storage: std::path::PathBuf,
+    site_url: String,
+}
+
+impl Fixed {
+    fn of(config: &Config) -> Fixed {
+        Fixed {
+            addresses: config.addresses(),
+            storage: config.storage.path.clone(),
+            site_url: config.site_url().to_string(),
+        }
+    }
+
+    /// Says of each part that differs that it takes effect at the next start only.
+    fn changed(&self, new: &Fixed) -> Vec<String> {
+        let parts = [
+            ("listeners", self.addresses != new.addresses),
+            ("storage.path", self.storage != new.storage),
+            ("site.url, as the prefix of links to alarms,", self.site_url != new.site_url),
+        ];
+        let words = |name| format!("warning: {name} was changed; that takes effect when watchbell is started again");
+        parts.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| words(name)).collect()
+    }
 }
 
 /// What surfaces may know of the configuration in force.
@@ -119,6 +149,7 @@ impl App {
             reload,
             view: Mutex::new(view),
             applying: tokio::sync::Mutex::new(()),
+            fixed: Fixed::of(&good.config),
             stop: CancellationToken::new(),
         });
         app.apply(good).await?;
@@ -238,7 +269,10 @@ impl App {
     pub async fn reload_now(&self) -> Result<(), Vec<String>> {
         let _one_at_a_time = self.applying.lock().await;
         let loaded = (self.reload)().await;
-        let problems: Vec<String> = loaded.findings.iter().map(render_finding).collect();
+        let mut problems: Vec<String> = loaded.findings.iter().map(render_finding).collect();
+        if let Some(good) = &loaded.good {
+            problems.extend(self.fixed.changed(&Fixed::of(&good.config)));
+        }
         let now = self.runtime.clock.now();
         let help = "Whether the configuration was taken when it was read last: 1 or 0.";
         let taken = self.runtime.metrics.gauge("watchbell_config_reload_success", help, &[]);

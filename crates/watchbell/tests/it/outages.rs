@@ -152,3 +152,18 @@ fn a_refusal_for_good_is_told_on_the_other_channel() {
         "monitor/target": "target is down: 10.0.0.3:80 refuses the connection: connection refused (1 of 1 probes failed, since 00:01 UTC)"
         "self/page-given-up/both/webhook": "watchbell: A page could not be delivered through both/webhook: `[CRITICAL] target is down: 10.0.0.3:80 refuses the connection: connection refused (1 of 1 probes failed, since 00:01 UTC)`; it was refused: status 404: {}""#]].assert_eq(&told);
 }
+
+#[test]
+fn what_is_only_read_at_the_start_says_so_when_it_is_changed() {
+    let told = sim::run(1, |world| async move {
+        let scene = scene(world).await;
+        let moved =
+            format!("listeners: [{{address: '127.0.0.1:9999'}}]\nsite: {{url: 'https://else.example'}}\n{CONFIG}");
+        scene.sim.write("watchbell.yml", &moved);
+        scene.sim.app().reload_now().await.expect("it is a good configuration");
+        watchbell_http::ConfigView::last_load(&**scene.sim.app()).problems.join("\n")
+    });
+    expect_test::expect![[r#"
+        warning: listeners was changed; that takes effect when watchbell is started again
+        warning: site.url, as the prefix of links to alarms, was changed; that takes effect when watchbell is started again"#]].assert_eq(&told);
+}
