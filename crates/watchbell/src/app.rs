@@ -177,12 +177,12 @@ impl App {
         self.alarms.apply(desired(good, &monitors)?).await.context("the alarms cannot be put in force")?;
         self.heartbeats.apply(&config.heartbeats).await.context("the heartbeats cannot be put in force")?;
 
-        let mut sources = probe::tasks(&monitors, &self.context);
-        sources.extend(self.targets.tasks(&config.scrape_configs, &self.context));
-        sources.extend(host::task(&config.host, &self.context));
-        sources.extend(self.own_metrics(&config.host));
+        // A group's names are its own, so that a monitor may be called as it likes. Groups are stopped in this order.
         let supervisor = &self.runtime.supervisor;
-        supervisor.reconcile("sources", sources);
+        supervisor.reconcile("probe", probe::tasks(&monitors, &self.context));
+        supervisor.reconcile("scrape", self.targets.tasks(&config.scrape_configs, &self.context));
+        let own = [host::task(&config.host, &self.context), self.own_metrics(&config.host)];
+        supervisor.reconcile("host", own.into_iter().flatten().collect());
         supervisor.reconcile("alarms", self.alarms.tasks());
         supervisor.reconcile("alerts", self.alerts.tasks());
         supervisor.reconcile("notify", self.notify.tasks());
@@ -241,26 +241,26 @@ impl App {
                 .listen(*address)
                 .await
                 .with_context(|| format!("cannot listen on {address}; choose another with --listen"))?;
-            bound.push(listener.local_addr());
-            let (runtime, router, stop) = (self.runtime.clone(), router.clone(), self.stop.clone());
-            let shared = Arc::new(Mutex::new(Some(listener)));
-            self.runtime.supervisor.spawn(
-                "http",
-                Task::new(address.to_string(), 0, move |token| {
-                    let listener = shared.lock().expect("no panic while held").take();
-                    let (runtime, router, stop) = (runtime.clone(), router.clone(), stop.clone());
-                    async move {
-                        if let Some(listener) = listener {
-                            let stopped = token.clone();
-                            runtime.supervisor.detached(async move {
-                                stopped.cancelled().await;
-                                stop.cancel();
-                            });
-                            watchbell_http::serve(runtime, listener, router, token).await;
-                        }
+            let address = listener.local_addr();
+            bound.push(address);
+            let (runtime, router) = (self.runtime.clone(), router.clone());
+            let first = Arc::new(Mutex::new(Some(listener)));
+            let run = move |stop| {
+                let (runtime, router) = (runtime.clone(), router.clone());
+                let listener = first.lock().expect("no panic while held").take();
+                async move {
+                    // After a panic the listener is gone with it; the address is taken again.
+                    let listener = match listener {
+                        Some(listener) => Ok(listener),
+                        None => runtime.net.listen(address).await,
+                    };
+                    match listener {
+                        Ok(listener) => watchbell_http::serve(runtime, listener, router, stop).await,
+                        Err(error) => tracing::error!(%address, %error, "cannot listen again"),
                     }
-                }),
-            );
+                }
+            };
+            self.runtime.supervisor.spawn("http", Task::new(address.to_string(), 0, run));
         }
         Ok(bound)
     }

@@ -249,7 +249,7 @@ pub struct Loaded {
     pub good: Option<Good>,
     /// Everything that is wrong or doubtful.
     pub findings: Vec<Finding>,
-    /// Every file it was read from; a change of one of them is a reason to read again.
+    /// Every file it was read from, and folders in which new ones may appear; a change is a reason to read again.
     pub watched: Vec<PathBuf>,
 }
 
@@ -313,10 +313,10 @@ pub async fn load(runtime: &Runtime, paths: &[PathBuf]) -> Loaded {
     if errors || findings.iter().any(|finding| finding.problem.level == watchbell_model::Level::Error) {
         good = None;
     }
+    // Also of a refused one: the run book that was missing may be written next.
     let mut watched = files.names;
-    if let Some(good) = &good {
-        watched.push(PathBuf::from(&good.config.runbooks.dir));
-    }
+    watched.extend(files.folders);
+    watched.push(PathBuf::from(runbooks_in(&root, &schema, &base).dir));
     Loaded { good, findings, watched }
 }
 
@@ -330,8 +330,11 @@ pub(crate) fn library(runtime: &Runtime, config: &RunbooksConfig) -> (Library, P
 /// The run book folder and what is asked of run books, even of a configuration that is refused.
 pub fn runbooks_of(runtime: &Runtime, paths: &[PathBuf]) -> RunbooksConfig {
     let root = files::Files::default().read_all(runtime, paths);
-    let base = paths.first().and_then(|path| path.parent()).unwrap_or(Path::new(""));
-    let mut config: RunbooksConfig = files::part(&root, "runbooks", &manual::schema()).unwrap_or_default();
+    runbooks_in(&root, &manual::schema(), paths.first().and_then(|path| path.parent()).unwrap_or(Path::new("")))
+}
+
+fn runbooks_in(root: &yaml::Node, schema: &serde_json::Value, base: &Path) -> RunbooksConfig {
+    let mut config: RunbooksConfig = files::part(root, "runbooks", schema).unwrap_or_default();
     config.dir = base.join(&config.dir).display().to_string();
     config
 }

@@ -65,9 +65,9 @@ pub(super) async fn run(runtime: Runtime, arguments: Serve) -> Result<ExitCode> 
     if let Some(store) = &store {
         runtime.supervisor.spawn("store", store.task());
     }
-    runtime.supervisor.spawn("sources", watch::task(&runtime, &app, &watched));
+    runtime.supervisor.spawn("process", watch::task(&runtime, &app, &watched));
     if let Some(interval) = watchdog_interval() {
-        runtime.supervisor.spawn("notify", watchdog(&runtime, interval));
+        runtime.supervisor.spawn("process", watchdog(&runtime, interval));
     }
     banner(&app, &good, &bound, &found).await?;
     notify_systemd("READY=1");

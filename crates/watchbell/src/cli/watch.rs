@@ -51,6 +51,8 @@ fn print(disk: &Disk, path: &Path) -> Vec<(String, Option<(u64, i64)>)> {
     if !disk.is_dir(path) {
         return vec![(path.display().to_string(), one(path))];
     }
-    let names = disk.list(path).unwrap_or_default();
-    names.into_iter().map(|name| (name.clone(), one(&path.join(name)))).collect()
+    // Other files may lie there too, such as a log that grows.
+    let ours = |name: &String| [".md", ".yml", ".yaml"].iter().any(|end| name.ends_with(end));
+    let names = disk.list(path).unwrap_or_default().into_iter().filter(ours);
+    names.map(|name| (name.clone(), one(&path.join(name)))).collect()
 }

@@ -18,6 +18,8 @@ const FILE_BYTES_MAX: u64 = 16 << 20;
 #[derive(Default)]
 pub(super) struct Files {
     pub(super) names: Vec<PathBuf>,
+    /// Folders of patterns, in which more files may appear.
+    pub(super) folders: Vec<PathBuf>,
     pub(super) findings: Vec<Finding>,
 }
 
@@ -94,6 +96,9 @@ impl Files {
         let schema = schemars::schema_for!(RuleFile).to_value();
         let mut rules = Vec::new();
         for pattern in patterns {
+            if pattern.contains('*') {
+                self.folders.extend(base.join(pattern).parent().map(Path::to_owned));
+            }
             for path in expand(runtime, &base.join(pattern)) {
                 let first = self.names.len();
                 let Some(node) = self.read(runtime, &path) else { continue };

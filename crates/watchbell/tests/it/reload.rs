@@ -29,6 +29,17 @@ fn a_bad_file_leaves_the_old_configuration_running_and_says_so_everywhere() {
     );
     wait_until("the saved file is in force", || heartbeats(&watchbell) == 2);
     wait_until("the alert is over", || !active(&watchbell).contains("self/config"));
+    // A reload does not end the watch over the file.
+    folder.write("watchbell.yml", "host: {enabled: false}\n");
+    wait_until("the file saved once more is in force", || heartbeats(&watchbell) == 0);
+
+    // One that is refused for want of a run book is taken when the run book is written.
+    folder.write("watchbell.yml", &GOOD.replace("runbook: job", "runbook: job2"));
+    wait_until("it is refused", || watchbell.get("/api/v2/alerts").1.contains("self/config"));
+    folder.write("runbooks/job2.md", include_str!("../../../../runbooks/heartbeat-missed.md"));
+    wait_until("it is taken", || heartbeats(&watchbell) == 1);
+    folder.write("watchbell.yml", "host: {enabled: false}\n");
+    wait_until("and changed again", || heartbeats(&watchbell) == 0);
 
     folder.write("watchbell.yml", GOOD);
     signal(watchbell.pid(), "HUP");
