@@ -1,13 +1,15 @@
 //! All alarms behind one handle: decisions one after the other, each in one commit.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicI64};
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use tokio::sync::{Notify, mpsc, oneshot};
 use watchbell_model::{
-    Append, BoxFuture, Change, Observation, Observe, Query, Raise, Severity, State, StateError, Timestamp, Transition,
+    Append, BoxFuture, Change, Observation, Observe, Query, Raise, Severity, Span, State, StateError, Timestamp,
+    Transition,
 };
 use watchbell_runtime::metrics::Counter;
 use watchbell_runtime::{Runtime, fault};
@@ -29,6 +31,10 @@ const QUEUE_MAX: usize = 4096;
 
 /// The trouble that says that decisions cannot be written.
 const TROUBLE_STATE: &str = "state/alarms";
+/// While decisions cannot be written, nobody can be told so. If that lasted longer than [`UNWRITTEN_MIN`], it is told
+/// afterwards, for as long as a group of alerts may take to be looked at.
+const UNWRITTEN_MIN: Duration = Duration::from_secs(30);
+const UNWRITTEN_TOLD: Duration = Duration::from_secs(600);
 
 /// All alarms.
 ///
@@ -53,7 +59,8 @@ pub struct Alarms {
     /// When watchbell was last known to run before this start.
     pub(crate) gone_at: Timestamp,
     pub(crate) opened_at: Timestamp,
-    unwritten: AtomicBool,
+    /// When decisions could not be written, first and last, on the steady clock.
+    unwritten: Mutex<Option<(Duration, Duration)>>,
     transitions: Counter,
     pub(crate) numbers: Numbers,
 }
@@ -104,7 +111,7 @@ impl Alarms {
             scheduled: AtomicI64::new(i64::MAX),
             gone_at,
             opened_at: now,
-            unwritten: AtomicBool::new(false),
+            unwritten: Mutex::new(None),
             numbers: Numbers::new(&runtime.metrics),
             runtime,
             state,
@@ -185,16 +192,34 @@ impl Alarms {
                         "{}", transition.reason);
                 }
                 self.wake_before(soonest);
-                if wrote && self.unwritten.swap(false, std::sync::atomic::Ordering::SeqCst) {
-                    self.runtime.troubles.clear(TROUBLE_STATE);
+                if wrote {
+                    self.note_written();
                 }
                 Ok(())
             }
             Err(error) => {
-                self.unwritten.store(true, std::sync::atomic::Ordering::SeqCst);
+                let now = self.runtime.clock.monotonic();
+                let mut unwritten = self.unwritten.lock().expect("no panic while held");
+                *unwritten = Some((unwritten.map_or(now, |(first, _)| first), now));
                 self.runtime.troubles.set(TROUBLE_STATE, Severity::Critical, format!("alarms: {error}"));
                 Err(error)
             }
+        }
+    }
+
+    /// Decisions can be written; whether they could not for long is still told for a while.
+    fn note_written(&self) {
+        let mut unwritten = self.unwritten.lock().expect("no panic while held");
+        let Some((first, last)) = *unwritten else { return };
+        let lasted = last.saturating_sub(first);
+        if lasted < UNWRITTEN_MIN || self.runtime.clock.monotonic().saturating_sub(last) >= UNWRITTEN_TOLD {
+            *unwritten = None;
+            self.runtime.troubles.clear(TROUBLE_STATE);
+        } else {
+            let lasted = Span::millis(u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX)).in_words();
+            let summary =
+                format!("alarms: for {lasted} no decision could be written, and nobody told of it; it can be now");
+            self.runtime.troubles.set(TROUBLE_STATE, Severity::Critical, summary);
         }
     }
 

@@ -78,7 +78,7 @@ impl Group {
         if waited { self.due.min(steady) } else { self.due }
     }
 
-    /// Decides at `now`; `sequence_min` is what a group's first sequence must exceed.
+    /// Decides at `now`; `sequence_min` is what every new sequence must exceed.
     pub(crate) fn look(&self, members: &[Member<'_>], repeat: Duration, now: Timestamp, sequence_min: u64) -> Look {
         let set = |resolved: bool| -> BTreeSet<u64> {
             let those = members.iter().filter(|member| !member.muted && member.resolved == resolved);
@@ -117,7 +117,7 @@ impl Group {
         let sequence = match &self.attempted {
             Some(attempted) if (&attempted.firing, &attempted.resolved) == (&firing, &resolved) => attempted.sequence,
             Some(attempted) => attempted.sequence + 1,
-            None => self.told.as_ref().map_or(sequence_min, |told| told.sequence) + 1,
+            None => self.told.as_ref().map_or(sequence_min, |told| told.sequence.max(sequence_min)) + 1,
         };
         Look { notify: Some((reason, alerts)), told: Some(Told { at: now, sequence, firing, resolved }), leaving }
     }

@@ -93,7 +93,14 @@ pub(crate) async fn metrics(State(app): State<App>) -> Response {
 
 /// `POST /-/reload`.
 pub(crate) async fn reload(State(app): State<App>) -> Response {
-    match app.config.reload().await {
+    // Whoever asked may hang up; a configuration that is half in force would be the outcome.
+    let (done, answer) = tokio::sync::oneshot::channel();
+    let config = std::sync::Arc::clone(&app.config);
+    app.runtime.supervisor.detached(async move {
+        // Nobody may be there any more to hear it.
+        let _ = done.send(config.reload().await);
+    });
+    match answer.await.unwrap_or_else(|_| Err(vec!["reading it broke off; see the log".to_owned()])) {
         Ok(()) => Json(json!({ "status": "success" })).into_response(),
         Err(problems) => {
             let error = format!("the configuration was refused, the old one stays in use:\n{}", problems.join("\n"));

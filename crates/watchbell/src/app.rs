@@ -56,7 +56,8 @@ pub struct App {
     context: Context,
     reload: Reload,
     view: Mutex<View>,
-    applying: tokio::sync::Mutex<()>,
+    /// The configuration in force; held by whoever puts another one there.
+    applying: tokio::sync::Mutex<Good>,
     fixed: Fixed,
     stop: CancellationToken,
 }
@@ -148,7 +149,7 @@ impl App {
             context,
             reload,
             view: Mutex::new(view),
-            applying: tokio::sync::Mutex::new(()),
+            applying: tokio::sync::Mutex::new(good.clone()),
             fixed: Fixed::of(&good.config),
             stop: CancellationToken::new(),
         });
@@ -160,21 +161,7 @@ impl App {
     pub async fn apply(&self, good: &Good) -> Result<()> {
         let config = &good.config;
         let monitors = self.monitors(good);
-        // From the far end on: who tells people is ready before anything is judged anew.
-        let auth = self.auth.clone();
-        let site = Site {
-            name: config.site.name.clone(),
-            url: config.site_url(),
-            sign: Some(Arc::new(move |path| auth.sign(path))),
-        };
-        let runbooks = Arc::clone(&good.library);
-        let (receivers, retry_for) = (config.receivers.clone(), NotifyConfig::RETRY_FOR);
-        self.notify.apply(NotifyConfig { receivers, runbooks, site, retry_for });
-        self.alerts.apply(&crate::default::alerts(config)).map_err(|problems| {
-            let words: Vec<String> = problems.0.into_iter().map(|it| format!("{}: {}", it.path, it.message)).collect();
-            anyhow::anyhow!("the routes cannot be put in force: {}", words.join("; "))
-        })?;
-        self.alarms.apply(desired(good, &monitors)?).await.context("the alarms cannot be put in force")?;
+        self.apply_decisions(good, &monitors).await?;
         self.heartbeats.apply(&config.heartbeats).await.context("the heartbeats cannot be put in force")?;
 
         // A group's names are its own, so that a monitor may be called as it likes. Groups are stopped in this order.
@@ -201,6 +188,26 @@ impl App {
         view.sink = config.sink.clone();
         view.resolve_timeout = config.global.resolve_timeout;
         Ok(())
+    }
+
+    /// What decides on alarms, alerts and pages; all that is in memory alone cannot fail.
+    async fn apply_decisions(&self, good: &Good, monitors: &[MonitorConfig]) -> Result<()> {
+        let config = &good.config;
+        // From the far end on: who tells people is ready before anything is judged anew.
+        let auth = self.auth.clone();
+        let site = Site {
+            name: config.site.name.clone(),
+            url: config.site_url(),
+            sign: Some(Arc::new(move |path| auth.sign(path))),
+        };
+        let runbooks = Arc::clone(&good.library);
+        let (receivers, retry_for) = (config.receivers.clone(), NotifyConfig::RETRY_FOR);
+        self.notify.apply(NotifyConfig { receivers, runbooks, site, retry_for });
+        self.alerts.apply(&crate::default::alerts(config)).map_err(|problems| {
+            let words: Vec<String> = problems.0.into_iter().map(|it| format!("{}: {}", it.path, it.message)).collect();
+            anyhow::anyhow!("the routes cannot be put in force: {}", words.join("; "))
+        })?;
+        self.alarms.apply(desired(good, monitors)?).await.context("the alarms cannot be put in force")
     }
 
     /// Configured monitors and, where wanted, those of services found on this host.
@@ -267,7 +274,7 @@ impl App {
 
     /// Reads the configuration again. A refused one changes nothing, and says so on every surface.
     pub async fn reload_now(&self) -> Result<(), Vec<String>> {
-        let _one_at_a_time = self.applying.lock().await;
+        let mut in_force = self.applying.lock().await;
         let loaded = (self.reload)().await;
         let mut problems: Vec<String> = loaded.findings.iter().map(render_finding).collect();
         if let Some(good) = &loaded.good {
@@ -278,7 +285,20 @@ impl App {
         let taken = self.runtime.metrics.gauge("watchbell_config_reload_success", help, &[]);
         let refused = match &loaded.good {
             None => Some(problems.clone()),
-            Some(good) => self.apply(good).await.err().map(|error| vec![format!("{error:#}")]),
+            Some(good) => match self.apply(good).await {
+                Ok(()) => {
+                    in_force.clone_from(good);
+                    None
+                }
+                Err(error) => {
+                    let mut problems = vec![format!("{error:#}")];
+                    // Some stages have taken it, but their tasks are those of the last one: pages would wait for nobody.
+                    if let Err(error) = self.apply_decisions(&in_force, &self.monitors(&in_force)).await {
+                        problems.push(format!("the last good one is not whole again, read it once more: {error:#}"));
+                    }
+                    Some(problems)
+                }
+            },
         };
         taken.set(if refused.is_none() { 1.0 } else { 0.0 });
         let mut view = self.view();

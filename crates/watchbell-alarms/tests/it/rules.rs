@@ -115,6 +115,7 @@ fn a_decision_that_cannot_be_written_is_made_again() {
         read(&disk, &bell, 40, 4.0).await;
         expect![[r#"
             1m firing self/rules: watchbell: 2 rules cannot be evaluated: rule/host/DiskFull, rule/host/DiskFull~2
+            1m firing self/state/alarms: watchbell: alarms: for 59 seconds no decision could be written, and nobody told of it; it can be now
             1m1s20ms firing rule/host/DiskFull~2: <error expanding template: template `rule`, line 1, column 4: a string has no field `nope`>
             1m1s20ms resolved self/rules: watchbell: 2 rules cannot be evaluated: rule/host/DiskFull, rule/host/DiskFull~2 [it is over]
             1m21s20ms firing rule/host/DiskFull: /var has 4% left

@@ -28,10 +28,15 @@ fn a_commit_that_fails_changes_nothing_and_is_made_good() {
         bell.wait("10s").await;
         expect![[r#"
             2m30s firing heartbeat/backup: backup is down: the job has not reported since 00:00 UTC
+            2m30s firing self/state/alarms: watchbell: alarms: for 2 minutes 28 seconds no decision could be written, and nobody told of it; it can be now
             2m30s firing monitor/IMAP: IMAP is down: refused (1 of 1 probes failed, since 00:02 UTC)
         "#]]
         .assert_eq(&disk.raised.take());
-        assert!(bell.runtime.troubles.list().is_empty());
+        // Nobody could be told of it while it lasted, so it is told for a while.
+        assert_eq!(bell.runtime.troubles.list()[0].key, "state/alarms");
+        bell.wait("11m").await;
+        assert!(bell.runtime.troubles.list().iter().all(|trouble| trouble.key != "state/alarms"));
+        assert!(disk.raised.take().contains("resolved self/state/alarms"));
     });
 }
 

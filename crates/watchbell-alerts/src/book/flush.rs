@@ -49,7 +49,15 @@ impl Book {
             }
             let mut after = group.clone();
             after.told = look.told;
-            after.attempted = None;
+            // What may be in the outbox stays in doubt until the receiver is told of it, or until it has ended unsaid: then
+            // its sequence must not come again, for an alert that comes back is news.
+            after.attempted = group.attempted.clone().filter(|attempted| {
+                let ended = look.leaving.iter().any(|gone| attempted.firing.contains(gone));
+                if ended && look.notify.is_none() {
+                    plan.sequence = plan.sequence.max(attempted.sequence);
+                }
+                look.notify.is_none() && !ended
+            });
             after.members.retain(|fingerprint| !look.leaving.contains(fingerprint));
             after.due = at.steady + policy.tree.route(group.route).timing.interval;
             after.flushed = true;
@@ -66,7 +74,8 @@ impl Book {
                 });
             }
             if after.members.is_empty() {
-                plan.sequence = plan.sequence.max(after.told.as_ref().map_or(0, |told| told.sequence));
+                let used = after.told.iter().chain(&after.attempted).map(|told| told.sequence);
+                plan.sequence = used.fold(plan.sequence, u64::max);
                 plan.changes.push(rows::delete_group(group.id()));
                 plan.gone_groups.push(id);
             } else {

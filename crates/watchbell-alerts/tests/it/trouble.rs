@@ -138,6 +138,17 @@ fn what_ended_while_nobody_knew_whether_a_page_was_kept_is_ended_there() {
 }
 
 #[test]
+fn what_came_back_is_told_though_its_first_page_was_kept_unknown_and_it_ended_silenced() {
+    let timeline = "0s raise a | 30500ms silence alertname=a for 10m | 5m resolve a | 20m raise a | 40m end";
+    let played = play(&[config(PLAIN, "[]", "[]")], timeline, Fault::FailsLate(3), None);
+    expect![[r#"
+        30s page ops {a} first: +a
+        20m30s page ops {a} first: +a
+    "#]]
+    .assert_eq(&played.text);
+}
+
+#[test]
 fn an_alert_that_was_refused_does_not_come_back_after_a_restart() {
     // It is on disk, but its sender was told that it is not, and gave up on it.
     let timeline = "0s try a | 10s resolve a | 20s crash | 20m show | 20m end";

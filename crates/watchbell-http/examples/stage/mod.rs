@@ -65,6 +65,8 @@ impl Query for Memory {
 pub(crate) struct Settings {
     pub(crate) load: Mutex<LoadResult>,
     pub(crate) url: Mutex<Option<Url>>,
+    /// How often it was read again to the end.
+    pub(crate) reloads: std::sync::atomic::AtomicU32,
     started_at: Timestamp,
 }
 
@@ -82,7 +84,13 @@ impl ConfigView for Settings {
     }
 
     fn reload(&self) -> BoxFuture<'_, Result<(), Vec<String>>> {
-        Box::pin(async { Err(vec!["watchbell.yml:3:5: monitors[0].runbook: there is no run book `x`".to_owned()]) })
+        Box::pin(async {
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+            self.reloads.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            Err(vec!["watchbell.yml:3:5: monitors[0].runbook: there is no run book `x`".to_owned()])
+        })
     }
 
     fn sink(&self) -> SinkConfig {
@@ -140,6 +148,7 @@ impl Stage {
         let config = Settings {
             load: Mutex::new(LoadResult { loaded_at: now, refused_at: None, problems: Vec::new() }),
             url: Mutex::new(Some(site.clone())),
+            reloads: Default::default(),
             started_at: now,
         };
         let stage = Stage {

@@ -260,3 +260,18 @@ fn health_names_what_fails() {
         assert_eq!((reload.status.as_u16(), reload.body.contains("watchbell.yml:3:5")), (500, true));
     });
 }
+
+#[test]
+fn a_reload_goes_on_when_whoever_asked_for_it_hangs_up() {
+    play(|site| async move {
+        tokio::select! {
+            biased;
+            _ = site.send(ask("POST", "/-/reload")) => panic!("it takes longer"),
+            () = tokio::task::yield_now() => {}
+        }
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(site.stage.config.reloads.load(std::sync::atomic::Ordering::SeqCst), 1);
+    });
+}

@@ -167,3 +167,35 @@ fn what_is_only_read_at_the_start_says_so_when_it_is_changed() {
         warning: listeners was changed; that takes effect when watchbell is started again
         warning: site.url, as the prefix of links to alarms, was changed; that takes effect when watchbell is started again"#]].assert_eq(&told);
 }
+
+#[test]
+fn a_configuration_that_cannot_be_kept_leaves_the_pages_of_the_last_one_on_their_way() {
+    let told = sim::run(1, |world| async move {
+        let mut scene = scene(world).await;
+        let begun = scene.world.clock.now();
+        let other = CONFIG.replace("both", "all").replace(
+            "monitors:\n",
+            "monitors:\n  - {name: more, interval: 10s, runbook: down, tcp: {host: target.example, port: 80}}\n",
+        );
+        scene.sim.write("watchbell.yml", &other);
+        scene.sim.state.set_broken(true);
+        let refused = scene.sim.app().reload_now().await.expect_err("the disk is full").join("\n");
+        scene.sim.state.set_broken(false);
+        scene.world.net.refuse("target.example", 80);
+        scene.world.clock.sleep(Duration::from_secs(60)).await;
+        let received = scene.well.received();
+        let bodies = received.iter().filter(|page| page.at >= begun);
+        let sources = bodies.map(|page| {
+            let json: serde_json::Value = serde_json::from_str(&page.body).expect("it is JSON");
+            json["alerts"][0]["labels"]["source"].to_string()
+        });
+        let sources: std::collections::BTreeSet<String> = sources.collect();
+        let told = format!("{refused}\n{sources:?}");
+        scene.sim.stop().await;
+        told
+    });
+    expect_test::expect![[r#"
+        the alarms cannot be put in force: durable state cannot be written: the disk is full (simulated)
+        {"\"monitor/target\"", "\"self/config\"", "\"self/state/alarms\""}"#]]
+    .assert_eq(&told);
+}
