@@ -175,6 +175,7 @@ impl App {
             anyhow::anyhow!("the routes cannot be put in force: {}", words.join("; "))
         })?;
         self.alarms.apply(desired(good, &monitors)?).await.context("the alarms cannot be put in force")?;
+        self.heartbeats.set_ping_key(config.ping_key.clone()).await.context("the ping key cannot be put in force")?;
         self.heartbeats.apply(&config.heartbeats).await.context("the heartbeats cannot be put in force")?;
 
         // A group's names are its own, so that a monitor may be called as it likes. Groups are stopped in this order.
