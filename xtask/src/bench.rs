@@ -53,7 +53,7 @@ fn start(binary: &Path) -> Result<(Duration, Child, tempdir::Folder)> {
         .spawn()
         .context("the release build cannot be started")?;
     let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
-    let ready = lines.find_map(|line| line.ok().filter(|line| line.contains("http://")));
+    let ready = lines.find_map(|line| line.ok().filter(|line| line.trim_start().starts_with("next")));
     let took = begun.elapsed();
     if ready.is_none() {
         let _ = child.kill();

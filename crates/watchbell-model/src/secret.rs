@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize, Serializer};
 /// A password, token or key. It never prints, logs or serialises: all three give `<secret>`.
 #[derive(Clone, Default, PartialEq, Eq, Hash, Deserialize, schemars::JsonSchema)]
 #[serde(transparent)]
-#[schemars(inline)]
+#[schemars(inline, extend("format" = "password"))]
 pub struct Secret(String);
 
 impl Secret {

@@ -309,6 +309,10 @@ pub async fn load(runtime: &Runtime, paths: &[PathBuf]) -> Loaded {
     let errors = problems.has_errors();
     let mut findings = report::locate(problems, &root, &files.names);
     findings.append(&mut files.findings);
+    // Findings are logged, shown and paged, whatever check wrote them.
+    for finding in &mut findings {
+        secrets::conceal(&values, &mut finding.problem);
+    }
     findings.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
     if errors || findings.iter().any(|finding| finding.problem.level == watchbell_model::Level::Error) {
         good = None;

@@ -235,9 +235,11 @@ async fn banner(app: &App, good: &Good, bound: &[std::net::SocketAddr], found: &
     } else {
         "  next     write watchbell.yml (docs/quick-start.md), see it refused or taken with `watchbell check`".into()
     });
+    // Nobody may be listening to what it says, such as a supervisor that closed the pipe: that stops nothing.
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{}", lines.join("\n"))?;
-    out.flush()?;
+    if let Err(error) = writeln!(out, "{}", lines.join("\n")).and_then(|()| out.flush()) {
+        tracing::debug!(%error, "standard output is closed");
+    }
     Ok(())
 }
 

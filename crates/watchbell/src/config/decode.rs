@@ -14,6 +14,9 @@ pub(super) fn decode(node: &Node, schema: &Value, path: &Path, problems: &mut Pr
     Decoder { definitions: schema.get("$defs"), problems }.value(node, schema, path)
 }
 
+/// A longer text is not repeated in an error about it, in characters.
+const TEXT_SHOWN_MAX: usize = 200;
+
 struct Decoder<'a> {
     definitions: Option<&'a Value>,
     problems: &'a mut Problems,
@@ -132,6 +135,10 @@ impl<'a> Decoder<'a> {
             self.problems.error(path, wrong);
             return Value::Null;
         }
+        if node.secret && schema.get("format").and_then(Value::as_str) != Some("password") {
+            let problem = self.problems.warning(path, "what is given here is not kept secret");
+            problem.hint("it may show in the UI, in metrics and in pages; put secrets into headers, bodies or logins");
+        }
         Value::String(text.clone())
     }
 
@@ -185,7 +192,9 @@ impl<'a> Decoder<'a> {
     fn refuse(&mut self, node: &Node, path: &Path, what: &str) -> Value {
         let got = match &node.kind {
             _ if node.is_null() => "nothing".to_owned(),
-            Kind::Scalar { text, .. } => format!("`{}`", text.chars().take(60).collect::<String>()),
+            // Never a part of it: half a secret is not recognised as one.
+            Kind::Scalar { text, .. } if text.chars().count() > TEXT_SHOWN_MAX => "a long text".into(),
+            Kind::Scalar { text, .. } => format!("`{text}`"),
             Kind::List(_) => "a list".into(),
             Kind::Map(_) => "a mapping".into(),
         };

@@ -61,7 +61,7 @@ impl Files {
 
     /// All files as one mapping: lists are joined, mappings merged by a level, everything else may be given once.
     pub(super) fn read_all(&mut self, runtime: &Runtime, paths: &[PathBuf]) -> Node {
-        let mut root = Node { place: yaml::Place::default(), kind: Kind::Map(Vec::new()) };
+        let mut root = Node { place: yaml::Place::default(), kind: Kind::Map(Vec::new()), secret: false };
         for path in paths {
             let Some(node) = self.read(runtime, path) else { continue };
             let Kind::Map(pairs) = node.kind else {

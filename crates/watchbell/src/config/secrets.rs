@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use watchbell_model::{Path, Problems};
+use watchbell_model::{Path, Problem, Problems};
 use watchbell_runtime::{Runtime, process};
 
 use super::yaml::{Kind, Node};
@@ -68,6 +68,18 @@ pub(super) async fn fetch(
     values
 }
 
+/// Puts the names of secrets back in place of what they hold. One that a shorter secret is part of goes first.
+pub(super) fn conceal(values: &BTreeMap<String, Result<String, String>>, problem: &mut Problem) {
+    let mut known: Vec<(&str, &str)> =
+        values.iter().filter_map(|(name, value)| Some((value.as_deref().ok()?, name.as_str()))).collect();
+    known.sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
+    for (value, name) in known {
+        for text in [Some(&mut problem.message), problem.hint.as_mut()].into_iter().flatten() {
+            *text = text.replace(value, &format!("${{secret:{name}}}"));
+        }
+    }
+}
+
 /// Puts secrets in place of `${secret:name}` in every text of the tree.
 pub(super) fn substitute(
     node: &mut Node,
@@ -96,12 +108,14 @@ pub(super) fn substitute(
                 };
                 // What a secret holds is never read as a reference again.
                 let (before, after) = (text[..start].to_owned(), text[start + length + 1..].to_owned());
-                let mut rest = Node { place: node.place, kind: Kind::Scalar { text: after, plain: false } };
+                let mut rest =
+                    Node { place: node.place, kind: Kind::Scalar { text: after, plain: false }, secret: true };
                 substitute(&mut rest, values, path, problems);
                 if let Kind::Scalar { text: after, .. } = rest.kind {
                     *text = format!("{before}{value}{after}");
                 }
                 *plain = false;
+                node.secret = true;
             }
         }
         Kind::List(items) => {

@@ -25,6 +25,8 @@ pub(super) struct Node {
     pub(super) place: Place,
     /// What it is.
     pub(super) kind: Kind,
+    /// A secret was put into it.
+    pub(super) secret: bool,
 }
 
 /// What a value is.
@@ -89,7 +91,7 @@ pub(super) fn parse(text: &str, file: usize) -> Result<Node, YamlError> {
             _ => return Err(YamlError { place, message: "a second document begins here; write one per file".into() }),
         }
     }
-    let empty = Node { place: Place { file, line: 1, column: 1 }, kind: Kind::Map(Vec::new()) };
+    let empty = Node { place: Place { file, line: 1, column: 1 }, kind: Kind::Map(Vec::new()), secret: false };
     Ok(root.filter(|root| !root.is_null()).unwrap_or(empty))
 }
 
@@ -159,7 +161,7 @@ impl Builder {
             }
             _ => return Err(YamlError { place, message: "a value was expected here".into() }),
         };
-        let node = Node { place, kind };
+        let node = Node { place, kind, secret: false };
         if anchor != 0 {
             self.anchors.insert(anchor, node.clone());
         }

@@ -125,6 +125,36 @@ fn a_secret_that_cannot_be_had_is_told_where_it_is_used() {
 }
 
 #[test]
+fn what_a_secret_holds_is_in_no_finding() {
+    let told = sim::run(1, |world| async move {
+        world.disk.put(std::path::Path::new("runbooks/down.md"), RUNBOOK.as_bytes());
+        world.disk.put(std::path::Path::new("key"), b"hunter two");
+        let field = "${secret:key}";
+        let text = format!(
+            "secrets: {{key: {{file: key}}}}\nlisteners: [{{address: '{field}'}}]\nmonitors:\n  \
+             - {{name: a, runbook: down, interval: '{field}', severity: '{field}', tcp: {{host: h, port: '{field}'}}}}\n  \
+             - {{name: b, runbook: down, http: {{url: '{field}', headers: {{X-Key: '{field}'}}}}}}\n  \
+             - {{name: c, runbook: down, http: {{url: 'https://h/', keyword: '{field}'}}}}\n"
+        );
+        world.disk.put(std::path::Path::new("watchbell.yml"), text.as_bytes());
+        render_findings(&load(&world.runtime(), &[PathBuf::from("watchbell.yml")]).await.findings)
+    });
+    expect_test::expect![[r#"
+        watchbell.yml:2:14: warning: listeners[0].address: what is given here is not kept secret
+            it may show in the UI, in metrics and in pages; put secrets into headers, bodies or logins
+        watchbell.yml:2:14: error: listeners[0].address: `${secret:key}` is not an address with a port
+            such as `127.0.0.1:9800`, `0.0.0.0:9800` or `[::]:9800`
+        watchbell.yml:4:30: error: monitors[0].interval: `${secret:key}` is not a duration; write it as `30s`, `5m`, `1h30m` or `7d`
+        watchbell.yml:4:57: error: monitors[0].severity: `${secret:key}` is not one of its values
+            there are `info`, `warning`, `critical`
+        watchbell.yml:4:99: error: monitors[0].tcp.port: a whole number was expected here, but there is `${secret:key}`
+        watchbell.yml:5:37: error: monitors[1].http.url: `${secret:key}` is not a web address: it must start with `https://` or `http://`
+        watchbell.yml:6:56: warning: monitors[2].http.keyword: what is given here is not kept secret
+            it may show in the UI, in metrics and in pages; put secrets into headers, bodies or logins
+    "#]].assert_eq(&told);
+}
+
+#[test]
 fn routes_lead_to_receivers_that_exist() {
     check(
         "route:\n  receiver: phne\n  routes:\n    - {matchers: ['severity=critical', 'a~b'], receiver: nobody}\n\

@@ -6,6 +6,8 @@ use watchbell_model::Timestamp;
 use watchbell_runtime::sim::{self, World};
 use watchbell_sim::{Behaviour, Receiver};
 
+use watchbell_sources::heartbeat::PingRequest;
+
 use crate::world::{Sim, receiver};
 
 const CONFIG: &str = "
@@ -198,4 +200,24 @@ fn a_configuration_that_cannot_be_kept_leaves_the_pages_of_the_last_one_on_their
         the alarms cannot be put in force: durable state cannot be written: the disk is full (simulated)
         {"\"monitor/target\"", "\"self/config\"", "\"self/state/alarms\""}"#]]
     .assert_eq(&told);
+}
+
+#[test]
+fn a_changed_ping_key_is_in_force_after_the_reload() {
+    let (before, after) = sim::run(1, |world| async move {
+        let config = |key: &str| {
+            format!("ping_key: {key}\nheartbeats: [{{name: backup, period: 1d, grace: 1h, runbook: down}}]\n{CONFIG}")
+        };
+        let mut sim = Sim::new(world, &[("watchbell.yml", &config("first")), ("runbooks/down.md", RUNBOOK)]);
+        let app = sim.start().await;
+        let ping = || async {
+            let request = |key: &str| PingRequest::from_path(&format!("{key}/backup"), "").expect("it is an address");
+            [app.heartbeats.ping(request("first")).await.status, app.heartbeats.ping(request("second")).await.status]
+        };
+        let before = ping().await;
+        sim.write("watchbell.yml", &config("second"));
+        app.reload_now().await.expect("it is a good configuration");
+        (before, ping().await)
+    });
+    assert_eq!((before, after), ([200, 404], [404, 200]));
 }

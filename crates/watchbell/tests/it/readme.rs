@@ -66,6 +66,28 @@ fn the_readmes_configuration_is_refused_until_its_run_books_are_written() {
 }
 
 #[test]
+fn a_closed_standard_output_stops_nothing() {
+    let folder = Folder::new("pipe");
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let mut child = Command::new(binary())
+        .args(["--listen", "127.0.0.1:0"])
+        .current_dir(folder.path())
+        .stdout(writer)
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("it starts");
+    let database = folder.path().join("watchbell-data/metrics/wal");
+    wait_until("it measures", || {
+        assert!(child.try_wait().expect("it can be asked").is_none(), "it ended");
+        let segments = std::fs::read_dir(&database).into_iter().flatten().filter_map(Result::ok);
+        segments.filter_map(|segment| segment.metadata().ok()).any(|meta| meta.len() > 2000)
+    });
+    crate::kit::signal(child.id(), "TERM");
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+}
+
+#[test]
 fn a_second_one_on_the_same_folder_is_refused_with_words() {
     let folder = Folder::new("second");
     let first = Process::start(&folder, &["--listen", "127.0.0.1:0"], &[]);

@@ -57,3 +57,32 @@ fn heartbeats(watchbell: &Process) -> usize {
 fn active(watchbell: &Process) -> String {
     watchbell.get("/api/v2/alerts?active=true").1
 }
+
+#[test]
+fn systemd_hears_of_the_start_of_life_after_a_reload_and_of_the_stop() {
+    let folder = Folder::new("systemd");
+    folder.write("runbooks/job.md", include_str!("../../../../runbooks/heartbeat-missed.md"));
+    let file = folder.write("watchbell.yml", GOOD);
+    let socket = folder.path().join("notify");
+    let systemd = std::os::unix::net::UnixDatagram::bind(&socket).expect("a socket");
+    systemd.set_read_timeout(Some(crate::kit::PATIENCE)).expect("a bound");
+    let (path, socket) = (file.display().to_string(), socket.display().to_string());
+    let environment = [("NOTIFY_SOCKET", socket.as_str()), ("WATCHDOG_USEC", "400000")];
+    let watchbell = Process::start(&folder, &["--config", &path, "--listen", "127.0.0.1:0"], &environment);
+    let until = |wanted: &str| {
+        let mut buffer = [0; 64];
+        loop {
+            let length = systemd.recv(&mut buffer).expect("systemd is told");
+            if &buffer[..length] == wanted.as_bytes() {
+                break;
+            }
+        }
+    };
+    until("READY=1");
+    until("WATCHDOG=1");
+    assert_eq!(watchbell.request("POST", "/-/reload", &[], "").0, 200);
+    // What was on its way is heard first; several in a row can only be new ones.
+    (0..10).for_each(|_| until("WATCHDOG=1"));
+    assert_eq!(watchbell.stop(), Some(0));
+    until("STOPPING=1");
+}
