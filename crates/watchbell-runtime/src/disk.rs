@@ -49,11 +49,17 @@ impl Disk {
     /// Puts a file in place whole or not at all, also across power loss: written beside, synced, renamed, folder synced.
     pub fn write_atomic(&self, path: &Path, content: &[u8]) -> io::Result<()> {
         let beside = beside(path);
-        let mut file = self.create(&beside)?;
-        file.write_all(content)?;
-        file.sync()?;
-        drop(file);
-        self.rename(&beside, path)?;
+        let written = self.create(&beside).and_then(|mut file| {
+            file.write_all(content)?;
+            file.sync()?;
+            drop(file);
+            self.rename(&beside, path)
+        });
+        if written.is_err() {
+            // Half a file would keep the last room of a full disk to itself.
+            let _ = self.remove(&beside);
+        }
+        written?;
         self.sync_dir(path.parent().unwrap_or(Path::new(".")))
     }
 
@@ -149,6 +155,14 @@ impl Disk {
     /// A file's size in bytes.
     pub fn len(&self, path: &Path) -> io::Result<u64> {
         Ok(self.meta(path)?.len)
+    }
+
+    /// How many bytes are left for us on the file system that holds a path.
+    pub fn available(&self, path: &Path) -> io::Result<u64> {
+        match self {
+            Disk::Os => Ok(space(path)?.available),
+            Disk::Sim(disk) => Ok(disk.available()),
+        }
     }
 
     /// Makes the names in a folder survive power loss.

@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::Clock;
@@ -63,8 +65,8 @@ pub enum NetError {
     },
 }
 
-/// How long one address is tried before the next one's turn, if there is a next one.
-const ADDRESS_PATIENCE: Duration = Duration::from_secs(3);
+/// How long one address is tried before the next one is tried beside it, if there is a next one (RFC 8305 has 250 ms).
+const ADDRESS_PATIENCE: Duration = Duration::from_millis(300);
 /// How many addresses of a name are tried.
 const ADDRESSES_MAX: usize = 8;
 
@@ -109,28 +111,37 @@ impl Net {
         }
     }
 
-    /// Connects to a host: resolves it, then tries its addresses in turn. Bound it with [`Clock::timeout`].
+    /// Connects to a host: resolves it, then tries its addresses, each soon after the one before. Bound it with [`Clock::timeout`].
     pub async fn connect(&self, host: &str, port: u16) -> Result<Connection, NetError> {
         let begun = self.clock.monotonic();
         let addresses = self.resolve(host).await?;
         let resolved = self.clock.monotonic();
-        let mut refused = None;
-        for (at, ip) in addresses.iter().enumerate() {
+        let dial = |ip: &IpAddr| {
             let address = SocketAddr::new(*ip, port);
-            let patience = if at + 1 < addresses.len() { ADDRESS_PATIENCE } else { Duration::MAX / 4 };
-            let tried = match self.clock.timeout(patience, self.dial(address)).await {
-                Ok(tried) => tried,
-                Err(_) => Err(io::ErrorKind::TimedOut.into()),
-            };
-            match tried {
-                Ok(stream) => {
+            async move { (address, self.dial(address).await) }
+        };
+        let mut untried = addresses.iter();
+        let mut under_way: FuturesUnordered<_> = untried.next().map(dial).into_iter().collect();
+        let mut refused = None;
+        loop {
+            let patience = if untried.len() > 0 { ADDRESS_PATIENCE } else { Duration::MAX / 4 };
+            // One that hangs is not given up: it may be slow, and the only one that answers at all.
+            match self.clock.timeout(patience, under_way.next()).await {
+                Ok(Some((peer, Ok(stream)))) => {
                     let (resolve, connect) = (resolved - begun, self.clock.monotonic() - resolved);
-                    return Ok(Connection { stream, peer: address, resolve, connect });
+                    return Ok(Connection { stream, peer, resolve, connect });
                 }
-                Err(error) => refused = Some(NetError::Connect { address, reason: io_words(&error) }),
+                Ok(Some((address, Err(error)))) => {
+                    refused = Some(NetError::Connect { address, reason: io_words(&error) });
+                }
+                Ok(None) | Err(_) => {}
+            }
+            match untried.next() {
+                Some(ip) => under_way.push(dial(ip)),
+                None if under_way.is_empty() => return Err(refused.expect("resolve gives at least one address")),
+                None => {}
             }
         }
-        Err(refused.expect("resolve gives at least one address"))
     }
 
     async fn dial(&self, address: SocketAddr) -> io::Result<Stream> {

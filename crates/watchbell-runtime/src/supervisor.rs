@@ -205,7 +205,11 @@ impl Supervisor {
                 let jitter = wait.mul_f64(0.5 + rng.unit() / 2.0);
                 tokio::select! {
                     biased;
-                    () = token.cancelled() => return,
+                    () = token.cancelled() => {
+                        // Whatever was wrong with it, it is wanted no more.
+                        troubles.clear(&trouble);
+                        return;
+                    }
                     () = clock.sleep(jitter) => {}
                 }
                 wait = (wait * 2).min(RESTART_MAX);

@@ -18,7 +18,7 @@ const STEP: Duration = Duration::from_secs(15);
 fn main() {
     let mut arguments = std::env::args().skip(1).map(|text| text.parse::<usize>().expect("a number"));
     let (series, hours) = (arguments.next().unwrap_or(20_000), arguments.next().unwrap_or(26));
-    let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("threads");
+    let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().expect("threads");
     let dir = std::env::temp_dir().join(format!("watchbell-ingest-{}", std::process::id()));
     tokio.block_on(run(series, hours, dir.clone()));
     Disk::Os.remove_dir_all(&dir).expect("it was made");

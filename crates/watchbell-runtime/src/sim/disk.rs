@@ -20,6 +20,7 @@ struct Inner {
     /// What is on the platter: content as of the last sync, names as of the folder's last sync.
     kept: BTreeMap<PathBuf, Vec<u8>>,
     room: Option<usize>,
+    available: Option<u64>,
 }
 
 impl SimDisk {
@@ -31,6 +32,15 @@ impl SimDisk {
     /// From now on only so many more bytes fit; `None` for no bound.
     pub fn set_room(&self, room: Option<usize>) {
         self.lock().room = room;
+    }
+
+    /// From now on it says that so many bytes are left, whatever fits; `None` for more than anybody needs.
+    pub fn set_available(&self, available: Option<u64>) {
+        self.lock().available = available;
+    }
+
+    pub(crate) fn available(&self) -> u64 {
+        self.lock().available.unwrap_or(u64::MAX)
     }
 
     /// Power loss: what was not synced is lost, or half there.

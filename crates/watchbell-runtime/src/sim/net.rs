@@ -23,6 +23,7 @@ pub struct SimNet {
 #[derive(Default)]
 struct Inner {
     names: BTreeMap<String, IpAddr>,
+    more: BTreeMap<String, Vec<IpAddr>>,
     services: BTreeMap<SocketAddr, Service>,
     unresolvable: std::collections::BTreeSet<String>,
     black_holes: std::collections::BTreeSet<IpAddr>,
@@ -98,6 +99,11 @@ impl SimNet {
         *inner.names.entry(host.to_owned()).or_insert_with(|| Ipv4Addr::from(0x0a00_0000 + next).into())
     }
 
+    /// The host's name resolves to this address too, which comes before those it has.
+    pub fn add_address(&self, host: &str, ip: IpAddr) {
+        self.lock().more.entry(host.to_owned()).or_default().insert(0, ip);
+    }
+
     /// The machine trusts this authority from now on, and no other.
     pub fn trust(&self, roots_pem: &str) {
         self.lock().roots_pem = Some(roots_pem.as_bytes().to_vec());
@@ -110,14 +116,16 @@ impl SimNet {
     pub(crate) async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>, String> {
         let (known, broken) = {
             let inner = self.lock();
-            (inner.names.get(host).copied(), inner.unresolvable.contains(host))
+            let more = inner.more.get(host).into_iter().flatten();
+            let known: Vec<IpAddr> = more.chain(inner.names.get(host)).copied().collect();
+            (known, inner.unresolvable.contains(host))
         };
         if broken {
             self.clock.sleep(RESOLVER_PATIENCE).await;
             return Err("temporary failure in name resolution".into());
         }
         self.clock.sleep(ROUND_TRIP).await;
-        known.map(|ip| vec![ip]).ok_or_else(|| "name or service not known".into())
+        if known.is_empty() { Err("name or service not known".into()) } else { Ok(known) }
     }
 
     pub(crate) async fn dial(&self, address: SocketAddr) -> io::Result<Stream> {

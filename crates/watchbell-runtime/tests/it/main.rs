@@ -88,6 +88,29 @@ fn reconcile_keeps_what_did_not_change() {
 }
 
 #[test]
+fn a_broken_task_that_is_taken_away_is_no_trouble_any_more() {
+    sim::run(1, |world| async move {
+        let runtime = world.runtime();
+        runtime.supervisor.reconcile("g", vec![Task::new("bad", 0, |_| async { panic!("boom") })]);
+        world.clock.sleep(Duration::from_secs(120)).await;
+        assert_eq!(runtime.troubles.list().len(), 1);
+        runtime.supervisor.reconcile("g", vec![]);
+        world.clock.sleep(Duration::from_secs(60)).await;
+        assert_eq!(runtime.troubles.list(), []);
+    });
+}
+
+#[test]
+fn what_could_not_be_written_whole_takes_no_room() {
+    sim::run(1, |world| async move {
+        let disk = world.runtime().disk;
+        world.disk.set_room(Some(100));
+        assert!(disk.write_atomic(Path::new("/data/x"), &[0; 200]).is_err());
+        assert!(world.disk.files().is_empty(), "{:?}", world.disk.files());
+    });
+}
+
+#[test]
 fn power_loss_forgets_what_was_not_synced() {
     sim::run(7, |world| async move {
         let disk = world.runtime().disk;
@@ -103,6 +126,24 @@ fn power_loss_forgets_what_was_not_synced() {
         disk.write_atomic(Path::new("/data/x"), b"whole").unwrap();
         world.disk.lose_power();
         assert_eq!(disk.read(Path::new("/data/x")).unwrap(), b"whole");
+    });
+}
+
+#[test]
+fn an_address_that_swallows_packets_keeps_nobody_from_the_next_one() {
+    sim::run(1, |world| async move {
+        world.net.serve("web", 80, |stream| answer(stream, "HTTP/1.1 204 No Content\r\n\r\n"));
+        for at in 1..=5 {
+            let ip = format!("2001:db8::{at}");
+            world.net.add_address("web", ip.parse().unwrap());
+            world.net.set_black_hole(&ip, true);
+        }
+        let mut request = Request::get("http://web/".parse().unwrap());
+        request.timeout = Duration::from_secs(3);
+        assert_eq!(send(&world.runtime(), request).await.unwrap().status, 204);
+        let runtime = world.runtime();
+        let refused = runtime.clock.timeout(Duration::from_secs(3), runtime.net.connect("web", 81)).await;
+        assert!(refused.is_err(), "five may still answer");
     });
 }
 

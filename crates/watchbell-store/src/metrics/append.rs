@@ -4,7 +4,10 @@
 //! none waits. Samples go into the head first, so that the log holds exactly what was taken; see the invariants of
 //! [`super`] for what happens when the log cannot be written.
 
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use watchbell_model::{Append, AppendError, Appended, BoxFuture, Point, Severity};
@@ -20,8 +23,12 @@ use super::{Fsync, Inner, MetricStore};
 pub const BATCHES_WAITING_MAX: usize = 4096;
 /// How many batches are committed together at most.
 const GROUP_MAX: usize = 256;
+/// How long a batch waits for its commit before its sender is told that it may be lost.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// A record bigger than this is followed by a new one.
 const RECORD_MAX: usize = 4 << 20;
+/// How many bytes series leave free on a disk that fills up: more than the reserve of durable state.
+const ROOM_LEFT: u64 = 8 << 20;
 /// The trouble raised while the log cannot be written.
 const TROUBLE: &str = "metrics/log";
 
@@ -86,15 +93,21 @@ impl Append for MetricStore {
                 return Ok(Appended::default());
             }
             let (answer, answered) = oneshot::channel();
-            if self.inner.queue(Batch { points: batch, answer })? {
-                let leader = Leader { inner: Arc::clone(&self.inner), leading: true };
-                match &self.inner.runtime.disk {
-                    Disk::Os => thread::blocking(move || leader.lead()).await,
-                    // Simulated disks do not block, and threads would make the order of events a matter of chance.
-                    Disk::Sim(_) => leader.lead(),
+            let leads = self.inner.queue(Batch { points: batch, answer })?;
+            let committed = async {
+                if leads {
+                    let leader = Leader { inner: Arc::clone(&self.inner), leading: true };
+                    match &self.inner.runtime.disk {
+                        Disk::Os => thread::blocking(move || leader.lead()).await,
+                        // Simulated disks do not block, and threads would make the order of events a matter of chance.
+                        Disk::Sim(_) => leader.lead(),
+                    }
                 }
-            }
-            answered.await.unwrap_or(Err(AppendError::Unavailable("the commit was cut off".into())))
+                answered.await.unwrap_or(Err(AppendError::Unavailable("the commit was cut off".into())))
+            };
+            // Whoever brings samples must not hang with the disk; the commit goes on and may yet be made.
+            let done = self.inner.runtime.clock.timeout(ANSWER_MAX, committed).await;
+            done.unwrap_or_else(|_| Err(AppendError::Unavailable("the disk does not answer".into())))
         })
     }
 }
@@ -161,7 +174,7 @@ impl Inner {
             fault::point("store.after_log_write");
             Ok(appended)
         });
-        if log.is_full() {
+        if log.is_full() && self.leave_room().is_ok() {
             // A failure is tried again with the next commit; until then the segment grows.
             let _ = log.rotate();
         }
@@ -210,9 +223,21 @@ impl Inner {
         appended
     }
 
+    /// Refuses to take the last of the disk: series would eat up what durable state needs for alarms and pages.
+    pub(crate) fn leave_room(&self) -> io::Result<()> {
+        let dir = self.mark_path.parent().unwrap_or(Path::new("."));
+        match self.runtime.disk.available(dir) {
+            Ok(available) if available < ROOM_LEFT => Err(io::Error::new(
+                io::ErrorKind::StorageFull,
+                format!("the last {} MiB of the disk are left for alarms and pages", ROOM_LEFT >> 20),
+            )),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
     /// Writes the log, and syncs it if the policy says so; tells the board how it went.
     pub(crate) fn write(&self, log: &mut Wal) -> Result<(), String> {
-        let result = log.write().and_then(|()| match self.config.fsync {
+        let result = self.leave_room().and_then(|()| log.write()).and_then(|()| match self.config.fsync {
             Fsync::Always => log.sync(),
             Fsync::Interval | Fsync::Never => Ok(()),
         });
@@ -228,5 +253,38 @@ impl Inner {
                 Err(error.to_string())
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use watchbell_model::Timestamp;
+    use watchbell_runtime::Runtime;
+
+    use super::super::MetricsConfig;
+    use super::*;
+
+    #[test]
+    fn a_disk_that_hangs_does_not_hang_those_who_bring_samples() {
+        let dir = std::env::temp_dir().join(format!("watchbell-hang-{}", std::process::id()));
+        let tokio = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let store =
+            tokio.block_on(async { MetricStore::open(&Runtime::os(), &dir, MetricsConfig::default()).unwrap().0 });
+        let now = store.inner.runtime.clock.now();
+        let batch = |second| vec![Point::new("up", &[], Timestamp(now.0 + second), 1.0)];
+        // As if the write that is under way never came back.
+        let hung = store.inner.log.lock().unwrap();
+        let (leads, follows) = tokio.block_on(async {
+            let time_passes = async {
+                tokio::task::yield_now().await;
+                tokio::time::advance(ANSWER_MAX * 2).await;
+            };
+            let (leads, follows, ()) = tokio::join!(store.append(batch(1)), store.append(batch(2)), time_passes);
+            (leads, follows)
+        });
+        assert_eq!(leads.unwrap_err().to_string(), follows.unwrap_err().to_string());
+        drop(hung);
+        assert_eq!(tokio.block_on(store.append(batch(3))).unwrap().kept, 1);
+        Disk::Os.remove_dir_all(&dir).unwrap();
     }
 }

@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use watchbell_model::{Path, Problems, Span};
 
-/// How series are kept: how long, how safely, how many.
+/// How series are kept: how long, how safely, how many. One query reads at most 10 million samples (160 MB of memory);
+/// one that would need more fails.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MetricsConfig {

@@ -136,7 +136,7 @@ impl Inner {
     fn merge_due(&self) -> io::Result<()> {
         let now = self.runtime.clock.now().0;
         match merge::due(&self.blocks.serving(), now, millis(self.config.retention)) {
-            Some(group) => self.merge(&group),
+            Some(group) => self.leave_room().and_then(|()| self.merge(&group)),
             None => Ok(()),
         }
     }

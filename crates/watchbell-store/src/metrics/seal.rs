@@ -56,6 +56,7 @@ impl Inner {
     ///
     /// `distrust`: the log could not be synced, so that a new segment is begun without.
     pub(crate) fn seal(&self, end: i64, now: i64, distrust: bool) -> io::Result<()> {
+        self.leave_room()?;
         let mut log = self.log.lock().expect("no panic while held");
         let segment = if distrust { log.rotate_unsynced()? } else { log.rotate()? };
         drop(log);

@@ -11,8 +11,8 @@ use super::merge::once;
 use super::series::Part;
 use super::{Inner, MetricStore};
 
-/// How many samples one query may load: more would be the memory of the whole process.
-pub const SELECT_SAMPLES_MAX: usize = 50_000_000;
+/// How many samples one query may load, 16 bytes each: more would be the memory of a small machine.
+pub const SELECT_SAMPLES_MAX: usize = 10_000_000;
 
 /// Where some samples of a series are, in the order in which they were first written.
 #[derive(Default)]

@@ -11,7 +11,7 @@ use rusqlite::{Connection, ErrorCode, params};
 use tokio::sync::oneshot;
 use watchbell_model::{Change, Severity, StateError, Timestamp};
 use watchbell_runtime::metrics::{Counter, Histogram};
-use watchbell_runtime::{Disk, Runtime, fault};
+use watchbell_runtime::{Disk, Runtime, disk, fault};
 
 /// How many commits one transaction takes at most.
 const GROUP_MAX: usize = 1000;
@@ -117,6 +117,16 @@ impl Writer {
     }
 
     fn restore_reserve(&mut self) {
+        // Without room for more than the reserve the disk is as good as full, and the board would say so, and not, by
+        // turns.
+        let room =
+            disk::space(self.reserve.parent().unwrap_or(Path::new("."))).map_or(u64::MAX, |space| space.available);
+        if room < 2 * RESERVE as u64 {
+            self.reserve_used = Some(self.runtime.clock.now());
+            let words = format!("the disk is full: {room} bytes are left for alarms and pages");
+            self.runtime.troubles.set(TROUBLE, Severity::Critical, words);
+            return;
+        }
         match Disk::Os.write_atomic(&self.reserve, &vec![0; RESERVE]) {
             Ok(()) => {
                 self.reserve_used = None;

@@ -192,6 +192,26 @@ fn a_full_disk_costs_durability_only_and_only_as_long_as_it_is_full() {
 }
 
 #[test]
+fn the_last_of_a_disk_is_left_for_alarms_and_pages() {
+    sim::run(1, |world| async move {
+        let runtime = world.runtime();
+        let (store, _) = MetricStore::open(&runtime, Path::new(DIR), MetricsConfig::default()).unwrap();
+        store.append(vec![point(&world, "a", 0, 1.0)]).await.unwrap();
+        world.disk.set_available(Some(4 << 20));
+        let error = store.append(vec![point(&world, "a", 15, 2.0)]).await.unwrap_err().to_string();
+        assert!(error.contains("left for alarms and pages"), "{error}");
+        world.clock.sleep(std::time::Duration::from_secs(4 * 3600)).await;
+        store.maintain();
+        assert_eq!((store.stats().blocks, world.disk.files().len()), (0, 1));
+        check(&store, expect![[r#"up{host="a"} 0=1 15=2"#]]);
+        world.disk.set_available(None);
+        store.maintain();
+        store.append(vec![point(&world, "a", 0, 3.0)]).await.unwrap();
+        assert!(!runtime.troubles.list().iter().any(|trouble| trouble.key == "metrics/log"));
+    });
+}
+
+#[test]
 fn what_cannot_be_kept_is_counted_by_its_reason() {
     sim::run(1, |world| async move {
         let config = MetricsConfig { series_limit: 2, ..MetricsConfig::default() };
@@ -238,7 +258,8 @@ fn writers_readers_and_upkeep_work_side_by_side() {
     let threads: Vec<_> = (0..8)
         .map(|writer| {
             let work = write(store.clone(), writer);
-            let run = move || tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(work);
+            let run =
+                move || tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(work);
             thread::spawn(&format!("writer-{writer}"), run).unwrap()
         })
         .collect();
