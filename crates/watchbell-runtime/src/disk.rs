@@ -71,6 +71,16 @@ impl Disk {
         }
     }
 
+    /// Makes a folder and those above it, which nobody else on this machine may open. One that is there stays as it is.
+    pub fn create_private_dir_all(&self, path: &Path) -> io::Result<()> {
+        match self {
+            Disk::Os => {
+                std::os::unix::fs::DirBuilderExt::mode(std::fs::DirBuilder::new().recursive(true), 0o700).create(path)
+            }
+            Disk::Sim(_) => Ok(()),
+        }
+    }
+
     /// Names in a folder, sorted; empty if there is no such folder.
     pub fn list(&self, path: &Path) -> io::Result<Vec<String>> {
         let mut names = match self {

@@ -72,7 +72,8 @@ impl OpenError {
 impl DataDir {
     /// Makes the folder if need be and locks it against a second process.
     pub fn claim(path: &Path, allow_network_filesystem: bool) -> Result<DataDir, OpenError> {
-        Disk::Os.create_dir_all(path).map_err(OpenError::io("make", path))?;
+        // It holds the key of signed links and of pings, and pages with what they say.
+        Disk::Os.create_private_dir_all(path).map_err(OpenError::io("make", path))?;
         let kind = disk::network_filesystem(path).map_err(OpenError::io("examine", path))?;
         if let Some(kind) = kind.filter(|_| !allow_network_filesystem) {
             return Err(OpenError::NetworkFilesystem { path: path.to_owned(), kind });

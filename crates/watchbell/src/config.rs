@@ -331,6 +331,20 @@ pub(crate) fn library(runtime: &Runtime, config: &RunbooksConfig) -> (Library, P
     (library.with_fallback(Library::embedded(config, crate::embedded::RUNBOOKS)), problems)
 }
 
+/// Where watchbell keeps what it knows and where people reach it, even of a configuration that is refused; the rest is
+/// as if nothing were said.
+pub fn reach_of(runtime: &Runtime, paths: &[PathBuf]) -> Config {
+    let root = files::Files::default().read_all(runtime, paths);
+    let schema = manual::schema();
+    let mut config: Config = serde_json::from_value(serde_json::json!({})).expect("every part may be left out");
+    config.site = files::part(&root, "site", &schema).unwrap_or_default();
+    config.storage = files::part(&root, "storage", &schema).unwrap_or_default();
+    if let Some(listeners) = files::part(&root, "listeners", &schema) {
+        config.listeners = listeners;
+    }
+    config
+}
+
 /// The run book folder and what is asked of run books, even of a configuration that is refused.
 pub fn runbooks_of(runtime: &Runtime, paths: &[PathBuf]) -> RunbooksConfig {
     let root = files::Files::default().read_all(runtime, paths);

@@ -41,12 +41,12 @@ impl Files {
         let text = match runtime.disk.read_text(path) {
             Ok(text) => text,
             Err(error) => {
-                let words = if error.kind() == std::io::ErrorKind::NotFound {
-                    "there is no such file".into()
-                } else {
-                    error.to_string()
+                let (words, hint) = match error.kind() {
+                    std::io::ErrorKind::NotFound => ("there is no such file".into(), None),
+                    std::io::ErrorKind::InvalidData => (error.to_string(), Some("save it as UTF-8".into())),
+                    _ => (error.to_string(), None),
                 };
-                self.fail(path, (0, 0), words, Some("name another file with --config".into()));
+                self.fail(path, (0, 0), words, hint);
                 return None;
             }
         };
@@ -99,7 +99,16 @@ impl Files {
             if pattern.contains('*') {
                 self.folders.extend(base.join(pattern).parent().map(Path::to_owned));
             }
-            for path in expand(runtime, &base.join(pattern)) {
+            let paths = expand(runtime, &base.join(pattern));
+            if paths.is_empty() {
+                let place = Place::root().field("rule_files");
+                let hint = Some("`*` stands for any part of a file's own name, not for folders".into());
+                let message = format!("no file fits `{pattern}`, so that no rule of it is judged");
+                let problem = Problem { level: watchbell_model::Level::Warning, path: place, message, hint };
+                let file = self.names.first().cloned().unwrap_or_default();
+                self.findings.push(Finding { file, line: 0, column: 0, problem });
+            }
+            for path in paths {
                 let first = self.names.len();
                 let Some(node) = self.read(runtime, &path) else { continue };
                 let mut problems = Problems::new();

@@ -155,6 +155,15 @@ fn what_a_secret_holds_is_in_no_finding() {
 }
 
 #[test]
+fn a_pattern_that_fits_no_rule_file_is_told() {
+    check("rule_files: ['rules/**/*.yml']\n", expect_test::expect![[r#"
+        watchbell.yml: warning: rule_files: no file fits `rules/**/*.yml`, so that no rule of it is judged
+            `*` stands for any part of a file's own name, not for folders
+        good
+    "#]]);
+}
+
+#[test]
 fn routes_lead_to_receivers_that_exist() {
     check(
         "route:\n  receiver: phne\n  routes:\n    - {matchers: ['severity=critical', 'a~b'], receiver: nobody}\n\
@@ -190,7 +199,6 @@ fn rule_files_are_checked_with_their_own_lines() {
         ],
         expect_test::expect![[r#"
             gone.yml: error: there is no such file
-                name another file with --config
             rules/a.yml:8:9: error: groups[0].rules[1].for: `5` is not a duration; write it as `30s`, `5m`, `1h30m` or `7d`
             refused
         "#]],

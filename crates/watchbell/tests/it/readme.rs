@@ -88,6 +88,20 @@ fn a_closed_standard_output_stops_nothing() {
 }
 
 #[test]
+fn nobody_else_reads_the_data_folder_and_a_refused_configuration_keeps_nobody_out() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = Folder::new("private");
+    let watchbell = Process::start(&folder, &["--listen", "127.0.0.1:0"], &[]);
+    let data = std::fs::metadata(folder.path().join("watchbell-data")).expect("it is there");
+    assert_eq!(data.permissions().mode() & 0o077, 0);
+    folder.write("watchbell.yml", "site: {url: 'https://watch.example.org'}\nmonitors: [{nam: x}]\n");
+    let output = Command::new(binary()).arg("signin").current_dir(folder.path()).output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.starts_with("https://watch.example.org/signin?token="), "{said}");
+    assert_eq!(watchbell.stop(), Some(0));
+}
+
+#[test]
 fn a_second_one_on_the_same_folder_is_refused_with_words() {
     let folder = Folder::new("second");
     let first = Process::start(&folder, &["--listen", "127.0.0.1:0"], &[]);
