@@ -22,13 +22,27 @@ pub struct StateReport {
     pub salvaged: u64,
 }
 
+/// Opens the file. A damaged one is first copied into a new one as far as it can be read, then set aside, then
+/// replaced: cut off anywhere on the way, the next start finishes it, and never begins with nothing.
 pub(crate) fn open(path: &Path, now: Timestamp) -> Result<(Connection, StateReport), OpenError> {
     let sqlite = |source| OpenError::Sqlite { path: path.to_owned(), source };
+    let fresh = path.with_file_name("state.salvaged");
+    if !Disk::Os.exists(path) && Disk::Os.exists(&fresh) {
+        // The damaged file was set aside already, so the copy is whole; its journal belonged to the damaged one.
+        remove(path)?;
+        put_in_place(&fresh, path)?;
+    }
     let damage = match healthy(path) {
         Ok(connection) => return Ok((connection, StateReport::default())),
         Err(Unhealthy::Refused(error)) => return Err(error),
         Err(Unhealthy::Damaged(damage)) => damage,
     };
+    remove(&fresh)?;
+    let mut into = prepared(&fresh).map_err(sqlite)?;
+    let salvaged = salvage(path, &mut into).map_err(sqlite)?;
+    // One file without a journal, so that a rename puts all of it in place.
+    into.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(())).map_err(sqlite)?;
+    drop(into);
     let aside = path.with_file_name(format!("state.corrupt-{}", now.as_millis()));
     for suffix in ["", "-wal", "-shm"] {
         let (from, to) = (with_suffix(path, suffix), with_suffix(&aside, suffix));
@@ -36,9 +50,26 @@ pub(crate) fn open(path: &Path, now: Timestamp) -> Result<(Connection, StateRepo
             Disk::Os.rename(&from, &to).map_err(OpenError::io("set aside", &from))?;
         }
     }
-    let mut connection = prepared(path).map_err(sqlite)?;
-    let salvaged = salvage(&aside, &mut connection).map_err(sqlite)?;
+    put_in_place(&fresh, path)?;
+    let connection = prepared(path).map_err(sqlite)?;
     Ok((connection, StateReport { set_aside: Some(aside), damage: Some(damage), salvaged }))
+}
+
+fn put_in_place(fresh: &Path, path: &Path) -> Result<(), OpenError> {
+    Disk::Os.rename(fresh, path).map_err(OpenError::io("put in place", fresh))?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    Disk::Os.sync_dir(folder).map_err(OpenError::io("sync", folder))
+}
+
+/// Takes a database file and its journals away, if they are there.
+fn remove(path: &Path) -> Result<(), OpenError> {
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        let file = with_suffix(path, suffix);
+        if Disk::Os.exists(&file) {
+            Disk::Os.remove(&file).map_err(OpenError::io("remove", &file))?;
+        }
+    }
+    Ok(())
 }
 
 /// A connection beside the one that owns the file.

@@ -176,3 +176,20 @@ fn a_backup_is_a_state_of_its_own() {
     assert_eq!(names(open(&copy).0.scan("t", "", 10).unwrap()), "a=1");
     assert!(state.backup(Path::new("/nowhere/state.db")).is_err());
 }
+
+#[test]
+fn a_start_that_was_cut_off_while_it_saved_a_damaged_file_is_finished_by_the_next() {
+    let folder = Folder::new();
+    let (state, _) = open(&folder);
+    block_on(state.commit(vec![put("t", "kept", "1")])).unwrap();
+    drop(state);
+    // Cut off between setting the damaged file aside and putting the copy in its place; the journal of the damaged one
+    // is still there.
+    let (path, saved) = (folder.path().join("state.db"), folder.path().join("state.salvaged"));
+    Disk::Os.rename(&path, &saved).unwrap();
+    Disk::Os.write_atomic(&folder.path().join("state.db-wal"), &[3; 5000]).unwrap();
+    let (state, report) = open(&folder);
+    assert_eq!(report.set_aside, None);
+    assert!(state.get("t", "kept").unwrap().is_some());
+    assert!(!Disk::Os.exists(&saved));
+}

@@ -156,11 +156,14 @@ fn what_a_secret_holds_is_in_no_finding() {
 
 #[test]
 fn a_pattern_that_fits_no_rule_file_is_told() {
-    check("rule_files: ['rules/**/*.yml']\n", expect_test::expect![[r#"
+    check(
+        "rule_files: ['rules/**/*.yml']\n",
+        expect_test::expect![[r#"
         watchbell.yml: warning: rule_files: no file fits `rules/**/*.yml`, so that no rule of it is judged
             `*` stands for any part of a file's own name, not for folders
         good
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
