@@ -15,8 +15,11 @@ pub struct Metrics {
 
 struct Family {
     help: &'static str,
-    members: BTreeMap<Labels, Member>,
+    members: BTreeMap<Labels, (Member, Vec<Labels>)>,
 }
+
+/// The job of watchbell's own series.
+const JOB: &str = "watchbell";
 
 #[derive(Clone)]
 enum Member {
@@ -127,7 +130,14 @@ impl Metrics {
     ) -> Member {
         let mut families = self.families.lock().expect("no panic while held");
         let family = families.entry(name).or_insert_with(|| Family { help, members: BTreeMap::new() });
-        family.members.entry(Labels::from_pairs(labels.iter().copied())).or_insert_with(new).clone()
+        let labels = Labels::from_pairs(labels.iter().copied());
+        let (member, _) = family.members.entry(labels.clone()).or_insert_with(|| {
+            let member = new();
+            let mut series = Vec::new();
+            each(name, &labels, &member, |labels, _| series.push(labels.with("job", JOB)));
+            (member, series)
+        });
+        member.clone()
     }
 
     /// Prometheus' text format, version 0.0.4.
@@ -135,13 +145,13 @@ impl Metrics {
         let mut text = String::new();
         for (name, family) in self.families.lock().expect("no panic while held").iter() {
             let kind = match family.members.values().next() {
-                Some(Member::Counter(_)) => "counter",
-                Some(Member::Gauge(_)) => "gauge",
-                Some(Member::Histogram(_)) => "histogram",
+                Some((Member::Counter(_), _)) => "counter",
+                Some((Member::Gauge(_), _)) => "gauge",
+                Some((Member::Histogram(_), _)) => "histogram",
                 None => continue,
             };
             let _ = writeln!(text, "# HELP {name} {}\n# TYPE {name} {kind}", family.help);
-            for (labels, member) in &family.members {
+            for (labels, (member, _)) in &family.members {
                 each(name, labels, member, |labels, value| {
                     let metric = labels.name().unwrap_or(name);
                     let pairs: Vec<String> = labels
@@ -157,32 +167,53 @@ impl Metrics {
         text
     }
 
-    /// The same as samples at `now`.
+    /// The same as samples at `now`, under `job="watchbell"`. Their label sets were made once.
     pub fn points(&self, now: Timestamp) -> Vec<Point> {
         let mut points = Vec::new();
-        for (name, family) in self.families.lock().expect("no panic while held").iter() {
-            for (labels, member) in &family.members {
-                each(name, labels, member, |labels, value| points.push(Point { labels, timestamp: now, value }));
+        for family in self.families.lock().expect("no panic while held").values() {
+            for (member, series) in family.members.values() {
+                let point = |(labels, value): (&Labels, f64)| Point { labels: labels.clone(), timestamp: now, value };
+                points.extend(series.iter().zip(member.values()).map(point));
             }
         }
         points
     }
 }
 
-fn each(name: &str, labels: &Labels, member: &Member, mut put: impl FnMut(Labels, f64)) {
-    match member {
-        Member::Counter(counter) => put(labels.with(Labels::NAME, name), counter.get() as f64),
-        Member::Gauge(gauge) => put(labels.with(Labels::NAME, name), gauge.get()),
-        Member::Histogram(Histogram(buckets)) => {
-            let mut total = 0;
-            for (at, count) in buckets.counts.iter().enumerate() {
-                total += count.load(Ordering::Relaxed);
-                let le = buckets.bounds.get(at).map_or("+Inf".to_owned(), f64::to_string);
-                put(labels.with("le", &le).with(Labels::NAME, &format!("{name}_bucket")), total as f64);
+impl Member {
+    /// Its values, in the order in which [`each`] names them.
+    fn values(&self) -> Vec<f64> {
+        match self {
+            Member::Counter(counter) => vec![counter.get() as f64],
+            Member::Gauge(gauge) => vec![gauge.get()],
+            Member::Histogram(Histogram(buckets)) => {
+                let mut total = 0;
+                let mut values = Vec::with_capacity(buckets.counts.len() + 2);
+                for count in &buckets.counts {
+                    total += count.load(Ordering::Relaxed);
+                    values.push(total as f64);
+                }
+                values.push(*buckets.sum.lock().expect("no panic while held"));
+                values.push(total as f64);
+                values
             }
-            let sum = *buckets.sum.lock().expect("no panic while held");
-            put(labels.with(Labels::NAME, &format!("{name}_sum")), sum);
-            put(labels.with(Labels::NAME, &format!("{name}_count")), total as f64);
+        }
+    }
+}
+
+/// Names each series of a member, with its value.
+fn each(name: &str, labels: &Labels, member: &Member, mut put: impl FnMut(Labels, f64)) {
+    let mut values = member.values().into_iter();
+    let mut put = |labels: Labels| put(labels, values.next().unwrap_or_default());
+    match member {
+        Member::Counter(_) | Member::Gauge(_) => put(labels.with(Labels::NAME, name)),
+        Member::Histogram(Histogram(buckets)) => {
+            for at in 0..buckets.counts.len() {
+                let le = buckets.bounds.get(at).map_or("+Inf".to_owned(), f64::to_string);
+                put(labels.with("le", &le).with(Labels::NAME, &format!("{name}_bucket")));
+            }
+            put(labels.with(Labels::NAME, &format!("{name}_sum")));
+            put(labels.with(Labels::NAME, &format!("{name}_count")));
         }
     }
 }
@@ -219,5 +250,15 @@ mod tests {
             c_seconds_count 2
         "#]]
         .assert_eq(&metrics.render());
+        let points = metrics.points(Timestamp(1));
+        let lines: Vec<String> = points.iter().map(|point| format!("{} {}", point.labels, point.value)).collect();
+        expect_test::expect![[r#"
+            a_total{job="watchbell", kind="x\"y"} 2
+            b{job="watchbell"} 0.5
+            c_seconds_bucket{job="watchbell", le="0.1"} 1
+            c_seconds_bucket{job="watchbell", le="1"} 1
+            c_seconds_bucket{job="watchbell", le="+Inf"} 2
+            c_seconds_sum{job="watchbell"} 5.1
+            c_seconds_count{job="watchbell"} 2"#]].assert_eq(&lines.join("\n"));
     }
 }

@@ -11,7 +11,7 @@ use watchbell_alarms::{Alarms, Desired, Runbook, certificate, heartbeat, monitor
 use watchbell_alerts::Alerts;
 use watchbell_http::{Auth, ConfigView, Handles, LoadResult, SinkConfig, SiteInfo};
 use watchbell_model::{
-    Append, BoxFuture, Deliver, Observe, Point, Query, Raise, RunbookRef, Severity, Span, State, Timestamp,
+    Append, BoxFuture, Deliver, Observe, Query, Raise, RunbookRef, Severity, Span, State, Timestamp,
 };
 use watchbell_notify::{Notify, NotifyConfig, Site};
 use watchbell_runtime::{CancellationToken, Runtime, Task};
@@ -343,8 +343,7 @@ impl App {
                         () = clock.sleep(interval.duration()) => {}
                     }
                     let points = context.runtime.metrics.points(clock.now());
-                    let own = |point: Point| Point { labels: point.labels.with("job", "watchbell"), ..point };
-                    if let Err(error) = context.append.append(points.into_iter().map(own).collect()).await {
+                    if let Err(error) = context.append.append(points).await {
                         tracing::debug!(%error, "own numbers are not kept");
                     }
                 }
