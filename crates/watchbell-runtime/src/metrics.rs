@@ -259,6 +259,7 @@ mod tests {
             c_seconds_bucket{job="watchbell", le="1"} 1
             c_seconds_bucket{job="watchbell", le="+Inf"} 2
             c_seconds_sum{job="watchbell"} 5.1
-            c_seconds_count{job="watchbell"} 2"#]].assert_eq(&lines.join("\n"));
+            c_seconds_count{job="watchbell"} 2"#]]
+        .assert_eq(&lines.join("\n"));
     }
 }

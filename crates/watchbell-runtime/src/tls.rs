@@ -183,7 +183,10 @@ impl ServerCertVerifier for Recorder {
         _ocsp: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let verdict = self.judge(leaf, intermediates, name).map_err(|error| certificate_words(&error, name));
+        let verdict = self.judge(leaf, intermediates, name).map_err(|error| match self.trusted.roots.is_empty() {
+            true => "this machine trusts no certificate at all: the package `ca-certificates` is missing".into(),
+            false => certificate_words(&error, name),
+        });
         let chain = std::iter::once(leaf).chain(intermediates).map(|one| one.to_vec()).collect();
         *self.seen.lock().expect("no panic while held") = Some((chain, verdict));
         Ok(ServerCertVerified::assertion())
@@ -270,9 +273,4 @@ fn earliest_to_end(chain: &[Vec<u8>]) -> Option<Certificate> {
             fingerprint: fingerprint.clone(),
         })
         .min_by_key(|certificate| certificate.not_after)
-}
-
-/// Whether the machine has trusted roots at all (the package `ca-certificates`).
-pub fn machine_has_roots() -> bool {
-    trusted(&TlsOptions::default(), None).is_ok_and(|trusted| !trusted.roots.is_empty())
 }
