@@ -218,7 +218,15 @@ pub fn serve<F: Future<Output = ()> + Send + 'static>(
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let world = watchbell_runtime::Runtime::os();
-            let listener = world.net.listen(at).await.expect("the port is free");
+            // A process that another test is just starting holds a copy of every socket until it is the other program.
+            let begun = Instant::now();
+            let listener = loop {
+                match world.net.listen(at).await {
+                    Ok(listener) => break listener,
+                    Err(error) => assert!(begun.elapsed() < PATIENCE, "{at}: {error}"),
+                }
+                world.clock.sleep(Duration::from_millis(20)).await;
+            };
             ready.send(listener.local_addr()).expect("the test waits");
             let accept = async {
                 while let Ok((stream, _)) = listener.accept().await {
