@@ -31,7 +31,7 @@ fn main() {
                 .await;
             stage.probe("smtp", Ok(45 + (minute as u64 * 13) % 31)).await;
             stage.probe("webmail", Ok(if minute % 97 == 0 { 900 } else { 120 + (minute as u64 * 5) % 40 })).await;
-            stage.series.append(host(clock.now(), minute, quiet)).await.expect("memory takes it");
+            stage.series.append(host(clock.now(), minute, quiet).into()).await.expect("memory takes it");
             if minute == 300 || minute == 420 {
                 let name = if minute == 300 { "backup" } else { "log-rotate" };
                 let address = stage.heartbeats.addresses().into_iter().find(|it| it.name == name).expect("it is there");

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
 use serde_json::{Value, json};
-use watchbell_model::{Matcher, Severity};
+use watchbell_model::{Lookup, Matcher, Severity};
 use watchbell_runtime::thread;
 
 use crate::{App, Shared};
@@ -28,7 +28,11 @@ async fn checks(app: &App) -> Vec<Check> {
     let state = app.state.get("http.key", "links").err().map(|error| error.to_string());
     let now = app.runtime.clock.now();
     let shared = Arc::clone(app);
-    let store = thread::blocking(move || shared.query.series(&[Matcher::equal("__name__", "up")], now, now)).await;
+    let store = thread::blocking(move || {
+        let matchers = [vec![Matcher::equal("__name__", "up")]];
+        shared.query.series(&Lookup { matchers: &matchers, start: now, end: now, limit: 1 })
+    });
+    let store = store.await;
     // The keeper moves pages between memory and disk and never ends by itself.
     let sending = app.runtime.supervisor.tasks().iter().any(|task| task.name.ends_with("/keeper"));
     vec![

@@ -2,7 +2,6 @@
 //!
 //! What it leaves out is not routed and answers 404, as an older Prometheus would.
 
-use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -10,9 +9,10 @@ use axum::Form;
 use axum::extract::{FromRequest, Path, Query as UrlQuery, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode, header};
+use serde::Serialize;
 use serde_json::{Value as Json, json};
 use watchbell_alarms::rule::{Activity, AlertInstance, GroupStatus, Health, RuleStatus, RuleType};
-use watchbell_model::{Labels, Matcher, QueryError, Sample, Series, Span, Timestamp};
+use watchbell_model::{Found, Labels, Lookup, Matcher, QueryError, Sample, Series, Span, Timestamp};
 use watchbell_query::{Answer, EvalError, Note, NoteLevel, Value, format_value, promql};
 use watchbell_runtime::thread;
 use watchbell_sources::scrape::TargetHealth;
@@ -223,53 +223,39 @@ pub(crate) async fn query_range(State(app): State<App>, parameters: Parameters) 
 
 /// `/api/v1/series`.
 pub(crate) async fn series(State(app): State<App>, parameters: Parameters) -> Answered {
-    let selectors = parameters.selectors()?;
-    if selectors.is_empty() {
+    if parameters.selectors()?.is_empty() {
         return Err(Refused::BadData("no match[] parameter provided".into()));
     }
-    let limit = parameters.limit()?;
-    let found = select(app, &parameters, selectors).await?;
-    Ok(ok(json!(found.into_iter().take(limit).collect::<Vec<_>>())))
+    lookup(app, &parameters, |app, lookup| app.query.series(lookup)).await
 }
 
 /// `/api/v1/labels`.
 pub(crate) async fn labels(State(app): State<App>, parameters: Parameters) -> Answered {
-    let selectors = parameters.selectors()?;
-    let limit = parameters.limit()?;
-    let names: Vec<String> = if selectors.is_empty() {
-        run(app, |app| app.query.label_names()).await?
-    } else {
-        let found = select(app, &parameters, selectors).await?;
-        let names: BTreeSet<&str> = found.iter().flat_map(|labels| labels.iter().map(|(name, _)| name)).collect();
-        names.into_iter().map(str::to_owned).collect()
-    };
-    Ok(ok(json!(names.into_iter().take(limit).collect::<Vec<_>>())))
+    lookup(app, &parameters, |app, lookup| app.query.label_names(lookup)).await
 }
 
 /// `/api/v1/label/{name}/values`.
 pub(crate) async fn label_values(State(app): State<App>, Path(name): Path<String>, parameters: Parameters) -> Answered {
-    let selectors = parameters.selectors()?;
-    let limit = parameters.limit()?;
-    let values: Vec<String> = if selectors.is_empty() {
-        run(app, move |app| app.query.label_values(&name)).await?
-    } else {
-        let found = select(app, &parameters, selectors).await?;
-        let values: BTreeSet<&str> = found.iter().filter_map(|labels| labels.get(&name)).collect();
-        values.into_iter().map(str::to_owned).collect()
-    };
-    Ok(ok(json!(values.into_iter().take(limit).collect::<Vec<_>>())))
+    lookup(app, &parameters, move |app, lookup| app.query.label_values(&name, lookup)).await
 }
 
-async fn select(app: App, parameters: &Parameters, selectors: Vec<Vec<Matcher>>) -> Result<Vec<Labels>, Refused> {
+async fn lookup<T: Serialize + Send + 'static>(
+    app: App,
+    parameters: &Parameters,
+    ask: impl FnOnce(&App, &Lookup<'_>) -> Result<Found<T>, QueryError> + Send + 'static,
+) -> Answered {
+    let (matchers, limit) = (parameters.selectors()?, parameters.limit()?);
     let (start, end) = (parameters.time("start", BEGINNING)?, parameters.time("end", END)?);
-    run(app, move |app| {
-        let mut found = BTreeSet::new();
-        for matchers in &selectors {
-            found.extend(app.query.series(matchers, start, end)?);
-        }
-        Ok::<_, QueryError>(found.into_iter().collect())
-    })
-    .await
+    let found = run(app, move |app| {
+        let limit = if limit == usize::MAX { 0 } else { limit };
+        ask(app, &Lookup { matchers: &matchers, start, end, limit })
+    });
+    let found = found.await?;
+    let mut answer = json!({ "status": "success", "data": found.items });
+    if found.cut {
+        answer["warnings"] = json!(["results truncated due to limit"]);
+    }
+    Ok(axum::Json(answer).into_response())
 }
 
 /// Reads the store off the threads that serve requests, so many at a time.

@@ -8,9 +8,54 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A set of label pairs: sorted by name, each name once, no empty value (which Prometheus equates with absence).
 ///
-/// Cheap to clone.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Labels(Arc<[(String, String)]>);
+/// Cheap to clone, and one piece of memory: every series, alert and page carries one.
+//
+// Length and text, in turn, name and value, in turn; lengths in characters below 0x80, so that the whole is a `str`.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Labels(Arc<str>);
+
+/// Bits of a length in one character of it; one more says that another follows.
+const LENGTH_BITS: u32 = 6;
+
+fn push_text(to: &mut String, text: &str) {
+    let mut length = text.len();
+    while length >= 1 << LENGTH_BITS {
+        to.push(char::from((length & 0x3f) as u8 | 0x40));
+        length >>= LENGTH_BITS;
+    }
+    to.push(char::from(length as u8));
+    to.push_str(text);
+}
+
+/// Pairs in the order of their names.
+#[derive(Clone)]
+pub struct Pairs<'a>(&'a str);
+
+impl<'a> Pairs<'a> {
+    fn text(&mut self) -> Option<&'a str> {
+        let (mut length, mut at) = (0, 0);
+        loop {
+            let byte = *self.0.as_bytes().get(at)?;
+            length |= usize::from(byte & 0x3f) << (LENGTH_BITS * at as u32);
+            at += 1;
+            if byte & 0x40 == 0 {
+                break;
+            }
+        }
+        let text = &self.0[at..at + length];
+        self.0 = &self.0[at + length..];
+        Some(text)
+    }
+}
+
+impl<'a> Iterator for Pairs<'a> {
+    type Item = (&'a str, &'a str);
+
+    fn next(&mut self) -> Option<(&'a str, &'a str)> {
+        let name = self.text()?;
+        Some((name, self.text()?))
+    }
+}
 
 impl Labels {
     /// The name under which a metric's own name is kept.
@@ -18,20 +63,33 @@ impl Labels {
 
     /// No labels.
     pub fn empty() -> Labels {
-        Labels(Arc::from([]))
+        Labels(Arc::from(""))
     }
 
     /// Sorts; of pairs with one name the last wins; pairs with an empty value are left out.
-    pub fn from_pairs<N: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (N, V)>) -> Labels {
-        let map: BTreeMap<String, String> =
-            pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
-        Labels(map.into_iter().filter(|(_, value)| !value.is_empty()).collect())
+    pub fn from_pairs<N: AsRef<str>, V: AsRef<str>>(pairs: impl IntoIterator<Item = (N, V)>) -> Labels {
+        let mut pairs: Vec<(N, V)> = pairs.into_iter().collect();
+        if !pairs.is_sorted_by(|a, b| a.0.as_ref() < b.0.as_ref()) {
+            pairs.reverse();
+            pairs.sort_by(|a, b| a.0.as_ref().cmp(b.0.as_ref()));
+            pairs.dedup_by(|a, b| a.0.as_ref() == b.0.as_ref());
+        }
+        Labels::from_sorted(pairs.iter().map(|(name, value)| (name.as_ref(), value.as_ref())))
     }
 
-    /// Pairs that are sorted by name already, each name once, no empty value: what another set was read from.
-    pub fn from_sorted(pairs: Vec<(String, String)>) -> Labels {
-        debug_assert!(pairs.is_sorted_by(|a, b| a.0 < b.0) && pairs.iter().all(|(_, value)| !value.is_empty()));
-        Labels(pairs.into())
+    /// Pairs that are sorted by name already, each name once; pairs with an empty value are left out.
+    pub fn from_sorted<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Labels {
+        let mut text = String::with_capacity(256);
+        let mut last = None;
+        for (name, value) in pairs {
+            debug_assert!(last.is_none_or(|last| last < name), "{last:?} before {name:?}");
+            last = Some(name);
+            if !value.is_empty() {
+                push_text(&mut text, name);
+                push_text(&mut text, value);
+            }
+        }
+        Labels(text.into())
     }
 
     /// A metric's name and labels.
@@ -41,8 +99,7 @@ impl Labels {
 
     /// The value of `name`, if it is there.
     pub fn get(&self, name: &str) -> Option<&str> {
-        let at = self.0.binary_search_by(|(have, _)| have.as_str().cmp(name)).ok()?;
-        Some(&self.0[at].1)
+        self.iter().take_while(|(have, _)| *have <= name).find(|(have, _)| *have == name).map(|(_, value)| value)
     }
 
     /// The metric's name, if there is one.
@@ -51,13 +108,13 @@ impl Labels {
     }
 
     /// Pairs in the order of their names.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> + DoubleEndedIterator {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    pub fn iter(&self) -> Pairs<'_> {
+        Pairs(&self.0)
     }
 
     /// How many pairs there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.iter().count()
     }
 
     /// Whether there is no pair.
@@ -72,12 +129,17 @@ impl Labels {
 
     /// The same set without `name`.
     pub fn without(&self, name: &str) -> Labels {
-        Labels(self.0.iter().filter(|(have, _)| have != name).cloned().collect())
+        self.filtered(|have| have != name)
     }
 
     /// Only the names that `keep` says.
     pub fn filtered(&self, keep: impl Fn(&str) -> bool) -> Labels {
-        Labels(self.0.iter().filter(|(name, _)| keep(name)).cloned().collect())
+        Labels::from_sorted(self.iter().filter(|(name, _)| keep(name)))
+    }
+
+    /// The set as one text that two sets share only if they are equal: a key for caches, never shown.
+    pub fn as_key(&self) -> &str {
+        &self.0
     }
 
     /// FNV-1a 64 over `name 0xff value 0xff` in order of names, as Prometheus and Alertmanager identify a set.
@@ -103,7 +165,20 @@ impl Default for Labels {
     }
 }
 
-impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Labels {
+/// Pair by pair, as Prometheus orders sets.
+impl Ord for Labels {
+    fn cmp(&self, other: &Labels) -> std::cmp::Ordering {
+        self.iter().cmp(other.iter())
+    }
+}
+
+impl PartialOrd for Labels {
+    fn partial_cmp(&self, other: &Labels) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<N: AsRef<str>, V: AsRef<str>> FromIterator<(N, V)> for Labels {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Labels {
         Labels::from_pairs(pairs)
     }
@@ -281,6 +356,29 @@ mod tests {
         assert_eq!(labels.with("a", "").to_string(), r#"{b="3"}"#);
         assert_eq!(Labels::metric("up", &[]).to_string(), "up");
         assert_eq!(Labels::metric("up", &[("a.b", "x")]).to_string(), r#"up{"a.b"="x"}"#);
+    }
+
+    #[test]
+    fn texts_of_every_length_come_out_again() {
+        let text = |length: usize| "é".repeat(length / 2) + if length % 2 == 1 { "x" } else { "" };
+        for length in [1, 2, 63, 64, 65, 4095, 4096, 300_000] {
+            let (name, value) = (text(length), text(length + 1));
+            let labels = Labels::from_pairs([(&*name, &*value), ("zz", "1")]);
+            let read: Vec<_> = labels.iter().collect();
+            let mut wanted = vec![(&*name, &*value), ("zz", "1")];
+            wanted.sort_unstable();
+            assert_eq!((read, labels.len()), (wanted, 2));
+            assert_eq!(labels.get(&name), Some(&*value));
+        }
+    }
+
+    #[test]
+    fn sets_are_ordered_pair_by_pair() {
+        let sets = [("a", "é", "", ""), ("a", "z", "b", "1"), ("a", "zz", "", ""), ("aa", "1", "", "")];
+        let mut sorted: Vec<Labels> = sets.iter().map(|(a, b, c, d)| Labels::from_pairs([(a, b), (c, d)])).collect();
+        sorted.sort();
+        let said: Vec<String> = sorted.iter().map(Labels::to_string).collect();
+        assert_eq!(said, [r#"{a="z", b="1"}"#, r#"{a="zz"}"#, r#"{a="é"}"#, r#"{aa="1"}"#]);
     }
 
     #[test]

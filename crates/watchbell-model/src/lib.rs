@@ -6,8 +6,11 @@
 
 mod alarm;
 mod alert;
+mod append;
 mod heartbeat;
+mod histogram;
 mod labels;
+mod lookup;
 mod memory;
 mod observation;
 mod ports;
@@ -19,15 +22,19 @@ mod url;
 
 pub use alarm::{AlarmId, AlarmKind, AlarmState, AlarmStatus, Contributor, Severity, Transition};
 pub use alert::{Alert, GroupNotification, NotificationReason};
+pub use append::{
+    Append, AppendError, Appended, Batch, BatchHistogram, BatchSample, Exemplar, Metadata, MetricType, SeriesKey,
+    SeriesRef,
+};
 pub use heartbeat::{HeartbeatState, HeartbeatStatus};
-pub use labels::{Labels, MatchOp, Matcher, MatcherError};
+pub use histogram::{BucketSpan, Buckets, Histogram, HistogramError, ResetHint};
+pub use labels::{Labels, MatchOp, Matcher, MatcherError, Pairs};
+pub use lookup::{Found, Lookup, Rollup};
 pub use memory::MemoryState;
 pub use observation::{Certificate, Observation, Ping, PingKind, ProbeResult, ScrapeResult};
-pub use ports::{
-    Append, AppendError, Appended, BoxFuture, Change, Deliver, Observe, Query, QueryError, Raise, State, StateError,
-};
+pub use ports::{BoxFuture, Change, Deliver, Observe, Query, QueryError, Raise, State, StateError};
 pub use problem::{Level, Path, Problem, Problems, Segment};
-pub use sample::{Point, STALE_NAN_BITS, Sample, Series, is_stale, stale_nan};
+pub use sample::{HistogramSample, Point, STALE_NAN_BITS, Sample, Series, Start, is_stale, stale_nan};
 pub use secret::Secret;
 pub use time::{Span, SpanError, Timestamp};
 pub use url::{RunbookRef, Url, UrlError};

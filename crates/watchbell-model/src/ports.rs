@@ -5,63 +5,93 @@
 //! at all, and a crash between two stages has nothing to lose.
 
 use std::future::Future;
+use std::ops::ControlFlow;
 use std::pin::Pin;
 
-use crate::{Alert, GroupNotification, Labels, Matcher, Observation, Point, Series, Timestamp};
+use crate::{
+    Alert, Exemplar, Found, GroupNotification, Labels, Lookup, Matcher, Metadata, Observation, Rollup, Series, Span,
+    Timestamp,
+};
 
 /// A future that a port returns.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Takes samples in.
-pub trait Append: Send + Sync {
-    /// Keeps a batch; when it answers, the samples survive `kill -9`.
-    ///
-    /// Samples that cannot be kept (too old, a second value for one time) are counted in the answer, the rest is kept.
-    fn append(&self, batch: Vec<Point>) -> BoxFuture<'_, Result<Appended, AppendError>>;
-}
-
-/// What became of a batch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Appended {
-    /// Kept.
-    pub kept: u64,
-    /// Refused: another value for that time is already there.
-    pub duplicate: u64,
-    /// Refused: older than the window for late samples.
-    pub too_old: u64,
-    /// Refused: further ahead of our clock than clocks go wrong.
-    pub too_new: u64,
-    /// Refused: a new series past the named limit.
-    pub over_limit: u64,
-}
-
-/// Why a batch was not kept at all.
-#[derive(Debug, thiserror::Error)]
-pub enum AppendError {
-    /// The store is full, read-only or failing; trying again later may help.
-    #[error("the store cannot take samples now: {0}")]
-    Unavailable(String),
-    /// The store is shutting down.
-    #[error("the store is closed")]
-    Closed,
-}
-
-/// Reads series.
+/// Reads series. A store answers each question its own way; what is written here defines what the answer is.
 pub trait Query: Send + Sync {
     /// Series that pass every matcher, with their samples from `start` to `end`, both included; sorted by labels;
     /// series without a sample in the range are left out.
     fn select(&self, matchers: &[Matcher], start: Timestamp, end: Timestamp) -> Result<Vec<Series>, QueryError>;
 
-    /// Label sets that pass every matcher and have a sample in the range, sorted.
-    fn series(&self, matchers: &[Matcher], start: Timestamp, end: Timestamp) -> Result<Vec<Labels>, QueryError> {
-        Ok(self.select(matchers, start, end)?.into_iter().map(|series| series.labels).collect())
+    /// As [`Query::select`], one series at a time, so that what one pass needs is never in memory at once. Ends early
+    /// when `visit` says so.
+    fn each(
+        &self,
+        matchers: &[Matcher],
+        start: Timestamp,
+        end: Timestamp,
+        visit: &mut dyn FnMut(Series) -> ControlFlow<()>,
+    ) -> Result<(), QueryError> {
+        for series in self.select(matchers, start, end)? {
+            if visit(series).is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 
-    /// All label names that occur, sorted.
-    fn label_names(&self) -> Result<Vec<String>, QueryError>;
+    /// Series that pass, summed up over windows of `width` (aligned to multiples of it), from copies kept for that
+    /// where there are some: a year in little time.
+    fn rollup(
+        &self,
+        matchers: &[Matcher],
+        start: Timestamp,
+        end: Timestamp,
+        width: Span,
+    ) -> Result<Vec<(Labels, Vec<Rollup>)>, QueryError> {
+        let mut found = Vec::new();
+        self.each(matchers, start, end, &mut |series| {
+            let rollups = Rollup::of_series(&series, width);
+            if !rollups.is_empty() {
+                found.push((series.labels, rollups));
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(found)
+    }
 
-    /// All values of a label, sorted.
-    fn label_values(&self, name: &str) -> Result<Vec<String>, QueryError>;
+    /// Label sets, sorted.
+    fn series(&self, lookup: &Lookup<'_>) -> Result<Found<Labels>, QueryError> {
+        let (mut found, every) = (Vec::new(), [Vec::new()]);
+        let sets = if lookup.matchers.is_empty() { &every } else { lookup.matchers };
+        for matchers in sets {
+            let series = self.select(matchers, lookup.start, lookup.end)?;
+            found.extend(series.into_iter().map(|series| series.labels));
+        }
+        Ok(Found::new(found, lookup.limit))
+    }
+
+    /// Label names, sorted.
+    fn label_names(&self, lookup: &Lookup<'_>) -> Result<Found<String>, QueryError> {
+        let series = self.series(&Lookup { limit: 0, ..*lookup })?.items;
+        let names = series.iter().flat_map(|labels| labels.iter().map(|(name, _)| name.to_owned()));
+        Ok(Found::new(names, lookup.limit))
+    }
+
+    /// Values of a label, sorted.
+    fn label_values(&self, name: &str, lookup: &Lookup<'_>) -> Result<Found<String>, QueryError> {
+        let series = self.series(&Lookup { limit: 0, ..*lookup })?.items;
+        Ok(Found::new(series.iter().filter_map(|labels| labels.get(name).map(str::to_owned)), lookup.limit))
+    }
+
+    /// Examples of the series that pass one of the sets of matchers, by series, oldest first.
+    fn exemplars(&self, _lookup: &Lookup<'_>) -> Result<Vec<(Labels, Vec<Exemplar>)>, QueryError> {
+        Ok(Vec::new())
+    }
+
+    /// What metrics are, by name; one that senders disagree about has several. `metric`: only this one.
+    fn metadata(&self, _metric: Option<&str>) -> Result<Vec<(String, Vec<Metadata>)>, QueryError> {
+        Ok(Vec::new())
+    }
 }
 
 /// Why series could not be read. Never to be taken for "no data": a failed judgement does not resolve.

@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use watchbell_model::{
-    Append, AppendError, Appended, BoxFuture, Change, MemoryState, Observation, Observe, Point, State, StateError,
+    Append, AppendError, Appended, Batch, BoxFuture, Change, MemoryState, Observation, Observe, Point, State,
+    StateError,
 };
 use watchbell_runtime::sim;
 
@@ -61,13 +62,13 @@ impl Observe for Ports {
 }
 
 impl Append for Ports {
-    fn append(&self, batch: Vec<Point>) -> BoxFuture<'_, Result<Appended, AppendError>> {
+    fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Appended, AppendError>> {
         Box::pin(async move {
             if *self.refuse.lock().unwrap() {
                 return Err(AppendError::Unavailable("the disk is full (simulated)".into()));
             }
             let kept = batch.len() as u64;
-            self.points.lock().unwrap().extend(batch);
+            self.points.lock().unwrap().extend(batch.points());
             Ok(Appended { kept, ..Appended::default() })
         })
     }

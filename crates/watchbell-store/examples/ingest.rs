@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use watchbell_model::{Append, Labels, Matcher, Point, Query, Timestamp};
+use watchbell_model::{Append, Batch, Labels, Matcher, Point, Query, Timestamp};
 use watchbell_runtime::{Clock, Disk, Rng, Runtime};
 use watchbell_store::{MetricStore, MetricsConfig};
 
@@ -40,7 +40,7 @@ async fn run(series: usize, hours: usize, dir: PathBuf) {
         for host in 0..series.div_ceil(HOST) {
             let batch = fleet.scrape(host, at);
             let begun = real.monotonic();
-            store.append(batch).await.expect("kept");
+            store.append(Batch::of("test", batch)).await.expect("kept");
             append += real.monotonic() - begun;
         }
         if scrape % 4 == 0 {

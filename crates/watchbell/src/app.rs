@@ -343,7 +343,7 @@ impl App {
                         () = clock.sleep(interval.duration()) => {}
                     }
                     let points = context.runtime.metrics.points(clock.now());
-                    if let Err(error) = context.append.append(points).await {
+                    if let Err(error) = context.append.append(points.into()).await {
                         tracing::debug!(%error, "own numbers are not kept");
                     }
                 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use watchbell_model::{
-    AlarmId, AlarmState, Alert, Change, Labels, Point, StateError, Timestamp, Transition, stale_nan,
+    AlarmId, AlarmState, Alert, Batch, Change, Labels, Point, StateError, Timestamp, Transition, stale_nan,
 };
 use watchbell_runtime::metrics::{Counter, Histogram};
 use watchbell_runtime::{CancellationToken, Metrics, Task, thread};
@@ -361,7 +361,7 @@ impl Alarms {
             points.extend(gone.map(|labels| Point { labels: labels.clone(), timestamp: at, value: stale_nan() }));
         }
         if !points.is_empty() {
-            self.append.append(points).await.map_err(|error| error.to_string())?;
+            self.append.append(Batch::of("rules", points)).await.map_err(|error| error.to_string())?;
         }
         if let Some(item) = self.world().rule_mut(spec, index) {
             item.written = written;

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use watchbell_alarms::{Alarms, Desired, Runbook, certificate, heartbeat, monitor};
 use watchbell_model::{
-    Alert, Append, AppendError, Appended, BoxFuture, Certificate, Change, Labels, Matcher, MemoryState, Observation,
-    Observe, Ping, PingKind, Point, ProbeResult, Query, QueryError, Raise, RunbookRef, Sample, Series, Severity, Span,
-    State, StateError, Timestamp, is_stale,
+    Alert, Append, AppendError, Appended, Batch, BoxFuture, Certificate, Change, Labels, Matcher, MemoryState,
+    Observation, Observe, Ping, PingKind, ProbeResult, Query, QueryError, Raise, RunbookRef, Sample, Series, Severity,
+    Span, State, StateError, Timestamp, is_stale,
 };
 use watchbell_runtime::{Runtime, sim};
 
@@ -100,24 +100,18 @@ impl Query for Store {
         }
         let all = self.series.lock().unwrap();
         let mine = all.iter().filter(|(labels, _)| matchers.iter().all(|matcher| matcher.matches_labels(labels)));
-        let cut = |(labels, samples): (&Labels, &Vec<Sample>)| Series {
-            labels: labels.clone(),
-            samples: samples.iter().filter(|it| start <= it.timestamp && it.timestamp <= end).copied().collect(),
+        let cut = |(labels, samples): (&Labels, &Vec<Sample>)| {
+            let within = samples.iter().filter(|it| start <= it.timestamp && it.timestamp <= end);
+            Series::new(labels.clone(), within.copied().collect())
         };
         Ok(mine.map(cut).filter(|series| !series.samples.is_empty()).collect())
-    }
-    fn label_names(&self) -> Result<Vec<String>, QueryError> {
-        Ok(Vec::new())
-    }
-    fn label_values(&self, _: &str) -> Result<Vec<String>, QueryError> {
-        Ok(Vec::new())
     }
 }
 
 impl Append for Store {
-    fn append(&self, batch: Vec<Point>) -> BoxFuture<'_, Result<Appended, AppendError>> {
+    fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Appended, AppendError>> {
         Box::pin(async move {
-            for point in batch {
+            for point in batch.points() {
                 self.put(point.labels, point.timestamp, point.value);
             }
             Ok(Appended::default())

@@ -2,15 +2,15 @@
 //!
 //! Every stage is the real one; only the series are in memory and nobody sends pages unless the caller runs the tasks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use watchbell_alarms::{Alarms, Desired, Runbook, certificate, heartbeat, monitor, rule};
 use watchbell_alerts::Alerts;
 use watchbell_http::{Auth, ConfigView, Handles, LoadResult, SinkConfig, SiteInfo};
 use watchbell_model::{
-    Append, AppendError, Appended, BoxFuture, Certificate, Labels, Matcher, MemoryState, Observation, Observe, Point,
-    ProbeResult, Query, QueryError, Sample, Secret, Series, Severity, Span, Timestamp, Url,
+    Append, AppendError, Appended, Batch, BoxFuture, Certificate, Labels, Matcher, MemoryState, Observation, Observe,
+    Point, ProbeResult, Query, QueryError, Sample, Secret, Series, Severity, Span, Timestamp, Url,
 };
 use watchbell_notify::{Library, Notify, NotifyConfig, ReceiverConfig, RunbooksConfig, Site, WebhookConfig};
 use watchbell_runtime::{CancellationToken, Runtime};
@@ -26,10 +26,10 @@ pub(crate) const SINK_SECRET: &str = "a secret of the sink";
 pub(crate) struct Memory(Mutex<BTreeMap<Labels, Vec<Sample>>>);
 
 impl Append for Memory {
-    fn append(&self, batch: Vec<Point>) -> BoxFuture<'_, Result<Appended, AppendError>> {
+    fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Appended, AppendError>> {
         let mut all = self.0.lock().unwrap();
         let kept = batch.len() as u64;
-        for point in batch {
+        for point in batch.points() {
             all.entry(point.labels).or_default().push(Sample { timestamp: point.timestamp, value: point.value });
         }
         Box::pin(async move { Ok(Appended { kept, ..Appended::default() }) })
@@ -40,24 +40,11 @@ impl Query for Memory {
     fn select(&self, matchers: &[Matcher], start: Timestamp, end: Timestamp) -> Result<Vec<Series>, QueryError> {
         let all = self.0.lock().unwrap();
         let fits = |labels: &Labels| matchers.iter().all(|matcher| matcher.matches_labels(labels));
-        let found = all.iter().filter(|(labels, _)| fits(labels)).map(|(labels, samples)| Series {
-            labels: labels.clone(),
-            samples: samples.iter().filter(|it| it.timestamp >= start && it.timestamp <= end).copied().collect(),
+        let found = all.iter().filter(|(labels, _)| fits(labels)).map(|(labels, samples)| {
+            let within = samples.iter().filter(|it| it.timestamp >= start && it.timestamp <= end);
+            Series::new(labels.clone(), within.copied().collect())
         });
         Ok(found.filter(|series| !series.samples.is_empty()).collect())
-    }
-
-    fn label_names(&self) -> Result<Vec<String>, QueryError> {
-        let all = self.0.lock().unwrap();
-        let names: BTreeSet<String> =
-            all.keys().flat_map(|labels| labels.iter().map(|(name, _)| name.to_owned())).collect();
-        Ok(names.into_iter().collect())
-    }
-
-    fn label_values(&self, name: &str) -> Result<Vec<String>, QueryError> {
-        let all = self.0.lock().unwrap();
-        let values: BTreeSet<String> = all.keys().filter_map(|labels| labels.get(name).map(str::to_owned)).collect();
-        Ok(values.into_iter().collect())
     }
 }
 
@@ -212,7 +199,7 @@ impl Stage {
             Point::new("probe_success", &labels, at, f64::from(u8::from(outcome.is_ok()))),
             Point::new("probe_duration_seconds", &labels, at, millis as f64 / 1e3),
         ];
-        self.series.append(points).await.unwrap();
+        self.series.append(points.into()).await.unwrap();
         let certificate = Certificate {
             not_after: at + std::time::Duration::from_secs(60 * 86_400),
             subject: "CN=mail.example.org".into(),

@@ -112,15 +112,7 @@ mod tests {
                 .map(|at| Sample { timestamp: Timestamp(at), value: value(at) })
                 .collect();
             let labels = Labels::metric("probe_success", &[("monitor", "imap")]);
-            Ok(if samples.is_empty() { Vec::new() } else { vec![Series { labels, samples }] })
-        }
-
-        fn label_names(&self) -> Result<Vec<String>, QueryError> {
-            Ok(Vec::new())
-        }
-
-        fn label_values(&self, _: &str) -> Result<Vec<String>, QueryError> {
-            Ok(Vec::new())
+            Ok(if samples.is_empty() { Vec::new() } else { vec![Series::new(labels, samples)] })
         }
     }
 

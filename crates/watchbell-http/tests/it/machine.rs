@@ -13,7 +13,7 @@ fn check(path: &str, expect: Expect) {
             Point::new("requests_total", &[("job", "api"), ("path", "/<b>")], at, value)
         };
         let points = vec![point(120, 1.0), point(60, 2.5), point(0, f64::INFINITY)];
-        site.stage.series.append(points).await.unwrap();
+        site.stage.series.append(points.into()).await.unwrap();
         let answer = site.send(ask("GET", path)).await;
         format!("{} {}\n", answer.status.as_u16(), answer.body)
     });

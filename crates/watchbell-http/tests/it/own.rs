@@ -253,7 +253,7 @@ fn this_host_shows_within_seconds_of_the_start() {
                 point("node_filesystem_size_bytes", &[("device", "x"), ("mountpoint", "/run/x")], 4096.0),
                 point("node_filesystem_avail_bytes", &[("device", "x"), ("mountpoint", "/run/x")], 0.0),
             ];
-            site.stage.series.append(points).await.unwrap();
+            site.stage.series.append(points.into()).await.unwrap();
             site.stage.runtime.clock.sleep(std::time::Duration::from_secs(10)).await;
         }
         let cookie = site.sign_in().await;

@@ -63,7 +63,7 @@ impl Column {
     /// The steps that have a value, as samples; none when there is no such step.
     pub(super) fn into_series(self, grid: &Grid) -> Option<Series> {
         let samples: Vec<Sample> = self.samples(grid).collect();
-        (!samples.is_empty()).then_some(Series { labels: self.labels, samples })
+        (!samples.is_empty()).then_some(Series::new(self.labels, samples))
     }
 
     /// The steps that have a value, as samples.

@@ -140,7 +140,7 @@ impl Evaluator<'_> {
                 let (_, last) = ranges.bounds(grid.last());
                 for mut series in self.load(selector, first.saturating_add(1), last)? {
                     series.samples.retain(|sample| !is_stale(sample.value));
-                    let Series { labels, samples } = series;
+                    let Series { labels, samples, .. } = series;
                     ranges.series.push(RangeSeries { labels, drop_name: false, samples });
                 }
                 Ok(ranges)
@@ -189,7 +189,7 @@ impl Evaluator<'_> {
                 None => within(&series.samples, ranges.bounds(grid.start)).to_vec(),
             };
             if !samples.is_empty() {
-                found.push(Series { labels, samples });
+                found.push(Series::new(labels, samples));
             }
         }
         found.sort_by(|a, b| a.labels.cmp(&b.labels));

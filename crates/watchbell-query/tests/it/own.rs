@@ -564,14 +564,6 @@ impl Query for Odd {
         self.asked.fetch_add(1, Ordering::Relaxed);
         if self.fails { Err(QueryError::Unavailable("it is broken".into())) } else { Ok(Vec::new()) }
     }
-
-    fn label_names(&self) -> Result<Vec<String>, QueryError> {
-        Ok(Vec::new())
-    }
-
-    fn label_values(&self, _: &str) -> Result<Vec<String>, QueryError> {
-        Ok(Vec::new())
-    }
 }
 
 #[test]

@@ -29,24 +29,9 @@ impl Query for Memory {
             let sample = |(at, value): (&i64, &f64)| Sample { timestamp: Timestamp(*at), value: *value };
             let samples: Vec<Sample> = samples.range(start.0..=end.0).map(sample).collect();
             if !samples.is_empty() {
-                found.push(Series { labels: labels.clone(), samples });
+                found.push(Series::new(labels.clone(), samples));
             }
         }
         Ok(found)
-    }
-
-    fn label_names(&self) -> Result<Vec<String>, QueryError> {
-        let mut names: Vec<String> =
-            self.0.keys().flat_map(|labels| labels.iter().map(|(name, _)| name.to_owned())).collect();
-        names.sort();
-        names.dedup();
-        Ok(names)
-    }
-
-    fn label_values(&self, name: &str) -> Result<Vec<String>, QueryError> {
-        let mut values: Vec<String> = self.0.keys().filter_map(|labels| labels.get(name).map(str::to_owned)).collect();
-        values.sort();
-        values.dedup();
-        Ok(values)
     }
 }

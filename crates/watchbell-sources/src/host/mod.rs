@@ -20,7 +20,7 @@ use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use watchbell_model::{Labels, Path as Place, Point, Problems, Span, Timestamp, stale_nan};
+use watchbell_model::{Batch, Labels, Path as Place, Point, Problems, Span, Timestamp, stale_nan};
 use watchbell_runtime::disk::Space;
 use watchbell_runtime::process::hostname;
 use watchbell_runtime::{Disk, Task};
@@ -108,7 +108,7 @@ async fn append(context: &Context, points: Vec<Point>, over_limit: u64) {
     let help = "Samples of this host that were not kept: too many series, or refused by the store.";
     let dropped = context.runtime.metrics.counter("watchbell_host_samples_dropped_total", help, &[]);
     dropped.add(over_limit);
-    match context.append.append(points).await {
+    match context.append.append(Batch::of("host", points)).await {
         Ok(appended) => dropped.add(count.saturating_sub(appended.kept)),
         Err(error) => {
             dropped.add(count);

@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-use watchbell_model::{Observation, Point, ProbeResult, Severity, Span};
+use watchbell_model::{Batch, Observation, Point, ProbeResult, Severity, Span};
 use watchbell_runtime::{CancellationToken, Task, fault};
 
 use super::config::MonitorConfig;
@@ -94,7 +94,7 @@ async fn append(points: Vec<Point>, schedule: &Schedule, context: &Context) {
     let runtime = &context.runtime;
     let patience = APPEND_MAX.min(schedule.next().saturating_sub(runtime.clock.monotonic()));
     let count = points.len() as u64;
-    let why = match runtime.clock.timeout(patience, context.append.append(points)).await {
+    let why = match runtime.clock.timeout(patience, context.append.append(Batch::of("probe", points))).await {
         Ok(Ok(appended)) => {
             runtime.troubles.clear("probe/append");
             let refused = count.saturating_sub(appended.kept);

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use watchbell_model::{Labels, Observation, Point, ScrapeResult, Span, Timestamp, is_stale, stale_nan};
+use watchbell_model::{Batch, Labels, Observation, Point, ScrapeResult, Span, Timestamp, is_stale, stale_nan};
 use watchbell_runtime::{CancellationToken, Task, http};
 use watchbell_wire::prometheus::Format;
 
@@ -159,6 +159,8 @@ fn status(target: &Target) -> TargetStatus {
 /// Scrapes one target.
 struct Scraper {
     target: Target,
+    /// Under which its samples are counted.
+    source: Arc<str>,
     targets: Targets,
     context: Context,
     alive: Alive,
@@ -170,7 +172,8 @@ struct Scraper {
 
 impl Scraper {
     fn new(target: Target, targets: Targets, context: Context) -> Scraper {
-        Scraper { target, targets, context, alive: Alive::default(), scraped: false, judge_in: 0 }
+        let source = format!("scrape/{}", target.job()).into();
+        Scraper { target, source, targets, context, alive: Alive::default(), scraped: false, judge_in: 0 }
     }
 
     async fn run(mut self, stop: CancellationToken) {
@@ -281,7 +284,7 @@ impl Scraper {
             return;
         }
         let count = points.len() as u64;
-        match self.context.append.append(points).await {
+        match self.context.append.append(Batch::of(self.source.clone(), points)).await {
             Ok(appended) => {
                 self.dropped("duplicate", appended.duplicate);
                 self.dropped("too_old", appended.too_old);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use watchbell_model::{Append, AppendError, Appended, BoxFuture, Point, Severity};
+use watchbell_model::{Append, AppendError, Appended, Batch, BoxFuture, SeriesKey, Severity};
 use watchbell_runtime::metrics::{Counter, Metrics};
 use watchbell_runtime::{Disk, fault, thread};
 
@@ -35,14 +35,14 @@ const TROUBLE: &str = "metrics/log";
 /// Batches that wait.
 #[derive(Default)]
 pub(crate) struct Queue {
-    waiting: Vec<Batch>,
+    waiting: Vec<Waiting>,
     /// Somebody is committing and will look again before leaving.
     led: bool,
     pub(crate) closed: bool,
 }
 
-struct Batch {
-    points: Vec<Point>,
+struct Waiting {
+    batch: Batch,
     answer: oneshot::Sender<Result<Appended, AppendError>>,
 }
 
@@ -87,13 +87,13 @@ impl Counters {
 }
 
 impl Append for MetricStore {
-    fn append(&self, batch: Vec<Point>) -> BoxFuture<'_, Result<Appended, AppendError>> {
+    fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Appended, AppendError>> {
         Box::pin(async move {
             if batch.is_empty() {
                 return Ok(Appended::default());
             }
             let (answer, answered) = oneshot::channel();
-            let leads = self.inner.queue(Batch { points: batch, answer })?;
+            let leads = self.inner.queue(Waiting { batch, answer })?;
             let committed = async {
                 if leads {
                     let leader = Leader { inner: Arc::clone(&self.inner), leading: true };
@@ -140,7 +140,7 @@ impl Drop for Leader {
 
 impl Inner {
     /// Adds a batch; says whether the caller must lead.
-    fn queue(&self, batch: Batch) -> Result<bool, AppendError> {
+    fn queue(&self, batch: Waiting) -> Result<bool, AppendError> {
         let mut queue = self.queue.lock().expect("no panic while held");
         if queue.closed {
             return Err(AppendError::Closed);
@@ -152,7 +152,7 @@ impl Inner {
         Ok(!std::mem::replace(&mut queue.led, true))
     }
 
-    fn next_group(&self) -> Option<Vec<Batch>> {
+    fn next_group(&self) -> Option<Vec<Waiting>> {
         let mut queue = self.queue.lock().expect("no panic while held");
         if queue.waiting.is_empty() {
             queue.led = false;
@@ -162,13 +162,12 @@ impl Inner {
         Some(queue.waiting.drain(..len).collect())
     }
 
-    fn commit(&self, group: Vec<Batch>) {
+    fn commit(&self, group: Vec<Waiting>) {
         let mut log = self.log.lock().expect("no panic while held");
         let result = if log.is_behind() { self.write(&mut log) } else { Ok(()) };
         let result = result.and_then(|()| {
             let limits = Limits::new(&self.config, self.runtime.clock.now().0);
-            let appended: Vec<Appended> =
-                group.iter().map(|batch| self.take(&batch.points, limits, &mut log)).collect();
+            let appended: Vec<Appended> = group.iter().map(|batch| self.take(&batch.batch, limits, &mut log)).collect();
             fault::point("store.before_log_write");
             self.write(&mut log)?;
             fault::point("store.after_log_write");
@@ -195,16 +194,20 @@ impl Inner {
     }
 
     /// Takes a batch into the head and what is new of it into the log's next write.
-    fn take(&self, points: &[Point], limits: Limits, log: &mut Wal) -> Appended {
+    fn take(&self, batch: &Batch, limits: Limits, log: &mut Wal) -> Appended {
         let (mut appended, mut record, mut newest) = (Appended::default(), Record::default(), i64::MIN);
-        let series = self.heads.resolve(points, self.config.series_limit);
-        for (point, series) in points.iter().zip(series) {
-            let Some(series) = series else {
-                appended.over_limit += 1;
+        let refs = self.heads.resolve(&batch.series, self.config.series_limit);
+        for sample in &batch.samples {
+            let (key, series) = (&batch.series[sample.series as usize], refs[sample.series as usize]);
+            let (SeriesKey::Labels(labels), Some(series)) = (key, series) else {
+                match key {
+                    SeriesKey::Labels(_) => appended.over_limit += 1,
+                    SeriesKey::Known(_) => appended.unknown += 1,
+                }
                 continue;
             };
-            let sample = Logged { series, time: point.timestamp.0, value: point.value.to_bits() };
-            match self.heads.append(sample, limits, log.number(), || record.name(series, &point.labels)) {
+            let sample = Logged { series, time: sample.timestamp.0, value: sample.value.to_bits() };
+            match self.heads.append(sample, limits, log.number(), || record.name(series, labels)) {
                 Outcome::Kept => {
                     appended.kept += 1;
                     newest = newest.max(sample.time);
@@ -258,7 +261,7 @@ impl Inner {
 
 #[cfg(test)]
 mod tests {
-    use watchbell_model::Timestamp;
+    use watchbell_model::{Point, Timestamp};
     use watchbell_runtime::Runtime;
 
     use super::super::MetricsConfig;
@@ -271,7 +274,7 @@ mod tests {
         let store =
             tokio.block_on(async { MetricStore::open(&Runtime::os(), &dir, MetricsConfig::default()).unwrap().0 });
         let now = store.inner.runtime.clock.now();
-        let batch = |second| vec![Point::new("up", &[], Timestamp(now.0 + second), 1.0)];
+        let batch = |second| vec![Point::new("up", &[], Timestamp(now.0 + second), 1.0)].into();
         // As if the write that is under way never came back.
         let hung = store.inner.log.lock().unwrap();
         let (leads, follows) = tokio.block_on(async {

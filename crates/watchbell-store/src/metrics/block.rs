@@ -170,10 +170,8 @@ impl Block {
     }
 
     pub(crate) fn labels(&self, series: u32) -> Labels {
-        let text = |at| self.symbol(at).to_owned();
-        Labels::from_sorted(
-            self.symbols_of(series).into_iter().map(|(name, value)| (text(name), text(value))).collect(),
-        )
+        let pairs = self.symbols_of(series);
+        Labels::from_sorted(pairs.iter().map(|(name, value)| (self.symbol(*name), self.symbol(*value))))
     }
 
     /// Adds the samples of a chunk from `start` to `end`.

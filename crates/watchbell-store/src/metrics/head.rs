@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 
-use watchbell_model::{Labels, Matcher, Point, Sample};
+use watchbell_model::{Labels, Matcher, Sample, SeriesKey};
 
 use super::index::{Index, Ref};
 use super::matching::matching;
@@ -27,17 +27,21 @@ pub(crate) struct Heads {
 }
 
 impl Heads {
-    /// The number of each point's series; `None` where it would be one series too many.
-    pub(crate) fn resolve(&self, points: &[Point], limit: u64) -> Vec<Option<Ref>> {
+    /// The number of each series; `None` where it would be one series too many.
+    pub(crate) fn resolve(&self, series: &[SeriesKey], limit: u64) -> Vec<Option<Ref>> {
+        let find = |index: &Index, key: &SeriesKey| match key {
+            SeriesKey::Labels(labels) => index.find(labels),
+            SeriesKey::Known(_) => None,
+        };
         let index = self.index();
-        let mut found: Vec<_> = points.iter().map(|point| index.find(&point.labels)).collect();
+        let mut found: Vec<_> = series.iter().map(|key| find(&index, key)).collect();
         drop(index);
         if found.contains(&None) {
             let mut index = self.index.write().expect("no panic while held");
-            for (found, point) in found.iter_mut().zip(points).filter(|(found, _)| found.is_none()) {
-                *found = index
-                    .find(&point.labels)
-                    .or_else(|| ((index.len() as u64) < limit).then(|| self.add(&mut index, &point.labels)));
+            for (found, key) in found.iter_mut().zip(series).filter(|(found, _)| found.is_none()) {
+                let SeriesKey::Labels(labels) = key else { continue };
+                *found =
+                    index.find(labels).or_else(|| ((index.len() as u64) < limit).then(|| self.add(&mut index, labels)));
             }
         }
         found

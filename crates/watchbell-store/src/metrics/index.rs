@@ -89,8 +89,8 @@ impl Index {
         if let Some(labels) = texts.get() {
             return labels.clone();
         }
-        let text = |at: u32| self.texts[at as usize].to_string();
-        let pairs = self.symbols_of(series).iter().map(|(name, value)| (text(*name), text(*value))).collect();
+        let text = |at: u32| &*self.texts[at as usize];
+        let pairs = self.symbols_of(series).iter().map(|(name, value)| (text(*name), text(*value)));
         let labels = Labels::from_sorted(pairs);
         if self.kept.fetch_add(1, Ordering::Relaxed) < KEPT_MAX {
             // Somebody else may have been faster; it is the same set.

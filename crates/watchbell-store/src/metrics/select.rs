@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use watchbell_model::{Labels, Matcher, Query, QueryError, Sample, Series, Timestamp};
+use watchbell_model::{Found, Labels, Lookup, Matcher, Query, QueryError, Sample, Series, Timestamp};
 
 use super::block::{Block, ChunkRef};
 use super::matching::matching;
@@ -78,35 +78,49 @@ impl Query for MetricStore {
                 return Err(QueryError::TooMany { limit: SELECT_SAMPLES_MAX });
             }
             if !samples.is_empty() {
-                found.push(Series { labels, samples });
+                found.push(Series::new(labels, samples));
             }
         }
         Ok(found)
     }
 
-    fn series(&self, matchers: &[Matcher], start: Timestamp, end: Timestamp) -> Result<Vec<Labels>, QueryError> {
-        let mut found = Vec::new();
-        for (labels, pieces) in self.inner.gather(matchers, start.0, end.0) {
-            if self.inner.has_sample(&pieces, start.0, end.0)? {
-                found.push(labels);
+    fn series(&self, lookup: &Lookup<'_>) -> Result<Found<Labels>, QueryError> {
+        let (mut found, every) = (BTreeSet::new(), [Vec::new()]);
+        for matchers in if lookup.matchers.is_empty() { &every } else { lookup.matchers } {
+            for (labels, pieces) in self.inner.gather(matchers, lookup.start.0, lookup.end.0) {
+                if self.inner.has_sample(&pieces, lookup.start.0, lookup.end.0)? {
+                    found.insert(labels);
+                }
             }
         }
-        Ok(found)
+        Ok(Found::new(found, lookup.limit))
     }
 
-    fn label_names(&self) -> Result<Vec<String>, QueryError> {
+    fn label_names(&self, lookup: &Lookup<'_>) -> Result<Found<String>, QueryError> {
+        if !lookup.matchers.is_empty() {
+            let series = self.series(&Lookup { limit: 0, ..*lookup })?.items;
+            let names = series.iter().flat_map(|labels| labels.iter().map(|(name, _)| name.to_owned()));
+            return Ok(Found::new(names, lookup.limit));
+        }
         let mut names: BTreeSet<String> = self.inner.heads.index().names().map(str::to_owned).collect();
         for block in self.inner.blocks.serving().iter() {
             names.extend(block.names().map(str::to_owned));
         }
-        Ok(names.into_iter().collect())
+        Ok(Found::new(names, lookup.limit))
     }
 
-    fn label_values(&self, name: &str) -> Result<Vec<String>, QueryError> {
+    fn label_values(&self, name: &str, lookup: &Lookup<'_>) -> Result<Found<String>, QueryError> {
+        if !lookup.matchers.is_empty() {
+            let series = self.series(&Lookup { limit: 0, ..*lookup })?.items;
+            return Ok(Found::new(
+                series.iter().filter_map(|labels| labels.get(name).map(str::to_owned)),
+                lookup.limit,
+            ));
+        }
         let mut values: BTreeSet<String> = self.inner.heads.index().values(name).map(str::to_owned).collect();
         for block in self.inner.blocks.serving().iter() {
             values.extend(block.values(name).map(str::to_owned));
         }
-        Ok(values.into_iter().collect())
+        Ok(Found::new(values, lookup.limit))
     }
 }

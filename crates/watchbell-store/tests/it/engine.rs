@@ -5,7 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use watchbell_model::{Append, Labels, Matcher, Point, Query, QueryError, Severity, Timestamp, stale_nan};
+use watchbell_model::{
+    Append, Batch, Labels, Lookup, Matcher, Point, Query, QueryError, Severity, Timestamp, stale_nan,
+};
 use watchbell_runtime::sim::{self, World};
 use watchbell_store::metrics::Stats;
 use watchbell_store::{Fsync, MetricStore, MetricsConfig};
@@ -121,7 +123,9 @@ async fn play(world: World, steps: Vec<Step>) -> Stats {
                 let found: Vec<_> =
                     found.iter().flat_map(|s| &s.samples).map(|s| (s.timestamp.0, s.value.to_bits())).collect();
                 assert_eq!(found, expected.into_iter().collect::<Vec<_>>());
-                let has = !store.series(&[host], Timestamp(from), Timestamp(to)).unwrap().is_empty();
+                let matchers = [vec![host]];
+                let lookup = Lookup { matchers: &matchers, start: Timestamp(from), end: Timestamp(to), limit: 0 };
+                let has = !store.series(&lookup).unwrap().items.is_empty();
                 assert_eq!(has, !found.is_empty());
             }
         }
@@ -135,7 +139,7 @@ async fn play(world: World, steps: Vec<Step>) -> Stats {
         store.maintain();
     }
     assert_eq!(all(&store, i64::MIN, i64::MAX).unwrap(), truth, "after all was merged");
-    assert_eq!(store.label_values("host").unwrap().len(), truth.len());
+    assert_eq!(store.label_values("host", &Lookup::ALL).unwrap().items.len(), truth.len());
     store.stats()
 }
 
@@ -146,7 +150,7 @@ async fn take(store: &MetricStore, truth: &mut Truth, samples: &[(u8, i64, u8)])
         value: value(*kind, *time),
     };
     let points: Vec<Point> = samples.iter().map(point).collect();
-    let appended = store.append(points.clone()).await.unwrap();
+    let appended = store.append(Batch::of("test", points.clone())).await.unwrap();
     assert_eq!((appended.kept + appended.duplicate) as usize, points.len(), "{appended:?}");
     for point in points {
         truth.entry(point.labels).or_default().entry(point.timestamp.0).or_insert(point.value.to_bits());

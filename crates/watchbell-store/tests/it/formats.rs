@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use expect_test::expect;
-use watchbell_model::{Append, Change, Matcher, Point, Query, State, Timestamp, stale_nan};
+use watchbell_model::{Append, Batch, Change, Matcher, Point, Query, State, Timestamp, stale_nan};
 use watchbell_runtime::sim::{self, World};
 use watchbell_runtime::{Disk, Runtime};
 use watchbell_store::metrics::OpenReport;
@@ -40,11 +40,11 @@ async fn write_metrics(world: &World) {
         if minute % 100 == 7 {
             batch.push(Point::new("rare", &[], now, if minute > 200 { stale_nan() } else { wave }));
         }
-        store.append(batch).await.unwrap();
+        store.append(Batch::of("test", batch)).await.unwrap();
     }
     store.maintain();
     world.clock.sleep(Duration::from_secs(60)).await;
-    store.append(vec![Point::new("wave", &[("host", "b")], world.clock.now(), 2.0)]).await.unwrap();
+    store.append(Batch::of("test", vec![Point::new("wave", &[("host", "b")], world.clock.now(), 2.0)])).await.unwrap();
     store.close();
 }
 

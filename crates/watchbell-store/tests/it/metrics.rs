@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use expect_test::{Expect, expect};
-use watchbell_model::{Append, Appended, Labels, MatchOp, Matcher, Point, Query, Timestamp, stale_nan};
+use watchbell_model::{Append, Appended, Batch, Labels, Lookup, MatchOp, Matcher, Point, Query, Timestamp, stale_nan};
 use watchbell_runtime::sim::{self, World};
 use watchbell_runtime::{Runtime, thread};
 use watchbell_store::metrics::OpenReport;
@@ -50,9 +50,9 @@ fn what_was_acknowledged_is_there_after_a_crash_of_the_process() {
         assert_eq!(report, OpenReport::default());
         let batch = [("b", 0, 1.0), ("a", 0, 2.0), ("a", 15, 3.0), ("a", 15, 4.0), ("a", 15, 3.0), ("a", 7, 9.0)];
         let batch = batch.map(|(host, second, value)| point(&world, host, second, value));
-        let appended = store.append(batch.to_vec()).await.unwrap();
+        let appended = store.append(Batch::of("test", batch.to_vec())).await.unwrap();
         assert_eq!(appended, Appended { kept: 5, duplicate: 1, ..Appended::default() });
-        let appended = store.append(vec![point(&world, "a", 30, stale_nan())]).await.unwrap();
+        let appended = store.append(Batch::of("test", vec![point(&world, "a", 30, stale_nan())])).await.unwrap();
         assert_eq!(appended.kept, 1);
         let before = dump(&store);
         drop(store);
@@ -77,19 +77,20 @@ fn a_query_sees_its_range_and_its_matchers() {
         let (store, _) = open(&world, MetricsConfig::default());
         for second in [0, 10, 20] {
             let hosts = ["a", "b"].map(|host| point(&world, host, second, second as f64));
-            store.append(hosts.to_vec()).await.unwrap();
+            store.append(Batch::of("test", hosts.to_vec())).await.unwrap();
         }
-        store.append(vec![point(&world, "c", 30, 1.0)]).await.unwrap();
+        store.append(Batch::of("test", vec![point(&world, "c", 30, 1.0)])).await.unwrap();
         let at = |second: i64| Timestamp(world.clock.now().0 + second * 1000);
         let not_b = Matcher::new("host", MatchOp::NotEqual, "b").unwrap();
         let found = store.select(std::slice::from_ref(&not_b), at(10), at(20)).unwrap();
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].samples.iter().map(|s| s.value).collect::<Vec<_>>(), [10.0, 20.0]);
-        let labels = store.series(&[not_b], at(25), at(40)).unwrap();
-        assert_eq!(labels, [Labels::metric("up", &[("host", "c")])]);
-        assert_eq!(store.label_names().unwrap(), ["__name__", "host"]);
-        assert_eq!(store.label_values("host").unwrap(), ["a", "b", "c"]);
-        assert_eq!(store.label_values("none").unwrap(), [""; 0]);
+        let matchers = [vec![not_b]];
+        let labels = store.series(&Lookup { matchers: &matchers, start: at(25), end: at(40), limit: 0 }).unwrap();
+        assert_eq!(labels.items, [Labels::metric("up", &[("host", "c")])]);
+        let values = |name| store.label_values(name, &Lookup::ALL).unwrap().items;
+        assert_eq!(store.label_names(&Lookup::ALL).unwrap().items, ["__name__", "host"]);
+        assert_eq!((values("host"), values("none")), (vec!["a".into(), "b".into(), "c".into()], vec![]));
     });
 }
 
@@ -101,9 +102,9 @@ fn power_loss_costs_no_more_than_the_policy_says() {
             let interval = MetricsConfig::default();
             let (store, _) = MetricStore::open(&runtime, Path::new(DIR), interval.clone()).unwrap();
             runtime.supervisor.spawn("store", store.task());
-            store.append(vec![point(&world, "a", 0, 1.0)]).await.unwrap();
+            store.append(Batch::of("test", vec![point(&world, "a", 0, 1.0)])).await.unwrap();
             runtime.clock.sleep(std::time::Duration::from_millis(2100)).await;
-            store.append(vec![point(&world, "b", 0, 2.0)]).await.unwrap();
+            store.append(Batch::of("test", vec![point(&world, "b", 0, 2.0)])).await.unwrap();
             runtime.supervisor.stop().await;
             world.disk.lose_power();
             let (store, _) = open(&world, interval);
@@ -111,7 +112,7 @@ fn power_loss_costs_no_more_than_the_policy_says() {
 
             drop(store);
             let (store, _) = open(&world, always());
-            store.append(vec![point(&world, "c", 0, 3.0)]).await.unwrap();
+            store.append(Batch::of("test", vec![point(&world, "c", 0, 3.0)])).await.unwrap();
             world.disk.lose_power();
             assert!(dump(&open(&world, always()).0).contains(r#"up{host="c"}"#), "acknowledged");
         });
@@ -122,8 +123,8 @@ fn power_loss_costs_no_more_than_the_policy_says() {
 fn a_torn_tail_is_cut_and_said() {
     sim::run(1, |world| async move {
         let (store, _) = open(&world, MetricsConfig::default());
-        store.append(vec![point(&world, "a", 0, 1.0)]).await.unwrap();
-        store.append(vec![point(&world, "b", 0, 2.0)]).await.unwrap();
+        store.append(Batch::of("test", vec![point(&world, "a", 0, 1.0)])).await.unwrap();
+        store.append(Batch::of("test", vec![point(&world, "b", 0, 2.0)])).await.unwrap();
         drop(store);
         let path = wal_files(&world).pop().unwrap();
         let content = world.runtime().disk.read(&path).unwrap();
@@ -145,8 +146,8 @@ fn a_flipped_bit_costs_one_record_and_is_said_once() {
     sim::run(1, |world| async move {
         let (store, _) = open(&world, MetricsConfig::default());
         for host in ["a", "b", "c"] {
-            store.append(vec![point(&world, host, 0, 1.0)]).await.unwrap();
-            store.append(vec![point(&world, host, 15, 2.0)]).await.unwrap();
+            store.append(Batch::of("test", vec![point(&world, host, 0, 1.0)])).await.unwrap();
+            store.append(Batch::of("test", vec![point(&world, host, 15, 2.0)])).await.unwrap();
         }
         drop(store);
         let path = wal_files(&world).pop().unwrap();
@@ -172,9 +173,9 @@ fn a_full_disk_costs_durability_only_and_only_as_long_as_it_is_full() {
     sim::run(1, |world| async move {
         let runtime = world.runtime();
         let (store, _) = MetricStore::open(&runtime, Path::new(DIR), always()).unwrap();
-        store.append(vec![point(&world, "a", 0, 1.0)]).await.unwrap();
+        store.append(Batch::of("test", vec![point(&world, "a", 0, 1.0)])).await.unwrap();
         world.disk.set_room(Some(10));
-        let error = store.append(vec![point(&world, "a", 15, 2.0)]).await.unwrap_err().to_string();
+        let error = store.append(Batch::of("test", vec![point(&world, "a", 15, 2.0)])).await.unwrap_err().to_string();
         assert!(error.starts_with("the store cannot take samples now"), "{error}");
         let troubles: Vec<String> = runtime.troubles.list().into_iter().map(|trouble| trouble.key).collect();
         assert_eq!(troubles, ["metrics/log"]);
@@ -182,7 +183,7 @@ fn a_full_disk_costs_durability_only_and_only_as_long_as_it_is_full() {
 
         world.disk.set_room(None);
         // The sender tries again: the sample is known, and now it is in the log too.
-        let appended = store.append(vec![point(&world, "a", 15, 2.0)]).await.unwrap();
+        let appended = store.append(Batch::of("test", vec![point(&world, "a", 15, 2.0)])).await.unwrap();
         assert_eq!(appended, Appended { kept: 1, ..Appended::default() });
         assert_eq!(runtime.troubles.list(), []);
         drop(store);
@@ -196,9 +197,9 @@ fn the_last_of_a_disk_is_left_for_alarms_and_pages() {
     sim::run(1, |world| async move {
         let runtime = world.runtime();
         let (store, _) = MetricStore::open(&runtime, Path::new(DIR), MetricsConfig::default()).unwrap();
-        store.append(vec![point(&world, "a", 0, 1.0)]).await.unwrap();
+        store.append(Batch::of("test", vec![point(&world, "a", 0, 1.0)])).await.unwrap();
         world.disk.set_available(Some(4 << 20));
-        let error = store.append(vec![point(&world, "a", 15, 2.0)]).await.unwrap_err().to_string();
+        let error = store.append(Batch::of("test", vec![point(&world, "a", 15, 2.0)])).await.unwrap_err().to_string();
         assert!(error.contains("left for alarms and pages"), "{error}");
         world.clock.sleep(std::time::Duration::from_secs(4 * 3600)).await;
         store.maintain();
@@ -206,7 +207,7 @@ fn the_last_of_a_disk_is_left_for_alarms_and_pages() {
         check(&store, expect![[r#"up{host="a"} 0=1 15=2"#]]);
         world.disk.set_available(None);
         store.maintain();
-        store.append(vec![point(&world, "a", 0, 3.0)]).await.unwrap();
+        store.append(Batch::of("test", vec![point(&world, "a", 0, 3.0)])).await.unwrap();
         assert!(!runtime.troubles.list().iter().any(|trouble| trouble.key == "metrics/log"));
     });
 }
@@ -216,13 +217,14 @@ fn what_cannot_be_kept_is_counted_by_its_reason() {
     sim::run(1, |world| async move {
         let config = MetricsConfig { series_limit: 2, ..MetricsConfig::default() };
         let (store, _) = open(&world, config);
-        store.append(vec![point(&world, "a", 0, 1.0), point(&world, "b", 0, 1.0)]).await.unwrap();
+        store.append(Batch::of("test", vec![point(&world, "a", 0, 1.0), point(&world, "b", 0, 1.0)])).await.unwrap();
         let refused = [("a", -601, 1.0), ("a", 7200, 1.0), ("c", 0, 1.0), ("b", 0, 2.0), ("a", 1, 5.0)];
         let batch = refused.map(|(host, second, value)| point(&world, host, second, value)).to_vec();
-        let appended = store.append(batch).await.unwrap();
-        assert_eq!(appended, Appended { kept: 1, duplicate: 1, too_old: 1, too_new: 1, over_limit: 1 });
+        let appended = store.append(Batch::of("test", batch)).await.unwrap();
+        let counts = (appended.kept, appended.duplicate, appended.too_old, appended.too_new, appended.over_limit);
+        assert_eq!(counts, (1, 1, 1, 1, 1));
         store.close();
-        let closed = store.append(vec![point(&world, "a", 3, 1.0)]).await.unwrap_err();
+        let closed = store.append(Batch::of("test", vec![point(&world, "a", 3, 1.0)])).await.unwrap_err();
         assert_eq!(closed.to_string(), "the store is closed");
         check(
             &store,
@@ -246,7 +248,7 @@ fn writers_readers_and_upkeep_work_side_by_side() {
             // Over the last nine hours, so that there is something to seal.
             let time = Timestamp(now - 32_400_000 + at * 324_000);
             let batch = vec![Point::new("up", &[("host", &host)], time, at as f64)];
-            assert_eq!(store.append(batch).await.unwrap().kept, 1);
+            assert_eq!(store.append(Batch::of("test", batch)).await.unwrap().kept, 1);
             if at % 25 == 0 {
                 store.maintain();
             }

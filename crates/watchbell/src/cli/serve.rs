@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use watchbell_model::{
-    Append, AppendError, Appended, BoxFuture, Matcher, Point, Query, QueryError, Series, Severity, State, Timestamp,
+    Append, AppendError, Appended, Batch, BoxFuture, Exemplar, Labels, Lookup, Matcher, Metadata, Query, QueryError,
+    Series, Severity, State, Timestamp,
 };
 use watchbell_runtime::process::{Signal, Signals, notify_systemd, watchdog_interval};
 use watchbell_runtime::{Runtime, Task};
@@ -135,7 +136,7 @@ struct NoStore;
 const NO_STORE: &str = "the metrics could not be opened at the start";
 
 impl Append for NoStore {
-    fn append(&self, _: Vec<Point>) -> BoxFuture<'_, Result<Appended, AppendError>> {
+    fn append(&self, _: Batch) -> BoxFuture<'_, Result<Appended, AppendError>> {
         Box::pin(async { Err(AppendError::Unavailable(NO_STORE.into())) })
     }
 }
@@ -144,10 +145,10 @@ impl Query for NoStore {
     fn select(&self, _: &[Matcher], _: Timestamp, _: Timestamp) -> Result<Vec<Series>, QueryError> {
         Err(QueryError::Unavailable(NO_STORE.into()))
     }
-    fn label_names(&self) -> Result<Vec<String>, QueryError> {
+    fn exemplars(&self, _: &Lookup<'_>) -> Result<Vec<(Labels, Vec<Exemplar>)>, QueryError> {
         Err(QueryError::Unavailable(NO_STORE.into()))
     }
-    fn label_values(&self, _: &str) -> Result<Vec<String>, QueryError> {
+    fn metadata(&self, _: Option<&str>) -> Result<Vec<(String, Vec<Metadata>)>, QueryError> {
         Err(QueryError::Unavailable(NO_STORE.into()))
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use expect_test::expect;
 use watchbell_model::{
-    Append, AppendError, Appended, BoxFuture, Change, MemoryState, Observation, Observe, Point, StateError, is_stale,
+    Append, AppendError, Appended, Batch, BoxFuture, Change, MemoryState, Observation, Observe, StateError, is_stale,
 };
 use watchbell_runtime::sim::{self, World};
 use watchbell_runtime::{Clock, Runtime};
@@ -34,14 +34,14 @@ impl Log {
 }
 
 impl Append for Log {
-    fn append(&self, batch: Vec<Point>) -> BoxFuture<'_, Result<Appended, AppendError>> {
+    fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Appended, AppendError>> {
         Box::pin(async move {
             match self.store.load(Ordering::SeqCst) {
                 FAILS => return Err(AppendError::Unavailable("the disk is full".into())),
                 HANGS => std::future::pending().await,
                 _ => {}
             }
-            let ended = batch.iter().filter(|point| is_stale(point.value)).count();
+            let ended = batch.samples.iter().filter(|sample| is_stale(sample.value)).count();
             self.note(format!("{} samples, {ended} of them ends", batch.len()));
             Ok(Appended { kept: batch.len() as u64, ..Appended::default() })
         })
