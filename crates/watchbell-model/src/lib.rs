@@ -18,6 +18,7 @@ mod problem;
 mod sample;
 mod secret;
 mod time;
+mod upkeep;
 mod url;
 
 pub use alarm::{AlarmId, AlarmKind, AlarmState, AlarmStatus, Contributor, Severity, Transition};
@@ -37,4 +38,5 @@ pub use problem::{Level, Path, Problem, Problems, Segment};
 pub use sample::{HistogramSample, Point, STALE_NAN_BITS, Sample, Series, Start, is_stale, stale_nan};
 pub use secret::Secret;
 pub use time::{Span, SpanError, Timestamp};
+pub use upkeep::{Checkup, Cleaned, Counted, Deleted, Figures, Import, Imported, Part, Snapshot, Upkeep, UpkeepError};
 pub use url::{RunbookRef, Url, UrlError};
