@@ -10,20 +10,29 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use roaring::RoaringBitmap;
-use watchbell_model::{Labels, Sample};
+use watchbell_model::{Labels, Sample, Start};
 use watchbell_runtime::Disk;
 use watchbell_runtime::disk::Mapped;
 
 use super::bytes::{Cursor, put_signed, put_varint};
-use super::chunk;
+use super::chunk::{self, Kind};
 use super::matching::Postings;
+use super::starts;
 
-pub(crate) const MAGIC: [u8; 8] = *b"WBBLOCK\x01";
+/// The last byte is the version; [`MAGIC_1`] is read too.
+pub(crate) const MAGIC: [u8; 8] = *b"WBBLOCK\x02";
+const MAGIC_1: [u8; 8] = *b"WBBLOCK\x01";
 pub(crate) const END: [u8; 8] = *b"WBBLKEND";
 /// Four sections, a checksum, [`END`].
 pub(crate) const FOOTER: usize = 4 * SECTION + 4 + END.len();
 /// Offset, length, checksum.
 pub(crate) const SECTION: usize = 20;
+/// How many bits of an entry's number of chunks are flags.
+pub(crate) const FLAGS: u32 = 2;
+/// Flag: each chunk of the entry says its kind; without it all are floats.
+pub(crate) const MIXED: u64 = 1;
+/// Flag: behind the chunks the entry says when counting began.
+pub(crate) const STARTS: u64 = 2;
 
 /// What a block says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,6 +77,7 @@ impl Meta {
 /// Where a chunk is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ChunkRef {
+    pub(crate) kind: Kind,
     pub(crate) first: i64,
     pub(crate) last: i64,
     pub(crate) count: usize,
@@ -84,6 +94,8 @@ pub(crate) struct Block {
     pub(crate) path: PathBuf,
     pub(crate) meta: Meta,
     map: Mapped,
+    /// Whether entries have flags, as they do since version 2.
+    flagged: bool,
     symbols: (usize, usize),
     series: (usize, usize),
     postings: (usize, usize),
@@ -100,7 +112,8 @@ impl Block {
 
     fn check(map: Mapped, path: &Path, number: u64) -> Result<Block, &'static str> {
         let bytes = (*map).as_ref();
-        if !bytes.starts_with(&MAGIC) {
+        let flagged = bytes.starts_with(&MAGIC);
+        if !flagged && !bytes.starts_with(&MAGIC_1) {
             return Err("it does not begin as a block of a known version");
         }
         let footer = bytes.len().checked_sub(FOOTER).filter(|at| *at >= MAGIC.len()).ok_or("it is cut short")?;
@@ -124,7 +137,7 @@ impl Block {
         let [symbols, series, postings, meta] = sections;
         let meta = Meta::decode(&bytes[meta.0..meta.1]).ok_or("its description makes no sense")?;
         let (path, bad) = (path.to_owned(), Mutex::default());
-        Ok(Block { number, path, meta, symbols, series, postings, map, bad })
+        Ok(Block { number, path, meta, flagged, symbols, series, postings, map, bad })
     }
 
     pub(crate) fn bytes(&self) -> u64 {
@@ -137,27 +150,38 @@ impl Block {
 
     /// The chunks of a series that overlap the range, with their place; empty if there is none.
     pub(crate) fn chunks(&self, series: u32, start: i64, end: i64) -> Vec<ChunkRef> {
-        let read = || {
-            let mut from = self.entry(series)?;
-            for _ in 0..from.varint()? * 2 {
-                from.varint()?;
-            }
-            let mut found = Vec::new();
-            let count = from.varint()?;
-            let mut offset = from.varint()? as usize;
-            let mut last = 0_i64;
-            for _ in 0..count {
-                let first = last + from.signed()?;
-                last = first + from.varint()? as i64;
-                let (count, len) = (from.varint()? as usize, from.varint()? as usize);
-                if first <= end && last >= start {
-                    found.push(ChunkRef { first, last, count, offset, len });
-                }
-                offset += len;
-            }
-            Some(found)
-        };
-        read().unwrap_or_default()
+        let mut found = Vec::new();
+        let overlaps = |chunk: &ChunkRef| chunk.first <= end && chunk.last >= start;
+        let read = self.read_entry(series, |chunk| found.extend(Some(chunk).filter(overlaps)));
+        if read.is_none() {
+            found.clear();
+        }
+        found
+    }
+
+    /// When the counting of a series began, by the sample this was first said of.
+    pub(crate) fn starts(&self, series: u32) -> Vec<Start> {
+        self.read_entry(series, |_| {}).unwrap_or_default()
+    }
+
+    fn read_entry(&self, series: u32, mut chunk: impl FnMut(ChunkRef)) -> Option<Vec<Start>> {
+        let mut from = self.entry(series)?;
+        for _ in 0..from.varint()? * 2 {
+            from.varint()?;
+        }
+        let count = from.varint()?;
+        let (count, flags) = if self.flagged { (count >> FLAGS, count & ((1 << FLAGS) - 1)) } else { (count, 0) };
+        let mut offset = from.varint()? as usize;
+        let mut last = 0_i64;
+        for _ in 0..count {
+            let kind = if flags & MIXED != 0 { Kind::of(from.u8()?)? } else { Kind::Floats };
+            let first = last.wrapping_add(from.signed()?);
+            last = first.wrapping_add(from.varint()? as i64);
+            let (count, len) = (from.varint()? as usize, from.varint()? as usize);
+            chunk(ChunkRef { kind, first, last, count, offset, len });
+            offset = offset.checked_add(len)?;
+        }
+        if flags & STARTS != 0 { starts::decode(&mut from) } else { Some(Vec::new()) }
     }
 
     /// The labels of a series as places of [`Block::symbol`].

@@ -26,6 +26,7 @@ mod replay;
 mod seal;
 mod select;
 mod series;
+mod starts;
 mod wal;
 
 use std::path::{Path, PathBuf};
