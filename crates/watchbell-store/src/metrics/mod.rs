@@ -9,6 +9,7 @@
 
 mod append;
 mod block;
+mod block_index;
 mod block_writer;
 mod blocks;
 pub(crate) mod bytes;
