@@ -314,7 +314,11 @@ impl RemoteWriteConfig {
         let (send, path) = (&self.queue_config, path.field("queue_config"));
         for (field, given, hint) in [
             ("min_shards", &send.min_shards, "leave it out; there are as many as are needed, up to `max_shards`"),
-            ("retry_on_http_429", &send.retry_on_http_429, "leave it out; a receiver that says 429 is always asked again"),
+            (
+                "retry_on_http_429",
+                &send.retry_on_http_429,
+                "leave it out; a receiver that says 429 is always asked again",
+            ),
             ("sample_age_limit", &send.sample_age_limit, "use `storage.metrics.remote.queue.age`"),
         ] {
             not_yet(given, &path, field, hint, problems);
@@ -371,9 +375,9 @@ impl RemoteReadConfig {
         check_timeout(self.remote_timeout, path, problems);
         check_headers(&self.headers, path, problems);
         if self.kind().is_none() {
-            problems
-                .error(&path.field("url"), format!("`{}` does not end in `/read` or `/export`", self.url))
-                .hint("such as `http://prometheus:9090/api/v1/read` or `http://victoria:8428/api/v1/export`; or say `kind`");
+            problems.error(&path.field("url"), format!("`{}` does not end in `/read` or `/export`", self.url)).hint(
+                "such as `http://prometheus:9090/api/v1/read` or `http://victoria:8428/api/v1/export`; or say `kind`",
+            );
         }
     }
 }

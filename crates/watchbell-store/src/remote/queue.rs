@@ -214,7 +214,8 @@ impl Queue {
             return Err(io::Error::new(io::ErrorKind::StorageFull, words));
         }
         let now = self.now();
-        let old = inner.segments.get(&inner.number).is_some_and(|it| now - it.begun > SEGMENT_TIME_MAX.as_millis() as i64);
+        let old =
+            inner.segments.get(&inner.number).is_some_and(|it| now - it.begun > SEGMENT_TIME_MAX.as_millis() as i64);
         if inner.file.is_some() && (inner.written >= SEGMENT_MAX || old) {
             self.finish_segment(inner)?;
         }
@@ -373,6 +374,12 @@ impl Queue {
         unsent.filter_map(|(begin, end)| record::samples(&unpack(&content[begin..end])?)).sum()
     }
 
+    /// What was handed out and is not done is handed out again.
+    pub(crate) fn rewind(&self) {
+        let mut inner = self.lock();
+        inner.read = inner.sent.at();
+    }
+
     /// The frames that come next, a segment's at most; empty if there are none yet.
     pub(crate) fn read(&self) -> Vec<Frame> {
         loop {
@@ -420,7 +427,8 @@ impl Queue {
         let found = frames(content, header(content));
         for (begin, end) in found.bad.iter().filter(|(begin, _)| *begin >= from) {
             let aside = self.damaged.join(format!("queue-{number:08}-{begin}"));
-            let kept = disk.create_dir_all(&self.damaged).and_then(|()| disk.write_atomic(&aside, &content[*begin..*end]));
+            let kept =
+                disk.create_dir_all(&self.damaged).and_then(|()| disk.write_atomic(&aside, &content[*begin..*end]));
             let place = if kept.is_ok() { format!("lie in {}", aside.display()) } else { "are lost".to_owned() };
             self.tell_damaged(format!("{} bytes of segment {number}, offset {begin}, {place}", end - begin));
         }

@@ -70,11 +70,7 @@ impl Piece {
 }
 
 /// A batch as records; what is of series without labels is left out.
-pub(crate) fn encode(
-    batch: &Batch,
-    labels: &[Option<Labels>],
-    queued: Timestamp,
-) -> Vec<Vec<u8>> {
+pub(crate) fn encode(batch: &Batch, labels: &[Option<Labels>], queued: Timestamp) -> Vec<Vec<u8>> {
     // By series, because that is how they are sent; the sort is stable, so they stay in order.
     let mut samples: Vec<&BatchSample> = batch.samples.iter().collect();
     samples.sort_by_key(|sample| sample.series);
@@ -104,10 +100,8 @@ pub(crate) fn encode(
         let starts = of(&mut of_starts, series, |it| it.0).iter();
         let exemplars = of(&mut of_exemplars, series, |it| it.0).iter();
         let Some(labels) = labels else { continue };
-        let histogram = |it: &&BatchHistogram| HistogramSample {
-            timestamp: it.timestamp,
-            histogram: Arc::clone(&it.histogram),
-        };
+        let histogram =
+            |it: &&BatchHistogram| HistogramSample { timestamp: it.timestamp, histogram: Arc::clone(&it.histogram) };
         let piece = Piece {
             labels: labels.clone(),
             samples: samples.map(|it| Sample { timestamp: it.timestamp, value: it.value }).collect(),
