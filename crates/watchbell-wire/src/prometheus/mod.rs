@@ -14,6 +14,7 @@ mod parse;
 mod series;
 #[cfg(test)]
 mod tests;
+pub mod tsdb;
 
 pub use encode::{format_value, write_metadata, write_sample};
 pub use judge::Judge;
