@@ -144,6 +144,7 @@ impl<'a> Block<'a> {
             (from.u32()? == crc32c::crc32c(content)).then_some(content)
         };
         let content = read().ok_or_else(|| Damage::new(part.clone(), "the chunk's checksum does not fit"))?;
-        chunk::decode(content[0], &content[1..], out).map_err(|reason| Damage::new(part, format!("the chunk: {reason}")))
+        chunk::decode(content[0], &content[1..], out)
+            .map_err(|reason| Damage::new(part, format!("the chunk: {reason}")))
     }
 }

@@ -12,6 +12,7 @@
 mod block;
 mod chunk;
 mod cursor;
+mod head;
 mod head_chunks;
 mod histogram;
 mod index;
@@ -24,6 +25,7 @@ pub mod wal;
 use watchbell_model::{HistogramSample, Sample, Series};
 
 pub use block::{Block, BlockMeta, is_block};
+pub use head::Head;
 pub use head_chunks::{HeadChunk, HeadChunks};
 pub use record::{Record, decode as decode_record, is_of_samples};
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use watchbell_model::{
-    BucketSpan, Buckets, Exemplar, Histogram, HistogramSample, Labels, Metadata, MetricType, ResetHint, Sample, Timestamp,
-    is_stale,
+    BucketSpan, Buckets, Exemplar, Histogram, HistogramSample, Labels, Metadata, MetricType, ResetHint, Sample,
+    Timestamp, is_stale,
 };
 
 use super::cursor::Cursor;
@@ -40,9 +40,8 @@ pub fn decode(record: &[u8]) -> Result<Record, String> {
         }),
         3 => until_end(&mut from, |from| Some((from.u64()?, from.varint()?, from.varint()?))).map(Record::Tombstones),
         4 => based(&mut from, |from| Some((from.f64()?, labels(from)?))).map(|all| {
-            let exemplar = |(series, time, (value, labels))| {
-                (series, Exemplar { labels, value, timestamp: Timestamp(time) })
-            };
+            let exemplar =
+                |(series, time, (value, labels))| (series, Exemplar { labels, value, timestamp: Timestamp(time) });
             Record::Exemplars(all.into_iter().map(exemplar).collect())
         }),
         6 => until_end(&mut from, metadata).map(Record::Metadata),
@@ -82,10 +81,7 @@ fn until_end<T>(from: &mut Cursor<'_>, read: impl Fn(&mut Cursor<'_>) -> Option<
 }
 
 /// Series and times as what they are more than the record's first.
-fn based<T>(
-    from: &mut Cursor<'_>,
-    read: impl Fn(&mut Cursor<'_>) -> Option<T>,
-) -> Option<Vec<(u64, i64, T)>> {
+fn based<T>(from: &mut Cursor<'_>, read: impl Fn(&mut Cursor<'_>) -> Option<T>) -> Option<Vec<(u64, i64, T)>> {
     if from.0.is_empty() {
         return Some(Vec::new());
     }
@@ -97,10 +93,7 @@ fn based<T>(
 }
 
 /// Series as what they are more than the one before, and with when their counting began, which is not kept here.
-fn started<T>(
-    from: &mut Cursor<'_>,
-    read: impl Fn(&mut Cursor<'_>) -> Option<T>,
-) -> Option<Vec<(u64, i64, T)>> {
+fn started<T>(from: &mut Cursor<'_>, read: impl Fn(&mut Cursor<'_>) -> Option<T>) -> Option<Vec<(u64, i64, T)>> {
     if from.0.is_empty() {
         return Some(Vec::new());
     }
@@ -161,7 +154,10 @@ fn histogram(from: &mut Cursor<'_>, floats: bool) -> Option<Histogram> {
     let (zero_count, count, sum) = (number(from)?, number(from)?, from.f64()?);
     let spans = |from: &mut Cursor<'_>| {
         let span = |from: &mut Cursor<'_>| {
-            Some(BucketSpan { offset: i32::try_from(from.varint()?).ok()?, length: u32::try_from(from.uvarint()?).ok()? })
+            Some(BucketSpan {
+                offset: i32::try_from(from.varint()?).ok()?,
+                length: u32::try_from(from.uvarint()?).ok()?,
+            })
         };
         (0..from.count()?).map(|_| span(from)).collect::<Option<Vec<_>>>()
     };

@@ -31,13 +31,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn page(
-        &mut self,
-        begin: usize,
-        page: &[u8],
-        damaged: &mut dyn FnMut(Damage),
-        visit: &mut dyn FnMut(&[u8]),
-    ) {
+    fn page(&mut self, begin: usize, page: &[u8], damaged: &mut dyn FnMut(Damage), visit: &mut dyn FnMut(&[u8])) {
         let mut from = Cursor(page);
         // The rest of a page is zeros.
         while from.0.len() >= HEADER && from.0[0] != 0 {
