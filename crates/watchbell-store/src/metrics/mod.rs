@@ -27,6 +27,7 @@ mod replay;
 mod seal;
 mod select;
 mod series;
+mod values;
 mod wal;
 
 use std::path::{Path, PathBuf};
