@@ -254,7 +254,7 @@ mod tests {
                 let sample = Sample { timestamp: Timestamp(1), value: 1.0 };
                 for labels in &series {
                     let pairs: Vec<_> = labels.iter().map(|(name, value)| (place(name), place(value))).collect();
-                    writer.add(&pairs, &chunk::encode_all(&[sample], Effort::Quick)).unwrap();
+                    writer.add(&pairs, &chunk::encode_all(&[sample], Effort::Quick), &[]).unwrap();
                 }
                 writer.finish().unwrap();
                 let block = Block::open(&disk, path, 1).unwrap().unwrap();

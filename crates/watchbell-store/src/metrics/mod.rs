@@ -27,6 +27,7 @@ mod replay;
 mod seal;
 mod select;
 mod series;
+mod starts;
 mod values;
 mod wal;
 

@@ -109,7 +109,7 @@ impl Inner {
         for (labels, number) in series {
             samples.clear();
             self.heads.read_sealing(number, start, end, &mut samples);
-            writer.add(&labels, &chunk::encode_all(&samples, Effort::Quick))?;
+            writer.add(&labels, &chunk::encode_all(&samples, Effort::Quick), &[])?;
         }
         writer.finish()
     }
