@@ -9,6 +9,7 @@
 
 mod append;
 mod block;
+mod block_index;
 mod block_writer;
 mod blocks;
 pub(crate) mod bytes;
@@ -26,6 +27,8 @@ mod replay;
 mod seal;
 mod select;
 mod series;
+mod starts;
+mod values;
 mod wal;
 
 use std::path::{Path, PathBuf};
