@@ -108,10 +108,6 @@ impl Known {
         old.into_iter().for_each(|slot| self.forget(slot));
         self.turn = self.turn.wrapping_add(1);
     }
-
-    pub(crate) fn len(&self) -> usize {
-        self.by_labels.len()
-    }
 }
 
 #[cfg(test)]
@@ -130,7 +126,7 @@ mod tests {
             assert_eq!(known.resolve(&[SeriesKey::Known(a)], 2), [Ok(0)]);
         }
         known.turn();
-        assert_eq!((known.len(), known.resolve(&[SeriesKey::Known(b)], 2)), (1, vec![Err(Stranger::Stale)]));
+        assert_eq!((known.by_labels.len(), known.resolve(&[SeriesKey::Known(b)], 2)), (1, vec![Err(Stranger::Stale)]));
         assert_eq!(known.resolve(&[labels("c")], 2), [Ok(1)]);
         assert_ne!(known.reference(1), b);
         assert_eq!(known.resolve(&[SeriesKey::Known(b), SeriesKey::Known(SeriesRef(u64::MAX))], 2).len(), 2);

@@ -8,9 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use watchbell_model::{
-    Found, Labels, Lookup, MatchOp, Matcher, QueryError, Sample, Series, Timestamp, Url, stale_nan,
-};
+use watchbell_model::{Found, Labels, Lookup, MatchOp, Matcher, QueryError, Sample, Series, Timestamp, Url, stale_nan};
 use watchbell_runtime::http::{self, Request};
 use watchbell_runtime::{Runtime, metrics::Counter};
 use watchbell_wire::remote_read::{ReadQuery, ReadRequest, ResponseType, decode_samples};
@@ -136,9 +134,10 @@ impl Reader {
         let every = [Vec::new()];
         let sets = if lookup.matchers.is_empty() { &every } else { lookup.matchers };
         let found: Vec<BTreeMap<String, String>> = self.look_up("series", sets, lookup).await?.items;
-        let found = found.into_iter().map(Labels::from_pairs).filter(|labels| {
-            sets.iter().any(|matchers| matchers.iter().all(|matcher| matcher.matches_labels(labels)))
-        });
+        let found = found
+            .into_iter()
+            .map(Labels::from_pairs)
+            .filter(|labels| sets.iter().any(|matchers| matchers.iter().all(|matcher| matcher.matches_labels(labels))));
         Ok(Found::new(found, lookup.limit))
     }
 
@@ -202,7 +201,8 @@ impl Reader {
         } else {
             (url, parameters + &whole)
         };
-        let request = self.client.post(&self.runtime.disk, url, body.into_bytes()).map_err(|words| self.failed(words))?;
+        let request =
+            self.client.post(&self.runtime.disk, url, body.into_bytes()).map_err(|words| self.failed(words))?;
         Ok(request.header("content-type", "application/x-www-form-urlencoded"))
     }
 

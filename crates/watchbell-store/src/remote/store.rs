@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use watchbell_model::{
     Append, AppendError, Appended, Batch, BoxFuture, Exemplar, Found, Labels, Lookup, Matcher, Metadata, Query,
-    QueryError, Rollup, SeriesKey, SeriesRef, Series, Span, Timestamp,
+    QueryError, Rollup, Series, SeriesKey, SeriesRef, Span, Timestamp,
 };
 use watchbell_runtime::thread::Waiter;
 use watchbell_runtime::{Disk, Runtime, Task, thread};
@@ -23,8 +23,8 @@ use super::queue::Queue;
 use super::read::{Reader, merge};
 use super::record;
 use super::send::Sender;
-use crate::metrics::{MetricStore, MetricsConfig, SELECT_SAMPLES_MAX};
 use crate::OpenError;
+use crate::metrics::{MetricStore, MetricsConfig, SELECT_SAMPLES_MAX};
 
 /// How often series are forgotten that nothing comes for.
 const TURN_EVERY: Duration = Duration::from_secs(1200);
@@ -148,8 +148,7 @@ impl Inner {
         let (slots, mut labels) = {
             let mut known = self.known();
             let slots = known.resolve(&batch.series, self.series_limit);
-            let labels: Vec<Option<Labels>> =
-                slots.iter().map(|slot| known.labels(slot.ok()?).cloned()).collect();
+            let labels: Vec<Option<Labels>> = slots.iter().map(|slot| known.labels(slot.ok()?).cloned()).collect();
             (slots, labels)
         };
         let mut appended = match &self.local {
@@ -269,7 +268,8 @@ fn counted(batch: &Batch, slots: &[Result<u32, Stranger>]) -> Appended {
             appended.kept_histograms += 1;
         });
     }
-    appended.kept_exemplars = batch.exemplars.iter().filter(|(series, _)| slots[*series as usize].is_ok()).count() as u64;
+    appended.kept_exemplars =
+        batch.exemplars.iter().filter(|(series, _)| slots[*series as usize].is_ok()).count() as u64;
     if appended.over_limit > 0 {
         appended.example = Some("there are as many active series as `storage.metrics.series_limit` allows".into());
     }

@@ -3,6 +3,7 @@
 mod engine;
 mod formats;
 mod metrics;
+mod remote;
 mod state;
 
 use std::path::{Path, PathBuf};
