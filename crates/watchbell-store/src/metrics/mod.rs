@@ -8,25 +8,35 @@
 //! memory, so alarms go on being judged, and is logged first when the disk takes it.
 
 mod append;
+mod bits;
 mod block;
 mod block_index;
 mod block_writer;
 mod blocks;
 pub(crate) mod bytes;
 mod chunk;
+mod columns;
 mod config;
+mod exemplars;
 pub(crate) mod frames;
 mod gorilla;
 mod head;
+mod histogram_chunk;
+mod histogram_layout;
+mod histogram_open;
+#[cfg(test)]
+mod histogram_tests;
 mod index;
 mod maintain;
 mod matching;
 mod merge;
-pub(crate) mod record;
+pub(crate) mod metadata;
+mod record;
 mod replay;
 mod seal;
 mod select;
 mod series;
+mod side_file;
 mod starts;
 mod wal;
 
