@@ -18,7 +18,9 @@ mod config;
 pub(crate) mod frames;
 mod gorilla;
 mod head;
+mod head_order;
 mod index;
+mod lookup;
 mod maintain;
 mod matching;
 mod merge;
@@ -30,6 +32,7 @@ mod series;
 mod starts;
 mod values;
 mod wal;
+mod walk;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
