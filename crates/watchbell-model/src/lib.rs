@@ -7,6 +7,7 @@
 mod alarm;
 mod alert;
 mod append;
+mod client;
 mod heartbeat;
 mod histogram;
 mod labels;
@@ -18,6 +19,7 @@ mod problem;
 mod sample;
 mod secret;
 mod time;
+mod upkeep;
 mod url;
 
 pub use alarm::{AlarmId, AlarmKind, AlarmState, AlarmStatus, Contributor, Severity, Transition};
@@ -26,6 +28,7 @@ pub use append::{
     Append, AppendError, Appended, Batch, BatchHistogram, BatchSample, Exemplar, Metadata, MetricType, SeriesKey,
     SeriesRef,
 };
+pub use client::{Authorization, BasicAuth, ByteSize, NotYet, TlsConfig, check_credentials};
 pub use heartbeat::{HeartbeatState, HeartbeatStatus};
 pub use histogram::{BucketSpan, Buckets, Histogram, HistogramError, ResetHint};
 pub use labels::{Labels, MatchOp, Matcher, MatcherError, Pairs};
@@ -37,4 +40,5 @@ pub use problem::{Level, Path, Problem, Problems, Segment};
 pub use sample::{HistogramSample, Point, STALE_NAN_BITS, Sample, Series, Start, is_stale, stale_nan};
 pub use secret::Secret;
 pub use time::{Span, SpanError, Timestamp};
+pub use upkeep::{Checkup, Cleaned, Counted, Deleted, Figures, Import, Imported, Part, Snapshot, Upkeep, UpkeepError};
 pub use url::{RunbookRef, Url, UrlError};

@@ -9,22 +9,25 @@
 
 mod append;
 mod block;
+mod block_index;
 mod block_writer;
 mod blocks;
-mod bytes;
+pub(crate) mod bytes;
 mod chunk;
 mod config;
+pub(crate) mod frames;
 mod gorilla;
 mod head;
 mod index;
 mod maintain;
 mod matching;
 mod merge;
-mod record;
+pub(crate) mod record;
 mod replay;
 mod seal;
 mod select;
 mod series;
+mod starts;
 mod wal;
 
 use std::path::{Path, PathBuf};
