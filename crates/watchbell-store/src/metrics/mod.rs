@@ -28,6 +28,7 @@ mod seal;
 mod select;
 mod series;
 mod starts;
+mod values;
 mod wal;
 
 use std::path::{Path, PathBuf};
