@@ -110,8 +110,12 @@ impl MetricStore {
         let (blocks, mut damaged) =
             Blocks::open(disk, &blocks_dir, &damaged_dir).map_err(OpenError::io("read the blocks in", &blocks_dir))?;
         let mark_path = dir.join("sealed");
-        let sealed = Mark::load(disk, &mark_path);
+        let mut sealed = Mark::load(disk, &mark_path);
         let heads = Heads::default();
+        if let Some(mark) = sealed.filter(|_| !damaged.is_empty()) {
+            // The log may still hold what was in the damaged block; at later starts too, when that one is set aside.
+            sealed = Some(mark.voided(disk, &mark_path).unwrap_or(mark));
+        }
         let mut filling = Filling::new(&heads, sealed);
         let found = replay::replay(disk, &wal_dir, &damaged_dir, &mut filling)
             .map_err(OpenError::io("read the log in", &wal_dir))?;
