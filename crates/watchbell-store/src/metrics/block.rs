@@ -9,14 +9,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use roaring::RoaringBitmap;
 use watchbell_model::{Labels, Sample, Start};
 use watchbell_runtime::Disk;
 
 use super::block_index::BlockIndex;
 use super::bytes::{Cursor, put_signed, put_varint};
 use super::chunk::{self, Kind};
-use super::matching::Postings;
 use super::starts;
 
 /// How many bits of an entry's number of chunks are flags, since version 2.
@@ -143,18 +141,9 @@ impl Block {
         if flags & STARTS != 0 { starts::decode(&mut from) } else { Some(Vec::new()) }
     }
 
-    /// The labels of a series as places of [`BlockIndex::symbol`].
-    pub(crate) fn symbols_of(&self, series: u32) -> Vec<(u32, u32)> {
-        let read = || {
-            let mut from = self.index.entry(series)?;
-            (0..from.varint()?).map(|_| Some((from.varint()? as u32, from.varint()? as u32))).collect::<Option<_>>()
-        };
-        read().unwrap_or_default()
-    }
-
     pub(crate) fn labels(&self, series: u32) -> Labels {
-        let pairs = self.symbols_of(series);
-        Labels::from_sorted(pairs.iter().map(|(name, value)| (self.index.symbol(*name), self.index.symbol(*value))))
+        let pairs = self.index.symbols_of(series);
+        Labels::from_sorted(pairs.map(|(name, value)| (self.index.symbol(name), self.index.symbol(value))))
     }
 
     /// Adds the samples of a chunk from `start` to `end`.
@@ -184,39 +173,11 @@ impl Block {
         self.index.is_damaged() || !self.bad().is_empty()
     }
 
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        (0..self.index.names()).filter_map(|at| Some(self.index.symbol(self.index.name(at)?.0)))
-    }
-
-    pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.index.pairs_of(name).map(|pair| self.index.value(pair))
-    }
-
     fn bad(&self) -> std::sync::MutexGuard<'_, HashSet<usize>> {
         self.bad.lock().expect("no panic while held")
     }
 
     fn raw(&self, at: ChunkRef) -> Option<&[u8]> {
         self.index.content().get(at.offset..at.offset.checked_add(at.len)?)
-    }
-}
-
-impl Postings for Block {
-    fn all(&self) -> RoaringBitmap {
-        (0..self.index.series()).collect()
-    }
-
-    fn add(&self, name: &str, value: &str, to: &mut RoaringBitmap) {
-        if let Some(pair) = self.index.find_pair(name, value) {
-            *to |= self.index.posting(pair);
-        }
-    }
-
-    fn add_where(&self, name: &str, wanted: &mut dyn FnMut(&str) -> bool, to: &mut RoaringBitmap) {
-        for pair in self.index.pairs_of(name) {
-            if wanted(self.index.value(pair)) {
-                *to |= self.index.posting(pair);
-            }
-        }
     }
 }

@@ -53,7 +53,7 @@ impl Inner {
         let mut writer = BlockWriter::begin(&self.runtime.disk, &path, symbols, order, gone.clone())?;
         let labels = |input: usize, series: u32| -> Vec<(u32, u32)> {
             let place = |symbol: u32| places[input][symbol as usize];
-            let pairs = inputs[input].symbols_of(series).into_iter();
+            let pairs = inputs[input].index.symbols_of(series);
             pairs.map(|(name, value)| (place(name), place(value))).collect()
         };
         // The next series of each input, by labels; inputs with the same labels in the order of writing.
