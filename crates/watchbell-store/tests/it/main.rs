@@ -4,6 +4,7 @@ mod engine;
 mod formats;
 mod metrics;
 mod remote;
+mod soak;
 mod state;
 
 use std::path::{Path, PathBuf};
