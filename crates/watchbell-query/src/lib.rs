@@ -7,8 +7,10 @@
 //! Pure: no clock, no IO, no task. What depends on the moment takes it as an argument.
 
 mod eval;
+mod histogram;
 mod number;
 pub mod promql;
 
-pub use eval::{Answer, Engine, EngineOptions, EvalError, Note, NoteLevel, Value};
+pub use eval::{Answer, Element, Engine, EngineOptions, EvalError, Note, NoteLevel, Value};
+pub use histogram::{HistogramBucket, buckets as histogram_buckets, is_reset as histogram_is_reset};
 pub use number::format_value;

@@ -10,6 +10,7 @@ use crate::number::format_plain;
 impl Display for Expr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match &self.node {
+            Node::Number { value, .. } if *value == f64::INFINITY => f.write_str("+Inf"),
             Node::Number { value, duration } => f.write_str(&seconds(*value, *duration)),
             Node::Text(text) => f.write_str(&quote(text)),
             Node::Paren(inner) => write!(f, "({inner})"),

@@ -162,7 +162,6 @@ fn errors_name_the_place_and_what_would_be_right() {
             error 1:2: this escape sequence is not known; write a backslash as `\\`, or put the string in backticks
             error 1:4: `§` has no meaning here; strings go in quotes
             error 1:1: `info` is experimental and not supported
-            error 1:4: `</` trims native histograms, which are not supported
             error 1:11: `smoothed` follows something that is no selector; write it right after a selector or its range
             error 1:13: only one of `anchored` and `smoothed` may stand here, once
             error 1:3: missing elements are filled in between instant vectors, in arithmetic and comparisons
