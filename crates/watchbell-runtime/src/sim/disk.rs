@@ -19,6 +19,8 @@ struct Inner {
     seen: BTreeMap<PathBuf, Vec<u8>>,
     /// What is on the platter: content as of the last sync, names as of the folder's last sync.
     kept: BTreeMap<PathBuf, Vec<u8>>,
+    /// New names of files that are on the platter under another one: what they will hold once their folder is synced.
+    linked: BTreeMap<PathBuf, Vec<u8>>,
     room: Option<usize>,
     available: Option<u64>,
 }
@@ -60,6 +62,7 @@ impl SimDisk {
         }
         inner.seen = after.clone();
         inner.kept = after;
+        inner.linked.clear();
     }
 
     /// Flips one bit of a file.
@@ -136,7 +139,22 @@ impl SimDisk {
         let in_dir = |have: &Path| have.parent() == Some(path);
         inner.kept.retain(|have, _| !in_dir(have) || inner.seen.contains_key(have));
         for have in inner.seen.keys().filter(|have| in_dir(have)) {
-            inner.kept.entry(have.clone()).or_default();
+            let linked = inner.linked.remove(have);
+            inner.kept.entry(have.clone()).or_insert_with(|| linked.unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    pub(crate) fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut inner = self.lock();
+        let inner = &mut *inner;
+        if inner.seen.contains_key(to) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let content = inner.seen.get(from).cloned().ok_or(io::ErrorKind::NotFound)?;
+        inner.seen.insert(to.to_owned(), content);
+        if let Some(kept) = inner.kept.get(from) {
+            inner.linked.insert(to.to_owned(), kept.clone());
         }
         Ok(())
     }
@@ -168,6 +186,9 @@ impl SimDisk {
             // A rename is atomic and carries the synced content with the name.
             let content = inner.seen.remove(&path).expect("it was listed");
             inner.seen.insert(new.clone(), content);
+            if let Some(linked) = inner.linked.remove(&path) {
+                inner.linked.insert(new.clone(), linked);
+            }
             if let Some(kept) = inner.kept.remove(&path) {
                 inner.kept.insert(new, kept);
             }

@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, RwLock};
 
 use roaring::RoaringBitmap;
 use watchbell_model::{Labels, Sample};
@@ -17,6 +17,7 @@ use watchbell_runtime::disk::Mapped;
 use super::bytes::{Cursor, put_signed, put_varint};
 use super::chunk;
 use super::matching::Postings;
+use super::tombstones::{self, Gone};
 
 pub(crate) const MAGIC: [u8; 8] = *b"WBBLOCK\x01";
 pub(crate) const END: [u8; 8] = *b"WBBLKEND";
@@ -71,6 +72,9 @@ pub(crate) struct ChunkRef {
     pub(crate) first: i64,
     pub(crate) last: i64,
     pub(crate) count: usize,
+    /// Whether some of its time was deleted.
+    pub(crate) cut: bool,
+    series: u32,
     offset: usize,
     len: usize,
 }
@@ -89,6 +93,8 @@ pub(crate) struct Block {
     postings: (usize, usize),
     /// Offsets of chunks that were found damaged.
     bad: Mutex<HashSet<usize>>,
+    /// What was deleted since it was written.
+    gone: RwLock<Arc<Gone>>,
 }
 
 impl Block {
@@ -123,12 +129,32 @@ impl Block {
         }
         let [symbols, series, postings, meta] = sections;
         let meta = Meta::decode(&bytes[meta.0..meta.1]).ok_or("its description makes no sense")?;
-        let (path, bad) = (path.to_owned(), Mutex::default());
-        Ok(Block { number, path, meta, symbols, series, postings, map, bad })
+        let (path, bad, gone) = (path.to_owned(), Mutex::default(), RwLock::default());
+        Ok(Block { number, path, meta, symbols, series, postings, map, bad, gone })
     }
 
     pub(crate) fn bytes(&self) -> u64 {
         self.content().len() as u64
+    }
+
+    /// What was deleted of it.
+    pub(crate) fn gone(&self) -> Arc<Gone> {
+        Arc::clone(&self.gone.read().expect("no panic while held"))
+    }
+
+    /// From now on this is what was deleted of it.
+    pub(crate) fn set_gone(&self, mut gone: Gone) {
+        let is_whole = |series: u32| {
+            let stretches = gone.of(series);
+            let left = self.chunks_but(stretches, series, i64::MIN, i64::MAX);
+            !left.iter().any(|chunk| {
+                let mut samples = Vec::new();
+                let read = |samples: &mut _| self.read_but(stretches, *chunk, i64::MIN, i64::MAX, samples).is_ok();
+                !chunk.cut || (read(&mut samples) && !samples.is_empty())
+            })
+        };
+        gone.whole = gone.series().filter(|series| is_whole(*series)).collect();
+        *self.gone.write().expect("no panic while held") = Arc::new(gone);
     }
 
     pub(crate) fn overlaps(&self, start: i64, end: i64) -> bool {
@@ -137,6 +163,10 @@ impl Block {
 
     /// The chunks of a series that overlap the range, with their place; empty if there is none.
     pub(crate) fn chunks(&self, series: u32, start: i64, end: i64) -> Vec<ChunkRef> {
+        self.chunks_but(self.gone().of(series), series, start, end)
+    }
+
+    fn chunks_but(&self, gone: &[(i64, i64)], series: u32, start: i64, end: i64) -> Vec<ChunkRef> {
         let read = || {
             let mut from = self.entry(series)?;
             for _ in 0..from.varint()? * 2 {
@@ -150,8 +180,9 @@ impl Block {
                 let first = last + from.signed()?;
                 last = first + from.varint()? as i64;
                 let (count, len) = (from.varint()? as usize, from.varint()? as usize);
-                if first <= end && last >= start {
-                    found.push(ChunkRef { first, last, count, offset, len });
+                if first <= end && last >= start && !tombstones::covers(gone, first, last) {
+                    let cut = tombstones::cuts(gone, first, last);
+                    found.push(ChunkRef { first, last, count, cut, series, offset, len });
                 }
                 offset += len;
             }
@@ -174,8 +205,19 @@ impl Block {
         Labels::from_sorted(pairs.iter().map(|(name, value)| (self.symbol(*name), self.symbol(*value))))
     }
 
-    /// Adds the samples of a chunk from `start` to `end`.
+    /// Adds the samples of a chunk from `start` to `end` that were not deleted.
     pub(crate) fn read(&self, at: ChunkRef, start: i64, end: i64, out: &mut Vec<Sample>) -> Result<(), Damaged> {
+        self.read_but(self.gone().of(at.series), at, start, end, out)
+    }
+
+    fn read_but(
+        &self,
+        gone: &[(i64, i64)],
+        at: ChunkRef,
+        start: i64,
+        end: i64,
+        out: &mut Vec<Sample>,
+    ) -> Result<(), Damaged> {
         if self.bad().contains(&at.offset) {
             return Ok(());
         }
@@ -186,7 +228,20 @@ impl Block {
             self.bad().insert(at.offset);
             return Err(Damaged);
         }
+        if tombstones::cuts(gone, at.first, at.last) {
+            let kept = out.split_off(from);
+            out.extend(kept.into_iter().filter(|sample| !tombstones::covers(gone, sample.timestamp.0, sample.timestamp.0)));
+        }
         Ok(())
+    }
+
+    /// Decodes a chunk as it is in the file, also one that was found damaged before.
+    pub(crate) fn verify(&self, at: ChunkRef, out: &mut Vec<Sample>) -> Result<(), Damaged> {
+        let read = self.raw(at).and_then(|bytes| chunk::decode(bytes, at.first, at.count, i64::MIN, i64::MAX, out));
+        read.ok_or_else(|| {
+            self.bad().insert(at.offset);
+            Damaged
+        })
     }
 
     /// A chunk's bytes, if they are whole.
@@ -210,13 +265,30 @@ impl Block {
         self.item(self.symbols, at).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or("")
     }
 
+    /// Label names of series of which something is left.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        (0..self.count(self.postings)).filter_map(|at| Some(self.symbol(self.name(at)?.0)))
+        let gone = self.gone();
+        (0..self.count(self.postings)).filter_map(move |at| {
+            let (name, first) = self.name(at)?;
+            let mut pairs = first..self.name(at + 1)?.1;
+            pairs.any(|pair| self.is_left(pair, &gone)).then(|| self.symbol(name))
+        })
     }
 
+    /// Values of a label, of series of which something is left.
     pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &str> {
+        let gone = self.gone();
         let pairs = self.find_symbol(name).and_then(|name| self.pairs_of(name)).unwrap_or(0..0);
-        pairs.filter_map(|at| Some(self.symbol(self.pair(at)?.0)))
+        pairs.filter(move |pair| self.is_left(*pair, &gone)).filter_map(|at| Some(self.symbol(self.pair(at)?.0)))
+    }
+
+    /// Whether something is left of a series that has this pair.
+    fn is_left(&self, pair: u32, gone: &Gone) -> bool {
+        if gone.whole.is_empty() {
+            return true;
+        }
+        let mut series = RoaringBitmap::new();
+        self.add_list(pair, &mut series).is_some() && !series.is_subset(&gone.whole)
     }
 
     fn bad(&self) -> std::sync::MutexGuard<'_, HashSet<usize>> {
@@ -324,7 +396,7 @@ pub(crate) const MANY: u8 = 1;
 
 impl Postings for Block {
     fn all(&self) -> RoaringBitmap {
-        (0..self.count(self.series)).collect()
+        (0..self.count(self.series)).collect::<RoaringBitmap>() - &self.gone().whole
     }
 
     fn add(&self, name: &str, value: &str, to: &mut RoaringBitmap) {

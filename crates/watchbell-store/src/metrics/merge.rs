@@ -39,47 +39,51 @@ pub(crate) fn due(blocks: &[Arc<Block>], now: i64, retention: i64) -> Option<Vec
 }
 
 impl Inner {
-    /// Puts one block in the place of these.
-    pub(crate) fn merge(&self, inputs: &[Arc<Block>]) -> io::Result<()> {
+    /// Puts one block in the place of these; none, if nothing is left of them. Answers its bytes. Ends early, as
+    /// interrupted, when `stop` says so.
+    pub(crate) fn merge(&self, inputs: &[Arc<Block>], stop: &dyn Fn() -> bool) -> io::Result<u64> {
+        let begun = self.runtime.clock.monotonic();
+        let read: u64 = inputs.iter().map(|block| block.bytes()).sum();
+        self.leave_room_for(read)?;
+        // What was removed before must not come back when the power fails: the new block does not name it.
+        self.blocks.sync()?;
+        let gone_before: Vec<_> = inputs.iter().map(|block| block.gone()).collect();
         let (number, path) = self.blocks.reserve();
-        let (symbols, places) = union(inputs);
+        let merging = Merging::new(inputs);
         let order = inputs.iter().map(|block| block.meta.order).min().unwrap_or(number);
         let gone: Vec<u64> = inputs.iter().map(|block| block.number).collect();
-        let mut writer = BlockWriter::begin(&self.runtime.disk, &path, symbols, order, gone.clone())?;
-        let labels = |input: usize, series: u32| -> Vec<(u32, u32)> {
-            let place = |symbol: u32| places[input][symbol as usize];
-            let pairs = inputs[input].symbols_of(series).into_iter();
-            pairs.map(|(name, value)| (place(name), place(value))).collect()
-        };
-        // The next series of each input, by labels; inputs with the same labels in the order of writing.
-        let mut next = BTreeMap::<(Vec<(u32, u32)>, usize), u32>::new();
-        let add = |next: &mut BTreeMap<_, _>, input: usize, series: u32| {
-            if u64::from(series) < inputs[input].meta.series {
-                next.insert((labels(input, series), input), series);
-            }
-        };
-        (0..inputs.len()).for_each(|input| add(&mut next, input, 0));
-        while let Some(((labels, first), series)) = next.pop_first() {
-            let mut same = vec![(first, series)];
-            add(&mut next, first, series + 1);
-            while let Some(entry) = next.first_entry().filter(|entry| entry.key().0 == labels) {
-                let ((_, input), series) = entry.remove_entry();
-                same.push((input, series));
-                add(&mut next, input, series + 1);
-            }
-            let chunks = self.merge_series(inputs, &same);
+        let mut writer = BlockWriter::begin(&self.runtime.disk, &path, &merging.symbols, order, gone.clone())?;
+        let mut series = 0_u64;
+        merging.each(stop, |labels, same| {
+            let chunks = self.merge_series(inputs, same);
             if !chunks.is_empty() {
-                writer.add(&labels, &chunks)?;
+                series += 1;
+                writer.add(labels, &chunks)?;
             }
+            Ok(())
+        })?;
+        let written = if series > 0 { writer.complete()? } else { 0 };
+        fault::point("store.merge_written");
+        let mut shelf = self.shelf.lock().expect("no panic while held");
+        if inputs.iter().zip(&gone_before).any(|(block, before)| !Arc::ptr_eq(&block.gone(), before)) {
+            // Something was deleted meanwhile that the new block has; it is made anew.
+            return Err(io::ErrorKind::Interrupted.into());
         }
-        writer.finish()?;
-        fault::point("store.merged");
-        let merged = self.blocks.open_written(number, &path)?;
-        self.blocks.replace(vec![merged], &gone);
-        for block in inputs {
-            self.blocks.remove(block)?;
+        let mut merged = Vec::new();
+        if series > 0 {
+            writer.place()?;
+            fault::point("store.merged");
+            merged.push(self.blocks.open_written(number, &path)?);
         }
-        self.blocks.sync()
+        self.blocks.replace(merged, &gone);
+        self.save_list(&mut shelf, true);
+        drop(shelf);
+        self.blocks.remove(inputs)?;
+        self.work.merges.inc();
+        self.work.read.add(read);
+        self.work.written.add(written);
+        self.work.seconds.observe(self.runtime.clock.monotonic().saturating_sub(begun).as_secs_f64());
+        Ok(written)
     }
 
     /// Full chunks that nothing overlaps are copied as they are, the others are put together anew.
@@ -93,6 +97,7 @@ impl Inner {
         let (mut merged, mut samples) = (Vec::new(), Vec::<Sample>::new());
         for (block, chunk) in chunks {
             if apart
+                && !chunk.cut
                 && chunk.count >= CHUNK_FULL
                 && let Some(bytes) = block.copy(chunk)
             {
@@ -136,23 +141,69 @@ pub(crate) fn once(samples: &mut Vec<Sample>) {
     }
 }
 
-/// All symbols of all inputs, sorted, and for each input the place of each of its own in them.
-fn union(inputs: &[Arc<Block>]) -> (Vec<&str>, Vec<Vec<u32>>) {
-    let mut symbols: Vec<&str> =
-        inputs.iter().flat_map(|block| (0..block.symbol_count()).map(|at| block.symbol(at))).collect();
-    symbols.sort_unstable();
-    symbols.dedup();
-    let places = inputs.iter().map(|block| {
-        // Both are sorted: the places only ever go up.
-        let mut place = 0;
-        (0..block.symbol_count())
-            .map(|at| {
-                let symbol = block.symbol(at);
-                place += symbols[place..].partition_point(|have| *have < symbol);
-                place as u32
-            })
-            .collect()
-    });
-    let places = places.collect();
-    (symbols, places)
+/// Blocks whose series are gone through together, in the order of their labels.
+pub(crate) struct Merging<'a> {
+    inputs: &'a [Arc<Block>],
+    /// All symbols of all inputs, sorted.
+    pub(crate) symbols: Vec<&'a str>,
+    /// For each input the place of each of its own symbols in them.
+    places: Vec<Vec<u32>>,
+}
+
+/// Label pairs as places in the symbols.
+type Pairs = Vec<(u32, u32)>;
+
+impl<'a> Merging<'a> {
+    pub(crate) fn new(inputs: &'a [Arc<Block>]) -> Merging<'a> {
+        let mut symbols: Vec<&str> =
+            inputs.iter().flat_map(|block| (0..block.symbol_count()).map(|at| block.symbol(at))).collect();
+        symbols.sort_unstable();
+        symbols.dedup();
+        let places = inputs.iter().map(|block| {
+            // Both are sorted: the places only ever go up.
+            let mut place = 0;
+            (0..block.symbol_count())
+                .map(|at| {
+                    let symbol = block.symbol(at);
+                    place += symbols[place..].partition_point(|have| *have < symbol);
+                    place as u32
+                })
+                .collect()
+        });
+        let places = places.collect();
+        Merging { inputs, symbols, places }
+    }
+
+    /// Visits each set of labels with the inputs that have it, in the order of writing, and its number in them.
+    pub(crate) fn each(
+        &self,
+        stop: &dyn Fn() -> bool,
+        mut visit: impl FnMut(&[(u32, u32)], &[(usize, u32)]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut next = BTreeMap::<(Pairs, usize), u32>::new();
+        (0..self.inputs.len()).for_each(|input| self.add(&mut next, input, 0));
+        while let Some(((labels, first), series)) = next.pop_first() {
+            if stop() {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            let mut same = vec![(first, series)];
+            self.add(&mut next, first, series + 1);
+            while let Some(entry) = next.first_entry().filter(|entry| entry.key().0 == labels) {
+                let ((_, input), series) = entry.remove_entry();
+                same.push((input, series));
+                self.add(&mut next, input, series + 1);
+            }
+            visit(&labels, &same)?;
+        }
+        Ok(())
+    }
+
+    /// The next series of an input.
+    fn add(&self, next: &mut BTreeMap<(Pairs, usize), u32>, input: usize, series: u32) {
+        if u64::from(series) < self.inputs[input].meta.series {
+            let place = |symbol: u32| self.places[input][symbol as usize];
+            let pairs = self.inputs[input].symbols_of(series).into_iter();
+            next.insert((pairs.map(|(name, value)| (place(name), place(value))).collect(), input), series);
+        }
+    }
 }

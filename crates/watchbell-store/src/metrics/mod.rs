@@ -11,6 +11,7 @@ mod append;
 mod block;
 mod block_writer;
 mod blocks;
+mod by_hand;
 mod bytes;
 mod chunk;
 mod config;
@@ -22,9 +23,12 @@ mod matching;
 mod merge;
 mod record;
 mod replay;
+mod retention;
 mod seal;
 mod select;
 mod series;
+mod tend;
+mod tombstones;
 mod wal;
 
 use std::path::{Path, PathBuf};
@@ -38,6 +42,7 @@ use blocks::Blocks;
 use head::{Filling, Heads};
 use maintain::Upkeep;
 use seal::Mark;
+use tend::{Shelf, Tending, Work};
 use wal::Wal;
 
 pub use append::BATCHES_WAITING_MAX;
@@ -57,7 +62,11 @@ struct Inner {
     log: Mutex<Wal>,
     blocks: Blocks,
     mark_path: PathBuf,
+    damaged_dir: PathBuf,
     upkeep: Mutex<Upkeep>,
+    tending: Mutex<Tending>,
+    shelf: Mutex<Shelf>,
+    work: Work,
     queue: Mutex<Queue>,
     counters: Counters,
 }
@@ -100,8 +109,9 @@ impl MetricStore {
         let disk = &runtime.disk;
         disk.create_dir_all(dir).map_err(OpenError::io("make", dir))?;
         let (wal_dir, blocks_dir, damaged_dir) = (dir.join("wal"), dir.join("blocks"), dir.join("damaged"));
-        let (blocks, mut damaged) =
+        let opened =
             Blocks::open(disk, &blocks_dir, &damaged_dir).map_err(OpenError::io("read the blocks in", &blocks_dir))?;
+        let mut damaged: Vec<String> = opened.damaged.iter().map(|damage| damage.words.clone()).collect();
         let mark_path = dir.join("sealed");
         let sealed = Mark::load(disk, &mark_path);
         let heads = Heads::default();
@@ -122,9 +132,13 @@ impl MetricStore {
             config,
             heads,
             log: Mutex::new(log),
-            blocks,
+            blocks: opened.blocks,
             mark_path,
-            upkeep: Mutex::new(Upkeep::new(&runtime.clock, sealed)),
+            damaged_dir,
+            upkeep: Mutex::new(Upkeep::new(sealed)),
+            tending: Mutex::new(Tending::new(&runtime.clock)),
+            shelf: Mutex::default(),
+            work: Work::new(&runtime.metrics),
             queue: Mutex::default(),
             counters: Counters::new(&runtime.metrics),
         };

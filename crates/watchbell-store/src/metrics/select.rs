@@ -16,13 +16,13 @@ pub const SELECT_SAMPLES_MAX: usize = 10_000_000;
 
 /// Where some samples of a series are, in the order in which they were first written.
 #[derive(Default)]
-struct Pieces {
+pub(crate) struct Pieces {
     blocks: Vec<(Arc<Block>, Vec<ChunkRef>)>,
     head: Option<Part>,
 }
 
 impl Inner {
-    fn gather(&self, matchers: &[Matcher], start: i64, end: i64) -> BTreeMap<Labels, Pieces> {
+    pub(crate) fn gather(&self, matchers: &[Matcher], start: i64, end: i64) -> BTreeMap<Labels, Pieces> {
         let mut found = BTreeMap::<Labels, Pieces>::new();
         // The head first: what is sealed meanwhile is then found twice, never missed.
         for (labels, part) in self.heads.select(matchers, start, end) {
@@ -40,7 +40,7 @@ impl Inner {
     }
 
     /// All samples from `start` to `end`, one per time: of two for one time the one that was written first.
-    fn read(&self, pieces: &Pieces, start: i64, end: i64) -> Result<Vec<Sample>, QueryError> {
+    pub(crate) fn read(&self, pieces: &Pieces, start: i64, end: i64) -> Result<Vec<Sample>, QueryError> {
         let mut samples = Vec::new();
         for (block, chunks) in &pieces.blocks {
             for chunk in chunks {
@@ -60,7 +60,7 @@ impl Inner {
 
     /// Whether there is a sample from `start` to `end`, reading as little as possible.
     fn has_sample(&self, pieces: &Pieces, start: i64, end: i64) -> Result<bool, QueryError> {
-        let within = |chunk: &ChunkRef| chunk.first >= start || chunk.last <= end;
+        let within = |chunk: &ChunkRef| !chunk.cut && (chunk.first >= start || chunk.last <= end);
         if pieces.blocks.iter().any(|(_, chunks)| chunks.iter().any(within)) {
             return Ok(true);
         }

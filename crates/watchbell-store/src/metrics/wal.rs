@@ -195,6 +195,12 @@ impl Wal {
         Ok(())
     }
 
+    /// The newest time of a sample in it, as far as it could be read.
+    pub(crate) fn newest(&self) -> Option<i64> {
+        let times = self.segments.values().map(|segment| segment.newest);
+        times.filter(|newest| *newest > i64::MIN && *newest < i64::MAX).max()
+    }
+
     /// How many bytes it takes on disk.
     pub(crate) fn bytes(&self) -> u64 {
         self.segments.values().map(|segment| segment.bytes).sum()
