@@ -7,6 +7,7 @@
 mod alarm;
 mod alert;
 mod append;
+mod client;
 mod heartbeat;
 mod histogram;
 mod labels;
@@ -27,6 +28,7 @@ pub use append::{
     Append, AppendError, Appended, Batch, BatchHistogram, BatchSample, Exemplar, Metadata, MetricType, SeriesKey,
     SeriesRef,
 };
+pub use client::{Authorization, BasicAuth, ByteSize, NotYet, TlsConfig, check_credentials};
 pub use heartbeat::{HeartbeatState, HeartbeatStatus};
 pub use histogram::{BucketSpan, Buckets, Histogram, HistogramError, ResetHint};
 pub use labels::{Labels, MatchOp, Matcher, MatcherError, Pairs};

@@ -6,6 +6,11 @@
 pub mod alertmanager;
 mod fields;
 pub mod prometheus;
+mod proto;
+pub mod remote_read;
+pub mod remote_write;
 pub mod sink;
+pub mod snappy;
 
 pub use fields::BodyError;
+pub use proto::ProtoError;

@@ -1,12 +1,12 @@
 //! What to scrape: Prometheus' `scrape_configs`, as far as they go here.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::path::PathBuf;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, de};
-use watchbell_model::{Labels, Path, Problems, Secret, Span};
+use serde::Deserialize;
+use watchbell_model::{
+    Authorization, BasicAuth, ByteSize, Labels, NotYet, Path, Problems, Span, TlsConfig, check_credentials,
+};
 
 use super::target::address;
 
@@ -172,131 +172,6 @@ impl Scheme {
     }
 }
 
-/// A user's name and password.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct BasicAuth {
-    /// The user's name.
-    pub username: String,
-    /// The password.
-    #[serde(default)]
-    pub password: Option<Secret>,
-    /// A file that holds the password, read for each scrape.
-    #[serde(default)]
-    pub password_file: Option<PathBuf>,
-}
-
-/// Credentials for the header `Authorization`.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Authorization {
-    /// Their kind.
-    #[serde(default = "Authorization::default_type", rename = "type")]
-    pub kind: String,
-    /// The credentials, such as a token.
-    #[serde(default)]
-    pub credentials: Option<Secret>,
-    /// A file that holds the credentials, read for each scrape.
-    #[serde(default)]
-    pub credentials_file: Option<PathBuf>,
-}
-
-impl Authorization {
-    fn default_type() -> String {
-        "Bearer".to_owned()
-    }
-}
-
-/// How far an `https` target is trusted.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TlsConfig {
-    /// A file of trusted roots as PEM, in place of the machine's; read for each scrape.
-    #[serde(default)]
-    pub ca_file: Option<PathBuf>,
-    /// Whether a certificate that is not trusted is good enough.
-    #[serde(default)]
-    pub insecure_skip_verify: bool,
-    /// Not supported yet.
-    #[serde(default)]
-    #[schemars(skip)]
-    pub server_name: Option<NotYet>,
-    /// Not supported yet.
-    #[serde(default)]
-    #[schemars(skip)]
-    pub cert_file: Option<NotYet>,
-    /// Not supported yet.
-    #[serde(default)]
-    #[schemars(skip)]
-    pub key_file: Option<NotYet>,
-}
-
-/// A field of Prometheus that is understood, but does nothing here yet.
-#[derive(Debug, Clone, Copy)]
-pub struct NotYet;
-
-impl<'de> Deserialize<'de> for NotYet {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<NotYet, D::Error> {
-        de::IgnoredAny::deserialize(from).map(|_| NotYet)
-    }
-}
-
-/// A number of bytes: `512KB`, `10MB`, `1GiB`; a unit is 1024 of the one before, as in Prometheus.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ByteSize(pub u64);
-
-impl std::str::FromStr for ByteSize {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<ByteSize, String> {
-        let refuse = || format!("`{text}` is not a size; write it as `512KB`, `10MB` or `1GB`");
-        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-        let number: u64 = text[..digits].parse().map_err(|_| refuse())?;
-        let shift = match text[digits..].trim() {
-            "" | "B" => 0,
-            "KB" | "KiB" => 10,
-            "MB" | "MiB" => 20,
-            "GB" | "GiB" => 30,
-            _ => return Err(refuse()),
-        };
-        number.checked_mul(1 << shift).map(ByteSize).ok_or_else(refuse)
-    }
-}
-
-impl<'de> Deserialize<'de> for ByteSize {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<ByteSize, D::Error> {
-        struct Visitor;
-        impl de::Visitor<'_> for Visitor {
-            type Value = ByteSize;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a size such as `10MB`")
-            }
-            fn visit_u64<E: de::Error>(self, bytes: u64) -> Result<ByteSize, E> {
-                Ok(ByteSize(bytes))
-            }
-            fn visit_i64<E: de::Error>(self, bytes: i64) -> Result<ByteSize, E> {
-                u64::try_from(bytes).map(ByteSize).map_err(|_| E::custom("a size is not negative"))
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<ByteSize, E> {
-                text.parse().map_err(E::custom)
-            }
-        }
-        from.deserialize_any(Visitor)
-    }
-}
-
-impl JsonSchema for ByteSize {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "ByteSize".into()
-    }
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": ["string", "integer"], "format": "bytes" })
-    }
-}
-
 fn yes() -> bool {
     true
 }
@@ -371,8 +246,9 @@ impl ScrapeConfig {
                 }
             }
         }
-        self.check_credentials(path, problems);
+        check_credentials(self.basic_auth.as_ref(), self.authorization.as_ref(), path, problems);
         self.check_not_yet(path, problems);
+        self.tls_config.check(&path.field("tls_config"), problems);
     }
 
     fn check_times(&self, path: &Path, problems: &mut Problems) {
@@ -392,33 +268,7 @@ impl ScrapeConfig {
         }
     }
 
-    fn check_credentials(&self, path: &Path, problems: &mut Problems) {
-        if self.basic_auth.is_some() && self.authorization.is_some() {
-            problems
-                .error(path, "there are both `basic_auth` and `authorization`")
-                .hint("a request carries only one of them");
-        }
-        if let Some(basic) = &self.basic_auth
-            && basic.password.is_some() == basic.password_file.is_some()
-        {
-            problems
-                .error(&path.field("basic_auth"), "exactly one of `password` and `password_file` is needed")
-                .hint("such as `password: ${secret:name}`");
-        }
-        let Some(authorization) = &self.authorization else { return };
-        let path = path.field("authorization");
-        if authorization.credentials.is_some() == authorization.credentials_file.is_some() {
-            problems
-                .error(&path, "exactly one of `credentials` and `credentials_file` is needed")
-                .hint("such as `credentials: ${secret:name}`");
-        }
-        if authorization.kind.trim().eq_ignore_ascii_case("basic") {
-            problems.error(&path.field("type"), "the type cannot be `Basic`").hint("use `basic_auth`");
-        }
-    }
-
     fn check_not_yet(&self, path: &Path, problems: &mut Problems) {
-        let tls = &self.tls_config;
         for (field, given) in [
             ("relabel_configs", &self.relabel_configs),
             ("metric_relabel_configs", &self.metric_relabel_configs),
@@ -438,11 +288,6 @@ impl ScrapeConfig {
             ("target_limit", &self.target_limit),
         ] {
             not_yet(&path.field(field), field, given, problems);
-        }
-        for (field, given) in
-            [("server_name", &tls.server_name), ("cert_file", &tls.cert_file), ("key_file", &tls.key_file)]
-        {
-            not_yet(&path.field("tls_config").field(field), field, given, problems);
         }
     }
 }

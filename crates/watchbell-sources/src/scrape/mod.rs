@@ -26,7 +26,7 @@ use crate::Context;
 use series::{Alive, Scraped};
 use target::Target;
 
-pub use config::{Authorization, BasicAuth, ByteSize, NotYet, Scheme, ScrapeConfig, StaticConfig, TlsConfig};
+pub use config::{Scheme, ScrapeConfig, StaticConfig};
 
 /// A scrape that starts at most this late is written down as on time: equal distances are what compresses (Prometheus
 /// has the same bound).

@@ -507,13 +507,7 @@ fn every_problem_is_named() {
 }
 
 #[test]
-fn sizes() {
-    for (text, bytes) in [("0", 0), ("12", 12), ("1KB", 1024), ("10MiB", 10 << 20), ("1GB", 1 << 30)] {
-        assert_eq!(text.parse(), Ok(ByteSize(bytes)), "{text}");
-    }
-    for text in ["", "x", "1TBx", "-1", "99999999999999999GB"] {
-        assert!(text.parse::<ByteSize>().is_err(), "{text}");
-    }
+fn what_nobody_knows_is_refused() {
     assert!(serde_json::from_str::<ScrapeConfig>(r#"{"job_name": "a", "body_size_limit": 5}"#).is_ok());
     assert!(serde_json::from_str::<ScrapeConfig>(r#"{"job_name": "a", "nonsense": 5}"#).is_err());
 }

@@ -44,7 +44,7 @@ impl MetricStore {
         }
         let inner = &self.inner;
         if dry_run {
-            return Ok(inner.count(matchers, start.0, end.0));
+            return inner.count(matchers, start.0, end.0);
         }
         // Whoever holds this is the only one who seals.
         let mut upkeep = inner.upkeep.lock().expect("no panic while held");
@@ -52,8 +52,12 @@ impl MetricStore {
         if matchers.iter().any(in_memory) {
             inner.seal_all(&mut upkeep).map_err(failed)?;
         }
-        let deleted = inner.count(matchers, start.0, end.0);
+        let deleted = inner.count(matchers, start.0, end.0)?;
         inner.bury(matchers, start.0, end.0).map_err(failed)?;
+        // Series of which nothing is left are not to be found by their labels either.
+        let log = inner.log.lock().expect("no panic while held");
+        inner.heads.forget_empty(matchers);
+        drop(log);
         Ok(deleted)
     }
 
@@ -133,10 +137,12 @@ impl Inner {
     }
 
     /// What there is of these series in this time.
-    fn count(&self, matchers: &[Vec<Matcher>], start: i64, end: i64) -> Deleted {
+    fn count(&self, matchers: &[Vec<Matcher>], start: i64, end: i64) -> Result<Deleted, UpkeepError> {
         let mut found = BTreeMap::<Labels, _>::new();
         for set in matchers {
-            found.extend(self.gather(set, start, end));
+            // A block whose index is found damaged no longer serves at the second look.
+            let gather = || self.gather(set, start, end);
+            found.extend(gather().or_else(|_| gather()).map_err(|error| UpkeepError::Failed(error.to_string()))?);
         }
         let mut deleted = Deleted::default();
         for (labels, pieces) in found {
@@ -151,7 +157,7 @@ impl Inner {
                 }
             }
         }
-        deleted
+        Ok(deleted)
     }
 
     /// Writes tombstones; each block is free of the samples as soon as they are on disk.
@@ -163,6 +169,11 @@ impl Inner {
                 if !block.chunks(series, start, end).is_empty() {
                     gone.add(series, start.max(block.meta.first), end.min(block.meta.last));
                 }
+            }
+            if block.index.is_damaged() {
+                // It no longer serves by the time somebody asks for the deletion again.
+                let name = block.path.file_name().unwrap_or_default().to_string_lossy();
+                return Err(io::Error::other(format!("the index of {name} is damaged; ask again without it")));
             }
             if gone != *block.gone() {
                 gone.save(&self.runtime.disk, &block.path)?;
@@ -177,7 +188,8 @@ impl Inner {
         looked_at.series += block.meta.series;
         let name = block.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         match Block::open(&self.runtime.disk, &block.path, block.number) {
-            Ok(Ok(_)) => {}
+            Ok(Ok(read)) if read.index.verify() => {}
+            Ok(Ok(_)) => return damaged.push(format!("the block {name}: a page of its index is damaged")),
             Ok(Err(words)) => return damaged.push(format!("the block {name}: {words}")),
             Err(error) => return damaged.push(format!("the block {name} cannot be read: {error}")),
         }

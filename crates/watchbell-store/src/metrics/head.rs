@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 
+use roaring::RoaringBitmap;
 use watchbell_model::{Labels, Matcher, Sample, SeriesKey};
 
 use super::index::{Index, Ref};
@@ -31,7 +32,7 @@ impl Heads {
     pub(crate) fn resolve(&self, series: &[SeriesKey], limit: u64) -> Vec<Option<Ref>> {
         let find = |index: &Index, key: &SeriesKey| match key {
             SeriesKey::Labels(labels) => index.find(labels),
-            SeriesKey::Known(_) => None,
+            SeriesKey::Known(reference) => index.known(*reference),
         };
         let index = self.index();
         let mut found: Vec<_> = series.iter().map(|key| find(&index, key)).collect();
@@ -48,7 +49,7 @@ impl Heads {
     }
 
     fn add(&self, index: &mut Index, labels: &Labels) -> Ref {
-        let new = index.find_or_add(labels);
+        let new = index.find_or_add(labels, 0);
         let mut shard = self.shard(new);
         if shard.len() <= new as usize / SHARDS {
             shard.push(Head::default());
@@ -86,7 +87,8 @@ impl Heads {
     /// Marks everything before `end` as going into blocks.
     pub(crate) fn begin_seal(&self, end: i64) -> Sealing {
         let mut windows = BTreeMap::<i64, Vec<Ref>>::new();
-        for series in 0..self.series() as Ref {
+        let slots = self.index().live().clone();
+        for series in slots {
             for window in self.shard(series)[series as usize / SHARDS].begin_seal(end) {
                 windows.entry(window).or_default().push(series);
             }
@@ -112,27 +114,33 @@ impl Heads {
         self.bytes.store(bytes, Ordering::Relaxed);
     }
 
-    /// Forgets series that hold nothing and were heard of last before `before`, if it is worth while: the others get
-    /// new numbers. Nobody may commit meanwhile.
-    pub(crate) fn forget_dead(&self, before: i64, limit: u64) {
-        let mut index = self.index.write().expect("no panic while held");
+    /// Forgets series that hold nothing and were heard of last before `before`. Nobody may commit meanwhile.
+    pub(crate) fn forget_dead(&self, before: i64) {
         let dead = |head: &Head| head.is_empty() && head.newest().is_none_or(|newest| newest < before);
-        let count: usize = self.shards.iter().map(|shard| lock(shard).iter().filter(|head| dead(head)).count()).sum();
-        let crowded = index.len() as u64 * 10 >= limit.saturating_mul(9);
-        if count == 0 || (count * 10 < index.len() && !crowded) {
-            return;
-        }
-        let mut shards: Vec<Vec<Head>> = self.shards.iter().map(|shard| std::mem::take(&mut *lock(shard))).collect();
-        let (old, mut new) = (std::mem::take(&mut *index), Index::default());
-        for series in 0..old.len() {
-            let mut head = std::mem::take(&mut shards[series % SHARDS][series / SHARDS]);
-            if !dead(&head) {
-                head.logged = 0;
-                let number = new.find_or_add(&old.labels(series as Ref));
-                self.shard(number).push(head);
+        let slots = self.index().live().clone();
+        for slot in slots {
+            let mut shard = self.shard(slot);
+            let head = &mut shard[slot as usize / SHARDS];
+            if dead(head) {
+                *head = Head::default();
+                drop(shard);
+                self.index.write().expect("no panic while held").remove(slot);
             }
         }
-        *index = new;
+    }
+
+    /// Forgets series that pass one of the sets of matchers and hold nothing. Nobody may commit meanwhile.
+    pub(crate) fn forget_empty(&self, matchers: &[Vec<Matcher>]) {
+        let slots = matchers.iter().fold(RoaringBitmap::new(), |slots, set| slots | matching(&*self.index(), set));
+        for slot in slots {
+            let mut shard = self.shard(slot);
+            let head = &mut shard[slot as usize / SHARDS];
+            if head.is_empty() {
+                *head = Head::default();
+                drop(shard);
+                self.index.write().expect("no panic while held").remove(slot);
+            }
+        }
     }
 
     pub(crate) fn index(&self) -> RwLockReadGuard<'_, Index> {

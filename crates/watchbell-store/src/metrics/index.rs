@@ -1,207 +1,281 @@
-//! The series of the head by their labels: names and values as numbers, and which series has which.
+//! The series of the head by their labels: label pairs as numbers, and which series has which.
 //!
-//! A series keeps its number as long as the index lives; the head replaces the index when too much of it is dead.
+//! A series keeps its number (slot) until it is removed; then the slot is given to another one, under another
+//! generation, so that a [`SeriesRef`] never comes to mean a series that it was not made for. Adding and removing touch
+//! what belongs to one series only: nothing here is ever rebuilt as a whole.
+//!
+//! Invariant: a label pair is in the dictionary exactly as long as a series has it, a label name as long as a pair has it.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
-use std::sync::atomic::{AtomicUsize, Ordering};
+mod posting;
+mod slots;
+mod sorted;
+mod table;
+
+use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, OnceLock};
 
 use roaring::RoaringBitmap;
-use watchbell_model::Labels;
+use watchbell_model::{Labels, SeriesRef};
 
+use super::bytes::{Cursor, put_varint};
 use super::matching::Postings;
+use posting::Posting;
+use slots::Slots;
+use sorted::Sorted;
+use table::Table;
 
-/// The number of a series in the head.
+/// The number of a series in the head: its slot.
 pub(crate) type Ref = u32;
 
-/// For how many series labels are kept as texts: that is where most of the memory of a series would go.
+/// For how many series labels are kept as readers want them: for all that is where most of the memory would go.
 const KEPT_MAX: usize = 50_000;
-/// No further series with the same hash.
-const NONE: Ref = Ref::MAX;
 
 #[derive(Default)]
 pub(crate) struct Index {
-    symbols: HashMap<Arc<str>, u32>,
-    texts: Vec<Arc<str>>,
-    series: Vec<Entry>,
-    by_hash: HashMap<u64, Ref, BuildHasherDefault<AsIs>>,
-    postings: HashMap<u32, HashMap<u32, Posting>>,
+    series: Slots<Entry>,
+    by_labels: Table,
+    pairs: Slots<Pair>,
+    by_pair: Table,
+    names: Slots<Name>,
+    sorted_names: Sorted,
+    /// Slots in use.
+    live: RoaringBitmap,
+    /// Of the first [`KEPT_MAX`] slots their labels, once somebody asked: rules ask for the same series over and over.
+    kept: Vec<OnceLock<Labels>>,
     hasher: RandomState,
-    /// How often labels were kept as texts.
-    kept: AtomicUsize,
 }
 
 struct Entry {
-    labels: Box<[(u32, u32)]>,
-    /// The same as readers want them, kept once somebody asked: rules ask for the same series over and over.
-    texts: OnceLock<Labels>,
-    /// The next series with the same hash.
-    next: Ref,
+    /// Its label pairs in the order of their names, as varints.
+    pairs: Box<[u8]>,
+    source: u16,
 }
 
-/// Most label pairs of a monitored host belong to one series only; a bitmap for each would be most of the memory.
-enum Posting {
-    One(Ref),
-    Many(Box<RoaringBitmap>),
+struct Pair {
+    value: Arc<str>,
+    posting: Posting,
+    name: u32,
+}
+
+struct Name {
+    text: Arc<str>,
+    /// Its pairs by their values.
+    pairs: Sorted,
+    /// How many series have it.
+    series: u32,
 }
 
 impl Index {
+    /// How many series there are.
     pub(crate) fn len(&self) -> usize {
         self.series.len()
     }
 
-    pub(crate) fn find(&self, labels: &Labels) -> Option<Ref> {
-        let mut at = *self.by_hash.get(&self.hash(labels))?;
-        while at != NONE {
-            let entry = &self.series[at as usize];
-            if self.is(entry, labels) {
-                return Some(at);
-            }
-            at = entry.next;
-        }
-        None
+    /// The slots of all series.
+    pub(crate) fn live(&self) -> &RoaringBitmap {
+        &self.live
     }
 
-    /// The number of a series, new if need be.
-    pub(crate) fn find_or_add(&mut self, labels: &Labels) -> Ref {
-        if let Some(found) = self.find(labels) {
+    pub(crate) fn find(&self, labels: &Labels) -> Option<Ref> {
+        self.find_hashed(self.hasher.hash_one(labels.as_key()), labels)
+    }
+
+    /// The slot of a series, which is made for `source` if it is not there yet.
+    pub(crate) fn find_or_add(&mut self, labels: &Labels, source: u16) -> Ref {
+        let hash = self.hasher.hash_one(labels.as_key());
+        if let Some(found) = self.find_hashed(hash, labels) {
             return found;
         }
-        let new = self.series.len() as Ref;
-        let pairs: Box<[(u32, u32)]> =
-            labels.iter().map(|(name, value)| (self.symbol(name), self.symbol(value))).collect();
-        for (name, value) in &pairs {
-            self.postings
-                .entry(*name)
-                .or_default()
-                .entry(*value)
-                .and_modify(|posting| posting.add(new))
-                .or_insert(Posting::One(new));
+        let new = self.series.insert(Entry { pairs: Box::default(), source });
+        let mut pairs = Vec::with_capacity(32);
+        for (name, value) in labels.iter() {
+            put_varint(&mut pairs, u64::from(self.add_pair(name, value, new)));
         }
-        let next = self.by_hash.insert(self.hash(labels), new).unwrap_or(NONE);
-        self.series.push(Entry { labels: pairs, texts: OnceLock::new(), next });
+        self.entry_mut(new).pairs = pairs.into_boxed_slice();
+        self.by_labels.insert(hash, new);
+        self.live.insert(new);
+        let kept = (new as usize + 1).min(KEPT_MAX);
+        if self.kept.len() < kept {
+            self.kept.resize_with(kept, OnceLock::new);
+        }
         new
+    }
+
+    /// Forgets a series and what only it had; its slot is given to another one.
+    pub(crate) fn remove(&mut self, series: Ref) {
+        if self.series.get(series).is_none() {
+            return;
+        }
+        let labels = self.labels(series);
+        self.by_labels.remove(self.hasher.hash_one(labels.as_key()), series);
+        let entry = self.series.remove(series).expect("it was there");
+        for pair in numbers(&entry.pairs) {
+            self.remove_pair(pair, series);
+        }
+        self.live.remove(series);
+        if let Some(kept) = self.kept.get_mut(series as usize) {
+            *kept = OnceLock::new();
+        }
+    }
+
+    /// How a series is referred to from outside.
+    pub(crate) fn reference(&self, series: Ref) -> SeriesRef {
+        SeriesRef(u64::from(self.series.generation(series)) << 32 | u64::from(series))
+    }
+
+    /// The series that a reference was made for, if it is still there.
+    pub(crate) fn known(&self, reference: SeriesRef) -> Option<Ref> {
+        let series = reference.0 as u32;
+        let known = self.series.get(series).is_some() && self.reference(series) == reference;
+        known.then_some(series)
+    }
+
+    /// Who sent the series first.
+    pub(crate) fn source(&self, series: Ref) -> u16 {
+        self.entry(series).source
     }
 
     pub(crate) fn labels(&self, series: Ref) -> Labels {
-        let texts = &self.series[series as usize].texts;
-        if let Some(labels) = texts.get() {
-            return labels.clone();
+        let compose = || Labels::from_sorted(self.texts(series).map(|(name, value)| (&**name, &**value)));
+        match self.kept.get(series as usize) {
+            Some(kept) => kept.get_or_init(compose).clone(),
+            None => compose(),
         }
-        let text = |at: u32| &*self.texts[at as usize];
-        let pairs = self.symbols_of(series).iter().map(|(name, value)| (text(*name), text(*value)));
-        let labels = Labels::from_sorted(pairs);
-        if self.kept.fetch_add(1, Ordering::Relaxed) < KEPT_MAX {
-            // Somebody else may have been faster; it is the same set.
-            let _ = texts.set(labels.clone());
-        }
-        labels
     }
 
-    /// The labels of a series, as numbers of [`Index::text`].
-    pub(crate) fn symbols_of(&self, series: Ref) -> &[(u32, u32)] {
-        &self.series[series as usize].labels
+    /// The label pairs of a series as numbers of [`Index::pair`], in the order of their names.
+    pub(crate) fn pairs_of(&self, series: Ref) -> impl Iterator<Item = u32> {
+        numbers(&self.entry(series).pairs)
     }
 
-    pub(crate) fn text(&self, symbol: u32) -> &Arc<str> {
-        &self.texts[symbol as usize]
+    /// The name and the value of a label pair.
+    pub(crate) fn pair(&self, pair: u32) -> (&Arc<str>, &Arc<str>) {
+        let pair = self.pairs.get(pair).expect("a pair in use");
+        (&self.names.get(pair.name).expect("a name in use").text, &pair.value)
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.postings.keys().map(|name| &*self.texts[*name as usize])
+        self.sorted_names.iter().map(|name| name_text(&self.names, name))
     }
 
     pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &str> {
-        let values = self.symbols.get(name).and_then(|name| self.postings.get(name));
-        values.into_iter().flat_map(|values| values.keys().map(|value| &*self.texts[*value as usize]))
+        let pairs = self.name(name).into_iter().flat_map(|name| name.pairs.iter());
+        pairs.map(|pair| value_text(&self.pairs, pair))
     }
 
-    fn symbol(&mut self, text: &str) -> u32 {
-        if let Some(known) = self.symbols.get(text) {
-            return *known;
+    fn entry(&self, series: Ref) -> &Entry {
+        self.series.get(series).expect("a series in use")
+    }
+
+    fn entry_mut(&mut self, series: Ref) -> &mut Entry {
+        self.series.get_mut(series).expect("a series in use")
+    }
+
+    fn texts(&self, series: Ref) -> impl Iterator<Item = (&Arc<str>, &Arc<str>)> {
+        self.pairs_of(series).map(|pair| self.pair(pair))
+    }
+
+    fn find_hashed(&self, hash: u64, labels: &Labels) -> Option<Ref> {
+        let is = |series| self.texts(series).map(|(name, value)| (&**name, &**value)).eq(labels.iter());
+        self.by_labels.find(hash, is)
+    }
+
+    fn name_number(&self, name: &str) -> Option<u32> {
+        self.sorted_names.find(name, |number| name_text(&self.names, number))
+    }
+
+    fn name(&self, name: &str) -> Option<&Name> {
+        self.names.get(self.name_number(name)?)
+    }
+
+    fn pair_hash(&self, name: u32, value: &str) -> u64 {
+        self.hasher.hash_one((name, value))
+    }
+
+    fn find_pair(&self, name: u32, value: &str) -> Option<u32> {
+        self.by_pair.find(self.pair_hash(name, value), |pair| {
+            self.pairs.get(pair).is_some_and(|pair| pair.name == name && &*pair.value == value)
+        })
+    }
+
+    /// Puts a series under a pair, made if need be.
+    fn add_pair(&mut self, name: &str, value: &str, series: Ref) -> u32 {
+        let number = self.name_number(name).unwrap_or_else(|| {
+            let new = self.names.insert(Name { text: name.into(), pairs: Sorted::default(), series: 0 });
+            self.sorted_names.insert(new, |number| name_text(&self.names, number));
+            new
+        });
+        self.names.get_mut(number).expect("it is there").series += 1;
+        if let Some(pair) = self.find_pair(number, value) {
+            self.pairs.get_mut(pair).expect("it was found").posting.add(series);
+            return pair;
         }
-        let text: Arc<str> = text.into();
-        let new = self.texts.len() as u32;
-        self.texts.push(Arc::clone(&text));
-        self.symbols.insert(text, new);
-        new
+        let pair = self.pairs.insert(Pair { value: value.into(), posting: Posting::One(series), name: number });
+        self.by_pair.insert(self.pair_hash(number, value), pair);
+        let name = self.names.get_mut(number).expect("it is there");
+        name.pairs.insert(pair, |pair| value_text(&self.pairs, pair));
+        pair
     }
 
-    fn is(&self, entry: &Entry, labels: &Labels) -> bool {
-        entry.labels.len() == labels.len()
-            && entry.labels.iter().zip(labels.iter()).all(|((name, value), have)| {
-                &*self.texts[*name as usize] == have.0 && &*self.texts[*value as usize] == have.1
-            })
-    }
-
-    fn hash(&self, labels: &Labels) -> u64 {
-        let mut hasher = self.hasher.build_hasher();
-        for (name, value) in labels.iter() {
-            hasher.write(name.as_bytes());
-            hasher.write_u8(0xff);
-            hasher.write(value.as_bytes());
-            hasher.write_u8(0xff);
+    fn remove_pair(&mut self, pair: u32, series: Ref) {
+        let Some(Pair { posting, name, .. }) = self.pairs.get_mut(pair) else { return };
+        let (number, unused) = (*name, posting.remove(series));
+        let name = self.names.get_mut(number).expect("a pair has it");
+        name.series -= 1;
+        if !unused {
+            return;
         }
-        hasher.finish()
+        name.pairs.remove(pair, |pair| value_text(&self.pairs, pair));
+        if name.series == 0 {
+            self.sorted_names.remove(number, |number| name_text(&self.names, number));
+            self.names.remove(number);
+        }
+        let gone = self.pairs.remove(pair).expect("it was found");
+        self.by_pair.remove(self.pair_hash(number, &gone.value), pair);
     }
 }
 
-impl Posting {
-    fn add(&mut self, series: Ref) {
-        match self {
-            Posting::One(first) => *self = Posting::Many(Box::new([*first, series].into_iter().collect())),
-            Posting::Many(many) => _ = many.insert(series),
-        }
-    }
+fn numbers(varints: &[u8]) -> impl Iterator<Item = u32> {
+    let mut from = Cursor(varints);
+    std::iter::from_fn(move || from.varint().map(|number| number as u32))
+}
 
-    fn add_to(&self, to: &mut RoaringBitmap) {
-        match self {
-            Posting::One(one) => _ = to.insert(*one),
-            Posting::Many(many) => *to |= &**many,
-        }
-    }
+fn name_text(names: &Slots<Name>, name: u32) -> &str {
+    &names.get(name).expect("a name in use").text
+}
+
+fn value_text(pairs: &Slots<Pair>, pair: u32) -> &str {
+    &pairs.get(pair).expect("a pair in use").value
 }
 
 impl Postings for Index {
     fn all(&self) -> RoaringBitmap {
-        (0..self.series.len() as Ref).collect()
+        self.live.clone()
     }
 
     fn add(&self, name: &str, value: &str, to: &mut RoaringBitmap) {
-        let (Some(name), Some(value)) = (self.symbols.get(name), self.symbols.get(value)) else { return };
-        if let Some(posting) = self.postings.get(name).and_then(|values| values.get(value)) {
-            posting.add_to(to);
+        let pair = self.name_number(name).and_then(|name| self.find_pair(name, value));
+        if let Some(pair) = pair.and_then(|pair| self.pairs.get(pair)) {
+            pair.posting.add_to(to);
         }
     }
 
     fn add_where(&self, name: &str, wanted: &mut dyn FnMut(&str) -> bool, to: &mut RoaringBitmap) {
-        let Some(values) = self.symbols.get(name).and_then(|name| self.postings.get(name)) else { return };
-        for (_, posting) in values.iter().filter(|(value, _)| wanted(&self.texts[**value as usize])) {
-            posting.add_to(to);
+        for pair in self.name(name).into_iter().flat_map(|name| name.pairs.iter()) {
+            let pair = self.pairs.get(pair).expect("a pair in use");
+            if wanted(&pair.value) {
+                pair.posting.add_to(to);
+            }
         }
-    }
-}
-
-/// The keys are hashes already.
-#[derive(Default)]
-struct AsIs(u64);
-
-impl Hasher for AsIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("keys are u64");
-    }
-    fn write_u64(&mut self, value: u64) {
-        self.0 = value;
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
     use expect_test::{Expect, expect};
+    use proptest::prelude::*;
     use watchbell_model::{MatchOp, Matcher};
 
     use super::super::matching::matching;
@@ -213,7 +287,7 @@ mod tests {
         for (name, job, host) in
             [("up", "mail", "a"), ("up", "mail", "b"), ("up", "web", ""), ("down", "mail", "a"), ("", "", "c")]
         {
-            index.find_or_add(&Labels::from_pairs([("__name__", name), ("job", job), ("host", host)]));
+            index.find_or_add(&Labels::from_pairs([("__name__", name), ("job", job), ("host", host)]), 0);
         }
         let matchers: Vec<Matcher> = selector
             .split_whitespace()
@@ -268,12 +342,64 @@ mod tests {
     }
 
     #[test]
-    fn a_series_is_found_again_by_its_labels() {
+    fn a_series_is_found_again_by_its_labels_and_its_reference() {
         let mut index = Index::default();
         let labels = Labels::metric("up", &[("job", "mail")]);
         assert_eq!(index.find(&labels), None);
-        assert_eq!(index.find_or_add(&labels), 0);
-        assert_eq!(index.find_or_add(&Labels::metric("up", &[("job", "mai")])), 1);
-        assert_eq!((index.find_or_add(&labels), index.find(&labels), index.labels(0)), (0, Some(0), labels));
+        assert_eq!(index.find_or_add(&labels, 3), 0);
+        assert_eq!(index.find_or_add(&Labels::metric("up", &[("job", "mai")]), 4), 1);
+        assert_eq!((index.find_or_add(&labels, 5), index.find(&labels), index.labels(0)), (0, Some(0), labels.clone()));
+        assert_eq!((index.source(0), index.source(1)), (3, 4));
+        let reference = index.reference(0);
+        assert_eq!(index.known(reference), Some(0));
+        index.remove(0);
+        assert_eq!((index.known(reference), index.find(&labels), index.len()), (None, None, 1));
+        // The slot belongs to another series now; the old reference does not mean it.
+        assert_eq!(index.find_or_add(&Labels::metric("down", &[]), 0), 0);
+        assert_eq!((index.known(reference), index.known(index.reference(0))), (None, Some(0)));
+        assert_eq!(index.labels(0).to_string(), "down");
+        assert_eq!((index.known(SeriesRef(7)), index.known(SeriesRef(u64::MAX))), (None, None));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn what_is_forgotten_leaves_nothing_behind(steps in prop::collection::vec((0..400_u32, 0..3_u8), 0..1200)) {
+            let labels = |at: u32| {
+                let (b, c) = ((at % 150).to_string(), if at % 3 == 0 { at.to_string() } else { String::new() });
+                Labels::from_pairs([("a", "all"), ("b", &*b), ("c", &*c), ("d", if at < 200 { "yes" } else { "no" })])
+            };
+            let (mut index, mut truth) = (Index::default(), BTreeMap::<Labels, SeriesRef>::new());
+            for (at, kind) in steps {
+                let labels = labels(at);
+                if kind > 0 {
+                    let series = index.find_or_add(&labels, 0);
+                    let reference = index.reference(series);
+                    prop_assert_eq!(*truth.entry(labels).or_insert(reference), reference);
+                } else if let Some(gone) = truth.remove(&labels) {
+                    index.remove(index.known(gone).unwrap());
+                    prop_assert_eq!(index.known(gone), None);
+                }
+            }
+            for (labels, reference) in &truth {
+                let series = index.find(labels).unwrap();
+                prop_assert_eq!((index.reference(series), index.labels(series)), (*reference, labels.clone()));
+                for (name, value) in labels.iter() {
+                    let mut having = RoaringBitmap::new();
+                    index.add(name, value, &mut having);
+                    let wanted = truth.keys().filter(|labels| labels.get(name) == Some(value));
+                    let wanted: RoaringBitmap = wanted.map(|labels| index.find(labels).unwrap()).collect();
+                    prop_assert_eq!(having, wanted);
+                }
+            }
+            let pairs: BTreeSet<_> = truth.keys().flat_map(Labels::iter).collect();
+            let names: BTreeSet<_> = pairs.iter().map(|(name, _)| *name).collect();
+            prop_assert_eq!((index.len(), index.pairs.len(), index.names.len()), (truth.len(), pairs.len(), names.len()));
+            prop_assert!(index.names().eq(names.iter().copied()));
+            for name in names {
+                let values = pairs.iter().filter(|pair| pair.0 == name).map(|pair| pair.1);
+                prop_assert!(index.values(name).eq(values));
+            }
+        }
     }
 }

@@ -1,5 +1,8 @@
-//! Merging: blocks of a finished day become one, days become one of ten days. Fewer files, longer chunks, and each
-//! sample once.
+//! Merging: small blocks that were sealed early become one of two hours, those of a finished day one of a day, days one
+//! of ten days. Fewer files, longer chunks, and each sample once.
+//!
+//! One series is in memory at a time. A crash at any step leaves the old blocks or the new one, which names those it
+//! was made from.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,35 +16,95 @@ use super::block::{Block, ChunkRef};
 use super::block_writer::BlockWriter;
 use super::chunk::{self, CHUNK_FULL, Effort, Encoded};
 use super::series::WINDOW;
+use super::starts;
 
 const DAY: i64 = 86_400_000;
-/// How much time merged blocks cover; never more than a tenth of the retention, so that what is too old can go.
-const WIDTHS: [i64; 2] = [DAY, 10 * DAY];
+/// How much time merged blocks cover; beyond the shortest never more than a tenth of the retention, so that what is too
+/// old can go.
+const WIDTHS: [i64; 3] = [WINDOW, DAY, 10 * DAY];
+/// So many blocks of like size are merged though their span is not over: each of them costs every query a look.
+const ALIKE: usize = 8;
+/// A block is not alike that is so many times as big as the others are on average.
+const UNLIKE: u64 = 3;
 
-/// The blocks to be merged next: at least two that lie within one span of time which is over at `now`; the oldest
-/// span first, the narrowest width first.
+/// The blocks to be merged next: at least two that lie within one span of time which is over at `now`, or many within
+/// one that goes on; the oldest span first, the narrowest width first.
 pub(crate) fn due(blocks: &[Arc<Block>], now: i64, retention: i64) -> Option<Vec<Arc<Block>>> {
-    for width in WIDTHS.into_iter().filter(|width| width.saturating_mul(10) <= retention) {
+    for width in WIDTHS.into_iter().filter(|width| *width == WINDOW || width.saturating_mul(10) <= retention) {
         let mut spans = BTreeMap::<i64, Vec<&Arc<Block>>>::new();
         for block in blocks {
             let span = block.meta.first.div_euclid(width);
-            // Late samples still come for one window after the span is over.
-            let over = (span + 1).saturating_mul(width).saturating_add(WINDOW + WINDOW / 2) <= now;
-            if over && block.meta.last.div_euclid(width) == span {
+            if block.meta.last.div_euclid(width) == span {
                 spans.entry(span).or_default().push(block);
             }
         }
-        if let Some(group) = spans.into_values().find(|group| group.len() > 1) {
-            return Some(group.into_iter().cloned().collect());
+        for (span, group) in spans {
+            // Late samples still come for one window after the span is over.
+            let over = (span + 1).saturating_mul(width).saturating_add(WINDOW + WINDOW / 2) <= now;
+            let group = if over {
+                in_order(group, blocks)
+            } else if width == WINDOW {
+                in_order(alike(group), blocks)
+            } else {
+                continue;
+            };
+            if group.len() > 1 {
+                return Some(group.into_iter().cloned().collect());
+            }
         }
     }
     None
+}
+
+/// Blocks of like size, next to one another in the order of writing, if they are many.
+fn alike(group: Vec<&Arc<Block>>) -> Vec<&Arc<Block>> {
+    let mut run = Vec::<&Arc<Block>>::new();
+    let mut bytes = 0;
+    for block in group {
+        let average = bytes / run.len().max(1) as u64;
+        if !run.is_empty() && (block.bytes() > average * UNLIKE || block.bytes() * UNLIKE < average) {
+            if run.len() >= ALIKE {
+                break;
+            }
+            (run, bytes) = (Vec::new(), 0);
+        }
+        bytes += block.bytes();
+        run.push(block);
+    }
+    if run.len() >= ALIKE { run } else { Vec::new() }
+}
+
+/// As many of these, which are in the order of writing, as can become one: what was written between two of them and
+/// has the time of the later one must stay between them, or of two values for one time the wrong one would count.
+fn in_order<'a>(group: Vec<&'a Arc<Block>>, all: &[Arc<Block>]) -> Vec<&'a Arc<Block>> {
+    let place = |block: &Block| (block.meta.order, block.number);
+    let mut run = Vec::<&Arc<Block>>::new();
+    for block in group {
+        let between = |other: &&Arc<Block>| {
+            run.first().is_some_and(|first| place(first) < place(other) && place(other) < place(block))
+                && !run.iter().any(|member| member.number == other.number)
+                && other.overlaps(block.meta.first, block.meta.last)
+        };
+        if all.iter().any(|other| between(&other)) {
+            if run.len() > 1 {
+                break;
+            }
+            run.clear();
+        }
+        run.push(block);
+    }
+    run
 }
 
 impl Inner {
     /// Puts one block in the place of these; none, if nothing is left of them. Answers its bytes. Ends early, as
     /// interrupted, when `stop` says so.
     pub(crate) fn merge(&self, inputs: &[Arc<Block>], stop: &dyn Fn() -> bool) -> io::Result<u64> {
+        // What a block has in a damaged page of its index must not be taken for nothing.
+        if let Some(damaged) = inputs.iter().find(|block| !block.index.verify()) {
+            self.lost(damaged)?;
+            return Err(io::ErrorKind::Interrupted.into());
+        }
         let begun = self.runtime.clock.monotonic();
         let read: u64 = inputs.iter().map(|block| block.bytes()).sum();
         self.leave_room_for(read)?;
@@ -58,7 +121,8 @@ impl Inner {
             let chunks = self.merge_series(inputs, same);
             if !chunks.is_empty() {
                 series += 1;
-                writer.add(labels, &chunks)?;
+                let told = same.iter().map(|(input, series)| inputs[*input].starts(*series));
+                writer.add(labels, &chunks, &starts::once(told.flatten().collect()))?;
             }
             Ok(())
         })?;
@@ -103,6 +167,7 @@ impl Inner {
             {
                 flush(&mut samples, &mut merged);
                 merged.push(Encoded {
+                    kind: chunk.kind,
                     first: chunk.first,
                     last: chunk.last,
                     count: chunk.count,
@@ -114,6 +179,18 @@ impl Inner {
         }
         flush(&mut samples, &mut merged);
         merged
+    }
+
+    /// The index of a block is damaged: it no longer serves and is set aside. Says so on the board.
+    pub(crate) fn lost(&self, block: &Arc<Block>) -> io::Result<()> {
+        let mut shelf = self.shelf.lock().expect("no panic while held");
+        self.blocks.replace(Vec::new(), &[block.number]);
+        self.save_list(&mut shelf, true);
+        drop(shelf);
+        let name = block.path.file_name().unwrap_or_default().to_string_lossy();
+        let words = format!("the index of the block {name} is damaged; its samples are lost, the rest serves");
+        self.runtime.troubles.set(&format!("metrics/damaged/{name}"), Severity::Warning, words);
+        self.blocks.remove(&[Arc::clone(block)])
     }
 
     /// A chunk's checksum did not fit: says so on the board, once for each block.
@@ -156,15 +233,15 @@ type Pairs = Vec<(u32, u32)>;
 impl<'a> Merging<'a> {
     pub(crate) fn new(inputs: &'a [Arc<Block>]) -> Merging<'a> {
         let mut symbols: Vec<&str> =
-            inputs.iter().flat_map(|block| (0..block.symbol_count()).map(|at| block.symbol(at))).collect();
+            inputs.iter().flat_map(|block| (0..block.index.symbol_count()).map(|at| block.index.symbol(at))).collect();
         symbols.sort_unstable();
         symbols.dedup();
         let places = inputs.iter().map(|block| {
             // Both are sorted: the places only ever go up.
             let mut place = 0;
-            (0..block.symbol_count())
+            (0..block.index.symbol_count())
                 .map(|at| {
-                    let symbol = block.symbol(at);
+                    let symbol = block.index.symbol(at);
                     place += symbols[place..].partition_point(|have| *have < symbol);
                     place as u32
                 })

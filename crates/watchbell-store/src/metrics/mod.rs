@@ -9,24 +9,27 @@
 
 mod append;
 mod block;
+mod block_index;
 mod block_writer;
 mod blocks;
 mod by_hand;
-mod bytes;
+pub(crate) mod bytes;
 mod chunk;
 mod config;
+pub(crate) mod frames;
 mod gorilla;
 mod head;
 mod index;
 mod maintain;
 mod matching;
 mod merge;
-mod record;
+pub(crate) mod record;
 mod replay;
 mod retention;
 mod seal;
 mod select;
 mod series;
+mod starts;
 mod tend;
 mod tombstones;
 mod wal;
@@ -34,6 +37,7 @@ mod wal;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use watchbell_model::Severity;
 use watchbell_runtime::Runtime;
 
 use crate::OpenError;
@@ -111,7 +115,11 @@ impl MetricStore {
         let (wal_dir, blocks_dir, damaged_dir) = (dir.join("wal"), dir.join("blocks"), dir.join("damaged"));
         let opened =
             Blocks::open(disk, &blocks_dir, &damaged_dir).map_err(OpenError::io("read the blocks in", &blocks_dir))?;
-        let mut damaged: Vec<String> = opened.damaged.iter().map(|damage| damage.words.clone()).collect();
+        for damage in &opened.damaged {
+            let key = format!("metrics/damaged/{}", damage.name);
+            runtime.troubles.set(&key, Severity::Warning, damage.words.clone());
+        }
+        let mut damaged: Vec<String> = opened.damaged.into_iter().map(|damage| damage.words).collect();
         let mark_path = dir.join("sealed");
         let sealed = Mark::load(disk, &mark_path);
         let heads = Heads::default();

@@ -11,9 +11,9 @@ use std::path::Path;
 use watchbell_model::Labels;
 use watchbell_runtime::Disk;
 
-use super::bytes::Cursor;
+use super::frames::{frames, unpack};
 use super::record::{self, Logged};
-use super::wal::{FRAME_HEADER, HEADER, MARK, Segment};
+use super::wal::{HEADER, Segment};
 
 /// How many numbers of series may be left out before one: most that are active can be silent in a segment.
 const SERIES_GAP_MAX: usize = 50_000_000;
@@ -57,13 +57,11 @@ pub(crate) fn replay(disk: &Disk, dir: &Path, damaged: &Path, to: &mut impl Repl
                 continue;
             }
         };
-        let mut frames = frames(&content);
+        let frames = frames(&content, &HEADER);
         let newest = read_segment(number, &content, &frames.good, to, &mut found);
         let tail = &content[frames.end..];
-        if marks(tail) > 1 {
-            // Only the last frame is ever half written.
-            frames.bad.push((frames.end, content.len()));
-        } else if !tail.is_empty() {
+        let torn = frames.bad.last().is_none_or(|(_, end)| *end < content.len());
+        if torn && !tail.is_empty() {
             found.torn += tail.len() as u64;
             disk.open_append(&path)?.truncate(frames.end as u64)?;
         }
@@ -134,52 +132,4 @@ fn read_segment(number: u32, content: &[u8], good: &[(usize, usize)], to: &mut i
         found.damaged.push(format!("{unread} records of the log (segment {number}) are whole but make no sense"));
     }
     newest
-}
-
-struct Frames {
-    good: Vec<(usize, usize)>,
-    /// Bytes between good frames that are none.
-    bad: Vec<(usize, usize)>,
-    /// Where the last good frame ends.
-    end: usize,
-}
-
-fn frames(content: &[u8]) -> Frames {
-    let mut frames = Frames { good: Vec::new(), bad: Vec::new(), end: 0 };
-    let mut at = if content.starts_with(&HEADER) { HEADER.len() } else { 0 };
-    frames.end = at;
-    while at < content.len() {
-        if let Some(len) = whole_frame(&content[at..]) {
-            if frames.end < at {
-                frames.bad.push((frames.end, at));
-            }
-            frames.good.push((at, at + len));
-            at += len;
-            frames.end = at;
-        } else {
-            let next = content[at + 1..].windows(MARK.len()).position(|bytes| bytes == MARK);
-            at = next.map_or(content.len(), |next| at + 1 + next);
-        }
-    }
-    frames
-}
-
-fn marks(bytes: &[u8]) -> usize {
-    bytes.windows(MARK.len()).filter(|bytes| *bytes == MARK).count()
-}
-
-/// The length of the frame that begins here, if it is whole.
-fn whole_frame(bytes: &[u8]) -> Option<usize> {
-    let mut from = Cursor(bytes);
-    if from.take(4)? != MARK {
-        return None;
-    }
-    let (len, sum) = (from.u32()? as usize, from.u32()?);
-    let rest = from.take(len.checked_add(4)?)?;
-    (crc32c::crc32c(rest) == sum).then_some(FRAME_HEADER + len)
-}
-
-fn unpack(frame: &[u8]) -> Option<Vec<u8>> {
-    let len = u32::from_le_bytes(frame.get(12..16)?.try_into().ok()?) as usize;
-    lz4_flex::block::decompress(&frame[FRAME_HEADER..], len).ok()
 }

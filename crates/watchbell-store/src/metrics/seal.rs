@@ -4,7 +4,7 @@
 //! segment of the log, blocks in place, blocks served, samples out of the head, the mark, segments removed. What is
 //! both in a block and replayed from the log is the same sample twice, which reading and merging make one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::sync::Arc;
 
@@ -76,8 +76,8 @@ impl Inner {
         fault::point("store.mark_saved");
         let mut log = self.log.lock().expect("no panic while held");
         log.drop_until(segment, end)?;
-        // Series are renumbered only while nobody commits.
-        self.heads.forget_dead(end.min(now).saturating_sub(WINDOW), self.config.series_limit);
+        // A series is forgotten only while nobody commits to it.
+        self.heads.forget_dead(end.min(now).saturating_sub(WINDOW));
         drop(log);
         Ok(())
     }
@@ -109,7 +109,7 @@ impl Inner {
         for (labels, number) in series {
             samples.clear();
             self.heads.read_sealing(number, start, end, &mut samples);
-            writer.add(&labels, &chunk::encode_all(&samples, Effort::Quick))?;
+            writer.add(&labels, &chunk::encode_all(&samples, Effort::Quick), &[])?;
         }
         writer.finish()
     }
@@ -155,23 +155,19 @@ type Ranked = Vec<(Vec<(u32, u32)>, Ref)>;
 
 /// The symbols of these series, sorted, and the series in the order of their labels, as places in those.
 fn ranked(index: &Index, series: &[Ref]) -> (Vec<Arc<str>>, Ranked) {
-    let mut used: Vec<u32> = Vec::new();
-    let mut seen = roaring::RoaringBitmap::new();
-    for (name, value) in series.iter().flat_map(|number| index.symbols_of(*number)) {
-        for symbol in [*name, *value] {
-            if seen.insert(symbol) {
-                used.push(symbol);
-            }
-        }
-    }
-    used.sort_unstable_by(|a, b| index.text(*a).cmp(index.text(*b)));
-    let rank: std::collections::HashMap<u32, u32> =
-        used.iter().enumerate().map(|(place, symbol)| (*symbol, place as u32)).collect();
-    let place = |number: &Ref| {
-        let pairs = index.symbols_of(*number).iter().map(|(name, value)| (rank[name], rank[value]));
-        (pairs.collect::<Vec<_>>(), *number)
-    };
-    let mut ranked: Ranked = series.iter().map(place).collect();
+    let used: roaring::RoaringBitmap = series.iter().flat_map(|number| index.pairs_of(*number)).collect();
+    let texts = used.iter().map(|pair| index.pair(pair)).flat_map(|(name, value)| [name, value]);
+    let symbols: Vec<Arc<str>> = texts.collect::<BTreeSet<_>>().into_iter().cloned().collect();
+    let place = |text: &str| symbols.partition_point(|have| **have < *text) as u32;
+    let places: HashMap<u32, (u32, u32)> = used
+        .iter()
+        .map(|pair| {
+            let (name, value) = index.pair(pair);
+            (pair, (place(name), place(value)))
+        })
+        .collect();
+    let pairs = |number: &Ref| (index.pairs_of(*number).map(|pair| places[&pair]).collect::<Vec<_>>(), *number);
+    let mut ranked: Ranked = series.iter().map(pairs).collect();
     ranked.sort_unstable();
-    (used.into_iter().map(|symbol| Arc::clone(index.text(symbol))).collect(), ranked)
+    (symbols, ranked)
 }

@@ -22,7 +22,12 @@ pub(crate) struct Pieces {
 }
 
 impl Inner {
-    pub(crate) fn gather(&self, matchers: &[Matcher], start: i64, end: i64) -> BTreeMap<Labels, Pieces> {
+    pub(crate) fn gather(
+        &self,
+        matchers: &[Matcher],
+        start: i64,
+        end: i64,
+    ) -> Result<BTreeMap<Labels, Pieces>, QueryError> {
         let mut found = BTreeMap::<Labels, Pieces>::new();
         // The head first: what is sealed meanwhile is then found twice, never missed.
         for (labels, part) in self.heads.select(matchers, start, end) {
@@ -35,8 +40,20 @@ impl Inner {
                     found.entry(block.labels(series)).or_default().blocks.push((Arc::clone(block), chunks));
                 }
             }
+            self.whole(block)?;
         }
-        found
+        Ok(found)
+    }
+
+    /// What was not found in a block is not there, unless its index is damaged: then the query fails, and the block is
+    /// left out of those that follow.
+    pub(crate) fn whole(&self, block: &Arc<Block>) -> Result<(), QueryError> {
+        if !block.index.is_damaged() {
+            return Ok(());
+        }
+        // It no longer serves, whether or not its file can be moved; if not, that is tried at the next start.
+        let _ = self.lost(block);
+        Err(QueryError::Unavailable(format!("the index of {} is damaged; ask again without it", block.path.display())))
     }
 
     /// All samples from `start` to `end`, one per time: of two for one time the one that was written first.
@@ -71,7 +88,7 @@ impl Inner {
 impl Query for MetricStore {
     fn select(&self, matchers: &[Matcher], start: Timestamp, end: Timestamp) -> Result<Vec<Series>, QueryError> {
         let (mut found, mut loaded) = (Vec::new(), 0);
-        for (labels, pieces) in self.inner.gather(matchers, start.0, end.0) {
+        for (labels, pieces) in self.inner.gather(matchers, start.0, end.0)? {
             let samples = self.inner.read(&pieces, start.0, end.0)?;
             loaded += samples.len();
             if loaded > SELECT_SAMPLES_MAX {
@@ -87,7 +104,7 @@ impl Query for MetricStore {
     fn series(&self, lookup: &Lookup<'_>) -> Result<Found<Labels>, QueryError> {
         let (mut found, every) = (BTreeSet::new(), [Vec::new()]);
         for matchers in if lookup.matchers.is_empty() { &every } else { lookup.matchers } {
-            for (labels, pieces) in self.inner.gather(matchers, lookup.start.0, lookup.end.0) {
+            for (labels, pieces) in self.inner.gather(matchers, lookup.start.0, lookup.end.0)? {
                 if self.inner.has_sample(&pieces, lookup.start.0, lookup.end.0)? {
                     found.insert(labels);
                 }
@@ -105,6 +122,7 @@ impl Query for MetricStore {
         let mut names: BTreeSet<String> = self.inner.heads.index().names().map(str::to_owned).collect();
         for block in self.inner.blocks.serving().iter() {
             names.extend(block.names().map(str::to_owned));
+            self.inner.whole(block)?;
         }
         Ok(Found::new(names, lookup.limit))
     }
@@ -120,6 +138,7 @@ impl Query for MetricStore {
         let mut values: BTreeSet<String> = self.inner.heads.index().values(name).map(str::to_owned).collect();
         for block in self.inner.blocks.serving().iter() {
             values.extend(block.values(name).map(str::to_owned));
+            self.inner.whole(block)?;
         }
         Ok(Found::new(values, lookup.limit))
     }

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use watchbell_runtime::{Disk, DiskFile};
 
+use super::frames::frame;
 use super::record::Record;
 
 /// A segment longer than this is followed by a new one.
@@ -21,10 +22,6 @@ const SEGMENT_MAX: u64 = 32 << 20;
 pub(crate) const PENDING_MAX: usize = 32 << 20;
 
 pub(crate) const HEADER: [u8; 8] = *b"WBWAL\0\0\x01";
-/// Begins each frame, so that the next one is found behind a damaged one.
-pub(crate) const MARK: [u8; 4] = [0xa7, b'W', b'B', 0x9c];
-/// Mark, length, checksum, length before compression.
-pub(crate) const FRAME_HEADER: usize = 16;
 
 pub(crate) struct Wal {
     disk: Disk,
@@ -184,15 +181,16 @@ impl Wal {
         Ok(before)
     }
 
-    /// Removes segments up to `last` in which everything is older than `end`: it is all in blocks.
+    /// Removes segments up to `last` in which everything is older than `end`: it is all in blocks. Durably: what was
+    /// deleted of those blocks must not come back from here.
     pub(crate) fn drop_until(&mut self, last: u32, end: i64) -> io::Result<()> {
         let gone: Vec<u32> =
             self.segments.range(..=last).filter(|(_, segment)| segment.newest < end).map(|(at, _)| *at).collect();
-        for number in gone {
-            self.disk.remove(&path(&self.dir, number))?;
-            self.segments.remove(&number);
+        for number in &gone {
+            self.disk.remove(&path(&self.dir, *number))?;
+            self.segments.remove(number);
         }
-        Ok(())
+        self.disk.sync_dir(&self.dir)
     }
 
     /// The newest time of a sample in it, as far as it could be read.
@@ -216,16 +214,4 @@ fn create(disk: &Disk, dir: &Path, number: u32) -> io::Result<DiskFile> {
     file.write_all(&HEADER)?;
     disk.sync_dir(dir)?;
     Ok(file)
-}
-
-/// `mark | stored length | checksum of all that follows | length before compression | lz4`.
-fn frame(record: &[u8], out: &mut Vec<u8>) {
-    let packed = lz4_flex::block::compress(record);
-    let mut rest = Vec::with_capacity(packed.len() + 4);
-    rest.extend_from_slice(&(record.len() as u32).to_le_bytes());
-    rest.extend_from_slice(&packed);
-    out.extend_from_slice(&MARK);
-    out.extend_from_slice(&(packed.len() as u32).to_le_bytes());
-    out.extend_from_slice(&crc32c::crc32c(&rest).to_le_bytes());
-    out.extend_from_slice(&rest);
 }

@@ -1,5 +1,6 @@
 //! What the store promises, seen from outside.
 
+mod blocks;
 mod engine;
 mod formats;
 mod metrics;

@@ -14,11 +14,13 @@ mod parse;
 mod series;
 #[cfg(test)]
 mod tests;
+mod xor;
 
 pub use encode::{format_value, write_metadata, write_sample};
 pub use judge::Judge;
 pub use parse::{Exemplar, Line, Parser, Sample};
 pub use series::labels;
+pub use xor::{XOR_SAMPLES, XorError, read_xor, write_xor};
 
 /// What a scraper accepts, the best first, as Prometheus' `Accept` header says it.
 pub const ACCEPT: &str = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
