@@ -9,7 +9,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, RwLock};
 
-use roaring::RoaringBitmap;
 use watchbell_model::{Labels, Sample, Start};
 use watchbell_runtime::Disk;
 
@@ -181,18 +180,9 @@ impl Block {
         if flags & STARTS != 0 { starts::decode(&mut from) } else { Some(Vec::new()) }
     }
 
-    /// The labels of a series as places of [`BlockIndex::symbol`].
-    pub(crate) fn symbols_of(&self, series: u32) -> Vec<(u32, u32)> {
-        let read = || {
-            let mut from = self.index.entry(series)?;
-            (0..from.varint()?).map(|_| Some((from.varint()? as u32, from.varint()? as u32))).collect::<Option<_>>()
-        };
-        read().unwrap_or_default()
-    }
-
     pub(crate) fn labels(&self, series: u32) -> Labels {
-        let pairs = self.symbols_of(series);
-        Labels::from_sorted(pairs.iter().map(|(name, value)| (self.index.symbol(*name), self.index.symbol(*value))))
+        let pairs = self.index.symbols_of(series);
+        Labels::from_sorted(pairs.map(|(name, value)| (self.index.symbol(name), self.index.symbol(value))))
     }
 
     /// Adds the samples of a chunk from `start` to `end` that were not deleted.
@@ -220,7 +210,9 @@ impl Block {
         }
         if tombstones::cuts(gone, at.first, at.last) {
             let kept = out.split_off(from);
-            out.extend(kept.into_iter().filter(|sample| !tombstones::covers(gone, sample.timestamp.0, sample.timestamp.0)));
+            out.extend(
+                kept.into_iter().filter(|sample| !tombstones::covers(gone, sample.timestamp.0, sample.timestamp.0)),
+            );
         }
         Ok(())
     }
@@ -249,23 +241,16 @@ impl Block {
     /// Label names of series of which something is left.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         let gone = self.gone();
-        (0..self.index.names()).filter_map(move |at| {
-            let (name, first) = self.index.name(at)?;
-            let mut pairs = first..self.index.name(at + 1)?.1;
-            pairs.any(|pair| self.is_left(pair, &gone)).then(|| self.index.symbol(name))
+        self.index.name_texts().filter(move |text| {
+            let pairs = self.index.name(text).into_iter().flat_map(|name| self.index.pairs_from(name, ""));
+            gone.whole.is_empty() || pairs.into_iter().any(|pair| !self.is_gone(pair))
         })
     }
 
-    /// Values of a label, of series of which something is left.
-    pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &str> {
+    /// Whether nothing is left of any series that has this pair.
+    pub(crate) fn is_gone(&self, pair: u32) -> bool {
         let gone = self.gone();
-        let pairs = self.index.pairs_of(name).filter(move |pair| self.is_left(*pair, &gone));
-        pairs.map(|pair| self.index.value(pair))
-    }
-
-    /// Whether something is left of a series that has this pair.
-    fn is_left(&self, pair: u32, gone: &Gone) -> bool {
-        gone.whole.is_empty() || !self.index.posting(pair).is_subset(&gone.whole)
+        !gone.whole.is_empty() && self.index.posting(pair).is_subset(&gone.whole)
     }
 
     fn bad(&self) -> std::sync::MutexGuard<'_, HashSet<usize>> {
@@ -274,25 +259,5 @@ impl Block {
 
     fn raw(&self, at: ChunkRef) -> Option<&[u8]> {
         self.index.content().get(at.offset..at.offset.checked_add(at.len)?)
-    }
-}
-
-impl Postings for Block {
-    fn all(&self) -> RoaringBitmap {
-        (0..self.index.series()).collect::<RoaringBitmap>() - &self.gone().whole
-    }
-
-    fn add(&self, name: &str, value: &str, to: &mut RoaringBitmap) {
-        if let Some(pair) = self.index.find_pair(name, value) {
-            *to |= self.index.posting(pair);
-        }
-    }
-
-    fn add_where(&self, name: &str, wanted: &mut dyn FnMut(&str) -> bool, to: &mut RoaringBitmap) {
-        for pair in self.index.pairs_of(name) {
-            if wanted(self.index.value(pair)) {
-                *to |= self.index.posting(pair);
-            }
-        }
     }
 }

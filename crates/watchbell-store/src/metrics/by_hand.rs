@@ -7,9 +7,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use watchbell_model::{
-    Checkup, Cleaned, Deleted, Labels, Matcher, Sample, Snapshot, Timestamp, UpkeepError,
-};
+use watchbell_model::{Checkup, Cleaned, Deleted, Labels, Matcher, Sample, Snapshot, Timestamp, UpkeepError};
 use watchbell_runtime::Disk;
 
 use super::block::Block;
@@ -108,7 +106,9 @@ impl MetricStore {
         let beside = all.join(format!(".{name}.new"));
         let done = inner.copy_to(&beside).and_then(|bytes| {
             inner.runtime.disk.rename(&beside, &path)?;
-            inner.runtime.disk.sync_dir(&all)?;
+            for folder in [path.join("blocks"), path.join("wal"), path.clone(), all.clone()] {
+                inner.runtime.disk.sync_dir(&folder)?;
+            }
             Ok(bytes)
         });
         if done.is_err() {
@@ -165,7 +165,7 @@ impl Inner {
         let _shelf = self.shelf.lock().expect("no panic while held");
         for block in self.blocks.serving().iter().filter(|block| block.overlaps(start, end)) {
             let mut gone = (*block.gone()).clone();
-            for series in matchers.iter().flat_map(|set| matching(&**block, set)) {
+            for series in matchers.iter().flat_map(|set| matching(&block.index, set)) {
                 if !block.chunks(series, start, end).is_empty() {
                     gone.add(series, start.max(block.meta.first), end.min(block.meta.last));
                 }

@@ -279,7 +279,7 @@ impl<'a> Merging<'a> {
     fn add(&self, next: &mut BTreeMap<(Pairs, usize), u32>, input: usize, series: u32) {
         if u64::from(series) < self.inputs[input].meta.series {
             let place = |symbol: u32| self.places[input][symbol as usize];
-            let pairs = self.inputs[input].symbols_of(series).into_iter();
+            let pairs = self.inputs[input].index.symbols_of(series);
             next.insert((pairs.map(|(name, value)| (place(name), place(value))).collect(), input), series);
         }
     }

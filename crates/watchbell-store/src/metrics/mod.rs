@@ -32,6 +32,7 @@ mod series;
 mod starts;
 mod tend;
 mod tombstones;
+mod values;
 mod wal;
 
 use std::path::{Path, PathBuf};
@@ -121,8 +122,12 @@ impl MetricStore {
         }
         let mut damaged: Vec<String> = opened.damaged.into_iter().map(|damage| damage.words).collect();
         let mark_path = dir.join("sealed");
-        let sealed = Mark::load(disk, &mark_path);
+        let mut sealed = Mark::load(disk, &mark_path);
         let heads = Heads::default();
+        if let Some(mark) = sealed.filter(|_| !damaged.is_empty()) {
+            // The log may still hold what was in the damaged block; at later starts too, when that one is set aside.
+            sealed = Some(mark.voided(disk, &mark_path).unwrap_or(mark));
+        }
         let mut filling = Filling::new(&heads, sealed);
         let found = replay::replay(disk, &wal_dir, &damaged_dir, &mut filling)
             .map_err(OpenError::io("read the log in", &wal_dir))?;

@@ -5,9 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use watchbell_model::{
-    Append, Batch, Deleted, Labels, Lookup, Matcher, Point, Query, Span, Timestamp, UpkeepError,
-};
+use watchbell_model::{Append, Batch, Deleted, Labels, Lookup, Matcher, Point, Query, Span, Timestamp, UpkeepError};
 use watchbell_runtime::Runtime;
 use watchbell_runtime::sim::{self, World};
 use watchbell_store::{Fsync, MetricStore, MetricsConfig};

@@ -4,6 +4,7 @@ mod blocks;
 mod engine;
 mod formats;
 mod metrics;
+mod soak;
 mod state;
 
 use std::path::{Path, PathBuf};
