@@ -15,7 +15,6 @@ use watchbell_runtime::Disk;
 use super::block_index::BlockIndex;
 use super::bytes::{Cursor, put_signed, put_varint};
 use super::chunk::{self, Kind};
-use super::matching::Postings;
 use super::starts;
 use super::tombstones::{self, Gone};
 
@@ -236,21 +235,6 @@ impl Block {
     /// Whether damage was found in it.
     pub(crate) fn is_damaged(&self) -> bool {
         self.index.is_damaged() || !self.bad().is_empty()
-    }
-
-    /// Label names of series of which something is left.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        let gone = self.gone();
-        self.index.name_texts().filter(move |text| {
-            let pairs = self.index.name(text).into_iter().flat_map(|name| self.index.pairs_from(name, ""));
-            gone.whole.is_empty() || pairs.into_iter().any(|pair| !self.is_gone(pair))
-        })
-    }
-
-    /// Whether nothing is left of any series that has this pair.
-    pub(crate) fn is_gone(&self, pair: u32) -> bool {
-        let gone = self.gone();
-        !gone.whole.is_empty() && self.index.posting(pair).is_subset(&gone.whole)
     }
 
     fn bad(&self) -> std::sync::MutexGuard<'_, HashSet<usize>> {

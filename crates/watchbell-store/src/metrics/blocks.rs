@@ -3,6 +3,7 @@
 //! The file `list` beside them names those that serve, so that one that vanished is missed, and one that was put in
 //! place by a process that died before it served is known as new. Layout: `docs/formats/metrics.md`.
 
+use std::borrow::Borrow;
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -162,8 +163,8 @@ impl Blocks {
     }
 
     /// Removes the files of blocks that no longer serve, durably; damaged ones are set aside instead.
-    pub(crate) fn remove(&self, blocks: &[Arc<Block>]) -> io::Result<()> {
-        for block in blocks {
+    pub(crate) fn remove(&self, blocks: &[impl Borrow<Block>]) -> io::Result<()> {
+        for block in blocks.iter().map(Borrow::<Block>::borrow) {
             let result = if block.is_damaged() {
                 set_aside(&self.disk, &block.path, &self.damaged).map(|_| ())
             } else {
@@ -176,7 +177,7 @@ impl Blocks {
             }
         }
         self.sync()?;
-        blocks.iter().for_each(|block| Gone::forget(&self.disk, &block.path));
+        blocks.iter().for_each(|block| Gone::forget(&self.disk, &block.borrow().path));
         Ok(())
     }
 

@@ -3,8 +3,9 @@
 //! A deletion seals what is in memory first, so that tombstones beside blocks are all there is to it: nothing of it is
 //! in the log, and a crash leaves it done, undone, or, before it was answered, done for some blocks.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use watchbell_model::{Checkup, Cleaned, Deleted, Labels, Matcher, Sample, Snapshot, Timestamp, UpkeepError};
@@ -12,6 +13,7 @@ use watchbell_runtime::Disk;
 
 use super::block::Block;
 use super::matching::matching;
+use super::walk::Pieces;
 use super::{Inner, MetricStore};
 
 /// How many series a deletion names for a person to look at.
@@ -46,7 +48,10 @@ impl MetricStore {
         }
         // Whoever holds this is the only one who seals.
         let mut upkeep = inner.upkeep.lock().expect("no panic while held");
-        let in_memory = |set: &Vec<Matcher>| !inner.heads.select(set, start.0, end.0).is_empty();
+        let in_memory = |set: &Vec<Matcher>| {
+            let found = matching(&*inner.heads.index(), set);
+            found.iter().any(|series| inner.heads.overlaps(series, start.0, end.0))
+        };
         if matchers.iter().any(in_memory) {
             inner.seal_all(&mut upkeep).map_err(failed)?;
         }
@@ -54,7 +59,10 @@ impl MetricStore {
         inner.bury(matchers, start.0, end.0).map_err(failed)?;
         // Series of which nothing is left are not to be found by their labels either.
         let log = inner.log.lock().expect("no panic while held");
-        inner.heads.forget_empty(matchers);
+        for set in matchers {
+            let found = matching(&*inner.heads.index(), set);
+            found.iter().filter(|series| inner.heads.is_empty(*series)).for_each(|series| inner.heads.remove(series));
+        }
         drop(log);
         Ok(deleted)
     }
@@ -138,24 +146,22 @@ impl Inner {
 
     /// What there is of these series in this time.
     fn count(&self, matchers: &[Vec<Matcher>], start: i64, end: i64) -> Result<Deleted, UpkeepError> {
-        let mut found = BTreeMap::<Labels, _>::new();
+        let (mut deleted, mut seen) = (Deleted::default(), BTreeSet::new());
         for set in matchers {
-            // A block whose index is found damaged no longer serves at the second look.
-            let gather = || self.gather(set, start, end);
-            found.extend(gather().or_else(|_| gather()).map_err(|error| UpkeepError::Failed(error.to_string()))?);
-        }
-        let mut deleted = Deleted::default();
-        for (labels, pieces) in found {
-            // A chunk found damaged is left out of the second look.
-            let read = || self.read(&pieces, start, end);
-            let samples = read().or_else(|_| read()).map_or(0, |samples| samples.len() as u64);
-            if samples > 0 {
-                deleted.series += 1;
-                deleted.samples += samples;
-                if deleted.examples.len() < EXAMPLES_MAX {
-                    deleted.examples.push(labels);
+            let mut visit = |labels: Labels, pieces: &Pieces| {
+                // A chunk found damaged is left out of the second look.
+                let read = || self.read(pieces, start, end);
+                let samples = read().or_else(|_| read()).map_or(0, |samples| samples.len() as u64);
+                if samples > 0 && (matchers.len() == 1 || seen.insert(labels.clone())) {
+                    deleted.series += 1;
+                    deleted.samples += samples;
+                    if deleted.examples.len() < EXAMPLES_MAX {
+                        deleted.examples.push(labels);
+                    }
                 }
-            }
+                Ok(ControlFlow::Continue(()))
+            };
+            self.walk(set, start, end, &mut visit).map_err(|error| UpkeepError::Failed(error.to_string()))?;
         }
         Ok(deleted)
     }

@@ -182,7 +182,7 @@ impl Inner {
     }
 
     /// The index of a block is damaged: it no longer serves and is set aside. Says so on the board.
-    pub(crate) fn lost(&self, block: &Arc<Block>) -> io::Result<()> {
+    pub(crate) fn lost(&self, block: &Block) -> io::Result<()> {
         let mut shelf = self.shelf.lock().expect("no panic while held");
         self.blocks.replace(Vec::new(), &[block.number]);
         self.save_list(&mut shelf, true);
@@ -190,7 +190,7 @@ impl Inner {
         let name = block.path.file_name().unwrap_or_default().to_string_lossy();
         let words = format!("the index of the block {name} is damaged; its samples are lost, the rest serves");
         self.runtime.troubles.set(&format!("metrics/damaged/{name}"), Severity::Warning, words);
-        self.blocks.remove(&[Arc::clone(block)])
+        self.blocks.remove(&[block])
     }
 
     /// A chunk's checksum did not fit: says so on the board, once for each block.

@@ -8,6 +8,7 @@
 //! memory, so alarms go on being judged, and is logged first when the disk takes it.
 
 mod append;
+mod bits;
 mod block;
 mod block_index;
 mod block_writer;
@@ -15,25 +16,37 @@ mod blocks;
 mod by_hand;
 pub(crate) mod bytes;
 mod chunk;
+mod columns;
 mod config;
+mod exemplars;
 pub(crate) mod frames;
 mod gorilla;
 mod head;
+mod head_order;
+mod histogram_chunk;
+mod histogram_layout;
+mod histogram_open;
+#[cfg(test)]
+mod histogram_tests;
 mod index;
+mod lookup;
 mod maintain;
 mod matching;
 mod merge;
-pub(crate) mod record;
+pub(crate) mod metadata;
+mod record;
 mod replay;
 mod retention;
 mod seal;
 mod select;
 mod series;
+mod side_file;
 mod starts;
 mod tend;
 mod tombstones;
 mod values;
 mod wal;
+mod walk;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
