@@ -62,6 +62,8 @@ impl Wal {
     pub(crate) fn begin(disk: Disk, dir: &Path, found: BTreeMap<u32, Segment>, sealed: u32) -> io::Result<Wal> {
         disk.create_dir_all(dir)?;
         let number = found.keys().last().copied().unwrap_or(0).max(sealed) + 1;
+        // What the process before acknowledged it may not have synced any more; nobody else will.
+        let synced = found.keys().try_for_each(|number| disk.open_append(&path(dir, *number))?.sync());
         let file = create(&disk, dir, number)?;
         Ok(Wal {
             disk,
@@ -72,7 +74,7 @@ impl Wal {
             pending: Vec::new(),
             torn: false,
             synced: 0,
-            distrusted: false,
+            distrusted: synced.is_err(),
             segments: found,
         })
     }
@@ -181,15 +183,22 @@ impl Wal {
         Ok(before)
     }
 
-    /// Removes segments up to `last` in which everything is older than `end`: it is all in blocks.
+    /// Removes segments up to `last` in which everything is older than `end`: it is all in blocks. Durably: what was
+    /// deleted of those blocks must not come back from here.
     pub(crate) fn drop_until(&mut self, last: u32, end: i64) -> io::Result<()> {
         let gone: Vec<u32> =
             self.segments.range(..=last).filter(|(_, segment)| segment.newest < end).map(|(at, _)| *at).collect();
-        for number in gone {
-            self.disk.remove(&path(&self.dir, number))?;
-            self.segments.remove(&number);
+        for number in &gone {
+            self.disk.remove(&path(&self.dir, *number))?;
+            self.segments.remove(number);
         }
-        Ok(())
+        self.disk.sync_dir(&self.dir)
+    }
+
+    /// The newest time of a sample in it, as far as it could be read.
+    pub(crate) fn newest(&self) -> Option<i64> {
+        let times = self.segments.values().map(|segment| segment.newest);
+        times.filter(|newest| *newest > i64::MIN && *newest < i64::MAX).max()
     }
 
     /// How many bytes it takes on disk.

@@ -1,8 +1,11 @@
 //! What the store promises, seen from outside.
 
+mod blocks;
 mod engine;
 mod formats;
 mod metrics;
+mod remote;
+mod soak;
 mod state;
 
 use std::path::{Path, PathBuf};
