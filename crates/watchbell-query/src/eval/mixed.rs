@@ -281,7 +281,7 @@ impl Both<'_> {
         if counter && histograms.iter().any(is_gauge) {
             self.note_not(evaluator, "counter");
         }
-        if !counter && !(is_gauge(&first) && is_gauge(&last)) {
+        if !(counter || is_gauge(&first) && is_gauge(&last)) {
             self.note_not(evaluator, "gauge");
         }
         // Of a counter that began anew after the first sample, that one and its buckets do not matter.

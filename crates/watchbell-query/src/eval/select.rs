@@ -149,22 +149,19 @@ impl Evaluator<'_> {
             let other = series.histograms.partition_point(|sample| sample.timestamp.0 <= reference).checked_sub(1);
             let (float, other) = (float.map(|at| series.samples[at]), other.map(|at| &series.histograms[at]));
             let fresh = |at: Timestamp| at.0 > reference.saturating_sub(self.lookback);
-            match (float, other) {
-                (float, Some(sample)) if float.is_none_or(|float| float.timestamp < sample.timestamp) => {
-                    if fresh(sample.timestamp) && !sample.histogram.is_stale() {
-                        match take {
-                            Take::Value => column.set_histogram(step, Arc::clone(&sample.histogram)),
-                            Take::Time => column.values[step] = sample.timestamp.as_seconds(),
-                        }
-                    }
+            if let Some(sample) = other.filter(|other| float.is_none_or(|float| float.timestamp < other.timestamp)) {
+                if !fresh(sample.timestamp) || sample.histogram.is_stale() {
+                    continue;
                 }
-                (Some(sample), _) if fresh(sample.timestamp) && !is_stale(sample.value) => {
-                    column.values[step] = match take {
-                        Take::Value => sample.value,
-                        Take::Time => sample.timestamp.as_seconds(),
-                    };
+                match take {
+                    Take::Value => column.set_histogram(step, Arc::clone(&sample.histogram)),
+                    Take::Time => column.values[step] = sample.timestamp.as_seconds(),
                 }
-                _ => {}
+            } else if let Some(sample) = float.filter(|float| fresh(float.timestamp) && !is_stale(float.value)) {
+                column.values[step] = match take {
+                    Take::Value => sample.value,
+                    Take::Time => sample.timestamp.as_seconds(),
+                };
             }
         }
         column.has_values().then_some(column)

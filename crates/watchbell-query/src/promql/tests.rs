@@ -69,7 +69,7 @@ fn expressions_print_as_prometheus_prints_them() {
             x[5m] @ start() offset 5m
             x[step() + 2 * (1m - 1)] offset (range() / 2)
             x offset 5m + 1
-            1000 + 31 + 1000 + Inf + NaN + 5m + 0.5
+            1000 + 31 + 1000 + +Inf + NaN + 5m + 0.5
             time() > bool 0
             sum + offset + by
             start()
@@ -118,7 +118,6 @@ fn errors_name_the_place_and_what_would_be_right() {
             "'\\q'",
             "up § 1",
             "info(up)",
-            "up </ 1",
             "up[5m:1m] smoothed",
             "up anchored smoothed",
             "a and fill(0) b",
