@@ -4,7 +4,9 @@
 //! an error that names the place; none of them panics.
 
 pub mod alertmanager;
+pub mod bulk;
 mod fields;
+pub mod otlp;
 pub mod prometheus;
 mod proto;
 pub mod remote_read;

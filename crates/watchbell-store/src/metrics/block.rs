@@ -1,29 +1,28 @@
 //! A block: all series with samples in some span of time, in one immutable file that is mapped into memory.
 //!
-//! Layout: `docs/formats/metrics.md`. The index is checked whole when the block is opened, each chunk when it is read;
-//! a chunk found damaged fails the query that finds it (an alarm must not take it for "no data") and is left out of
-//! those that follow.
+//! Layout: `docs/formats/metrics.md`. Pages of the index are checked when they are first touched, each chunk when it is
+//! read; damage fails the query that finds it (an alarm must not take it for "no data") and is left out of those that
+//! follow: a chunk alone, or the block if its index is damaged.
 
 use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use roaring::RoaringBitmap;
-use watchbell_model::{Labels, Sample};
+use watchbell_model::{Labels, Sample, Start};
 use watchbell_runtime::Disk;
-use watchbell_runtime::disk::Mapped;
 
+use super::block_index::BlockIndex;
 use super::bytes::{Cursor, put_signed, put_varint};
-use super::chunk;
-use super::matching::Postings;
+use super::chunk::{self, Kind};
+use super::starts;
 
-pub(crate) const MAGIC: [u8; 8] = *b"WBBLOCK\x01";
-pub(crate) const END: [u8; 8] = *b"WBBLKEND";
-/// Four sections, a checksum, [`END`].
-pub(crate) const FOOTER: usize = 4 * SECTION + 4 + END.len();
-/// Offset, length, checksum.
-pub(crate) const SECTION: usize = 20;
+/// How many bits of an entry's number of chunks are flags, since version 2.
+pub(crate) const FLAGS: u32 = 2;
+/// Flag: each chunk of the entry says its kind; without it all are floats.
+pub(crate) const MIXED: u64 = 1;
+/// Flag: behind the chunks the entry says when counting began.
+pub(crate) const STARTS: u64 = 2;
 
 /// What a block says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,7 +51,7 @@ impl Meta {
         out
     }
 
-    fn decode(bytes: &[u8]) -> Option<Meta> {
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Meta> {
         let mut from = Cursor(bytes);
         Some(Meta {
             order: from.varint()?,
@@ -68,6 +67,7 @@ impl Meta {
 /// Where a chunk is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ChunkRef {
+    pub(crate) kind: Kind,
     pub(crate) first: i64,
     pub(crate) last: i64,
     pub(crate) count: usize,
@@ -83,10 +83,7 @@ pub(crate) struct Block {
     pub(crate) number: u64,
     pub(crate) path: PathBuf,
     pub(crate) meta: Meta,
-    map: Mapped,
-    symbols: (usize, usize),
-    series: (usize, usize),
-    postings: (usize, usize),
+    pub(crate) index: BlockIndex,
     /// Offsets of chunks that were found damaged.
     bad: Mutex<HashSet<usize>>,
 }
@@ -94,41 +91,13 @@ pub(crate) struct Block {
 impl Block {
     /// Opens a file; the inner error says in words how it is damaged.
     pub(crate) fn open(disk: &Disk, path: &Path, number: u64) -> io::Result<Result<Block, String>> {
-        let map = disk.map(path)?;
-        Ok(Block::check(map, path, number).map_err(str::to_owned))
-    }
-
-    fn check(map: Mapped, path: &Path, number: u64) -> Result<Block, &'static str> {
-        let bytes = (*map).as_ref();
-        if !bytes.starts_with(&MAGIC) {
-            return Err("it does not begin as a block of a known version");
-        }
-        let footer = bytes.len().checked_sub(FOOTER).filter(|at| *at >= MAGIC.len()).ok_or("it is cut short")?;
-        let mut from = Cursor(&bytes[footer..]);
-        let table = from.take(4 * SECTION).expect("a footer is longer");
-        if from.u32() != Some(crc32c::crc32c(table)) || from.0 != END {
-            return Err("it is cut short, or its end is damaged");
-        }
-        let mut sections = [(0, 0); 4];
-        let mut from = Cursor(table);
-        for section in &mut sections {
-            let (offset, len, sum) = (from.u64(), from.u64(), from.u32());
-            let offset = offset.unwrap_or(u64::MAX).min(footer as u64) as usize;
-            let end = offset.saturating_add(len.unwrap_or(u64::MAX) as usize);
-            let content = bytes.get(offset..end.min(footer)).unwrap_or(&[]);
-            if sum != Some(crc32c::crc32c(content)) {
-                return Err("a checksum of its index does not fit");
-            }
-            *section = (offset, offset + content.len());
-        }
-        let [symbols, series, postings, meta] = sections;
-        let meta = Meta::decode(&bytes[meta.0..meta.1]).ok_or("its description makes no sense")?;
-        let (path, bad) = (path.to_owned(), Mutex::default());
-        Ok(Block { number, path, meta, symbols, series, postings, map, bad })
+        let opened = BlockIndex::open(disk.map(path)?).map_err(str::to_owned);
+        let block = |(index, meta)| Block { number, path: path.to_owned(), meta, index, bad: Mutex::default() };
+        Ok(opened.map(block))
     }
 
     pub(crate) fn bytes(&self) -> u64 {
-        self.content().len() as u64
+        self.index.content().len() as u64
     }
 
     pub(crate) fn overlaps(&self, start: i64, end: i64) -> bool {
@@ -137,41 +106,44 @@ impl Block {
 
     /// The chunks of a series that overlap the range, with their place; empty if there is none.
     pub(crate) fn chunks(&self, series: u32, start: i64, end: i64) -> Vec<ChunkRef> {
-        let read = || {
-            let mut from = self.entry(series)?;
-            for _ in 0..from.varint()? * 2 {
-                from.varint()?;
-            }
-            let mut found = Vec::new();
-            let count = from.varint()?;
-            let mut offset = from.varint()? as usize;
-            let mut last = 0_i64;
-            for _ in 0..count {
-                let first = last + from.signed()?;
-                last = first + from.varint()? as i64;
-                let (count, len) = (from.varint()? as usize, from.varint()? as usize);
-                if first <= end && last >= start {
-                    found.push(ChunkRef { first, last, count, offset, len });
-                }
-                offset += len;
-            }
-            Some(found)
-        };
-        read().unwrap_or_default()
+        let mut found = Vec::new();
+        let overlaps = |chunk: &ChunkRef| chunk.first <= end && chunk.last >= start;
+        let read = self.read_entry(series, |chunk| found.extend(Some(chunk).filter(overlaps)));
+        if read.is_none() {
+            found.clear();
+        }
+        found
     }
 
-    /// The labels of a series as places of [`Block::symbol`].
-    pub(crate) fn symbols_of(&self, series: u32) -> Vec<(u32, u32)> {
-        let read = || {
-            let mut from = self.entry(series)?;
-            (0..from.varint()?).map(|_| Some((from.varint()? as u32, from.varint()? as u32))).collect::<Option<_>>()
-        };
-        read().unwrap_or_default()
+    /// When the counting of a series began, by the sample this was first said of.
+    pub(crate) fn starts(&self, series: u32) -> Vec<Start> {
+        self.read_entry(series, |_| {}).unwrap_or_default()
+    }
+
+    fn read_entry(&self, series: u32, mut chunk: impl FnMut(ChunkRef)) -> Option<Vec<Start>> {
+        let mut from = self.index.entry(series)?;
+        for _ in 0..from.varint()? * 2 {
+            from.varint()?;
+        }
+        let count = from.varint()?;
+        let (count, flags) =
+            if self.index.version() > 1 { (count >> FLAGS, count & ((1 << FLAGS) - 1)) } else { (count, 0) };
+        let mut offset = from.varint()? as usize;
+        let mut last = 0_i64;
+        for _ in 0..count {
+            let kind = if flags & MIXED != 0 { Kind::of(from.u8()?)? } else { Kind::Floats };
+            let first = last.wrapping_add(from.signed()?);
+            last = first.wrapping_add(from.varint()? as i64);
+            let (count, len) = (from.varint()? as usize, from.varint()? as usize);
+            chunk(ChunkRef { kind, first, last, count, offset, len });
+            offset = offset.checked_add(len)?;
+        }
+        if flags & STARTS != 0 { starts::decode(&mut from) } else { Some(Vec::new()) }
     }
 
     pub(crate) fn labels(&self, series: u32) -> Labels {
-        let pairs = self.symbols_of(series);
-        Labels::from_sorted(pairs.iter().map(|(name, value)| (self.symbol(*name), self.symbol(*value))))
+        let pairs = self.index.symbols_of(series);
+        Labels::from_sorted(pairs.map(|(name, value)| (self.index.symbol(name), self.index.symbol(value))))
     }
 
     /// Adds the samples of a chunk from `start` to `end`.
@@ -198,160 +170,14 @@ impl Block {
 
     /// Whether damage was found in it.
     pub(crate) fn is_damaged(&self) -> bool {
-        !self.bad().is_empty()
-    }
-
-    pub(crate) fn symbol_count(&self) -> u32 {
-        self.count(self.symbols)
-    }
-
-    /// Names and values are sorted.
-    pub(crate) fn symbol(&self, at: u32) -> &str {
-        self.item(self.symbols, at).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or("")
-    }
-
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        (0..self.count(self.postings)).filter_map(|at| Some(self.symbol(self.name(at)?.0)))
-    }
-
-    pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &str> {
-        let pairs = self.find_symbol(name).and_then(|name| self.pairs_of(name)).unwrap_or(0..0);
-        pairs.filter_map(|at| Some(self.symbol(self.pair(at)?.0)))
+        self.index.is_damaged() || !self.bad().is_empty()
     }
 
     fn bad(&self) -> std::sync::MutexGuard<'_, HashSet<usize>> {
         self.bad.lock().expect("no panic while held")
     }
 
-    fn content(&self) -> &[u8] {
-        (*self.map).as_ref()
-    }
-
     fn raw(&self, at: ChunkRef) -> Option<&[u8]> {
-        self.content().get(at.offset..at.offset.checked_add(at.len)?)
-    }
-
-    fn word(&self, at: usize) -> Option<u32> {
-        Some(u32::from_le_bytes(self.content().get(at..at + 4)?.try_into().ok()?))
-    }
-
-    fn count(&self, section: (usize, usize)) -> u32 {
-        self.word(section.0).unwrap_or(0)
-    }
-
-    /// An item of a section that is a count, one offset more than items, and the items.
-    fn item(&self, section: (usize, usize), at: u32) -> Option<&[u8]> {
-        let count = self.count(section);
-        if at >= count {
-            return None;
-        }
-        let items = section.0 + 4 * (count as usize + 2);
-        let place = section.0 + 4 * (at as usize + 1);
-        let (from, to) = (self.word(place)? as usize, self.word(place + 4)? as usize);
-        self.content().get(items + from..items + to)
-    }
-
-    fn entry(&self, series: u32) -> Option<Cursor<'_>> {
-        self.item(self.series, series).map(Cursor)
-    }
-
-    fn find_symbol(&self, text: &str) -> Option<u32> {
-        let (mut from, mut to) = (0, self.symbol_count());
-        while from < to {
-            let middle = from + (to - from) / 2;
-            match self.symbol(middle).cmp(text) {
-                std::cmp::Ordering::Equal => return Some(middle),
-                std::cmp::Ordering::Less => from = middle + 1,
-                std::cmp::Ordering::Greater => to = middle,
-            }
-        }
-        None
-    }
-
-    /// A label name and the place of its first pair.
-    fn name(&self, at: u32) -> Option<(u32, u32)> {
-        let place = self.postings.0 + 4 + at as usize * 8;
-        Some((self.word(place)?, self.word(place + 4)?))
-    }
-
-    /// Where the table of pairs begins: behind the names and one more, which only ends the last one's pairs.
-    fn pairs(&self) -> usize {
-        self.postings.0 + 4 + (self.count(self.postings) as usize + 1) * 8
-    }
-
-    fn pairs_of(&self, name: u32) -> Option<std::ops::Range<u32>> {
-        let (mut from, mut to) = (0, self.count(self.postings));
-        while from < to {
-            let middle = from + (to - from) / 2;
-            let (have, first) = self.name(middle)?;
-            match have.cmp(&name) {
-                std::cmp::Ordering::Equal => return Some(first..self.name(middle + 1)?.1),
-                std::cmp::Ordering::Less => from = middle + 1,
-                std::cmp::Ordering::Greater => to = middle,
-            }
-        }
-        None
-    }
-
-    /// A value and the place of its posting list.
-    fn pair(&self, at: u32) -> Option<(u32, u32)> {
-        let place = self.pairs() + at as usize * 8;
-        Some((self.word(place)?, self.word(place + 4)?))
-    }
-
-    fn add_list(&self, pair: u32, to: &mut RoaringBitmap) -> Option<()> {
-        let all = self.name(self.count(self.postings))?.1;
-        let lists = self.pairs() + (all as usize + 1) * 8;
-        let (from, end) = (self.pair(pair)?.1 as usize, self.pair(pair + 1)?.1 as usize);
-        let mut from = Cursor(self.content().get(lists + from..lists + end)?);
-        if from.u8()? == FEW {
-            let mut last = 0;
-            while !from.0.is_empty() {
-                last += from.varint()? as u32;
-                to.insert(last);
-            }
-        } else {
-            *to |= RoaringBitmap::deserialize_from(from.0).ok()?;
-        }
-        Some(())
-    }
-}
-
-/// A posting list of this kind is its numbers, each as the distance to the one before.
-pub(crate) const FEW: u8 = 0;
-/// A posting list of this kind is a roaring bitmap in its portable format.
-pub(crate) const MANY: u8 = 1;
-
-impl Postings for Block {
-    fn all(&self) -> RoaringBitmap {
-        (0..self.count(self.series)).collect()
-    }
-
-    fn add(&self, name: &str, value: &str, to: &mut RoaringBitmap) {
-        let find = || {
-            let (name, value) = (self.find_symbol(name)?, self.find_symbol(value)?);
-            let (mut from, mut end) = self.pairs_of(name).map(|pairs| (pairs.start, pairs.end))?;
-            while from < end {
-                let middle = from + (end - from) / 2;
-                match self.pair(middle)?.0.cmp(&value) {
-                    std::cmp::Ordering::Equal => return Some(middle),
-                    std::cmp::Ordering::Less => from = middle + 1,
-                    std::cmp::Ordering::Greater => end = middle,
-                }
-            }
-            None
-        };
-        if let Some(pair) = find() {
-            self.add_list(pair, to);
-        }
-    }
-
-    fn add_where(&self, name: &str, wanted: &mut dyn FnMut(&str) -> bool, to: &mut RoaringBitmap) {
-        let pairs = self.find_symbol(name).and_then(|name| self.pairs_of(name)).unwrap_or(0..0);
-        for pair in pairs {
-            if self.pair(pair).is_some_and(|(value, _)| wanted(self.symbol(value))) {
-                self.add_list(pair, to);
-            }
-        }
+        self.index.content().get(at.offset..at.offset.checked_add(at.len)?)
     }
 }

@@ -5,11 +5,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use roaring::RoaringBitmap;
+use watchbell_model::Start;
 use watchbell_runtime::{Disk, DiskFile};
 
-use super::block::{END, FEW, MAGIC, MANY, Meta};
+use super::block::{FLAGS, MIXED, Meta, STARTS};
+use super::block_index::{END, FEW, MAGIC, MANY, PageSums};
 use super::bytes::{put_signed, put_varint};
-use super::chunk::Encoded;
+use super::chunk::{Encoded, Kind};
+use super::starts;
 
 /// Bytes gathered before they are written.
 const BUFFER: usize = 256 << 10;
@@ -61,8 +64,9 @@ impl BlockWriter {
         })
     }
 
-    /// Adds a series, in the order of their labels; its chunks in the order of time.
-    pub(crate) fn add(&mut self, labels: &[(u32, u32)], chunks: &[Encoded]) -> io::Result<()> {
+    /// Adds a series, in the order of their labels; its chunks of each kind in the order of time; its starts by when
+    /// they began to be said.
+    pub(crate) fn add(&mut self, labels: &[(u32, u32)], chunks: &[Encoded], starts: &[Start]) -> io::Result<()> {
         let mut entry = Vec::with_capacity(64);
         put_varint(&mut entry, labels.len() as u64);
         for (name, value) in labels {
@@ -70,10 +74,15 @@ impl BlockWriter {
             put_varint(&mut entry, u64::from(*value));
             self.postings.entry((*name, *value)).or_default().push(self.meta.series as u32);
         }
-        put_varint(&mut entry, chunks.len() as u64);
+        let mixed = chunks.iter().any(|chunk| chunk.kind != Kind::Floats);
+        let flags = if mixed { MIXED } else { 0 } | if starts.is_empty() { 0 } else { STARTS };
+        put_varint(&mut entry, (chunks.len() as u64) << FLAGS | flags);
         put_varint(&mut entry, self.at);
         let mut last = 0;
         for chunk in chunks {
+            if mixed {
+                entry.push(chunk.kind.code());
+            }
             put_signed(&mut entry, chunk.first - last);
             put_varint(&mut entry, (chunk.last - chunk.first) as u64);
             put_varint(&mut entry, chunk.count as u64);
@@ -84,6 +93,9 @@ impl BlockWriter {
             self.meta.samples += chunk.count as u64;
             self.write(&chunk.bytes)?;
         }
+        if !starts.is_empty() {
+            starts::encode(starts, &mut entry);
+        }
         self.series.push(&entry)?;
         self.meta.series += 1;
         Ok(())
@@ -91,17 +103,25 @@ impl BlockWriter {
 
     /// Puts the block in place.
     pub(crate) fn finish(mut self) -> io::Result<()> {
-        let mut table = Vec::new();
-        let sections = [
-            std::mem::take(&mut self.symbols).encode(),
-            std::mem::take(&mut self.series).encode(),
-            encode_postings(&std::mem::take(&mut self.postings))?,
-            self.meta.encode(),
-        ];
-        for section in sections {
+        let (mut table, mut pages) = (Vec::new(), PageSums::default());
+        for part in 0..5 {
+            let section = match part {
+                0 => std::mem::take(&mut self.symbols).encode(),
+                1 => std::mem::take(&mut self.series).encode(),
+                2 => encode_postings(&std::mem::take(&mut self.postings))?,
+                3 => self.meta.encode(),
+                _ => std::mem::take(&mut pages.sums),
+            };
+            let sum = if part < 3 { 0 } else { crc32c::crc32c(&section) };
             table.extend_from_slice(&self.at.to_le_bytes());
             table.extend_from_slice(&(section.len() as u64).to_le_bytes());
-            table.extend_from_slice(&crc32c::crc32c(&section).to_le_bytes());
+            table.extend_from_slice(&sum.to_le_bytes());
+            if part < 3 {
+                pages.add(&section);
+            }
+            if part == 2 {
+                pages.end();
+            }
             self.write(&section)?;
         }
         let sum = crc32c::crc32c(&table);
@@ -161,12 +181,18 @@ impl Items {
 }
 
 fn encode_postings(postings: &BTreeMap<(u32, u32), Vec<u32>>) -> io::Result<Vec<u8>> {
-    let (mut names, mut pairs, mut lists) = (Vec::<(u32, u32)>::new(), Vec::<(u32, u32)>::new(), Vec::new());
+    let (mut names, mut pairs, mut lists) = (Vec::<[u32; 3]>::new(), Vec::<(u32, u32)>::new(), Vec::new());
+    let place = |lists: &Vec<u8>| {
+        u32::try_from(lists.len()).map_err(|_| io::Error::other("the index of one block would be larger than 4 GiB"))
+    };
     for ((name, value), series) in postings {
-        if names.last().is_none_or(|(last, _)| last != name) {
-            names.push((*name, pairs.len() as u32));
+        if names.last().is_none_or(|[last, ..]| last != name) {
+            names.push([*name, pairs.len() as u32, 0]);
         }
-        pairs.push((*value, lists.len() as u32));
+        if let Some([_, _, having]) = names.last_mut() {
+            *having += series.len() as u32;
+        }
+        pairs.push((*value, place(&lists)?));
         if series.len() <= FEW_MAX {
             lists.push(FEW);
             let mut last = 0;
@@ -180,12 +206,13 @@ fn encode_postings(postings: &BTreeMap<(u32, u32), Vec<u32>>) -> io::Result<Vec<
         }
     }
     let count = names.len() as u32;
-    names.push((u32::MAX, pairs.len() as u32));
-    pairs.push((u32::MAX, lists.len() as u32));
+    names.push([u32::MAX, pairs.len() as u32, 0]);
+    pairs.push((u32::MAX, place(&lists)?));
     let mut out = count.to_le_bytes().to_vec();
-    for (left, right) in names.into_iter().chain(pairs) {
-        out.extend_from_slice(&left.to_le_bytes());
-        out.extend_from_slice(&right.to_le_bytes());
+    names.iter().flatten().for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
+    for (value, list) in pairs {
+        out.extend_from_slice(&value.to_le_bytes());
+        out.extend_from_slice(&list.to_le_bytes());
     }
     out.extend_from_slice(&lists);
     Ok(out)

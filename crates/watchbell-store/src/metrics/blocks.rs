@@ -87,11 +87,12 @@ impl Blocks {
 
     /// Removes the file of a block that no longer serves; a damaged one is set aside instead.
     pub(crate) fn remove(&self, block: &Block) -> io::Result<()> {
-        if block.is_damaged() {
-            set_aside(&self.disk, &block.path, &self.damaged).map(|_| ())
-        } else {
-            self.disk.remove(&block.path)
-        }
+        let gone = match block.is_damaged() {
+            true => set_aside(&self.disk, &block.path, &self.damaged).map(|_| ()),
+            false => self.disk.remove(&block.path),
+        };
+        // Several may find the same damage at once.
+        gone.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
     }
 
     /// Makes removals survive power loss.

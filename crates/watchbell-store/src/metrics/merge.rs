@@ -13,6 +13,7 @@ use super::block::{Block, ChunkRef};
 use super::block_writer::BlockWriter;
 use super::chunk::{self, CHUNK_FULL, Effort, Encoded};
 use super::series::WINDOW;
+use super::starts;
 
 const DAY: i64 = 86_400_000;
 /// How much time merged blocks cover; never more than a tenth of the retention, so that what is too old can go.
@@ -41,6 +42,10 @@ pub(crate) fn due(blocks: &[Arc<Block>], now: i64, retention: i64) -> Option<Vec
 impl Inner {
     /// Puts one block in the place of these.
     pub(crate) fn merge(&self, inputs: &[Arc<Block>]) -> io::Result<()> {
+        // What a block has in a damaged page of its index must not be taken for nothing.
+        if let Some(damaged) = inputs.iter().find(|block| !block.index.verify()) {
+            return self.lost(damaged);
+        }
         let (number, path) = self.blocks.reserve();
         let (symbols, places) = union(inputs);
         let order = inputs.iter().map(|block| block.meta.order).min().unwrap_or(number);
@@ -48,7 +53,7 @@ impl Inner {
         let mut writer = BlockWriter::begin(&self.runtime.disk, &path, symbols, order, gone.clone())?;
         let labels = |input: usize, series: u32| -> Vec<(u32, u32)> {
             let place = |symbol: u32| places[input][symbol as usize];
-            let pairs = inputs[input].symbols_of(series).into_iter();
+            let pairs = inputs[input].index.symbols_of(series);
             pairs.map(|(name, value)| (place(name), place(value))).collect()
         };
         // The next series of each input, by labels; inputs with the same labels in the order of writing.
@@ -68,8 +73,10 @@ impl Inner {
                 add(&mut next, input, series + 1);
             }
             let chunks = self.merge_series(inputs, &same);
+            let told = same.iter().map(|(input, series)| inputs[*input].starts(*series));
+            let starts = starts::once(told.flatten().collect());
             if !chunks.is_empty() {
-                writer.add(&labels, &chunks)?;
+                writer.add(&labels, &chunks, &starts)?;
             }
         }
         writer.finish()?;
@@ -98,6 +105,7 @@ impl Inner {
             {
                 flush(&mut samples, &mut merged);
                 merged.push(Encoded {
+                    kind: chunk.kind,
                     first: chunk.first,
                     last: chunk.last,
                     count: chunk.count,
@@ -109,6 +117,15 @@ impl Inner {
         }
         flush(&mut samples, &mut merged);
         merged
+    }
+
+    /// The index of a block is damaged: it no longer serves and is set aside. Says so on the board.
+    pub(crate) fn lost(&self, block: &Block) -> io::Result<()> {
+        self.blocks.replace(Vec::new(), &[block.number]);
+        let name = block.path.file_name().unwrap_or_default().to_string_lossy();
+        let words = format!("the index of the block {name} is damaged; its samples are lost, the rest serves");
+        self.runtime.troubles.set(&format!("metrics/damaged/{name}"), Severity::Warning, words);
+        self.blocks.remove(block)
     }
 
     /// A chunk's checksum did not fit: says so on the board, once for each block.
@@ -139,15 +156,15 @@ pub(crate) fn once(samples: &mut Vec<Sample>) {
 /// All symbols of all inputs, sorted, and for each input the place of each of its own in them.
 fn union(inputs: &[Arc<Block>]) -> (Vec<&str>, Vec<Vec<u32>>) {
     let mut symbols: Vec<&str> =
-        inputs.iter().flat_map(|block| (0..block.symbol_count()).map(|at| block.symbol(at))).collect();
+        inputs.iter().flat_map(|block| (0..block.index.symbol_count()).map(|at| block.index.symbol(at))).collect();
     symbols.sort_unstable();
     symbols.dedup();
     let places = inputs.iter().map(|block| {
         // Both are sorted: the places only ever go up.
         let mut place = 0;
-        (0..block.symbol_count())
+        (0..block.index.symbol_count())
             .map(|at| {
-                let symbol = block.symbol(at);
+                let symbol = block.index.symbol(at);
                 place += symbols[place..].partition_point(|have| *have < symbol);
                 place as u32
             })

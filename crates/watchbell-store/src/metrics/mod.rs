@@ -8,29 +8,46 @@
 //! memory, so alarms go on being judged, and is logged first when the disk takes it.
 
 mod append;
+mod bits;
 mod block;
+mod block_index;
 mod block_writer;
 mod blocks;
 pub(crate) mod bytes;
 mod chunk;
+mod columns;
 mod config;
+mod exemplars;
 pub(crate) mod frames;
 mod gorilla;
 mod head;
+mod head_order;
+mod histogram_chunk;
+mod histogram_layout;
+mod histogram_open;
+#[cfg(test)]
+mod histogram_tests;
 mod index;
+mod lookup;
 mod maintain;
 mod matching;
 mod merge;
-pub(crate) mod record;
+pub(crate) mod metadata;
+mod record;
 mod replay;
 mod seal;
 mod select;
 mod series;
+mod side_file;
+mod starts;
+mod values;
 mod wal;
+mod walk;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use watchbell_model::Timestamp;
 use watchbell_runtime::Runtime;
 
 use crate::OpenError;
@@ -104,8 +121,12 @@ impl MetricStore {
         let (blocks, mut damaged) =
             Blocks::open(disk, &blocks_dir, &damaged_dir).map_err(OpenError::io("read the blocks in", &blocks_dir))?;
         let mark_path = dir.join("sealed");
-        let sealed = Mark::load(disk, &mark_path);
+        let mut sealed = Mark::load(disk, &mark_path);
         let heads = Heads::default();
+        if let Some(mark) = sealed.filter(|_| !damaged.is_empty()) {
+            // The log may still hold what was in the damaged block; at later starts too, when that one is set aside.
+            sealed = Some(mark.voided(disk, &mark_path).unwrap_or(mark));
+        }
         let mut filling = Filling::new(&heads, sealed);
         let found = replay::replay(disk, &wal_dir, &damaged_dir, &mut filling)
             .map_err(OpenError::io("read the log in", &wal_dir))?;
@@ -138,6 +159,11 @@ impl MetricStore {
         let mut log = self.inner.log.lock().expect("no panic while held");
         // A failure is on the board of troubles; there is nothing else to be done about it here.
         let _ = self.inner.write(&mut log).map(|()| log.sync());
+    }
+
+    /// The oldest sample in blocks: there are none before it. `None` without blocks.
+    pub(crate) fn oldest_block(&self) -> Option<Timestamp> {
+        self.inner.blocks.serving().iter().map(|block| block.meta.first).min().map(Timestamp)
     }
 
     /// How much there is.

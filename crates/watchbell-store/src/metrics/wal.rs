@@ -62,6 +62,8 @@ impl Wal {
     pub(crate) fn begin(disk: Disk, dir: &Path, found: BTreeMap<u32, Segment>, sealed: u32) -> io::Result<Wal> {
         disk.create_dir_all(dir)?;
         let number = found.keys().last().copied().unwrap_or(0).max(sealed) + 1;
+        // What the process before acknowledged it may not have synced any more; nobody else will.
+        let synced = found.keys().try_for_each(|number| disk.open_append(&path(dir, *number))?.sync());
         let file = create(&disk, dir, number)?;
         Ok(Wal {
             disk,
@@ -72,7 +74,7 @@ impl Wal {
             pending: Vec::new(),
             torn: false,
             synced: 0,
-            distrusted: false,
+            distrusted: synced.is_err(),
             segments: found,
         })
     }

@@ -3,6 +3,8 @@
 mod engine;
 mod formats;
 mod metrics;
+mod remote;
+mod soak;
 mod state;
 
 use std::path::{Path, PathBuf};
