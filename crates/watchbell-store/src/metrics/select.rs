@@ -69,7 +69,7 @@ impl Inner {
 
     /// Whether there is a sample from `start` to `end`, reading as little as possible: while `reads` are left.
     fn has_sample(&self, pieces: &Pieces, start: i64, end: i64, reads: &mut usize) -> Result<bool, QueryError> {
-        let within = |chunk: &ChunkRef| chunk.first >= start || chunk.last <= end;
+        let within = |chunk: &ChunkRef| !chunk.cut && (chunk.first >= start || chunk.last <= end);
         if *reads == 0 || pieces.blocks.iter().any(|(_, _, chunks)| chunks.iter().any(within)) {
             return Ok(true);
         }
