@@ -66,7 +66,9 @@ async fn run(series: usize, dir: PathBuf) {
             while asking.load(Ordering::Relaxed) {
                 let begun = real.monotonic();
                 let host = Matcher::equal("instance", "host-0.example.org:9100");
-                black_box(store.select(&[host, Matcher::equal(Labels::NAME, "node_metric_7_total")], start, start).is_ok());
+                black_box(
+                    store.select(&[host, Matcher::equal(Labels::NAME, "node_metric_7_total")], start, start).is_ok(),
+                );
                 longest = longest.max(real.monotonic() - begun);
                 count += 1;
             }
@@ -88,7 +90,10 @@ async fn run(series: usize, dir: PathBuf) {
     let (longest, count) = reader.join().expect("no panic");
     let each = (resident() - before) as f64 / series as f64;
     println!("added     {series} series in {:.2} s; slowest batch {:.1} ms", adding.as_secs_f64(), millis(slowest));
-    println!("          {each:.0} bytes each, with one sample; {count} queries meanwhile, slowest {:.1} ms", millis(longest));
+    println!(
+        "          {each:.0} bytes each, with one sample; {count} queries meanwhile, slowest {:.1} ms",
+        millis(longest)
+    );
     let end = start + Duration::from_secs(60);
     lookups(&real, &store, "head", start, end);
 
@@ -179,7 +184,11 @@ async fn day(real: &Clock, runtime: &Runtime, dir: &Path) {
         best = best.min(real.monotonic() - begun);
         samples = found.iter().map(|series| series.samples.len()).sum();
     }
-    println!("day       select 1,000 series, 24 h, {} blocks: {samples} samples in {:.1} ms", store.stats().blocks, millis(best));
+    println!(
+        "day       select 1,000 series, 24 h, {} blocks: {samples} samples in {:.1} ms",
+        store.stats().blocks,
+        millis(best)
+    );
 }
 
 fn millis(span: Duration) -> f64 {
