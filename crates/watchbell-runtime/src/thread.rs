@@ -41,3 +41,29 @@ pub async fn background<T: Send + 'static>(name: &str, run: impl FnOnce() -> T +
 
 /// The nice value of a thread that gives way to all others.
 const LEAST_PRIORITY: i32 = 19;
+
+/// Waits for futures from code that cannot: made where the runtime is, used anywhere.
+#[derive(Clone, Debug)]
+pub struct Waiter(tokio::runtime::Handle);
+
+impl Waiter {
+    /// Of the runtime that this is called in.
+    ///
+    /// # Panics
+    /// Outside of one.
+    pub fn here() -> Waiter {
+        Waiter(tokio::runtime::Handle::current())
+    }
+
+    /// Runs a future to its end and blocks this thread meanwhile; other tasks of the runtime go on.
+    ///
+    /// # Panics
+    /// On the only thread of a runtime, as in a simulated world: nobody would be left to run what is waited for.
+    pub fn wait<F: Future>(&self, future: F) -> F::Output {
+        if tokio::runtime::Handle::try_current().is_ok() {
+            tokio::task::block_in_place(|| self.0.block_on(future))
+        } else {
+            self.0.block_on(future)
+        }
+    }
+}

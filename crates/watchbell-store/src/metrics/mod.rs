@@ -53,7 +53,7 @@ mod walk;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use watchbell_model::Severity;
+use watchbell_model::{Severity, Timestamp};
 use watchbell_runtime::Runtime;
 
 use crate::OpenError;
@@ -179,6 +179,11 @@ impl MetricStore {
         let mut log = self.inner.log.lock().expect("no panic while held");
         // A failure is on the board of troubles; there is nothing else to be done about it here.
         let _ = self.inner.write(&mut log).map(|()| log.sync());
+    }
+
+    /// The oldest sample in blocks: there are none before it. `None` without blocks.
+    pub(crate) fn oldest_block(&self) -> Option<Timestamp> {
+        self.inner.blocks.serving().iter().map(|block| block.meta.first).min().map(Timestamp)
     }
 
     /// How much there is.
