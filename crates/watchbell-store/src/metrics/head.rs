@@ -122,6 +122,11 @@ impl Heads {
         }
     }
 
+    /// Whether it holds nothing of a series.
+    pub(crate) fn is_empty(&self, series: Ref) -> bool {
+        self.shard(series)[series as usize / SHARDS].is_empty()
+    }
+
     /// Forgets a series.
     pub(crate) fn remove(&self, series: Ref) {
         let mut index = self.index.write().expect("no panic while held");

@@ -66,7 +66,11 @@ impl Inner {
 
 /// The series of a block that are asked about; `None` for all.
 fn of_block(block: &Block, lookup: &Lookup<'_>) -> Option<RoaringBitmap> {
-    let series = union(lookup.matchers, |matchers| matching(&block.index, matchers));
+    let mut series = union(lookup.matchers, |matchers| matching(&block.index, matchers));
+    let gone = block.gone();
+    if !gone.whole.is_empty() {
+        series = Some(series.unwrap_or_else(|| block.index.all()) - &gone.whole);
+    }
     let (start, end) = (lookup.start.0, lookup.end.0);
     let is_within = block.meta.first >= start && block.meta.last <= end;
     let count = series.as_ref().map_or(block.meta.series, RoaringBitmap::len);

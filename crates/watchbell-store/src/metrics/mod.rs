@@ -13,6 +13,8 @@ mod block;
 mod block_index;
 mod block_writer;
 mod blocks;
+mod both;
+mod by_hand;
 pub(crate) mod bytes;
 mod chunk;
 mod columns;
@@ -33,13 +35,17 @@ mod maintain;
 mod matching;
 mod merge;
 pub(crate) mod metadata;
+mod rare;
 mod record;
 mod replay;
+mod retention;
 mod seal;
 mod select;
 mod series;
 mod side_file;
 mod starts;
+mod tend;
+mod tombstones;
 mod values;
 mod wal;
 mod walk;
@@ -47,7 +53,7 @@ mod walk;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use watchbell_model::Timestamp;
+use watchbell_model::{Severity, Timestamp};
 use watchbell_runtime::Runtime;
 
 use crate::OpenError;
@@ -56,6 +62,7 @@ use blocks::Blocks;
 use head::{Filling, Heads};
 use maintain::Upkeep;
 use seal::Mark;
+use tend::{Shelf, Tending, Work};
 use wal::Wal;
 
 pub use append::BATCHES_WAITING_MAX;
@@ -75,7 +82,11 @@ struct Inner {
     log: Mutex<Wal>,
     blocks: Blocks,
     mark_path: PathBuf,
+    damaged_dir: PathBuf,
     upkeep: Mutex<Upkeep>,
+    tending: Mutex<Tending>,
+    shelf: Mutex<Shelf>,
+    work: Work,
     queue: Mutex<Queue>,
     counters: Counters,
 }
@@ -118,8 +129,13 @@ impl MetricStore {
         let disk = &runtime.disk;
         disk.create_dir_all(dir).map_err(OpenError::io("make", dir))?;
         let (wal_dir, blocks_dir, damaged_dir) = (dir.join("wal"), dir.join("blocks"), dir.join("damaged"));
-        let (blocks, mut damaged) =
+        let opened =
             Blocks::open(disk, &blocks_dir, &damaged_dir).map_err(OpenError::io("read the blocks in", &blocks_dir))?;
+        for damage in &opened.damaged {
+            let key = format!("metrics/damaged/{}", damage.name);
+            runtime.troubles.set(&key, Severity::Warning, damage.words.clone());
+        }
+        let mut damaged: Vec<String> = opened.damaged.into_iter().map(|damage| damage.words).collect();
         let mark_path = dir.join("sealed");
         let mut sealed = Mark::load(disk, &mark_path);
         let heads = Heads::default();
@@ -144,9 +160,13 @@ impl MetricStore {
             config,
             heads,
             log: Mutex::new(log),
-            blocks,
+            blocks: opened.blocks,
             mark_path,
-            upkeep: Mutex::new(Upkeep::new(&runtime.clock, sealed)),
+            damaged_dir,
+            upkeep: Mutex::new(Upkeep::new(sealed)),
+            tending: Mutex::new(Tending::new(&runtime.clock)),
+            shelf: Mutex::default(),
+            work: Work::new(&runtime.metrics),
             queue: Mutex::default(),
             counters: Counters::new(&runtime.metrics),
         };
