@@ -10,16 +10,29 @@ use super::seal::Mark;
 use super::series::{WINDOW, millis};
 use super::{Fsync, Inner, MetricStore, merge};
 
-/// How often the log is synced under [`Fsync::Interval`].
-const SYNC_EVERY: Duration = Duration::from_secs(1);
+/// How often what could not be written into the log is tried again, whatever the policy.
+const WRITE_EVERY: Duration = Duration::from_secs(1);
 /// How often it is looked whether something is to be sealed, merged or forgotten.
 const UPKEEP_EVERY: Duration = Duration::from_secs(10);
 /// How long what failed is left alone.
 const FAILED_PAUSE: Duration = Duration::from_secs(60);
 /// How long after its window is over, and late samples may no longer come, a block is made.
 const SEAL_AFTER: i64 = 60_000;
+/// How late samples may be for a window to wait for them; those that come later go into blocks of their own.
+const SEAL_LATE_MAX: i64 = 600_000;
+/// When there are more samples in memory, they are sealed at once, whatever the time: a start after the end of the
+/// process, however it ended, reads them from the log.
+const HEAD_SAMPLES_MAX: u64 = 6_000_000;
 /// When samples in memory take more, they are sealed at once, whatever the time.
-const HEAD_BYTES_MAX: u64 = 256 << 20;
+const HEAD_BYTES_MAX: u64 = 64 << 20;
+/// When the log takes more, samples are sealed at once, whatever the time.
+const LOG_BYTES_MAX: u64 = 96 << 20;
+/// How many series are looked at in one round whether they have ended.
+const LOOK_MAX: usize = 1 << 16;
+/// How many series are forgotten in one round: writers wait for it.
+const FORGET_MAX: usize = 2048;
+/// How long after the last series was refused an explosion of series is over.
+const EXPLOSION_OVER: Duration = Duration::from_secs(600);
 /// A clock that ran ahead of our own count by more than this was set: nothing is forgotten by it before a restart.
 const CLOCK_JUMP_MAX: Duration = Duration::from_secs(86_400);
 
