@@ -100,6 +100,11 @@ fn of_prometheus(prefix: &str) -> Vec<Door> {
         machine(GET_POST, "/api/v1/labels", get(prometheus::labels).post(prometheus::labels)),
         machine(GET, "/api/v1/label/{name}/values", get(prometheus::label_values)),
         machine(GET, "/api/v1/metadata", get(prometheus::metadata)),
+        machine(
+            GET_POST,
+            "/api/v1/query_exemplars",
+            get(prometheus::query_exemplars).post(prometheus::query_exemplars),
+        ),
         machine(GET, "/api/v1/rules", get(prometheus::rules)),
         machine(GET, "/api/v1/alerts", get(prometheus::alerts)),
         machine(GET, "/api/v1/targets", get(prometheus::targets)),

@@ -2,6 +2,8 @@
 //!
 //! What it leaves out is not routed and answers 404, as an older Prometheus would.
 
+mod facts;
+
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -18,6 +20,7 @@ use watchbell_runtime::thread;
 use watchbell_sources::scrape::TargetHealth;
 
 use crate::App;
+pub(crate) use facts::{metadata, query_exemplars};
 
 /// How many points one series of an answer may have, as in Prometheus.
 const POINTS_MAX: i64 = 11_000;
@@ -135,10 +138,15 @@ impl Parameters {
     }
 
     fn limit(&self) -> Result<usize, Refused> {
-        match self.get("limit").map(str::parse::<usize>) {
+        self.number("limit")
+    }
+
+    /// A number of answers; nothing and zero mean all.
+    fn number(&self, name: &str) -> Result<usize, Refused> {
+        match self.get(name).map(str::parse::<usize>) {
             None | Some(Ok(0)) => Ok(usize::MAX),
             Some(Ok(limit)) => Ok(limit),
-            Some(Err(_)) => Err(invalid("limit", "limit must be a number, 0 or more".into())),
+            Some(Err(_)) => Err(invalid(name, format!("{name} must be a number, 0 or more"))),
         }
     }
 }
@@ -266,11 +274,6 @@ where
 {
     let _turn = Arc::clone(&app.queries).acquire_owned().await.expect("the semaphore is never closed");
     thread::blocking(move || read(&app)).await.map_err(Into::into)
-}
-
-/// `/api/v1/metadata`: types and help are not kept.
-pub(crate) async fn metadata() -> Response {
-    ok(json!({}))
 }
 
 /// `/api/v1/status/buildinfo`.

@@ -9,8 +9,9 @@ use watchbell_alarms::{Alarms, Desired, Runbook, certificate, heartbeat, monitor
 use watchbell_alerts::Alerts;
 use watchbell_http::{Auth, ConfigView, Handles, LoadResult, SinkConfig, SiteInfo};
 use watchbell_model::{
-    Append, AppendError, Appended, Batch, BoxFuture, Certificate, Labels, Matcher, MemoryState, Observation, Observe,
-    Point, ProbeResult, Query, QueryError, Sample, Secret, Series, Severity, Span, Timestamp, Url,
+    Append, AppendError, Appended, Batch, BoxFuture, Certificate, Exemplar, Labels, Lookup, Matcher, MemoryState,
+    Metadata, Observation, Observe, Point, ProbeResult, Query, QueryError, Sample, Secret, Series, SeriesKey, Severity,
+    Span, Timestamp, Url,
 };
 use watchbell_notify::{Library, Notify, NotifyConfig, ReceiverConfig, RunbooksConfig, Site, WebhookConfig};
 use watchbell_runtime::{CancellationToken, Runtime};
@@ -23,11 +24,24 @@ pub(crate) const SINK_SECRET: &str = "a secret of the sink";
 
 /// Series in memory.
 #[derive(Default)]
-pub(crate) struct Memory(Mutex<BTreeMap<Labels, Vec<Sample>>>);
+pub(crate) struct Memory(Mutex<BTreeMap<Labels, Vec<Sample>>>, Mutex<Facts>);
+
+/// What is known about them besides.
+#[derive(Default)]
+struct Facts {
+    exemplars: Vec<(Labels, Exemplar)>,
+    metadata: Vec<(String, Metadata)>,
+}
 
 impl Append for Memory {
     fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Appended, AppendError>> {
-        let mut all = self.0.lock().unwrap();
+        let (mut all, mut facts) = (self.0.lock().unwrap(), self.1.lock().unwrap());
+        let of = |(series, exemplar): &(u32, Exemplar)| match &batch.series[*series as usize] {
+            SeriesKey::Labels(labels) => Some((labels.clone(), exemplar.clone())),
+            SeriesKey::Known(_) => None,
+        };
+        facts.exemplars.extend(batch.exemplars.iter().filter_map(of));
+        facts.metadata.extend(batch.metadata.iter().cloned());
         let kept = batch.len() as u64;
         for point in batch.points() {
             all.entry(point.labels).or_default().push(Sample { timestamp: point.timestamp, value: point.value });
@@ -45,6 +59,22 @@ impl Query for Memory {
             Series::new(labels.clone(), within.copied().collect())
         });
         Ok(found.filter(|series| !series.samples.is_empty()).collect())
+    }
+
+    fn exemplars(&self, lookup: &Lookup<'_>) -> Result<Vec<(Labels, Vec<Exemplar>)>, QueryError> {
+        let facts = self.1.lock().unwrap();
+        let passes = |labels: &Labels| {
+            lookup.matchers.iter().any(|set| set.iter().all(|matcher| matcher.matches_labels(labels)))
+        };
+        let within = |exemplar: &Exemplar| lookup.start <= exemplar.timestamp && exemplar.timestamp <= lookup.end;
+        let all = facts.exemplars.iter().filter(|(labels, exemplar)| passes(labels) && within(exemplar));
+        Ok(all.map(|(labels, exemplar)| (labels.clone(), vec![exemplar.clone()])).collect())
+    }
+
+    fn metadata(&self, metric: Option<&str>) -> Result<Vec<(String, Vec<Metadata>)>, QueryError> {
+        let facts = self.1.lock().unwrap();
+        let all = facts.metadata.iter().filter(|(name, _)| metric.is_none_or(|metric| metric == name));
+        Ok(all.map(|(name, metadata)| (name.clone(), vec![metadata.clone()])).collect())
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the peers' clients see.
 
 use expect_test::{Expect, expect};
-use watchbell_model::{Append, Point};
+use watchbell_model::{Append, Batch, Exemplar, Labels, Metadata, MetricType, Point};
 
 use crate::{SETTLE, ask, play};
 
@@ -13,7 +13,14 @@ fn check(path: &str, expect: Expect) {
             Point::new("requests_total", &[("job", "api"), ("path", "/<b>")], at, value)
         };
         let points = vec![point(120, 1.0), point(60, 2.5), point(0, f64::INFINITY)];
-        site.stage.series.append(points.into()).await.unwrap();
+        let mut batch = Batch::from(points);
+        let labels = Labels::from_pairs([("trace_id", "abc")]);
+        batch
+            .exemplars
+            .push((0, Exemplar { labels, value: 0.25, timestamp: now - std::time::Duration::from_secs(90) }));
+        let help = "Requests, of all kinds.".to_owned();
+        batch.metadata.push(("requests".into(), Metadata { kind: MetricType::Counter, unit: String::new(), help }));
+        site.stage.series.append(batch).await.unwrap();
         let answer = site.send(ask("GET", path)).await;
         format!("{} {}\n", answer.status.as_u16(), answer.body)
     });
@@ -274,4 +281,43 @@ fn a_reload_goes_on_when_whoever_asked_for_it_hangs_up() {
         }
         assert_eq!(site.stage.config.reloads.load(std::sync::atomic::Ordering::SeqCst), 1);
     });
+}
+
+#[test]
+fn what_a_metric_is() {
+    check(
+        "/api/v1/metadata?metric=requests&limit_per_metric=1",
+        expect![[r#"
+        200 {"data":{"requests":[{"help":"Requests, of all kinds.","type":"counter","unit":""}]},"status":"success"}
+    "#]],
+    );
+    check(
+        "/api/v1/metadata?metric=none",
+        expect![[r#"
+        200 {"data":{},"status":"success"}
+    "#]],
+    );
+}
+
+#[test]
+fn examples_of_what_was_counted() {
+    let range = "start=1767571080&end=1767571200";
+    check(
+        &format!("/api/v1/query_exemplars?query=rate(requests_total%5B5m%5D)&{range}"),
+        expect![[r#"
+        200 {"data":[{"exemplars":[{"labels":{"trace_id":"abc"},"timestamp":1767571110.0,"value":"0.25"}],"seriesLabels":{"__name__":"requests_total","job":"api","path":"/<b>"}}],"status":"success"}
+    "#]],
+    );
+    check(
+        "/api/v1/query_exemplars?query=requests_total&start=1767571200&end=1767571200",
+        expect![[r#"
+        200 {"data":[],"status":"success"}
+    "#]],
+    );
+    check(
+        "/api/v1/query_exemplars?query=up&start=2&end=1",
+        expect![[r#"
+        400 {"error":"invalid parameter \"end\": end timestamp must not be before start timestamp","errorType":"bad_data","status":"error"}
+    "#]],
+    );
 }

@@ -9,17 +9,20 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use roaring::RoaringBitmap;
-use watchbell_model::{Labels, Sample};
+use watchbell_model::{Labels, Sample, Start};
 use watchbell_runtime::Disk;
 
 use super::block_index::BlockIndex;
 use super::bytes::{Cursor, put_signed, put_varint};
-use super::chunk;
-use super::matching::Postings;
+use super::chunk::{self, Kind};
+use super::starts;
 
 /// How many bits of an entry's number of chunks are flags, since version 2.
 pub(crate) const FLAGS: u32 = 2;
+/// Flag: each chunk of the entry says its kind; without it all are floats.
+pub(crate) const MIXED: u64 = 1;
+/// Flag: behind the chunks the entry says when counting began.
+pub(crate) const STARTS: u64 = 2;
 
 /// What a block says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,6 +67,7 @@ impl Meta {
 /// Where a chunk is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ChunkRef {
+    pub(crate) kind: Kind,
     pub(crate) first: i64,
     pub(crate) last: i64,
     pub(crate) count: usize,
@@ -102,42 +106,44 @@ impl Block {
 
     /// The chunks of a series that overlap the range, with their place; empty if there is none.
     pub(crate) fn chunks(&self, series: u32, start: i64, end: i64) -> Vec<ChunkRef> {
-        let read = || {
-            let mut from = self.index.entry(series)?;
-            for _ in 0..from.varint()? * 2 {
-                from.varint()?;
-            }
-            let mut found = Vec::new();
-            let count = from.varint()?;
-            let count = if self.index.version() > 1 { count >> FLAGS } else { count };
-            let mut offset = from.varint()? as usize;
-            let mut last = 0_i64;
-            for _ in 0..count {
-                let first = last + from.signed()?;
-                last = first + from.varint()? as i64;
-                let (count, len) = (from.varint()? as usize, from.varint()? as usize);
-                if first <= end && last >= start {
-                    found.push(ChunkRef { first, last, count, offset, len });
-                }
-                offset += len;
-            }
-            Some(found)
-        };
-        read().unwrap_or_default()
+        let mut found = Vec::new();
+        let overlaps = |chunk: &ChunkRef| chunk.first <= end && chunk.last >= start;
+        let read = self.read_entry(series, |chunk| found.extend(Some(chunk).filter(overlaps)));
+        if read.is_none() {
+            found.clear();
+        }
+        found
     }
 
-    /// The labels of a series as places of [`BlockIndex::symbol`].
-    pub(crate) fn symbols_of(&self, series: u32) -> Vec<(u32, u32)> {
-        let read = || {
-            let mut from = self.index.entry(series)?;
-            (0..from.varint()?).map(|_| Some((from.varint()? as u32, from.varint()? as u32))).collect::<Option<_>>()
-        };
-        read().unwrap_or_default()
+    /// When the counting of a series began, by the sample this was first said of.
+    pub(crate) fn starts(&self, series: u32) -> Vec<Start> {
+        self.read_entry(series, |_| {}).unwrap_or_default()
+    }
+
+    fn read_entry(&self, series: u32, mut chunk: impl FnMut(ChunkRef)) -> Option<Vec<Start>> {
+        let mut from = self.index.entry(series)?;
+        for _ in 0..from.varint()? * 2 {
+            from.varint()?;
+        }
+        let count = from.varint()?;
+        let (count, flags) =
+            if self.index.version() > 1 { (count >> FLAGS, count & ((1 << FLAGS) - 1)) } else { (count, 0) };
+        let mut offset = from.varint()? as usize;
+        let mut last = 0_i64;
+        for _ in 0..count {
+            let kind = if flags & MIXED != 0 { Kind::of(from.u8()?)? } else { Kind::Floats };
+            let first = last.wrapping_add(from.signed()?);
+            last = first.wrapping_add(from.varint()? as i64);
+            let (count, len) = (from.varint()? as usize, from.varint()? as usize);
+            chunk(ChunkRef { kind, first, last, count, offset, len });
+            offset = offset.checked_add(len)?;
+        }
+        if flags & STARTS != 0 { starts::decode(&mut from) } else { Some(Vec::new()) }
     }
 
     pub(crate) fn labels(&self, series: u32) -> Labels {
-        let pairs = self.symbols_of(series);
-        Labels::from_sorted(pairs.iter().map(|(name, value)| (self.index.symbol(*name), self.index.symbol(*value))))
+        let pairs = self.index.symbols_of(series);
+        Labels::from_sorted(pairs.map(|(name, value)| (self.index.symbol(name), self.index.symbol(value))))
     }
 
     /// Adds the samples of a chunk from `start` to `end`.
@@ -167,39 +173,11 @@ impl Block {
         self.index.is_damaged() || !self.bad().is_empty()
     }
 
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        (0..self.index.names()).filter_map(|at| Some(self.index.symbol(self.index.name(at)?.0)))
-    }
-
-    pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.index.pairs_of(name).map(|pair| self.index.value(pair))
-    }
-
     fn bad(&self) -> std::sync::MutexGuard<'_, HashSet<usize>> {
         self.bad.lock().expect("no panic while held")
     }
 
     fn raw(&self, at: ChunkRef) -> Option<&[u8]> {
         self.index.content().get(at.offset..at.offset.checked_add(at.len)?)
-    }
-}
-
-impl Postings for Block {
-    fn all(&self) -> RoaringBitmap {
-        (0..self.index.series()).collect()
-    }
-
-    fn add(&self, name: &str, value: &str, to: &mut RoaringBitmap) {
-        if let Some(pair) = self.index.find_pair(name, value) {
-            *to |= self.index.posting(pair);
-        }
-    }
-
-    fn add_where(&self, name: &str, wanted: &mut dyn FnMut(&str) -> bool, to: &mut RoaringBitmap) {
-        for pair in self.index.pairs_of(name) {
-            if wanted(self.index.value(pair)) {
-                *to |= self.index.posting(pair);
-            }
-        }
     }
 }

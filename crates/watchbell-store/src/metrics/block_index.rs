@@ -6,6 +6,7 @@
 //!
 //! Version 1 has one checksum for each part; those blocks are checked whole when they are opened.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -14,6 +15,7 @@ use watchbell_runtime::disk::Mapped;
 
 use super::block::Meta;
 use super::bytes::Cursor;
+use super::matching::{Postings, Union};
 
 pub(crate) const MAGIC: [u8; 8] = *b"WBBLOCK\x02";
 const MAGIC_1: [u8; 8] = *b"WBBLOCK\x01";
@@ -187,7 +189,7 @@ impl BlockIndex {
     }
 
     /// How many label names there are.
-    pub(crate) fn names(&self) -> u32 {
+    fn names(&self) -> u32 {
         self.count(&self.postings)
     }
 
@@ -196,7 +198,7 @@ impl BlockIndex {
     }
 
     /// A label name and the place of its first pair.
-    pub(crate) fn name(&self, at: u32) -> Option<(u32, u32)> {
+    fn name_at(&self, at: u32) -> Option<(u32, u32)> {
         let place = self.postings.start + 4 + at as usize * self.name_width();
         Some((self.word(place)?, self.word(place + 4)?))
     }
@@ -206,79 +208,104 @@ impl BlockIndex {
         self.postings.start + 4 + (self.names() as usize + 1) * self.name_width()
     }
 
-    fn find_name(&self, name: &str) -> Option<u32> {
-        let symbol = self.find_symbol(name)?;
-        let at = first(0..self.names(), |at| self.name(at).is_none_or(|(have, _)| have >= symbol));
-        (at < self.names() && self.name(at)?.0 == symbol).then_some(at)
-    }
-
     /// The pairs of a name, by their values.
-    pub(crate) fn pairs_of(&self, name: &str) -> Range<u32> {
-        let find = || {
-            let at = self.find_name(name)?;
-            Some(self.name(at)?.1..self.name(at + 1)?.1)
-        };
-        find().unwrap_or(0..0)
-    }
-
-    /// Whether every series has this name; not known in version 1.
-    pub(crate) fn is_everywhere(&self, name: &str) -> bool {
-        let count = |at: u32| self.word(self.postings.start + 4 + at as usize * self.name_width() + 8);
-        self.version > 1 && self.find_name(name).and_then(count) == Some(self.series())
-    }
-
-    /// Those of a name's pairs whose value is `value` or comes after it.
-    pub(crate) fn pairs_from(&self, name: &str, value: &str) -> Range<u32> {
-        let pairs = self.pairs_of(name);
-        let symbol = self.symbol_from(value);
-        first(pairs.clone(), |at| self.pair(at).is_none_or(|(have, _)| have >= symbol))..pairs.end
-    }
-
-    pub(crate) fn find_pair(&self, name: &str, value: &str) -> Option<u32> {
-        let pair = self.pairs_from(name, value).next()?;
-        (self.value(pair) == value).then_some(pair)
+    fn pairs_of(&self, name: u32) -> Range<u32> {
+        let range = || Some(self.name_at(name)?.1..self.name_at(name + 1)?.1);
+        range().unwrap_or(0..0)
     }
 
     /// A value and the place of its posting list.
-    fn pair(&self, at: u32) -> Option<(u32, u32)> {
+    fn pair_at(&self, at: u32) -> Option<(u32, u32)> {
         let place = self.pairs() + at as usize * 8;
         Some((self.word(place)?, self.word(place + 4)?))
     }
 
-    /// The value of a pair.
-    pub(crate) fn value(&self, pair: u32) -> &str {
-        self.pair(pair).map_or("", |(value, _)| self.symbol(value))
-    }
-
     /// The posting list of a pair: its kind, then its content.
     fn list(&self, pair: u32) -> Option<(u8, &[u8])> {
-        let all = self.name(self.names())?.1;
+        let all = self.name_at(self.names())?.1;
         let lists = self.pairs() + (all as usize + 1) * 8;
-        let (from, end) = (self.pair(pair)?.1 as usize, self.pair(pair + 1)?.1 as usize);
+        let (from, end) = (self.pair_at(pair)?.1 as usize, self.pair_at(pair + 1)?.1 as usize);
         let (kind, list) = self.bytes(lists + from, lists + end)?.split_first()?;
         Some((*kind, list))
     }
 
-    /// About how many series have a pair.
-    pub(crate) fn size(&self, pair: u32) -> u64 {
+    /// The symbols of a series' label pairs.
+    pub(crate) fn symbols_of(&self, series: u32) -> impl Iterator<Item = (u32, u32)> {
+        let mut entry = self.entry(series);
+        let count = entry.as_mut().and_then(Cursor::varint).unwrap_or(0);
+        (0..count).map_while(move |_| {
+            let entry = entry.as_mut()?;
+            Some((entry.varint()? as u32, entry.varint()? as u32))
+        })
+    }
+
+    /// All label names.
+    pub(crate) fn name_texts(&self) -> impl Iterator<Item = &str> {
+        (0..self.names()).filter_map(|at| Some(self.symbol(self.name_at(at)?.0)))
+    }
+}
+
+impl Postings for BlockIndex {
+    fn all(&self) -> RoaringBitmap {
+        let mut all = RoaringBitmap::new();
+        all.insert_range(0..self.series());
+        all
+    }
+
+    fn name(&self, name: &str) -> Option<u32> {
+        let symbol = self.find_symbol(name)?;
+        let at = first(0..self.names(), |at| self.name_at(at).is_none_or(|(have, _)| have >= symbol));
+        (at < self.names() && self.name_at(at)?.0 == symbol).then_some(at)
+    }
+
+    /// Not known in version 1.
+    fn is_everywhere(&self, name: u32) -> bool {
+        let count = || self.word(self.postings.start + 4 + name as usize * self.name_width() + 8);
+        self.version > 1 && count() == Some(self.series())
+    }
+
+    fn value_count(&self, name: u32) -> u64 {
+        self.pairs_of(name).len() as u64
+    }
+
+    fn pair(&self, name: u32, value: &str) -> Option<u32> {
+        self.pairs_from(name, value).next().filter(|pair| self.value(*pair) == value)
+    }
+
+    fn pairs_from(&self, name: u32, from: &str) -> impl Iterator<Item = u32> {
+        let pairs = self.pairs_of(name);
+        let symbol = if from.is_empty() { 0 } else { self.symbol_from(from) };
+        first(pairs.clone(), |at| self.pair_at(at).is_none_or(|(have, _)| have >= symbol))..pairs.end
+    }
+
+    fn value(&self, pair: u32) -> &str {
+        self.pair_at(pair).map_or("", |(value, _)| self.symbol(value))
+    }
+
+    fn size(&self, pair: u32) -> u64 {
         self.list(pair).map_or(0, |(kind, list)| if kind == FEW { list.len() as u64 } else { list.len() as u64 / 2 })
     }
 
-    /// The series that have a pair.
-    pub(crate) fn posting(&self, pair: u32) -> RoaringBitmap {
-        let read = || {
-            let (kind, list) = self.list(pair)?;
-            if kind != FEW {
-                return RoaringBitmap::deserialize_from(list).ok();
+    fn posting(&self, pair: u32) -> Cow<'_, RoaringBitmap> {
+        Cow::Owned(Union::of(self, &[pair]))
+    }
+
+    fn gather(&self, pair: u32, to: &mut Union) {
+        let Some((kind, list)) = self.list(pair) else { return };
+        if kind == FEW {
+            let (mut from, mut last) = (Cursor(list), 0_u32);
+            while let Some(distance) = from.varint() {
+                last = last.saturating_add(distance as u32);
+                to.few.push(last);
             }
-            let (mut from, mut last, mut few) = (Cursor(list), 0_u32, RoaringBitmap::new());
-            while !from.0.is_empty() {
-                last = last.checked_add(from.varint()? as u32)?;
-                few.insert(last);
-            }
-            Some(few)
-        };
-        read().unwrap_or_default()
+        } else if let Ok(many) = RoaringBitmap::deserialize_from(list) {
+            to.many |= many;
+        }
+    }
+
+    fn value_of(&self, series: u32, name: u32) -> Option<&str> {
+        let symbol = self.name_at(name)?.0;
+        self.symbols_of(series).find(|(name, _)| *name == symbol).map(|(_, value)| self.symbol(value))
     }
 }
 

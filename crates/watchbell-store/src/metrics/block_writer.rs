@@ -5,12 +5,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use roaring::RoaringBitmap;
+use watchbell_model::Start;
 use watchbell_runtime::{Disk, DiskFile};
 
-use super::block::{FLAGS, Meta};
+use super::block::{FLAGS, MIXED, Meta, STARTS};
 use super::block_index::{END, FEW, MAGIC, MANY, PageSums};
 use super::bytes::{put_signed, put_varint};
-use super::chunk::Encoded;
+use super::chunk::{Encoded, Kind};
+use super::starts;
 
 /// Bytes gathered before they are written.
 const BUFFER: usize = 256 << 10;
@@ -62,8 +64,9 @@ impl BlockWriter {
         })
     }
 
-    /// Adds a series, in the order of their labels; its chunks in the order of time.
-    pub(crate) fn add(&mut self, labels: &[(u32, u32)], chunks: &[Encoded]) -> io::Result<()> {
+    /// Adds a series, in the order of their labels; its chunks of each kind in the order of time; its starts by when
+    /// they began to be said.
+    pub(crate) fn add(&mut self, labels: &[(u32, u32)], chunks: &[Encoded], starts: &[Start]) -> io::Result<()> {
         let mut entry = Vec::with_capacity(64);
         put_varint(&mut entry, labels.len() as u64);
         for (name, value) in labels {
@@ -71,10 +74,15 @@ impl BlockWriter {
             put_varint(&mut entry, u64::from(*value));
             self.postings.entry((*name, *value)).or_default().push(self.meta.series as u32);
         }
-        put_varint(&mut entry, (chunks.len() as u64) << FLAGS);
+        let mixed = chunks.iter().any(|chunk| chunk.kind != Kind::Floats);
+        let flags = if mixed { MIXED } else { 0 } | if starts.is_empty() { 0 } else { STARTS };
+        put_varint(&mut entry, (chunks.len() as u64) << FLAGS | flags);
         put_varint(&mut entry, self.at);
         let mut last = 0;
         for chunk in chunks {
+            if mixed {
+                entry.push(chunk.kind.code());
+            }
             put_signed(&mut entry, chunk.first - last);
             put_varint(&mut entry, (chunk.last - chunk.first) as u64);
             put_varint(&mut entry, chunk.count as u64);
@@ -84,6 +92,9 @@ impl BlockWriter {
             self.meta.last = self.meta.last.max(chunk.last);
             self.meta.samples += chunk.count as u64;
             self.write(&chunk.bytes)?;
+        }
+        if !starts.is_empty() {
+            starts::encode(starts, &mut entry);
         }
         self.series.push(&entry)?;
         self.meta.series += 1;

@@ -24,8 +24,31 @@ pub(crate) enum Effort {
     Thorough,
 }
 
+/// What a chunk of a block holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    #[default]
+    Floats,
+    Histograms,
+}
+
+impl Kind {
+    /// As the entry of a series says it.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Kind::Floats => 0,
+            Kind::Histograms => 1,
+        }
+    }
+
+    pub(crate) fn of(code: u8) -> Option<Kind> {
+        [Kind::Floats, Kind::Histograms].into_iter().find(|kind| kind.code() == code)
+    }
+}
+
 /// A chunk on its way into a block.
 pub(crate) struct Encoded {
+    pub(crate) kind: Kind,
     pub(crate) first: i64,
     pub(crate) last: i64,
     pub(crate) count: usize,
@@ -55,7 +78,7 @@ fn encode(samples: &[Sample], effort: Effort) -> Encoded {
     let mut bytes = crc32c::crc32c(&body).to_le_bytes().to_vec();
     bytes.extend_from_slice(&body);
     let (first, last) = (samples[0].timestamp.0, samples[samples.len() - 1].timestamp.0);
-    Encoded { first, last, count: samples.len(), bytes }
+    Encoded { kind: Kind::Floats, first, last, count: samples.len(), bytes }
 }
 
 fn as_stream(samples: &[Sample]) -> Vec<u8> {

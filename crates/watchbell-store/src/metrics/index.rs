@@ -11,6 +11,7 @@ mod slots;
 mod sorted;
 mod table;
 
+use std::borrow::Cow;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, OnceLock};
 
@@ -18,7 +19,7 @@ use roaring::RoaringBitmap;
 use watchbell_model::{Labels, SeriesRef};
 
 use super::bytes::{Cursor, put_varint};
-use super::matching::Postings;
+use super::matching::{Postings, Union};
 use posting::Posting;
 use slots::Slots;
 use sorted::Sorted;
@@ -143,15 +144,15 @@ impl Index {
         }
     }
 
-    /// The label pairs of a series as numbers of [`Index::pair`], in the order of their names.
+    /// The label pairs of a series as numbers of [`Index::texts_of`], in the order of their names.
     pub(crate) fn pairs_of(&self, series: Ref) -> impl Iterator<Item = u32> {
         numbers(&self.entry(series).pairs)
     }
 
     /// The name and the value of a label pair.
-    pub(crate) fn pair(&self, pair: u32) -> (&Arc<str>, &Arc<str>) {
-        let pair = self.pairs.get(pair).expect("a pair in use");
-        (&self.names.get(pair.name).expect("a name in use").text, &pair.value)
+    pub(crate) fn texts_of(&self, pair: u32) -> (&Arc<str>, &Arc<str>) {
+        let pair = self.pair_at(pair);
+        (&self.name_at(pair.name).text, &pair.value)
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
@@ -159,7 +160,7 @@ impl Index {
     }
 
     pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &str> {
-        let pairs = self.name(name).into_iter().flat_map(|name| name.pairs.iter());
+        let pairs = self.name(name).into_iter().flat_map(|name| self.name_at(name).pairs.iter());
         pairs.map(|pair| value_text(&self.pairs, pair))
     }
 
@@ -172,7 +173,7 @@ impl Index {
     }
 
     fn texts(&self, series: Ref) -> impl Iterator<Item = (&Arc<str>, &Arc<str>)> {
-        self.pairs_of(series).map(|pair| self.pair(pair))
+        self.pairs_of(series).map(|pair| self.texts_of(pair))
     }
 
     fn find_hashed(&self, hash: u64, labels: &Labels) -> Option<Ref> {
@@ -180,33 +181,27 @@ impl Index {
         self.by_labels.find(hash, is)
     }
 
-    fn name_number(&self, name: &str) -> Option<u32> {
-        self.sorted_names.find(name, |number| name_text(&self.names, number))
+    fn name_at(&self, name: u32) -> &Name {
+        self.names.get(name).expect("a name in use")
     }
 
-    fn name(&self, name: &str) -> Option<&Name> {
-        self.names.get(self.name_number(name)?)
+    fn pair_at(&self, pair: u32) -> &Pair {
+        self.pairs.get(pair).expect("a pair in use")
     }
 
     fn pair_hash(&self, name: u32, value: &str) -> u64 {
         self.hasher.hash_one((name, value))
     }
 
-    fn find_pair(&self, name: u32, value: &str) -> Option<u32> {
-        self.by_pair.find(self.pair_hash(name, value), |pair| {
-            self.pairs.get(pair).is_some_and(|pair| pair.name == name && &*pair.value == value)
-        })
-    }
-
     /// Puts a series under a pair, made if need be.
     fn add_pair(&mut self, name: &str, value: &str, series: Ref) -> u32 {
-        let number = self.name_number(name).unwrap_or_else(|| {
+        let number = self.name(name).unwrap_or_else(|| {
             let new = self.names.insert(Name { text: name.into(), pairs: Sorted::default(), series: 0 });
             self.sorted_names.insert(new, |number| name_text(&self.names, number));
             new
         });
         self.names.get_mut(number).expect("it is there").series += 1;
-        if let Some(pair) = self.find_pair(number, value) {
+        if let Some(pair) = self.pair(number, value) {
             self.pairs.get_mut(pair).expect("it was found").posting.add(series);
             return pair;
         }
@@ -253,20 +248,47 @@ impl Postings for Index {
         self.live.clone()
     }
 
-    fn add(&self, name: &str, value: &str, to: &mut RoaringBitmap) {
-        let pair = self.name_number(name).and_then(|name| self.find_pair(name, value));
-        if let Some(pair) = pair.and_then(|pair| self.pairs.get(pair)) {
-            pair.posting.add_to(to);
-        }
+    fn name(&self, name: &str) -> Option<u32> {
+        self.sorted_names.find(name, |number| name_text(&self.names, number))
     }
 
-    fn add_where(&self, name: &str, wanted: &mut dyn FnMut(&str) -> bool, to: &mut RoaringBitmap) {
-        for pair in self.name(name).into_iter().flat_map(|name| name.pairs.iter()) {
-            let pair = self.pairs.get(pair).expect("a pair in use");
-            if wanted(&pair.value) {
-                pair.posting.add_to(to);
-            }
-        }
+    fn is_everywhere(&self, name: u32) -> bool {
+        self.name_at(name).series as usize == self.len()
+    }
+
+    fn value_count(&self, name: u32) -> u64 {
+        self.name_at(name).pairs.len() as u64
+    }
+
+    fn pair(&self, name: u32, value: &str) -> Option<u32> {
+        self.by_pair.find(self.pair_hash(name, value), |pair| {
+            self.pairs.get(pair).is_some_and(|pair| pair.name == name && &*pair.value == value)
+        })
+    }
+
+    fn pairs_from(&self, name: u32, from: &str) -> impl Iterator<Item = u32> {
+        self.name_at(name).pairs.from(from, |pair| value_text(&self.pairs, pair))
+    }
+
+    fn value(&self, pair: u32) -> &str {
+        value_text(&self.pairs, pair)
+    }
+
+    fn size(&self, pair: u32) -> u64 {
+        self.pair_at(pair).posting.len()
+    }
+
+    fn posting(&self, pair: u32) -> Cow<'_, RoaringBitmap> {
+        self.pair_at(pair).posting.bitmap()
+    }
+
+    fn gather(&self, pair: u32, to: &mut Union) {
+        self.pair_at(pair).posting.gather(to);
+    }
+
+    fn value_of(&self, series: Ref, name: u32) -> Option<&str> {
+        let mut pairs = self.pairs_of(series).map(|pair| self.pair_at(pair));
+        pairs.find(|pair| pair.name == name).map(|pair| &*pair.value)
     }
 }
 
@@ -385,8 +407,7 @@ mod tests {
                 let series = index.find(labels).unwrap();
                 prop_assert_eq!((index.reference(series), index.labels(series)), (*reference, labels.clone()));
                 for (name, value) in labels.iter() {
-                    let mut having = RoaringBitmap::new();
-                    index.add(name, value, &mut having);
+                    let having = matching(&index, &[Matcher::equal(name, value)]);
                     let wanted = truth.keys().filter(|labels| labels.get(name) == Some(value));
                     let wanted: RoaringBitmap = wanted.map(|labels| index.find(labels).unwrap()).collect();
                     prop_assert_eq!(having, wanted);

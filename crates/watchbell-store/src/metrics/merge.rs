@@ -13,6 +13,7 @@ use super::block::{Block, ChunkRef};
 use super::block_writer::BlockWriter;
 use super::chunk::{self, CHUNK_FULL, Effort, Encoded};
 use super::series::WINDOW;
+use super::starts;
 
 const DAY: i64 = 86_400_000;
 /// How much time merged blocks cover; never more than a tenth of the retention, so that what is too old can go.
@@ -52,7 +53,7 @@ impl Inner {
         let mut writer = BlockWriter::begin(&self.runtime.disk, &path, symbols, order, gone.clone())?;
         let labels = |input: usize, series: u32| -> Vec<(u32, u32)> {
             let place = |symbol: u32| places[input][symbol as usize];
-            let pairs = inputs[input].symbols_of(series).into_iter();
+            let pairs = inputs[input].index.symbols_of(series);
             pairs.map(|(name, value)| (place(name), place(value))).collect()
         };
         // The next series of each input, by labels; inputs with the same labels in the order of writing.
@@ -72,8 +73,10 @@ impl Inner {
                 add(&mut next, input, series + 1);
             }
             let chunks = self.merge_series(inputs, &same);
+            let told = same.iter().map(|(input, series)| inputs[*input].starts(*series));
+            let starts = starts::once(told.flatten().collect());
             if !chunks.is_empty() {
-                writer.add(&labels, &chunks)?;
+                writer.add(&labels, &chunks, &starts)?;
             }
         }
         writer.finish()?;
@@ -102,6 +105,7 @@ impl Inner {
             {
                 flush(&mut samples, &mut merged);
                 merged.push(Encoded {
+                    kind: chunk.kind,
                     first: chunk.first,
                     last: chunk.last,
                     count: chunk.count,

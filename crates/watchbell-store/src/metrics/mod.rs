@@ -27,6 +27,8 @@ mod replay;
 mod seal;
 mod select;
 mod series;
+mod starts;
+mod values;
 mod wal;
 
 use std::path::{Path, PathBuf};

@@ -100,7 +100,7 @@ impl Inner {
         for (labels, number) in series {
             samples.clear();
             self.heads.read_sealing(number, start, end, &mut samples);
-            writer.add(&labels, &chunk::encode_all(&samples, Effort::Quick))?;
+            writer.add(&labels, &chunk::encode_all(&samples, Effort::Quick), &[])?;
         }
         writer.finish()
     }
@@ -147,13 +147,13 @@ type Ranked = Vec<(Vec<(u32, u32)>, Ref)>;
 /// The symbols of these series, sorted, and the series in the order of their labels, as places in those.
 fn ranked(index: &Index, series: &[Ref]) -> (Vec<Arc<str>>, Ranked) {
     let used: roaring::RoaringBitmap = series.iter().flat_map(|number| index.pairs_of(*number)).collect();
-    let texts = used.iter().map(|pair| index.pair(pair)).flat_map(|(name, value)| [name, value]);
+    let texts = used.iter().map(|pair| index.texts_of(pair)).flat_map(|(name, value)| [name, value]);
     let symbols: Vec<Arc<str>> = texts.collect::<BTreeSet<_>>().into_iter().cloned().collect();
     let place = |text: &str| symbols.partition_point(|have| **have < *text) as u32;
     let places: HashMap<u32, (u32, u32)> = used
         .iter()
         .map(|pair| {
-            let (name, value) = index.pair(pair);
+            let (name, value) = index.texts_of(pair);
             (pair, (place(name), place(value)))
         })
         .collect();

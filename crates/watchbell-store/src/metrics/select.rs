@@ -6,7 +6,7 @@ use std::sync::Arc;
 use watchbell_model::{Found, Labels, Lookup, Matcher, Query, QueryError, Sample, Series, Timestamp};
 
 use super::block::{Block, ChunkRef};
-use super::matching::matching;
+use super::matching::{Postings, matching};
 use super::merge::once;
 use super::series::Part;
 use super::{Inner, MetricStore};
@@ -29,7 +29,7 @@ impl Inner {
             found.entry(labels).or_default().head = Some(part);
         }
         for block in self.blocks.serving().iter().filter(|block| block.overlaps(start, end)) {
-            for series in matching(&**block, matchers) {
+            for series in matching(&block.index, matchers) {
                 let chunks = block.chunks(series, start, end);
                 if !chunks.is_empty() {
                     found.entry(block.labels(series)).or_default().blocks.push((Arc::clone(block), chunks));
@@ -116,7 +116,7 @@ impl Query for MetricStore {
         }
         let mut names: BTreeSet<String> = self.inner.heads.index().names().map(str::to_owned).collect();
         for block in self.inner.blocks.serving().iter() {
-            names.extend(block.names().map(str::to_owned));
+            names.extend(block.index.name_texts().map(str::to_owned));
             self.inner.whole(block)?;
         }
         Ok(Found::new(names, lookup.limit))
@@ -132,7 +132,8 @@ impl Query for MetricStore {
         }
         let mut values: BTreeSet<String> = self.inner.heads.index().values(name).map(str::to_owned).collect();
         for block in self.inner.blocks.serving().iter() {
-            values.extend(block.values(name).map(str::to_owned));
+            let pairs = block.index.name(name).into_iter().flat_map(|name| block.index.pairs_from(name, ""));
+            values.extend(pairs.map(|pair| block.index.value(pair).to_owned()));
             self.inner.whole(block)?;
         }
         Ok(Found::new(values, lookup.limit))

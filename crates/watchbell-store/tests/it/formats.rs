@@ -48,42 +48,74 @@ async fn write_metrics(world: &World) {
     store.close();
 }
 
+/// Everything in the store, a line for each series.
+fn said(store: &MetricStore) -> String {
+    let all = store.select(&[], Timestamp::MIN, Timestamp::MAX).unwrap();
+    let said = all.iter().map(|series| {
+        let bits = series.samples.iter().map(|s| s.value.to_bits() ^ s.timestamp.0 as u64);
+        let digest = bits.fold(0_u64, |digest, bits| digest.rotate_left(7) ^ bits);
+        format!("{} {} samples, {digest:016x}\n", series.labels, series.samples.len())
+    });
+    said.collect()
+}
+
+fn open(world: &World, version: &str, files: &[&str]) -> MetricStore {
+    for file in files {
+        let content = Disk::Os.read(&fixture(version).join(file)).unwrap();
+        world.disk.put(&Path::new(DIR).join(file), &content);
+    }
+    let (store, report) = MetricStore::open(&world.runtime(), Path::new(DIR), MetricsConfig::default()).unwrap();
+    assert_eq!((report.damaged.len(), report.torn_bytes), (0, 0));
+    assert_ne!(report, OpenReport::default());
+    let rare = store.select(&[Matcher::equal("__name__", "rare")], Timestamp::MIN, Timestamp::MAX).unwrap();
+    assert_eq!(rare[0].samples.last().unwrap().value.to_bits(), stale_nan().to_bits());
+    store
+}
+
+const METRICS_1: [&str; 6] = [
+    "sealed",
+    "blocks/0000000001.block",
+    "blocks/0000000002.block",
+    "blocks/0000000003.block",
+    "wal/00000001.wal",
+    "wal/00000002.wal",
+];
+
 #[test]
 fn series_of_version_1_are_readable() {
     sim::run(1, |world| async move {
-        let folder = fixture("metrics-1");
-        let files = ["sealed", "blocks/0000000001.block", "blocks/0000000002.block", "blocks/0000000003.block"];
-        let files = files.into_iter().chain(["wal/00000001.wal", "wal/00000002.wal"]);
-        if is_update() {
-            write_metrics(&world).await;
-            for file in files.clone() {
-                let path = folder.join(file);
-                Disk::Os.create_dir_all(path.parent().unwrap()).unwrap();
-                let content = world.runtime().disk.read(&Path::new(DIR).join(file)).unwrap();
-                Disk::Os.write_atomic(&path, &content).unwrap();
-            }
-        }
-        for file in files {
-            world.disk.put(&Path::new(DIR).join(file), &Disk::Os.read(&folder.join(file)).unwrap());
-        }
-        let (store, report) = MetricStore::open(&world.runtime(), Path::new(DIR), MetricsConfig::default()).unwrap();
-        assert_eq!((report.damaged.len(), report.torn_bytes), (0, 0));
-        assert_ne!(report, OpenReport::default());
-        let all = store.select(&[], Timestamp::MIN, Timestamp::MAX).unwrap();
-        let said = all.iter().map(|series| {
-            let bits = series.samples.iter().map(|s| s.value.to_bits() ^ s.timestamp.0 as u64);
-            let digest = bits.fold(0_u64, |digest, bits| digest.rotate_left(7) ^ bits);
-            format!("{} {} samples, {digest:016x}\n", series.labels, series.samples.len())
-        });
         expect![[r#"
             constant{host="a"} 400 samples, b9582dd7d9e39568
             counter_total{host="a"} 400 samples, 20914bc476cd3faf
             rare 4 samples, be1a2b6ecae381d5
             wave{host="b"} 401 samples, a1a081a8022e7017
         "#]]
-        .assert_eq(&said.collect::<String>());
-        let rare = store.select(&[Matcher::equal("__name__", "rare")], Timestamp::MIN, Timestamp::MAX).unwrap();
-        assert_eq!(rare[0].samples.last().unwrap().value.to_bits(), stale_nan().to_bits());
+        .assert_eq(&said(&open(&world, "metrics-1", &METRICS_1)));
+    });
+}
+
+const METRICS_2: [&str; 6] = METRICS_1;
+
+#[test]
+fn series_of_version_2_are_readable() {
+    sim::run(1, |world| async move {
+        if is_update() {
+            let folder = fixture("metrics-2");
+            write_metrics(&world).await;
+            for file in METRICS_2 {
+                let path = folder.join(file);
+                Disk::Os.create_dir_all(path.parent().unwrap()).unwrap();
+                let content = world.runtime().disk.read(&Path::new(DIR).join(file)).unwrap();
+                Disk::Os.write_atomic(&path, &content).unwrap();
+            }
+        }
+        expect![[r#"
+            constant{host="a"} 400 samples, b9582dd7d9e39568
+            counter_total{host="a"} 400 samples, 20914bc476cd3faf
+            rare 4 samples, be1a2b6ecae381d5
+            wave{host="b"} 401 samples, a1a081a8022e7017
+        "#]]
+        .assert_eq(&said(&open(&world, "metrics-2", &METRICS_2)));
     });
 }
 

@@ -14,6 +14,7 @@ mod parse;
 mod series;
 #[cfg(test)]
 mod tests;
+pub mod tsdb;
 mod xor;
 
 pub use encode::{format_value, write_metadata, write_sample};

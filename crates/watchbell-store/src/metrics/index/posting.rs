@@ -1,7 +1,10 @@
 //! The series that have a label pair.
 
+use std::borrow::Cow;
+
 use roaring::RoaringBitmap;
 
+use super::super::matching::Union;
 use super::Ref;
 
 /// Longer lists are bitmaps: from here on those take less, however far apart their numbers are.
@@ -56,11 +59,27 @@ impl Posting {
         }
     }
 
-    pub(super) fn add_to(&self, to: &mut RoaringBitmap) {
+    pub(super) fn len(&self) -> u64 {
         match self {
-            Posting::One(one) => _ = to.insert(*one),
-            Posting::Few(few) => to.extend(few.iter().copied()),
-            Posting::Many(many) => *to |= &**many,
+            Posting::One(_) => 1,
+            Posting::Few(few) => few.len() as u64,
+            Posting::Many(many) => many.len(),
+        }
+    }
+
+    pub(super) fn bitmap(&self) -> Cow<'_, RoaringBitmap> {
+        match self {
+            Posting::One(one) => Cow::Owned(RoaringBitmap::from_iter([*one])),
+            Posting::Few(few) => Cow::Owned(few.iter().copied().collect()),
+            Posting::Many(many) => Cow::Borrowed(many),
+        }
+    }
+
+    pub(super) fn gather(&self, to: &mut Union) {
+        match self {
+            Posting::One(one) => to.few.push(*one),
+            Posting::Few(few) => to.few.extend_from_slice(few),
+            Posting::Many(many) => to.many |= &**many,
         }
     }
 }
