@@ -17,6 +17,7 @@ const USAGE: &str = "usage: cargo xtask <command>
 
   test          everything CI runs: formatting, clippy, licences, all tests, the README's commands
   conformance   the recorded cases of the real tools, from ../shared/conformance or $WATCHBELL_CONFORMANCE
+  soak [seeds]  the metrics engine on a simulated disk that fails in every way (5000 seeds)
   bench [idle]  memory, CPU, start and size of the release build, idle with no configuration
 ";
 
@@ -27,6 +28,8 @@ fn main() -> ExitCode {
         ["test"] => test(),
         ["conformance"] => conformance(),
         ["bench"] | ["bench", "idle"] => bench::idle(),
+        ["soak"] => soak("5000"),
+        ["soak", seeds] => soak(seeds),
         _ => {
             eprint!("{USAGE}");
             return ExitCode::from(2);
@@ -93,6 +96,12 @@ fn conformance() -> Result<()> {
     let mut command = cargo(&["test", "--workspace", "conformance", "--", "--nocapture"]);
     command.env("WATCHBELL_CONFORMANCE", folder);
     run("conformance", &mut command)
+}
+
+fn soak(seeds: &str) -> Result<()> {
+    let mut command = cargo(&["test", "-p", "watchbell-store", "--test", "it", "soak::", "--", "--nocapture"]);
+    command.env("WATCHBELL_SEEDS", seeds);
+    run("soak", &mut command)
 }
 
 /// `cargo deny`, installed if need be. The advisory database is not fetched: it lies outside the package registries.

@@ -109,10 +109,7 @@ impl Disk {
     pub fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
         match self {
             Disk::Os => std::fs::remove_dir_all(path),
-            Disk::Sim(disk) => {
-                disk.remove_under(path);
-                Ok(())
-            }
+            Disk::Sim(disk) => disk.remove_under(path),
         }
     }
 
@@ -148,7 +145,7 @@ impl Disk {
                 let since = meta.modified()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
                 Ok(Meta { len: meta.len(), modified: Timestamp(since.as_millis() as i64) })
             }
-            Disk::Sim(disk) => Ok(Meta { len: disk.read(path)?.len() as u64, modified: Timestamp(0) }),
+            Disk::Sim(disk) => Ok(Meta { len: disk.len(path)?, modified: Timestamp(0) }),
         }
     }
 
@@ -259,7 +256,7 @@ impl DiskFile {
     pub fn len(&self) -> u64 {
         match &self.0 {
             Kind::Os(_, len) => *len,
-            Kind::Sim(disk, path) => disk.read(path).map_or(0, |content| content.len() as u64),
+            Kind::Sim(disk, path) => disk.len(path).unwrap_or(0),
         }
     }
 

@@ -6,7 +6,7 @@
 mod disk;
 mod net;
 
-pub use disk::SimDisk;
+pub use disk::{SimDisk, Syncs};
 pub use net::SimNet;
 
 use std::collections::BTreeMap;

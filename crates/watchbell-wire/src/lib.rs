@@ -4,6 +4,7 @@
 //! an error that names the place; none of them panics.
 
 pub mod alertmanager;
+pub mod bulk;
 mod fields;
 pub mod prometheus;
 mod proto;

@@ -215,8 +215,9 @@ impl Inner {
             // A failure is tried again with the next commit; until then the segment grows.
             let _ = log.rotate();
         }
+        let log_bytes = log.bytes();
         drop(log);
-        if self.is_crowded() {
+        if self.is_crowded(log_bytes) {
             self.crowded.notify_one();
         }
         match result {

@@ -10,7 +10,7 @@ use super::head::Heads;
 use super::index::Ref;
 use super::record::{Entries, Logged, Named};
 use super::seal::Mark;
-use super::series::Limits;
+use super::series::{Limits, Outcome};
 
 /// How many samples are gathered before they go in: 24 bytes each, twice.
 const GATHERED: usize = 1 << 20;
@@ -54,8 +54,11 @@ impl<'a> Filling<'a> {
             let mut walk = heads.walk();
             for page in (0..begins.len() - 1).filter(|page| Heads::shard_of_page(*page) % 2 == side) {
                 for sample in &self.sorted[begins[page]..begins[page + 1]] {
-                    let (_, grown) = walk.head(sample.series).append(sample.time, sample.value, Limits::none(), None);
-                    walk.grown(grown);
+                    let head = walk.head(sample.series);
+                    let (outcome, grown) = head.append(sample.time, sample.value, Limits::none(), None);
+                    if outcome == Outcome::Kept {
+                        walk.grown(grown);
+                    }
                 }
             }
         };

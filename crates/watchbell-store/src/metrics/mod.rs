@@ -13,8 +13,10 @@ mod block_index;
 mod block_writer;
 mod blocks;
 pub(crate) mod bytes;
+mod cardinality;
 mod chunk;
 mod config;
+mod filling;
 pub(crate) mod frames;
 mod gorilla;
 mod head;
@@ -27,24 +29,28 @@ mod replay;
 mod seal;
 mod select;
 mod series;
+mod sources;
 mod starts;
+mod take;
 mod values;
 mod wal;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use watchbell_runtime::Runtime;
+use tokio::sync::Notify;
+use watchbell_runtime::{Disk, Runtime};
 
 use crate::OpenError;
 use append::{Counters, Queue};
 use blocks::Blocks;
-use head::{Filling, Heads};
+use filling::Filling;
+use head::Heads;
 use maintain::Upkeep;
 use seal::Mark;
 use wal::Wal;
 
-pub use append::BATCHES_WAITING_MAX;
+pub use append::{BATCHES_WAITING_MAX, BYTES_WAITING_MAX};
 pub use config::{Fsync, MetricsConfig};
 pub use select::SELECT_SAMPLES_MAX;
 
@@ -62,6 +68,8 @@ struct Inner {
     blocks: Blocks,
     mark_path: PathBuf,
     upkeep: Mutex<Upkeep>,
+    /// Told when there is too much in memory.
+    crowded: Notify,
     queue: Mutex<Queue>,
     counters: Counters,
 }
@@ -107,9 +115,13 @@ impl MetricStore {
         let (blocks, mut damaged) =
             Blocks::open(disk, &blocks_dir, &damaged_dir).map_err(OpenError::io("read the blocks in", &blocks_dir))?;
         let mark_path = dir.join("sealed");
-        let sealed = Mark::load(disk, &mark_path);
+        let mut sealed = Mark::load(disk, &mark_path);
         let heads = Heads::default();
-        let mut filling = Filling::new(&heads, sealed);
+        if let Some(mark) = sealed.filter(|_| !damaged.is_empty()) {
+            // The log may still hold what was in the damaged block; at later starts too, when that one is set aside.
+            sealed = Some(mark.voided(disk, &mark_path).unwrap_or(mark));
+        }
+        let mut filling = Filling::new(&heads, sealed, matches!(disk, Disk::Os));
         let found = replay::replay(disk, &wal_dir, &damaged_dir, &mut filling)
             .map_err(OpenError::io("read the log in", &wal_dir))?;
         damaged.extend(found.damaged);
@@ -129,6 +141,7 @@ impl MetricStore {
             blocks,
             mark_path,
             upkeep: Mutex::new(Upkeep::new(&runtime.clock, sealed)),
+            crowded: Notify::new(),
             queue: Mutex::default(),
             counters: Counters::new(&runtime.metrics),
         };

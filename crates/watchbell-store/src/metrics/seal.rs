@@ -41,6 +41,13 @@ impl Mark {
         (crc32c::crc32c(rest) == sum).then_some(mark)
     }
 
+    /// A mark in its place by which everything that is left of the log is replayed.
+    pub(crate) fn voided(self, disk: &Disk, path: &std::path::Path) -> io::Result<Mark> {
+        let mark = Mark { end: i64::MIN, ..self };
+        mark.save(disk, path)?;
+        Ok(mark)
+    }
+
     fn save(self, disk: &Disk, path: &std::path::Path) -> io::Result<()> {
         let mut rest = self.segment.to_le_bytes().to_vec();
         rest.extend_from_slice(&self.end.to_le_bytes());

@@ -3,6 +3,7 @@
 mod engine;
 mod formats;
 mod metrics;
+mod soak;
 mod state;
 
 use std::path::{Path, PathBuf};

@@ -111,24 +111,6 @@ impl<'a> Bits<'a> {
         Some(f64::from_bits(self.bits(64)?))
     }
 
-    /// As in [`Cursor::uvarint`], at any bit.
-    pub(super) fn uvarint(&mut self) -> Option<u64> {
-        let mut value = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Some(value);
-            }
-        }
-        None
-    }
-
-    pub(super) fn varint(&mut self) -> Option<i64> {
-        let value = self.uvarint()?;
-        Some((value >> 1) as i64 ^ -((value & 1) as i64))
-    }
-
     /// How many ones come before a zero, up to `max`; the zero is read too.
     pub(super) fn ones(&mut self, max: u32) -> Option<u32> {
         let mut ones = 0;

@@ -1,0 +1,570 @@
+//! The engine on a disk that does everything disks do, many seeds long, against a map that remembers what was said.
+//!
+//! Each seed is a story: samples, upkeep, kills, power losses at any step, full, read-only, failing and lying disks,
+//! flipped bits, clocks that are set. After each start everything that was acknowledged and that the policy and the
+//! disk's own honesty cover must be there to the last bit, and nothing that nobody sent.
+//!
+//! `WATCHBELL_SEEDS=5000` (or `cargo xtask soak`) runs so many seeds, `WATCHBELL_SEED=17` one of them with its story.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use watchbell_model::{Append, Batch, Labels, Lookup, Matcher, Point, Query, Timestamp, stale_nan};
+use watchbell_runtime::sim::{self, Syncs, World};
+use watchbell_runtime::{Rng, Runtime};
+use watchbell_store::metrics::OpenReport;
+use watchbell_store::{Fsync, MetricStore, MetricsConfig};
+
+const DIR: &str = "/data/metrics";
+/// Seeds that every run of the tests plays.
+const SEEDS: u64 = 60;
+/// Steps of a story.
+const STEPS: u64 = 60;
+/// What `fsync: interval` may lose: one interval, and a margin for the step of simulated time.
+const INTERVAL_LOSS: Duration = Duration::from_millis(1100);
+
+#[test]
+fn whatever_the_disk_does_what_was_acknowledged_is_there() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    if let Some(seed) = number("WATCHBELL_SEED") {
+        return play(seed, true);
+    }
+    let seeds = number("WATCHBELL_SEEDS").unwrap_or(SEEDS);
+    let (next, failed) = (AtomicU64::new(0), Mutex::new(BTreeMap::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds {
+                        return;
+                    }
+                    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| play(seed, false))) {
+                        let words = panic.downcast_ref::<String>().cloned();
+                        let words = words.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+                        failed.lock().unwrap().insert(seed, words.unwrap_or_default());
+                    }
+                }
+            });
+        }
+    });
+    let failed: BTreeMap<u64, String> = failed.into_inner().unwrap();
+    assert!(
+        failed.is_empty(),
+        "{} of {seeds} seeds failed; WATCHBELL_SEED=<one of them> tells: {failed:?}",
+        failed.len()
+    );
+}
+
+/// What is known of a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    /// Acknowledged, at this time since the world began, and the disk was honest.
+    Sure(Duration),
+    /// Refused, or lost at its owner's risk: it may be there or not.
+    Maybe,
+}
+
+type Key = (Labels, i64);
+
+struct Story {
+    world: World,
+    rng: Rng,
+    config: MetricsConfig,
+    store: Option<(MetricStore, Runtime)>,
+    truth: BTreeMap<Key, (u64, Known)>,
+    /// Lost by flipped bits: may come back where another copy turns up.
+    buried: BTreeMap<Key, u64>,
+    /// The clock was set back: samples may be refused as too old.
+    clock_was_set: bool,
+    /// Bits were flipped since the last full reading: parts may be refused once.
+    damaged: bool,
+    /// Syncs lied since the last power loss.
+    dishonest: bool,
+    /// Syncs began to fail then; what was accepted since is at risk, and the board says so, until blocks hold it.
+    failing_since: Option<Duration>,
+    /// Since then the power is about to fail, and may have: that is when it counts as lost.
+    dark_since: Option<Duration>,
+    aloud: bool,
+}
+
+fn play(seed: u64, aloud: bool) {
+    sim::run(seed, |world| async move {
+        let rng = Rng::seeded(seed ^ 0x5eed);
+        let config = MetricsConfig {
+            fsync: [Fsync::Always, Fsync::Interval][rng.below(2) as usize],
+            ..MetricsConfig::default()
+        };
+        let mut story = Story {
+            world,
+            rng,
+            config,
+            store: None,
+            truth: BTreeMap::new(),
+            buried: BTreeMap::new(),
+            clock_was_set: false,
+            damaged: false,
+            dishonest: false,
+            failing_since: None,
+            dark_since: None,
+            aloud,
+        };
+        story.start();
+        for _ in 0..STEPS {
+            story.step().await;
+        }
+        story.heal();
+        story.kill();
+        story.start();
+        story.read_all("at the end");
+        // Upkeep is called for by hand; the task's syncs, once a second, would take long.
+        if let Some((_, runtime)) = &story.store {
+            runtime.supervisor.abort();
+        }
+        for _ in 0..24 {
+            story.wait(Duration::from_secs(13 * 3600)).await;
+            story.maintain();
+        }
+        story.read_all("after all was merged");
+        story.kill();
+        story.start();
+        story.read_all("and after one more start");
+    });
+}
+
+impl Story {
+    fn say(&self, words: impl FnOnce() -> String) {
+        if self.aloud {
+            eprintln!("{:>12.3} {}", self.world.clock.monotonic().as_secs_f64(), words());
+        }
+    }
+
+    async fn step(&mut self) {
+        let disk = Arc::clone(&self.world.disk);
+        match self.rng.below(40) {
+            0..=9 => self.append().await,
+            10..=12 => self.scrape().await,
+            13..=17 => {
+                let time = [1, 20, 600, 5000, 30_000][self.rng.below(5) as usize];
+                let time = Duration::from_millis(1 + self.rng.below(time * 1000));
+                self.wait(time).await;
+            }
+            18..=22 => self.maintain(),
+            23 => {
+                self.kill();
+                self.start();
+                self.read_all("after a kill");
+            }
+            24 => self.lose_power(false),
+            25 => self.lose_power(true),
+            26 | 27 => {
+                // In the midst of something: whatever is next, it is not finished.
+                let changes = self.rng.below(30);
+                self.say(|| format!("the power will fail after {changes} changes"));
+                disk.fail_power_after(Some(changes));
+                self.dark_since = Some(self.world.clock.monotonic());
+                self.dishonest_or(false).await;
+                let disorder = self.rng.below(2) == 0;
+                if self.rng.below(3) == 0 {
+                    // The process dies there, the machine goes on.
+                    disk.fail_power_after(None);
+                    self.kill();
+                    self.dark_since = None;
+                    self.start();
+                    self.read_all("after a kill in the midst");
+                } else {
+                    self.lose_power(disorder);
+                }
+            }
+            28 => {
+                let room = self.rng.below(3000) as usize;
+                self.say(|| format!("room for {room} bytes"));
+                disk.set_room(Some(room));
+                self.dishonest_or(false).await;
+                if self.rng.below(2) == 0 {
+                    self.kill();
+                    self.start_or_not();
+                }
+                self.heal();
+            }
+            29 => {
+                self.say(|| "read-only".into());
+                disk.set_read_only(true);
+                self.failing_since.get_or_insert(self.world.clock.monotonic());
+                self.dishonest_or(false).await;
+                if self.rng.below(2) == 0 {
+                    self.kill();
+                    self.start_or_not();
+                }
+                self.heal();
+            }
+            30 => {
+                let syncs = [Syncs::Fail, Syncs::Lie][self.rng.below(2) as usize];
+                self.say(|| format!("syncs: {syncs:?}"));
+                disk.set_syncs(syncs);
+                if syncs == Syncs::Fail {
+                    self.failing_since.get_or_insert(self.world.clock.monotonic());
+                }
+                self.dishonest_or(syncs == Syncs::Lie).await;
+                self.heal();
+            }
+            31 => self.flip(),
+            32 => {
+                let by = self.rng.below(4 * 3_600_000) as i64 - 2 * 3_600_000;
+                self.say(|| format!("the clock is set by {by} ms"));
+                self.world.clock.jump(by);
+                self.clock_was_set = true;
+            }
+            _ => self.query(),
+        }
+    }
+
+    /// Goes on for a while with a disk that fails.
+    async fn dishonest_or(&mut self, lies: bool) {
+        self.dishonest |= lies;
+        for _ in 0..1 + self.rng.below(4) {
+            match self.rng.below(4) {
+                0 => self.append().await,
+                1 => self.scrape().await,
+                2 => self.maintain(),
+                _ => {
+                    let time = Duration::from_millis(self.rng.below(100_000));
+                    self.wait(time).await;
+                }
+            }
+        }
+    }
+
+    /// The disk is well again.
+    fn heal(&mut self) {
+        let disk = &self.world.disk;
+        disk.set_room(None);
+        disk.set_read_only(false);
+        disk.set_syncs(Syncs::Work);
+        if self.store.is_none() {
+            self.start();
+            self.read_all("after the disk was mended");
+        }
+    }
+
+    fn open(&self) -> Result<(MetricStore, OpenReport, Runtime), String> {
+        let runtime = self.world.runtime();
+        let opened = MetricStore::open(&runtime, Path::new(DIR), self.config.clone());
+        let (store, report) = opened.map_err(|error| format!("{error:?}"))?;
+        runtime.supervisor.spawn("store", store.task());
+        self.say(|| format!("start: {report:?}"));
+        Ok((store, report, runtime))
+    }
+
+    fn start(&mut self) -> OpenReport {
+        let (store, report, runtime) = self.open().unwrap();
+        self.store = Some((store, runtime));
+        report
+    }
+
+    /// With a disk that is full or read-only the store may not open; what is on it must not suffer by the try.
+    fn start_or_not(&mut self) {
+        match self.open() {
+            Ok((store, _, runtime)) => self.store = Some((store, runtime)),
+            Err(error) => self.say(|| format!("no start: {error}")),
+        }
+    }
+
+    /// As `kill -9`.
+    fn kill(&mut self) {
+        self.say(|| "kill".into());
+        self.judge_failing();
+        if let Some((store, runtime)) = self.store.take() {
+            runtime.supervisor.abort();
+            drop((store, runtime));
+        }
+    }
+
+    /// Syncs failed: until the board is clean again nothing is promised of what was accepted since, and the next process
+    /// knows nothing of it.
+    fn judge_failing(&mut self) {
+        let (Some(since), Some((_, runtime))) = (self.failing_since, &self.store) else { return };
+        let is_told =
+            runtime.troubles.list().iter().any(|trouble| ["metrics/sync", "metrics/log"].contains(&&*trouble.key));
+        self.say(|| format!("syncs failed since {since:?}, on the board: {is_told}"));
+        if is_told {
+            for (_, known) in self.truth.values_mut() {
+                if matches!(known, Known::Sure(at) if *at + INTERVAL_LOSS >= since) {
+                    *known = Known::Maybe;
+                }
+            }
+        }
+        self.failing_since = None;
+    }
+
+    fn lose_power(&mut self, disorder: bool) {
+        self.say(|| format!("power loss (disorder: {disorder}, dishonest: {})", self.dishonest));
+        self.kill();
+        let now = self.dark_since.take().unwrap_or_else(|| self.world.clock.monotonic());
+        let safe = |known: Known| match (known, self.config.fsync) {
+            (Known::Maybe, _) => false,
+            (Known::Sure(_), _) if self.dishonest => false,
+            (Known::Sure(_), Fsync::Always) => true,
+            (Known::Sure(at), _) => at + INTERVAL_LOSS <= now,
+        };
+        for (_, known) in self.truth.values_mut() {
+            if !safe(*known) {
+                *known = Known::Maybe;
+            }
+        }
+        self.dishonest = false;
+        if disorder {
+            self.world.disk.lose_power_in_disorder();
+        } else {
+            self.world.disk.lose_power();
+        }
+        self.start();
+        self.read_all("after power loss");
+    }
+
+    async fn wait(&mut self, time: Duration) {
+        self.say(|| format!("wait {time:?}"));
+        self.world.clock.sleep(time).await;
+    }
+
+    fn maintain(&mut self) {
+        if let Some((store, _)) = &self.store {
+            self.say(|| "maintain".into());
+            store.maintain();
+        }
+    }
+
+    fn name(&self, series: u64) -> Labels {
+        let odd = if series % 2 == 1 { "yes" } else { "" };
+        Labels::metric(["m", "n_total"][series as usize / 4 % 2], &[("host", &format!("h{series}")), ("odd", odd)])
+    }
+
+    async fn append(&mut self) {
+        let now = self.world.clock.now().0;
+        let count = 1 + self.rng.below(30);
+        let mut points = Vec::new();
+        for _ in 0..count {
+            let labels = self.name(self.rng.below(8));
+            let time = now - self.rng.below(590_000) as i64;
+            points.push((labels, time));
+        }
+        self.send(points).await;
+    }
+
+    /// A run of samples at a fixed step, as scrapes make them.
+    async fn scrape(&mut self) {
+        let series = self.rng.below(8);
+        let step = [1, 15, 60, 300][self.rng.below(4) as usize];
+        for _ in 0..1 + self.rng.below(60) {
+            self.world.clock.sleep(Duration::from_secs(step)).await;
+            let now = self.world.clock.now().0;
+            let points = vec![(self.name(series), now), (self.name((series + 3) % 8), now)];
+            self.send(points).await;
+        }
+    }
+
+    async fn send(&mut self, points: Vec<Key>) {
+        let Some((store, _)) = &self.store else { return };
+        let points: Vec<(Key, u64)> = points
+            .into_iter()
+            .filter(|key| !matches!(self.truth.get(key), Some((_, Known::Maybe))) && !self.buried.contains_key(key))
+            .map(|key| {
+                let value = match self.rng.below(8) {
+                    0 => stale_nan(),
+                    1 => self.rng.unit(),
+                    2 => f64::from_bits(self.rng.next_u64()),
+                    _ => (key.1 / 1000) as f64,
+                };
+                (key, value.to_bits())
+            })
+            .collect();
+        let batch = points.iter().map(|((labels, time), bits)| Point {
+            labels: labels.clone(),
+            timestamp: Timestamp(*time),
+            value: f64::from_bits(*bits),
+        });
+        let answer = store.append(Batch::of("test", batch.collect())).await;
+        let refused = answer.as_ref().map_or(0, |appended| appended.refused() - appended.duplicate);
+        assert!(refused == 0 || self.clock_was_set, "{answer:?}");
+        self.say(|| {
+            format!(
+                "append {} samples: {}",
+                points.len(),
+                answer.as_ref().map_or_else(ToString::to_string, |a| format!("{} kept", a.kept))
+            )
+        });
+        let known = match answer {
+            Ok(_) if refused == 0 => Known::Sure(self.world.clock.monotonic()),
+            Ok(_) | Err(_) => Known::Maybe,
+        };
+        for (key, bits) in points {
+            // Of two values for one time the first counts.
+            self.truth.entry(key).or_insert((bits, known));
+        }
+    }
+
+    /// Flips a bit while nothing runs; what is lost must be in the damaged file and must have been told.
+    fn flip(&mut self) {
+        let files = self.world.disk.files();
+        if files.is_empty() || self.store.is_none() {
+            return;
+        }
+        let path = files[self.rng.below(files.len() as u64) as usize].clone();
+        self.kill();
+        let content = self.world.runtime().disk.read(&path).unwrap();
+        if content.is_empty() || path.starts_with(Path::new(DIR).join("damaged")) {
+            self.start();
+            return;
+        }
+        // What only this file holds, by a start without it.
+        let whole = self.snapshot();
+        let without = {
+            let world = self.copy(&whole, Some(&path));
+            let (store, _) = MetricStore::open(&world.runtime(), Path::new(DIR), self.config.clone()).unwrap();
+            read(&store, &mut 20)
+        };
+        let bit = self.rng.below(content.len() as u64 * 8);
+        self.say(|| format!("bit {bit} of {} flips", path.display()));
+        self.world.disk.flip_bit(&path, bit);
+        let report = self.start();
+        let (store, runtime) = self.store.as_ref().unwrap();
+        let mut refusals = 20;
+        let found = read(store, &mut refusals);
+        let told = !report.damaged.is_empty()
+            || report.nameless_samples > 0
+            || report.torn_bytes > 0
+            || runtime.troubles.list().iter().any(|trouble| trouble.key.starts_with("metrics/damaged"));
+        let mut lost = Vec::new();
+        for (key, (bits, known)) in &self.truth {
+            match found.get(key) {
+                Some(have) => assert_eq!(have, bits, "{key:?} has another value after a bit flipped"),
+                None if *known == Known::Maybe => {}
+                None => {
+                    assert!(
+                        !without.contains_key(key),
+                        "{key:?} was lost, but is not in the damaged {}",
+                        path.display()
+                    );
+                    lost.push(key.clone());
+                }
+            }
+        }
+        self.say(|| format!("{} samples are lost by it, told: {told}: {report:?}", lost.len()));
+        assert!(told || lost.is_empty(), "{} samples were lost and nobody was told; {}", lost.len(), path.display());
+        if path.extension().is_some_and(|end| end == "sealed") {
+            assert!(lost.is_empty(), "the mark only saves time");
+        }
+        for key in lost {
+            let (bits, _) = self.truth.remove(&key).expect("it was there");
+            self.buried.insert(key, bits);
+        }
+        self.damaged = true;
+        self.read_all("after a bit flipped");
+    }
+
+    fn snapshot(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let disk = self.world.runtime().disk;
+        self.world.disk.files().into_iter().map(|path| (path.clone(), disk.read(&path).unwrap())).collect()
+    }
+
+    /// Another disk with the same files but one, and the same clock.
+    fn copy(&self, files: &[(PathBuf, Vec<u8>)], but: Option<&PathBuf>) -> World {
+        let disk = Arc::new(watchbell_runtime::sim::SimDisk::new(Rng::seeded(1)));
+        for (path, content) in files.iter().filter(|(path, _)| Some(path) != but) {
+            disk.put(path, content);
+        }
+        World { disk, ..self.world.clone() }
+    }
+
+    /// Everything, against what should be there.
+    fn read_all(&mut self, when: &str) {
+        let Some((store, _)) = &self.store else { return };
+        let mut refusals = if self.damaged { 20 } else { 0 };
+        let found = read(store, &mut refusals);
+        for (key, (bits, known)) in &self.truth {
+            match (found.get(key), known) {
+                (Some(have), _) => assert_eq!(have, bits, "{key:?} has another value {when}"),
+                (None, Known::Maybe) => {}
+                (None, Known::Sure(at)) => panic!("{key:?}, acknowledged at {at:?}, is lost {when}"),
+            }
+        }
+        for (key, bits) in &found {
+            let sent = self.truth.get(key).map(|(bits, _)| *bits).or_else(|| self.buried.get(key).copied());
+            assert_eq!(sent, Some(*bits), "{key:?} is there {when}, but nobody sent it");
+        }
+        self.settle(&found);
+    }
+
+    /// What might have been lost and was is forgotten, so that it can be sent again.
+    fn settle(&mut self, found: &BTreeMap<Key, u64>) {
+        let before = self.truth.len();
+        self.truth.retain(|key, (_, known)| *known != Known::Maybe || found.contains_key(key));
+        self.say(|| {
+            format!("read {} samples, {} were lost at their owner's risk", found.len(), before - self.truth.len())
+        });
+    }
+
+    /// A range of one series, and whether the lookup of series agrees.
+    fn query(&mut self) {
+        let Some((store, _)) = &self.store else { return };
+        let name = self.name(self.rng.below(8));
+        let now = self.world.clock.now().0;
+        let from = now - self.rng.below(200_000_000) as i64;
+        let to = from + self.rng.below(100_000_000) as i64;
+        let matchers: Vec<Matcher> = name.iter().map(|(name, value)| Matcher::equal(name, value)).collect();
+        let select = || store.select(&matchers, Timestamp(from), Timestamp(to));
+        let mut found = select();
+        for _ in 0..20 {
+            if !self.damaged || found.is_ok() {
+                break;
+            }
+            found = select();
+        }
+        let found: BTreeMap<i64, u64> = found
+            .unwrap()
+            .iter()
+            .flat_map(|series| &series.samples)
+            .map(|s| (s.timestamp.0, s.value.to_bits()))
+            .collect();
+        let range = (name.clone(), from)..=(name.clone(), to);
+        for ((_, time), (bits, known)) in self.truth.range(range.clone()) {
+            match found.get(time) {
+                Some(have) => assert_eq!(have, bits),
+                None => assert_eq!(*known, Known::Maybe, "{name} at {time}"),
+            }
+        }
+        for (time, bits) in &found {
+            let key = (name.clone(), *time);
+            let sent = self.truth.get(&key).map(|(bits, _)| *bits).or_else(|| self.buried.get(&key).copied());
+            assert_eq!(sent, Some(*bits), "{key:?}");
+        }
+        let matchers = [matchers];
+        let lookup = Lookup { matchers: &matchers, start: Timestamp(from), end: Timestamp(to), limit: 0 };
+        if !found.is_empty() {
+            assert_eq!(store.series(&lookup).unwrap().items, [name]);
+        }
+    }
+}
+
+/// All samples; a damaged part may refuse the first few times.
+fn read(store: &MetricStore, refusals: &mut u32) -> BTreeMap<Key, u64> {
+    let all = loop {
+        match store.select(&[], Timestamp::MIN, Timestamp::MAX) {
+            Ok(all) => break all,
+            Err(error) => assert!(*refusals > 0, "{error}"),
+        }
+        *refusals -= 1;
+    };
+    let mut found = BTreeMap::new();
+    for series in all {
+        assert!(series.samples.is_sorted_by(|a, b| a.timestamp < b.timestamp), "each time once, in order");
+        for sample in series.samples {
+            found.insert((series.labels.clone(), sample.timestamp.0), sample.value.to_bits());
+        }
+    }
+    found
+}
