@@ -154,7 +154,7 @@ impl Block {
         let (mut from, mut to) = (0, self.index.series());
         while from < to {
             let middle = from + (to - from) / 2;
-            match self.symbols_of(middle).cmp(&wanted) {
+            match self.index.symbols_of(middle).cmp(wanted.iter().copied()) {
                 std::cmp::Ordering::Equal => return Some(middle),
                 std::cmp::Ordering::Less => from = middle + 1,
                 std::cmp::Ordering::Greater => to = middle,

@@ -93,7 +93,7 @@ impl Inner {
 
 fn add_pairs(index: &Index, series: Ref, values: &mut HashMap<String, HashSet<u32>>) {
     for pair in index.pairs_of(series) {
-        let name = &**index.pair(pair).0;
+        let name = &**index.texts_of(pair).0;
         match values.get_mut(name) {
             Some(values) => _ = values.insert(pair),
             None => _ = values.insert(name.to_owned(), HashSet::from([pair])),

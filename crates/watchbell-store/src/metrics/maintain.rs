@@ -69,6 +69,7 @@ impl MetricStore {
                     biased;
                     store.every(store.inner.sync_every(), &stop, |store| store.inner.sync_log()),
                     store.every(UPKEEP_EVERY, &stop, MetricStore::maintain),
+                    store.when_crowded(&stop),
                 );
             }
         })
@@ -98,29 +99,34 @@ impl MetricStore {
     }
 
     async fn run(&self, run: fn(&MetricStore)) {
-            let store = self.clone();
-            match &self.inner.runtime.disk {
-                Disk::Os => thread::blocking(move || run(&store)).await,
-                Disk::Sim(_) => run(&store),
-            }
+        let store = self.clone();
+        match &self.inner.runtime.disk {
+            Disk::Os => thread::blocking(move || run(&store)).await,
+            Disk::Sim(_) => run(&store),
         }
     }
 
     /// Seals, merges and forgets what is due now. Blocks as long as that takes.
     pub fn maintain(&self) {
+        self.keep_head();
+        let inner = &self.inner;
+        inner.told("merge", "blocks cannot be merged", inner.merge_due());
+        let upkeep = inner.upkeep.lock().expect("no panic while held");
+        inner.told("forget", "old blocks cannot be removed", inner.forget_old(&upkeep));
+    }
+
+    fn keep_head(&self) {
         let inner = &self.inner;
         let mut upkeep = inner.upkeep.lock().expect("no panic while held");
         let elapsed = inner.runtime.clock.monotonic();
         if elapsed >= upkeep.not_before {
-            let done = [
-                inner.told("seal", "samples cannot be written into blocks", inner.seal_due(&mut upkeep)),
-                inner.told("merge", "blocks cannot be merged", inner.merge_due()),
-                inner.told("forget", "old blocks cannot be removed", inner.forget_old(&upkeep)),
-            ];
-            if done.contains(&false) {
+            let sealed = inner.seal_due(&mut upkeep);
+            if !inner.told("seal", "samples cannot be written into blocks", sealed) {
                 upkeep.not_before = elapsed + FAILED_PAUSE;
             }
         }
+        inner.forget_ended(&mut upkeep);
+        inner.look_at_limits(&mut upkeep.explosions);
         drop(upkeep);
         let (stats, metrics) = (self.stats(), &inner.runtime.metrics);
         for (name, help, value) in [

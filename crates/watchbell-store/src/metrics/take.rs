@@ -69,9 +69,9 @@ impl<'a> Taking<'a> {
             let (mut outcome, mut grown) = head.append(time, value, self.limits, past);
             if outcome == Outcome::Ask {
                 walk.rest();
-                let past = self.past(series, time);
+                let (limits, past) = (self.limits, self.past(series, time));
                 head = walk.head(series);
-                (outcome, grown) = head.append(time, value, self.limits, Some(past));
+                (outcome, grown) = head.append(time, value, limits, Some(past));
             }
             let reason = match outcome {
                 Outcome::Kept => {
@@ -148,7 +148,7 @@ impl<'a> Taking<'a> {
             for series in unnamed {
                 let source = index.source(series);
                 let text = |pair| {
-                    let (name, value) = index.pair(pair);
+                    let (name, value) = index.texts_of(pair);
                     (&**name, &**value)
                 };
                 record.name(series, (source, sources.name(source)), index.pairs_of(series), text);
