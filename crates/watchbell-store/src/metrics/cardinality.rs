@@ -49,7 +49,11 @@ impl Inner {
             let explosion = explosions.0.entry(source.clone()).or_insert_with(new);
             explosion.counter.add(count);
             if explosion.last.replace(now).is_none() {
-                self.runtime.troubles.set(&trouble(&source), Severity::Warning, self.explosion(number, &source, by_all));
+                self.runtime.troubles.set(
+                    &trouble(&source),
+                    Severity::Warning,
+                    self.explosion(number, &source, by_all),
+                );
             }
         }
         for (source, explosion) in &mut explosions.0 {

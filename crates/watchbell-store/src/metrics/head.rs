@@ -8,10 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use watchbell_model::{Labels, Matcher, Sample, SeriesKey};
+use watchbell_model::{Labels, Sample, SeriesKey};
 
 use super::index::{Index, Ref};
-use super::matching::matching;
 use super::seal::Sealing;
 use super::series::{Head, Part};
 use super::sources::{SeriesLimits, Sources};
@@ -77,8 +76,7 @@ impl Heads {
         let mut sources = self.sources();
         let (own, has) = (limits.of(sources.name(source)), sources.get_mut(source).series);
         let new = |found: &Option<Ref>, key: &SeriesKey| found.is_none() && matches!(key, SeriesKey::Labels(_));
-        let missing: Vec<usize> =
-            (0..series.len()).filter(|at| new(&found.series[*at], &series[*at])).collect();
+        let missing: Vec<usize> = (0..series.len()).filter(|at| new(&found.series[*at], &series[*at])).collect();
         for turn in missing.chunks(TURN) {
             let mut index = self.index_mut();
             for at in turn {
@@ -133,17 +131,14 @@ impl Heads {
         Walk { heads: self, locked: None, bytes: 0, samples: 0 }
     }
 
-    /// Copies of what may hold samples from `start` to `end` of the series that pass, with their labels.
-    pub(crate) fn select(&self, matchers: &[Matcher], start: i64, end: i64) -> Vec<(Labels, Part)> {
-        let index = self.index();
-        let mut found = Vec::new();
-        for series in matching(&*index, matchers) {
-            let part = self.shard(series).head(series).part(start, end);
-            if !part.is_empty() {
-                found.push((index.labels(series), part));
-            }
-        }
-        found
+    /// A copy of what may hold samples of a series from `start` to `end`.
+    pub(crate) fn part(&self, series: Ref, start: i64, end: i64) -> Part {
+        self.shard(series).head(series).part(start, end)
+    }
+
+    /// Whether a series may hold samples from `start` to `end`.
+    pub(crate) fn overlaps(&self, series: Ref, start: i64, end: i64) -> bool {
+        self.shard(series).head(series).overlaps(start, end)
     }
 
     /// Marks everything before `end` as going into blocks.
@@ -198,14 +193,31 @@ impl Heads {
         for turn in series.chunks(TURN) {
             let mut index = self.index_mut();
             for series in turn {
-                let mut shard = self.shard(*series);
-                if index.live().contains(*series) && is_dead(shard.head(*series), before) {
-                    *shard.head(*series) = Head::default();
-                    let source = sources.get_mut(index.source(*series));
-                    source.series = source.series.saturating_sub(1);
-                    index.remove(*series);
+                let dead = is_dead(self.shard(*series).head(*series), before);
+                if dead {
+                    self.remove_from(&mut sources, &mut index, *series);
                 }
             }
+        }
+    }
+
+    /// Whether it holds nothing of a series.
+    pub(crate) fn is_empty(&self, series: Ref) -> bool {
+        self.shard(series).head(series).is_empty()
+    }
+
+    /// Forgets a series. Nobody may commit meanwhile.
+    pub(crate) fn remove(&self, series: Ref) {
+        let (mut sources, mut index) = (self.sources(), self.index_mut());
+        self.remove_from(&mut sources, &mut index, series);
+    }
+
+    fn remove_from(&self, sources: &mut Sources, index: &mut Index, series: Ref) {
+        if index.live().contains(series) {
+            *self.shard(series).head(series) = Head::default();
+            let source = sources.get_mut(index.source(series));
+            source.series = source.series.saturating_sub(1);
+            index.remove(series);
         }
     }
 

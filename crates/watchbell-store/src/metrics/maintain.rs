@@ -4,13 +4,13 @@ use std::io;
 use std::time::Duration;
 
 use watchbell_model::Severity;
-use watchbell_runtime::{CancellationToken, Clock, Disk, Task, thread};
+use watchbell_runtime::{CancellationToken, Disk, Task, thread};
 
 use super::cardinality::Explosions;
 use super::index::Ref;
 use super::seal::Mark;
 use super::series::{WINDOW, millis};
-use super::{Fsync, Inner, MetricStore, merge};
+use super::{Fsync, Inner, MetricStore};
 
 /// How often what could not be written into the log is tried again, whatever the policy.
 const WRITE_EVERY: Duration = Duration::from_secs(1);
@@ -35,24 +35,20 @@ const ENDED_AFTER: i64 = 2 * WINDOW;
 const LOOK_MAX: usize = 1 << 16;
 /// How many series are forgotten in one round: writers wait for it.
 const FORGET_MAX: usize = 2048;
-/// A clock that ran ahead of our own count by more than this was set: nothing is forgotten by it before a restart.
-const CLOCK_JUMP_MAX: Duration = Duration::from_secs(86_400);
 
-/// What upkeep remembers. Whoever holds its lock is the only one who seals, merges or forgets.
+/// What upkeep remembers. Whoever holds its lock is the only one who seals.
 pub(crate) struct Upkeep {
     sealed_until: Option<i64>,
     /// Where the search for series that have ended goes on.
     looked_at: Ref,
     explosions: Explosions,
     not_before: Duration,
-    opened: (i64, Duration),
 }
 
 impl Upkeep {
-    pub(crate) fn new(clock: &Clock, mark: Option<Mark>) -> Upkeep {
-        let opened = (clock.now().0, clock.monotonic());
+    pub(crate) fn new(mark: Option<Mark>) -> Upkeep {
         let (looked_at, explosions) = (0, Explosions::default());
-        Upkeep { sealed_until: mark.map(|mark| mark.end), looked_at, explosions, not_before: Duration::ZERO, opened }
+        Upkeep { sealed_until: mark.map(|mark| mark.end), looked_at, explosions, not_before: Duration::ZERO }
     }
 }
 
@@ -68,8 +64,9 @@ impl MetricStore {
                 tokio::join!(
                     biased;
                     store.every(store.inner.sync_every(), &stop, |store| store.inner.sync_log()),
-                    store.every(UPKEEP_EVERY, &stop, MetricStore::maintain),
+                    store.every(UPKEEP_EVERY, &stop, MetricStore::keep_head),
                     store.when_crowded(&stop),
+                    store.tend_blocks(&stop),
                 );
             }
         })
@@ -106,13 +103,27 @@ impl MetricStore {
         }
     }
 
+    /// Merging takes long and may wait: it gets what others leave of the processor.
+    async fn tend_blocks(&self, stop: &CancellationToken) {
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = self.inner.runtime.clock.sleep(UPKEEP_EVERY) => {}
+            }
+            let (store, stopped) = (self.clone(), stop.clone());
+            let run = move || store.inner.tend(&|| stopped.is_cancelled());
+            match &self.inner.runtime.disk {
+                Disk::Os => thread::background("metrics-blocks", run).await,
+                Disk::Sim(_) => run(),
+            }
+        }
+    }
+
     /// Seals, merges and forgets what is due now. Blocks as long as that takes.
     pub fn maintain(&self) {
         self.keep_head();
-        let inner = &self.inner;
-        inner.told("merge", "blocks cannot be merged", inner.merge_due());
-        let upkeep = inner.upkeep.lock().expect("no panic while held");
-        inner.told("forget", "old blocks cannot be removed", inner.forget_old(&upkeep));
+        self.inner.tend(&|| false);
     }
 
     fn keep_head(&self) {
@@ -211,48 +222,8 @@ impl Inner {
         }
     }
 
-    fn merge_due(&self) -> io::Result<()> {
-        let now = self.runtime.clock.now().0;
-        match merge::due(&self.blocks.serving(), now, millis(self.config.retention)) {
-            Some(group) => self.leave_room().and_then(|()| self.merge(&group)),
-            None => Ok(()),
-        }
-    }
-
-    /// Blocks that are too old, and the oldest of those that are too many.
-    fn forget_old(&self, upkeep: &Upkeep) -> io::Result<()> {
-        let clock = &self.runtime.clock;
-        let (opened, elapsed) = (upkeep.opened.0, clock.monotonic().saturating_sub(upkeep.opened.1));
-        let jump = clock.now().0.saturating_sub(opened).saturating_sub(elapsed.as_millis() as i64);
-        let oldest = if jump > CLOCK_JUMP_MAX.as_millis() as i64 {
-            i64::MIN
-        } else {
-            clock.now().0.saturating_sub(millis(self.config.retention))
-        };
-        let serving = self.blocks.serving();
-        let mut by_age: Vec<_> = serving.iter().collect();
-        by_age.sort_by_key(|block| std::cmp::Reverse(block.meta.last));
-        let mut bytes = self.log.lock().expect("no panic while held").bytes();
-        let mut gone = Vec::new();
-        for block in by_age {
-            bytes += block.bytes();
-            let too_many = self.config.retention_size > 0 && bytes > self.config.retention_size;
-            if block.meta.last < oldest || too_many {
-                gone.push(block);
-            }
-        }
-        if gone.is_empty() {
-            return Ok(());
-        }
-        self.blocks.replace(Vec::new(), &gone.iter().map(|block| block.number).collect::<Vec<_>>());
-        for block in gone {
-            self.runtime.disk.remove(&block.path)?;
-        }
-        self.blocks.sync()
-    }
-
     /// Puts a failure on the board, or takes it off; says whether all is well.
-    fn told(&self, what: &str, words: &str, result: io::Result<()>) -> bool {
+    pub(crate) fn told(&self, what: &str, words: &str, result: io::Result<()>) -> bool {
         let key = format!("metrics/{what}");
         match &result {
             Ok(()) => self.runtime.troubles.clear(&key),

@@ -8,37 +8,55 @@
 //! memory, so alarms go on being judged, and is logged first when the disk takes it.
 
 mod append;
+mod bits;
 mod block;
 mod block_index;
 mod block_writer;
 mod blocks;
+mod by_hand;
 pub(crate) mod bytes;
 mod cardinality;
 mod chunk;
+mod columns;
 mod config;
+mod exemplars;
 mod filling;
 pub(crate) mod frames;
 mod gorilla;
 mod head;
+mod head_order;
+mod histogram_chunk;
+mod histogram_layout;
+mod histogram_open;
+#[cfg(test)]
+mod histogram_tests;
 mod index;
+mod lookup;
 mod maintain;
 mod matching;
 mod merge;
-pub(crate) mod record;
+pub(crate) mod metadata;
+mod record;
 mod replay;
+mod retention;
 mod seal;
 mod select;
 mod series;
+mod side_file;
 mod sources;
 mod starts;
 mod take;
+mod tend;
+mod tombstones;
 mod values;
 mod wal;
+mod walk;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
+use watchbell_model::{Severity, Timestamp};
 use watchbell_runtime::{Disk, Runtime};
 
 use crate::OpenError;
@@ -48,6 +66,7 @@ use filling::Filling;
 use head::Heads;
 use maintain::Upkeep;
 use seal::Mark;
+use tend::{Shelf, Tending, Work};
 use wal::Wal;
 
 pub use append::{BATCHES_WAITING_MAX, BYTES_WAITING_MAX};
@@ -67,9 +86,13 @@ struct Inner {
     log: Mutex<Wal>,
     blocks: Blocks,
     mark_path: PathBuf,
+    damaged_dir: PathBuf,
     upkeep: Mutex<Upkeep>,
     /// Told when there is too much in memory.
     crowded: Notify,
+    tending: Mutex<Tending>,
+    shelf: Mutex<Shelf>,
+    work: Work,
     queue: Mutex<Queue>,
     counters: Counters,
 }
@@ -112,8 +135,13 @@ impl MetricStore {
         let disk = &runtime.disk;
         disk.create_dir_all(dir).map_err(OpenError::io("make", dir))?;
         let (wal_dir, blocks_dir, damaged_dir) = (dir.join("wal"), dir.join("blocks"), dir.join("damaged"));
-        let (blocks, mut damaged) =
+        let opened =
             Blocks::open(disk, &blocks_dir, &damaged_dir).map_err(OpenError::io("read the blocks in", &blocks_dir))?;
+        for damage in &opened.damaged {
+            let key = format!("metrics/damaged/{}", damage.name);
+            runtime.troubles.set(&key, Severity::Warning, damage.words.clone());
+        }
+        let mut damaged: Vec<String> = opened.damaged.into_iter().map(|damage| damage.words).collect();
         let mark_path = dir.join("sealed");
         let mut sealed = Mark::load(disk, &mark_path);
         let heads = Heads::default();
@@ -138,10 +166,14 @@ impl MetricStore {
             config,
             heads,
             log: Mutex::new(log),
-            blocks,
+            blocks: opened.blocks,
             mark_path,
-            upkeep: Mutex::new(Upkeep::new(&runtime.clock, sealed)),
+            damaged_dir,
             crowded: Notify::new(),
+            upkeep: Mutex::new(Upkeep::new(sealed)),
+            tending: Mutex::new(Tending::new(&runtime.clock)),
+            shelf: Mutex::default(),
+            work: Work::new(&runtime.metrics),
             queue: Mutex::default(),
             counters: Counters::new(&runtime.metrics),
         };
@@ -154,6 +186,11 @@ impl MetricStore {
         let mut log = self.inner.log.lock().expect("no panic while held");
         // A failure is on the board of troubles; there is nothing else to be done about it here.
         let _ = self.inner.write(&mut log).map(|()| log.sync());
+    }
+
+    /// The oldest sample in blocks: there are none before it. `None` without blocks.
+    pub(crate) fn oldest_block(&self) -> Option<Timestamp> {
+        self.inner.blocks.serving().iter().map(|block| block.meta.first).min().map(Timestamp)
     }
 
     /// How much there is.

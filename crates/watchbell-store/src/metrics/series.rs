@@ -134,6 +134,10 @@ impl Late {
         self.samples.len() + self.sealing.len()
     }
 
+    fn overlaps(&self, start: i64, end: i64) -> bool {
+        [&self.samples, &self.sealing].iter().any(|samples| samples.range(start..=end).next().is_some())
+    }
+
     fn value_at(&self, time: i64) -> Option<u64> {
         self.samples.get(&time).or_else(|| self.sealing.get(&time)).copied()
     }
@@ -248,6 +252,14 @@ impl Head {
         self.newest.map(|(time, _)| time)
     }
 
+    /// Whether something holds samples from `start` to `end`, as far as can be told without reading it.
+    pub(crate) fn overlaps(&self, start: i64, end: i64) -> bool {
+        let overlaps = |first: i64, last: i64| first <= end && last >= start;
+        self.open.as_ref().is_some_and(|open| overlaps(open.first(), open.last()))
+            || self.frozen.iter().any(|chunk| overlaps(chunk.first.0, chunk.last))
+            || start <= end && self.late.as_ref().is_some_and(|late| late.overlaps(start, end))
+    }
+
     /// A copy of what holds samples from `start` to `end`: cheap, to be read after the lock is let go.
     pub(crate) fn part(&self, start: i64, end: i64) -> Part {
         let overlaps = |first: i64, last: i64| first <= end && last >= start;
@@ -256,7 +268,9 @@ impl Head {
         chunks.extend(self.open.iter().filter(|open| overlaps(open.first(), open.last())).cloned().map(Open::freeze));
         let mut late = Vec::new();
         if let Some(have) = self.late.as_ref().filter(|_| start <= end) {
-            late.extend(have.samples.range(start..=end).chain(have.sealing.range(start..=end)).map(|(at, is)| (*at, *is)));
+            late.extend(
+                have.samples.range(start..=end).chain(have.sealing.range(start..=end)).map(|(at, is)| (*at, *is)),
+            );
         }
         Part { chunks, late }
     }
@@ -330,6 +344,12 @@ pub(crate) struct Part {
 impl Part {
     pub(crate) fn is_empty(&self) -> bool {
         self.chunks.is_empty() && self.late.is_empty()
+    }
+
+    /// Whether some of it certainly lies between `start` and `end`, both included.
+    pub(crate) fn is_within(&self, start: i64, end: i64) -> bool {
+        let within = |first: i64, last: i64| first <= end && last >= start && (first >= start || last <= end);
+        self.chunks.iter().any(|chunk| within(chunk.first.0, chunk.last)) || !self.late.is_empty()
     }
 
     /// The samples from `start` to `end`, both included, by time, added to `out`.

@@ -131,7 +131,9 @@ impl<'a> Taking<'a> {
                 "too old: late samples are taken for {}, and none older than {}",
                 config.out_of_order_window, config.retention
             ),
-            Refusal::TooNew => format!("too far ahead of the clock here, which says {}", self.inner.runtime.clock.now()),
+            Refusal::TooNew => {
+                format!("too far ahead of the clock here, which says {}", self.inner.runtime.clock.now())
+            }
             Refusal::OverLimit((limit, true)) => format!("there are {limit} series, which is the limit of all"),
             Refusal::OverLimit((limit, false)) => format!("its source has {limit} series, which is its limit"),
             Refusal::Unknown => "its reference is no longer known; send it by its labels".to_owned(),

@@ -1,8 +1,10 @@
 //! What the store promises, seen from outside.
 
+mod blocks;
 mod engine;
 mod formats;
 mod metrics;
+mod remote;
 mod soak;
 mod state;
 
