@@ -17,6 +17,7 @@ use watchbell_notify::{Library, Notify, NotifyConfig, ReceiverConfig, RunbooksCo
 use watchbell_runtime::{CancellationToken, Runtime};
 use watchbell_sources::Context;
 use watchbell_sources::heartbeat::{HeartbeatConfig, Heartbeats};
+use watchbell_sources::intake::Intake;
 use watchbell_sources::scrape::Targets;
 
 /// What senders to the sink prove themselves with.
@@ -42,11 +43,16 @@ impl Append for Memory {
         };
         facts.exemplars.extend(batch.exemplars.iter().filter_map(of));
         facts.metadata.extend(batch.metadata.iter().cloned());
-        let kept = batch.len() as u64;
+        let appended = Appended {
+            kept: batch.len() as u64,
+            kept_histograms: batch.histograms.len() as u64,
+            kept_exemplars: batch.exemplars.len() as u64,
+            ..Appended::default()
+        };
         for point in batch.points() {
             all.entry(point.labels).or_default().push(Sample { timestamp: point.timestamp, value: point.value });
         }
-        Box::pin(async move { Ok(Appended { kept, ..Appended::default() }) })
+        Box::pin(async move { Ok(appended) })
     }
 }
 
@@ -215,6 +221,7 @@ impl Stage {
             notify: self.notify.clone(),
             heartbeats: self.heartbeats.clone(),
             targets: Targets::new(),
+            intake: Intake::new(&self.runtime, self.series.clone()),
             config: self.config.clone(),
             stop: self.stop.clone(),
         }
