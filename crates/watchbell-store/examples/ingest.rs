@@ -42,8 +42,7 @@ async fn run(series: usize, hours: usize, by_labels: bool, dir: PathBuf) {
     for scrape in 0..scrapes {
         at = start + STEP * scrape as u32;
         runtime.clock.jump(at.0 - runtime.clock.now().0);
-        let batches: Vec<Batch> =
-            (0..series.div_ceil(HOST)).map(|host| fleet.scrape(host, at, by_labels)).collect();
+        let batches: Vec<Batch> = (0..series.div_ceil(HOST)).map(|host| fleet.scrape(host, at, by_labels)).collect();
         let (begun, cpu) = (real.monotonic(), processor());
         for (host, batch) in batches.into_iter().enumerate() {
             let appended = store.append(batch).await.expect("kept");
@@ -54,7 +53,10 @@ async fn run(series: usize, hours: usize, by_labels: bool, dir: PathBuf) {
         append_cpu += processor() - cpu;
         if scrape == 8 {
             let grown = memory("VmRSS").saturating_sub(before);
-            println!("memory   {:>8} bytes for each active series, after {scrape} scrapes", grown * 1024 / series as u64);
+            println!(
+                "memory   {:>8} bytes for each active series, after {scrape} scrapes",
+                grown * 1024 / series as u64
+            );
         }
         if scrape % 4 == 0 {
             let begun = real.monotonic();

@@ -325,7 +325,8 @@ fn batches_that_wait_are_bounded_by_their_size() {
             Batch::of("test", points.collect())
         };
         let answers = join_all((0..12).map(|writer| store.append(batch(writer)))).await;
-        let refused: Vec<String> = answers.iter().filter_map(|answer| Some(answer.as_ref().err()?.to_string())).collect();
+        let refused: Vec<String> =
+            answers.iter().filter_map(|answer| Some(answer.as_ref().err()?.to_string())).collect();
         assert!((1..12).contains(&refused.len()), "{} refused", refused.len());
         assert_eq!(refused[0], "the store cannot take samples now: too many samples are waiting");
         assert!(store.append(batch(20)).await.is_ok(), "it is taken when none waits");
