@@ -9,8 +9,8 @@ use watchbell_model::{Appended, Batch, Labels, SeriesKey, Timestamp};
 
 use super::Inner;
 use super::block::Block;
+use super::both::Both;
 use super::index::Ref;
-use super::merge::once;
 use super::record::{Logged, Record};
 use super::series::{Limits, Outcome, Past};
 use super::sources::SeriesLimits;
@@ -197,16 +197,19 @@ impl Inner {
             return Past { newest: None, from: time, samples: Vec::new() };
         };
         let from = limits.oldest(newest);
-        let mut samples = Vec::new();
+        let mut both = Both::default();
         for block in serving.iter().filter(|block| block.meta.last >= from) {
+            let since = both.mark();
             for chunk in chunks(block, from) {
-                if block.read(chunk, from, i64::MAX, &mut samples).is_err() {
+                if block.read(chunk, from, i64::MAX, &mut both).is_err() {
                     self.found_damaged(block);
                 }
             }
+            both.settle(since);
         }
-        once(&mut samples);
-        let samples: Vec<_> = samples.iter().map(|sample| (sample.timestamp.0, sample.value.to_bits())).collect();
-        Past { newest: samples.last().copied(), from, samples }
+        both.once();
+        let samples: Vec<_> = both.floats.iter().map(|sample| (sample.timestamp.0, sample.value.to_bits())).collect();
+        let newest = samples.last().copied().max(both.histograms.last().map(|sample| (sample.timestamp.0, 0)));
+        Past { newest, from, samples }
     }
 }
