@@ -4,9 +4,8 @@
 //! segment of the log, blocks in place, blocks served, samples out of the head, the mark, segments removed. What is
 //! both in a block and replayed from the log is the same sample twice, which reading and merging make one.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
 
 use watchbell_model::Sample;
 use watchbell_runtime::{Disk, fault};
@@ -16,7 +15,7 @@ use super::block::Block;
 use super::block_writer::BlockWriter;
 use super::bytes::Cursor;
 use super::chunk::{self, Effort};
-use super::head::Heads;
+use super::head_order::Gathered;
 use super::index::Ref;
 use super::series::WINDOW;
 
@@ -102,10 +101,11 @@ impl Inner {
     }
 
     fn write_block(&self, order: u64, path: &std::path::Path, series: &[Ref], start: i64, end: i64) -> io::Result<()> {
-        let (symbols, series) = ranked(&self.heads, series);
+        let ordered = Gathered::of(&self.heads, series.iter().copied()).in_order();
+        let (symbols, series) = ordered.ranked();
         let mut writer = BlockWriter::begin(&self.runtime.disk, path, symbols, order, Vec::new())?;
         let mut samples: Vec<Sample> = Vec::new();
-        for (labels, number) in series {
+        for (number, labels) in series {
             samples.clear();
             self.heads.read_sealing(number, start, end, &mut samples);
             writer.add(&labels, &chunk::encode_all(&samples, Effort::Quick), &[])?;
@@ -147,39 +147,4 @@ impl Sealing {
         }
         spans
     }
-}
-
-/// Label pairs as places in the sorted symbols, with the number of the series.
-type Ranked = Vec<(Vec<(u32, u32)>, Ref)>;
-
-/// How many series, or label pairs, are looked up in one go: new series wait for it.
-const TURN: usize = 4096;
-
-/// The symbols of these series, sorted, and the series in the order of their labels, as places in those.
-///
-/// None of them is forgotten meanwhile: who forgets is who seals.
-fn ranked(heads: &Heads, series: &[Ref]) -> (Vec<Arc<str>>, Ranked) {
-    let mut pairs: Vec<Vec<u32>> = Vec::with_capacity(series.len());
-    for turn in series.chunks(TURN) {
-        let index = heads.index();
-        pairs.extend(turn.iter().map(|series| index.pairs_of(*series).collect::<Vec<_>>()));
-    }
-    let mut used: Vec<u32> = pairs.iter().flatten().copied().collect();
-    used.sort_unstable();
-    used.dedup();
-    let mut texts: Vec<(Arc<str>, Arc<str>)> = Vec::with_capacity(used.len());
-    for turn in used.chunks(TURN) {
-        let index = heads.index();
-        texts.extend(turn.iter().map(|pair| index.texts_of(*pair)).map(|(name, value)| (name.clone(), value.clone())));
-    }
-    let mut symbols: Vec<Arc<str>> = texts.iter().flat_map(|(name, value)| [name, value]).cloned().collect();
-    symbols.sort_unstable();
-    symbols.dedup();
-    let place = |text: &str| symbols.partition_point(|have| **have < *text) as u32;
-    let places: HashMap<u32, (u32, u32)> =
-        used.iter().zip(&texts).map(|(pair, (name, value))| (*pair, (place(name), place(value)))).collect();
-    let labels = |pairs: &Vec<u32>| pairs.iter().map(|pair| places[pair]).collect::<Vec<_>>();
-    let mut ranked: Ranked = pairs.iter().map(labels).zip(series.iter().copied()).collect();
-    ranked.sort_unstable();
-    (symbols, ranked)
 }
