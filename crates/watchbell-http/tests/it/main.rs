@@ -7,6 +7,7 @@ mod access;
 mod machine;
 mod own;
 mod serve;
+mod upkeep;
 
 use std::net::SocketAddr;
 

@@ -39,6 +39,11 @@ pub(crate) fn due(blocks: &[Arc<Block>], now: i64, retention: i64) -> Option<Vec
     None
 }
 
+/// Whether all of a block's samples lie within a span of time, both ends included.
+pub(crate) fn lies_within(block: &Block, start: i64, end: i64) -> bool {
+    start <= block.meta.first && block.meta.last <= end
+}
+
 impl Inner {
     /// Puts one block in the place of these.
     pub(crate) fn merge(&self, inputs: &[Arc<Block>]) -> io::Result<()> {

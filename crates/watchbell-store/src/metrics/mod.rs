@@ -15,9 +15,11 @@ mod blocks;
 pub(crate) mod bytes;
 mod chunk;
 mod config;
+mod figures;
 pub(crate) mod frames;
 mod gorilla;
 mod head;
+mod import;
 mod index;
 mod maintain;
 mod matching;
@@ -62,6 +64,8 @@ struct Inner {
     blocks: Blocks,
     mark_path: PathBuf,
     upkeep: Mutex<Upkeep>,
+    /// Held by the import that compares and writes.
+    importing: Mutex<()>,
     queue: Mutex<Queue>,
     counters: Counters,
 }
@@ -133,6 +137,7 @@ impl MetricStore {
             blocks,
             mark_path,
             upkeep: Mutex::new(Upkeep::new(&runtime.clock, sealed)),
+            importing: Mutex::default(),
             queue: Mutex::default(),
             counters: Counters::new(&runtime.metrics),
         };
