@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use watchbell_model::Timestamp;
+use watchbell_runtime::http;
 
 use crate::RETRY_AFTER_MAX;
 
@@ -23,25 +24,9 @@ pub(crate) fn is_over(enqueued: Timestamp, now: Timestamp, retry_for: Duration, 
     attempts >= ATTEMPTS_MIN && now.since(enqueued) >= retry_for
 }
 
-/// A `Retry-After` header: seconds, or an HTTP date; at most [`RETRY_AFTER_MAX`].
+/// A `Retry-After` header; at most [`RETRY_AFTER_MAX`].
 pub(crate) fn retry_after(header: &str, now: Timestamp) -> Option<Duration> {
-    let header = header.trim();
-    let wait = match header.parse::<u64>() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) if !header.is_empty() && header.bytes().all(|byte| byte.is_ascii_digit()) => RETRY_AFTER_MAX,
-        Err(_) => http_date(header)?.since(now),
-    };
-    Some(wait.min(RETRY_AFTER_MAX))
-}
-
-/// `Sun, 06 Nov 1994 08:49:37 GMT`, the one form of RFC 9110 that senders may write.
-fn http_date(text: &str) -> Option<Timestamp> {
-    let mut words = text.split_once(", ")?.1.split(' ');
-    let (day, month, year) = (words.next()?, words.next()?, words.next()?);
-    let time = words.next()?;
-    let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let month = months.iter().position(|it| *it == month)? + 1;
-    Timestamp::parse_rfc3339(&format!("{year:0>4}-{month:02}-{day:0>2}T{time}Z"))
+    http::retry_after(header, now).map(|wait| wait.min(RETRY_AFTER_MAX))
 }
 
 #[cfg(test)]

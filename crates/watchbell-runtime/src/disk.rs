@@ -121,6 +121,14 @@ impl Disk {
         }
     }
 
+    /// Gives a file a second name, which is its own: the content stays for as long as one of them does.
+    pub fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        match self {
+            Disk::Os => std::fs::hard_link(from, to),
+            Disk::Sim(disk) => disk.hard_link(from, to),
+        }
+    }
+
     /// Whether there is such a file or folder.
     pub fn exists(&self, path: &Path) -> bool {
         match self {

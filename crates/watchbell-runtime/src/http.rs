@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
-use watchbell_model::Url;
+use watchbell_model::{Timestamp, Url};
 
 use crate::tls::{self, TlsError, TlsOptions, TlsReport};
 use crate::{NetError, Runtime};
@@ -90,6 +90,26 @@ impl Response {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(have, _)| have.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
+}
+
+/// What a `Retry-After` header asks for: seconds, or an HTTP date. Not bounded: whoever waits has a bound of their own.
+pub fn retry_after(header: &str, now: Timestamp) -> Option<Duration> {
+    let header = header.trim();
+    match header.parse::<u64>() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) if !header.is_empty() && header.bytes().all(|byte| byte.is_ascii_digit()) => Some(Duration::MAX),
+        Err(_) => Some(http_date(header)?.since(now)),
+    }
+}
+
+/// `Sun, 06 Nov 1994 08:49:37 GMT`, the one form of RFC 9110 that senders may write.
+fn http_date(text: &str) -> Option<Timestamp> {
+    let mut words = text.split_once(", ")?.1.split(' ');
+    let (day, month, year) = (words.next()?, words.next()?, words.next()?);
+    let time = words.next()?;
+    let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let month = months.iter().position(|it| *it == month)? + 1;
+    Timestamp::parse_rfc3339(&format!("{year:0>4}-{month:02}-{day:0>2}T{time}Z"))
 }
 
 /// Why there is no answer.

@@ -12,6 +12,7 @@ use watchbell_alerts::Alerts;
 use watchbell_http::{Auth, ConfigView, Handles, LoadResult, SinkConfig, SiteInfo};
 use watchbell_model::{
     Append, BoxFuture, Deliver, Observe, Query, Raise, RunbookRef, Severity, Span, State, Timestamp,
+    Upkeep,
 };
 use watchbell_notify::{Notify, NotifyConfig, Site};
 use watchbell_runtime::{CancellationToken, Runtime, Task};
@@ -32,6 +33,8 @@ pub struct Stores {
     pub append: Arc<dyn Append>,
     /// Gives them back.
     pub query: Arc<dyn Query>,
+    /// Keeps them in order by hand.
+    pub upkeep: Arc<dyn Upkeep>,
 }
 
 /// How the configuration is read again: the binary reads files, the simulator makes it up.
@@ -53,6 +56,7 @@ pub struct App {
     pub auth: Auth,
     targets: Targets,
     query: Arc<dyn Query>,
+    upkeep: Arc<dyn Upkeep>,
     context: Context,
     reload: Reload,
     view: Mutex<View>,
@@ -111,7 +115,7 @@ impl App {
         found: Vec<Found>,
         reload: Reload,
     ) -> Result<Arc<App>> {
-        let Stores { state, append, query } = stores;
+        let Stores { state, append, query, upkeep } = stores;
         let notify = Notify::open(runtime.clone(), Arc::clone(&state)).context("the outbox cannot be read")?;
         let deliver = Arc::clone(&notify) as Arc<dyn Deliver>;
         let alerts = Alerts::open(runtime.clone(), Arc::clone(&state), deliver).context("the alerts cannot be read")?;
@@ -146,6 +150,7 @@ impl App {
             heartbeats,
             auth,
             query,
+            upkeep,
             context,
             reload,
             view: Mutex::new(view),
@@ -236,6 +241,8 @@ impl App {
             alerts: Arc::clone(&self.alerts),
             notify: Arc::clone(&self.notify),
             query: Arc::clone(&self.query),
+            append: Arc::clone(&self.context.append),
+            upkeep: Arc::clone(&self.upkeep),
             state: Arc::clone(&self.context.state),
             config: Arc::clone(self) as Arc<dyn ConfigView>,
             stop: self.stop.clone(),

@@ -239,6 +239,17 @@ impl SimDisk {
         Ok(())
     }
 
+    pub(crate) fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut inner = self.lock();
+        inner.change()?;
+        if inner.seen.contains_key(to) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let number = *inner.seen.get(from).ok_or(io::ErrorKind::NotFound)?;
+        inner.seen.insert(to.to_owned(), number);
+        Ok(())
+    }
+
     pub(crate) fn truncate(&self, path: &Path, size: u64) -> io::Result<()> {
         let mut inner = self.lock();
         inner.change()?;

@@ -228,9 +228,14 @@ impl Inner {
 
     /// Refuses to take the last of the disk: series would eat up what durable state needs for alarms and pages.
     pub(crate) fn leave_room(&self) -> io::Result<()> {
+        self.leave_room_for(0)
+    }
+
+    /// As [`Inner::leave_room`], with so many bytes more on the disk.
+    pub(crate) fn leave_room_for(&self, bytes: u64) -> io::Result<()> {
         let dir = self.mark_path.parent().unwrap_or(Path::new("."));
         match self.runtime.disk.available(dir) {
-            Ok(available) if available < ROOM_LEFT => Err(io::Error::new(
+            Ok(available) if available < ROOM_LEFT.saturating_add(bytes) => Err(io::Error::new(
                 io::ErrorKind::StorageFull,
                 format!("the last {} MiB of the disk are left for alarms and pages", ROOM_LEFT >> 20),
             )),

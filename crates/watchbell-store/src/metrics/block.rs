@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, RwLock};
 
 use watchbell_model::{Labels, Sample, Start};
 use watchbell_runtime::Disk;
@@ -16,6 +16,7 @@ use super::block_index::BlockIndex;
 use super::bytes::{Cursor, put_signed, put_varint};
 use super::chunk::{self, Kind};
 use super::starts;
+use super::tombstones::{self, Gone};
 
 /// How many bits of an entry's number of chunks are flags, since version 2.
 pub(crate) const FLAGS: u32 = 2;
@@ -71,6 +72,9 @@ pub(crate) struct ChunkRef {
     pub(crate) first: i64,
     pub(crate) last: i64,
     pub(crate) count: usize,
+    /// Whether some of its time was deleted.
+    pub(crate) cut: bool,
+    series: u32,
     offset: usize,
     len: usize,
 }
@@ -86,18 +90,43 @@ pub(crate) struct Block {
     pub(crate) index: BlockIndex,
     /// Offsets of chunks that were found damaged.
     bad: Mutex<HashSet<usize>>,
+    /// What was deleted since it was written.
+    gone: RwLock<Arc<Gone>>,
 }
 
 impl Block {
     /// Opens a file; the inner error says in words how it is damaged.
     pub(crate) fn open(disk: &Disk, path: &Path, number: u64) -> io::Result<Result<Block, String>> {
         let opened = BlockIndex::open(disk.map(path)?).map_err(str::to_owned);
-        let block = |(index, meta)| Block { number, path: path.to_owned(), meta, index, bad: Mutex::default() };
+        let block = |(index, meta)| {
+            let (bad, gone) = (Mutex::default(), RwLock::default());
+            Block { number, path: path.to_owned(), meta, index, bad, gone }
+        };
         Ok(opened.map(block))
     }
 
     pub(crate) fn bytes(&self) -> u64 {
         self.index.content().len() as u64
+    }
+
+    /// What was deleted of it.
+    pub(crate) fn gone(&self) -> Arc<Gone> {
+        Arc::clone(&self.gone.read().expect("no panic while held"))
+    }
+
+    /// From now on this is what was deleted of it.
+    pub(crate) fn set_gone(&self, mut gone: Gone) {
+        let is_whole = |series: u32| {
+            let stretches = gone.of(series);
+            let left = self.chunks_but(stretches, series, i64::MIN, i64::MAX);
+            !left.iter().any(|chunk| {
+                let mut samples = Vec::new();
+                let read = |samples: &mut _| self.read_but(stretches, *chunk, i64::MIN, i64::MAX, samples).is_ok();
+                !chunk.cut || (read(&mut samples) && !samples.is_empty())
+            })
+        };
+        gone.whole = gone.series().filter(|series| is_whole(*series)).collect();
+        *self.gone.write().expect("no panic while held") = Arc::new(gone);
     }
 
     pub(crate) fn overlaps(&self, start: i64, end: i64) -> bool {
@@ -106,9 +135,18 @@ impl Block {
 
     /// The chunks of a series that overlap the range, with their place; empty if there is none.
     pub(crate) fn chunks(&self, series: u32, start: i64, end: i64) -> Vec<ChunkRef> {
+        self.chunks_but(self.gone().of(series), series, start, end)
+    }
+
+    fn chunks_but(&self, gone: &[(i64, i64)], series: u32, start: i64, end: i64) -> Vec<ChunkRef> {
         let mut found = Vec::new();
-        let overlaps = |chunk: &ChunkRef| chunk.first <= end && chunk.last >= start;
-        let read = self.read_entry(series, |chunk| found.extend(Some(chunk).filter(overlaps)));
+        let asked = |chunk: &ChunkRef| {
+            chunk.first <= end && chunk.last >= start && !tombstones::covers(gone, chunk.first, chunk.last)
+        };
+        let read = self.read_entry(series, |chunk| {
+            let cut = tombstones::cuts(gone, chunk.first, chunk.last);
+            found.extend(Some(ChunkRef { cut, ..chunk }).filter(asked));
+        });
         if read.is_none() {
             found.clear();
         }
@@ -135,7 +173,7 @@ impl Block {
             let first = last.wrapping_add(from.signed()?);
             last = first.wrapping_add(from.varint()? as i64);
             let (count, len) = (from.varint()? as usize, from.varint()? as usize);
-            chunk(ChunkRef { kind, first, last, count, offset, len });
+            chunk(ChunkRef { kind, first, last, count, cut: false, series, offset, len });
             offset = offset.checked_add(len)?;
         }
         if flags & STARTS != 0 { starts::decode(&mut from) } else { Some(Vec::new()) }
@@ -146,8 +184,19 @@ impl Block {
         Labels::from_sorted(pairs.map(|(name, value)| (self.index.symbol(name), self.index.symbol(value))))
     }
 
-    /// Adds the samples of a chunk from `start` to `end`.
+    /// Adds the samples of a chunk from `start` to `end` that were not deleted.
     pub(crate) fn read(&self, at: ChunkRef, start: i64, end: i64, out: &mut Vec<Sample>) -> Result<(), Damaged> {
+        self.read_but(self.gone().of(at.series), at, start, end, out)
+    }
+
+    fn read_but(
+        &self,
+        gone: &[(i64, i64)],
+        at: ChunkRef,
+        start: i64,
+        end: i64,
+        out: &mut Vec<Sample>,
+    ) -> Result<(), Damaged> {
         if self.bad().contains(&at.offset) {
             return Ok(());
         }
@@ -158,7 +207,22 @@ impl Block {
             self.bad().insert(at.offset);
             return Err(Damaged);
         }
+        if tombstones::cuts(gone, at.first, at.last) {
+            let kept = out.split_off(from);
+            out.extend(
+                kept.into_iter().filter(|sample| !tombstones::covers(gone, sample.timestamp.0, sample.timestamp.0)),
+            );
+        }
         Ok(())
+    }
+
+    /// Decodes a chunk as it is in the file, also one that was found damaged before.
+    pub(crate) fn verify(&self, at: ChunkRef, out: &mut Vec<Sample>) -> Result<(), Damaged> {
+        let read = self.raw(at).and_then(|bytes| chunk::decode(bytes, at.first, at.count, i64::MIN, i64::MAX, out));
+        read.ok_or_else(|| {
+            self.bad().insert(at.offset);
+            Damaged
+        })
     }
 
     /// A chunk's bytes, if they are whole.

@@ -103,6 +103,12 @@ impl BlockWriter {
 
     /// Puts the block in place.
     pub(crate) fn finish(mut self) -> io::Result<()> {
+        self.complete()?;
+        self.place()
+    }
+
+    /// Writes what is missing, so that only its name does not survive power loss yet. Answers its size.
+    pub(crate) fn complete(&mut self) -> io::Result<u64> {
         let (mut table, mut pages) = (Vec::new(), PageSums::default());
         for part in 0..5 {
             let section = match part {
@@ -129,7 +135,13 @@ impl BlockWriter {
         self.write(&sum.to_le_bytes())?;
         self.write(&END)?;
         self.file.write_all(&self.buffer)?;
+        self.buffer.clear();
         self.file.sync()?;
+        Ok(self.at)
+    }
+
+    /// Puts a block that is complete in place.
+    pub(crate) fn place(mut self) -> io::Result<()> {
         self.disk.rename(&self.beside, &self.path)?;
         self.done = true;
         self.disk.sync_dir(self.path.parent().unwrap_or(Path::new(".")))

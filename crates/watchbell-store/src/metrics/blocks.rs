@@ -1,5 +1,9 @@
-//! The blocks of a store: which there are, which serve, and how one set takes the place of another.
+//! The blocks of a folder: which there are, which serve, and how one set takes the place of another.
+//!
+//! The file `list` beside them names those that serve, so that one that vanished is missed, and one that was put in
+//! place by a process that died before it served is known as new. Layout: `docs/formats/metrics.md`.
 
+use std::borrow::Borrow;
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,9 +12,13 @@ use std::sync::{Arc, Mutex, RwLock};
 use watchbell_runtime::Disk;
 
 use super::block::Block;
+use super::bytes::{Cursor, put_varint};
+use super::tombstones::Gone;
 
 /// Blocks in the order of writing.
 pub(crate) type Serving = Arc<Vec<Arc<Block>>>;
+
+const LIST_MAGIC: [u8; 8] = *b"WBLIST\0\x01";
 
 pub(crate) struct Blocks {
     disk: Disk,
@@ -20,43 +28,95 @@ pub(crate) struct Blocks {
     next: Mutex<u64>,
 }
 
+/// What was found to be damaged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Damage {
+    /// Of the file.
+    pub(crate) name: String,
+    /// What happened and what became of it.
+    pub(crate) words: String,
+}
+
+/// What opening a folder came to.
+pub(crate) struct Opened {
+    pub(crate) blocks: Blocks,
+    pub(crate) damaged: Vec<Damage>,
+    /// The spans of blocks that never served: written by a process that died then.
+    pub(crate) new: Vec<(i64, i64)>,
+}
+
 impl Blocks {
-    /// Opens all blocks of a folder; damaged ones are set aside and told of in words.
-    pub(crate) fn open(disk: &Disk, dir: &Path, damaged: &Path) -> io::Result<(Blocks, Vec<String>)> {
+    /// Opens all blocks of a folder; damaged ones are set aside.
+    pub(crate) fn open(disk: &Disk, dir: &Path, damaged: &Path) -> io::Result<Opened> {
         disk.create_dir_all(dir)?;
         let (mut blocks, mut told, mut next) = (Vec::new(), Vec::new(), 1);
+        let listed = load_list(disk, dir);
+        let mut missing = listed.clone().unwrap_or_default();
         for name in disk.list(dir)? {
             let path = dir.join(&name);
             if name.ends_with(".new") {
-                disk.remove(&path)?;
+                // On a disk that is read-only it stays, which does no harm.
+                let _ = disk.remove(&path);
                 continue;
             }
             let Some(number) = name.strip_suffix(".block").and_then(|name| name.parse::<u64>().ok()) else { continue };
             next = next.max(number + 1);
+            missing.remove(&number);
+            let mut tell = |words: String| told.push(Damage { name: name.clone(), words });
             match Block::open(disk, &path, number) {
-                Ok(Ok(block)) => blocks.push(block),
-                Ok(Err(damage)) => {
-                    let aside = set_aside(disk, &path, damaged)?;
-                    told.push(format!("the block {name} is damaged ({damage}) and lies in {}", aside.display()));
-                }
-                Err(error) => told.push(format!("the block {name} cannot be read and does not serve: {error}")),
+                Ok(Ok(block)) => match Gone::load(disk, &path) {
+                    Ok(Some(gone)) => {
+                        if !gone.is_empty() {
+                            block.set_gone(gone);
+                        }
+                        blocks.push(block);
+                    }
+                    Ok(None) => {
+                        tell(format!("what was deleted of the block {name} is forgotten: its file is damaged"));
+                        blocks.push(block);
+                    }
+                    Err(error) => tell(format!("the block {name} does not serve: what was deleted of it: {error}")),
+                },
+                Ok(Err(damage)) => tell(match set_aside(disk, &path, damaged) {
+                    Ok(aside) => format!("the block {name} is damaged ({damage}) and lies in {}", aside.display()),
+                    Err(error) => format!("the block {name} is damaged ({damage}) and cannot be moved: {error}"),
+                }),
+                Err(error) => tell(format!("the block {name} cannot be read and does not serve: {error}")),
             }
         }
         let replaced: BTreeSet<u64> = blocks.iter().flat_map(|block| block.meta.replaces.iter().copied()).collect();
         for block in blocks.extract_if(.., |block| replaced.contains(&block.number)) {
-            disk.remove(&block.path)?;
+            let _ = disk.remove(&block.path);
         }
+        for number in missing.difference(&replaced) {
+            let name = file_name(*number);
+            let words = format!("the block {name} is not there any more; nobody of us removed it");
+            told.push(Damage { name, words });
+        }
+        let is_new = |block: &&Block| listed.as_ref().is_some_and(|listed| !listed.contains(&block.number));
+        let new = blocks.iter().filter(is_new).map(|block| (block.meta.first, block.meta.last)).collect();
         let mut blocks: Vec<_> = blocks.into_iter().map(Arc::new).collect();
         sort(&mut blocks);
         let serving = RwLock::new(Arc::new(blocks));
-        let blocks = Blocks {
-            disk: disk.clone(),
-            dir: dir.to_owned(),
-            damaged: damaged.to_owned(),
-            serving,
-            next: Mutex::new(next),
-        };
-        Ok((blocks, told))
+        let next = Mutex::new(next.max(listed.and_then(|listed| listed.last().copied()).unwrap_or(0) + 1));
+        let blocks = Blocks { disk: disk.clone(), dir: dir.to_owned(), damaged: damaged.to_owned(), serving, next };
+        blocks.remove_stray_tombstones()?;
+        Ok(Opened { blocks, damaged: told, new })
+    }
+
+    /// Those of blocks that are gone themselves, and what would be taken for those of a block to come.
+    fn remove_stray_tombstones(&self) -> io::Result<()> {
+        for name in self.disk.list(&self.dir)? {
+            let path = self.dir.join(&name);
+            if name.ends_with(".gone") && !self.disk.exists(&path.with_extension("block")) {
+                let _ = self.disk.remove(&path);
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     pub(crate) fn serving(&self) -> Serving {
@@ -68,7 +128,7 @@ impl Blocks {
         let mut next = self.next.lock().expect("no panic while held");
         let number = *next;
         *next += 1;
-        (number, self.dir.join(format!("{number:010}.block")))
+        (number, self.dir.join(file_name(number)))
     }
 
     /// Opens a block that was just written.
@@ -85,14 +145,40 @@ impl Blocks {
         *serving = Arc::new(blocks);
     }
 
-    /// Removes the file of a block that no longer serves; a damaged one is set aside instead.
-    pub(crate) fn remove(&self, block: &Block) -> io::Result<()> {
-        let gone = match block.is_damaged() {
-            true => set_aside(&self.disk, &block.path, &self.damaged).map(|_| ()),
-            false => self.disk.remove(&block.path),
-        };
-        // Several may find the same damage at once.
-        gone.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+    /// Names those that serve on disk.
+    pub(crate) fn save_list(&self) -> io::Result<()> {
+        let serving = self.serving();
+        let numbers: BTreeSet<u64> = serving.iter().map(|block| block.number).collect();
+        let mut rest = Vec::new();
+        put_varint(&mut rest, numbers.len() as u64);
+        let mut last = 0;
+        for number in numbers {
+            put_varint(&mut rest, number - last);
+            last = number;
+        }
+        let mut bytes = LIST_MAGIC.to_vec();
+        bytes.extend_from_slice(&crc32c::crc32c(&rest).to_le_bytes());
+        bytes.extend_from_slice(&rest);
+        self.disk.write_atomic(&self.dir.join("list"), &bytes)
+    }
+
+    /// Removes the files of blocks that no longer serve, durably; damaged ones are set aside instead.
+    pub(crate) fn remove(&self, blocks: &[impl Borrow<Block>]) -> io::Result<()> {
+        for block in blocks.iter().map(Borrow::<Block>::borrow) {
+            let result = if block.is_damaged() {
+                set_aside(&self.disk, &block.path, &self.damaged).map(|_| ())
+            } else {
+                self.disk.remove(&block.path)
+            };
+            match result {
+                // Somebody else was faster; what was asked for is so.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                result => result?,
+            }
+        }
+        self.sync()?;
+        blocks.iter().for_each(|block| Gone::forget(&self.disk, &block.borrow().path));
+        Ok(())
     }
 
     /// Makes removals survive power loss.
@@ -101,13 +187,42 @@ impl Blocks {
     }
 }
 
+/// Of a block, by its number.
+pub(crate) fn file_name(number: u64) -> String {
+    format!("{number:010}.block")
+}
+
+/// The numbers of the blocks that served last; `None` if that is not known.
+fn load_list(disk: &Disk, dir: &Path) -> Option<BTreeSet<u64>> {
+    let bytes = disk.read(&dir.join("list")).ok()?;
+    let mut from = Cursor(bytes.strip_prefix(&LIST_MAGIC)?);
+    if from.u32()? != crc32c::crc32c(from.0) {
+        return None;
+    }
+    let mut last = 0;
+    (0..from.varint()?)
+        .map(|_| {
+            last += from.varint()?;
+            Some(last)
+        })
+        .collect()
+}
+
 fn sort(blocks: &mut [Arc<Block>]) {
     blocks.sort_by_key(|block| (block.meta.order, block.number));
 }
 
-fn set_aside(disk: &Disk, path: &Path, damaged: &Path) -> io::Result<PathBuf> {
+/// Moves a file to those that are damaged; one of the same name that is there already stays.
+pub(crate) fn set_aside(disk: &Disk, path: &Path, damaged: &Path) -> io::Result<PathBuf> {
     disk.create_dir_all(damaged)?;
-    let aside = damaged.join(path.file_name().unwrap_or_default());
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut aside = damaged.join(&name);
+    let mut more = 1;
+    while disk.exists(&aside) {
+        more += 1;
+        aside = damaged.join(format!("{name}.{more}"));
+    }
     disk.rename(path, &aside)?;
+    disk.sync_dir(damaged)?;
     Ok(aside)
 }

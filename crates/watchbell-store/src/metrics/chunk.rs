@@ -1,28 +1,22 @@
-//! Chunks of blocks: the samples of one series over some time, as few bytes as can be had.
+//! Chunks of floats in blocks: the samples of one series over some time, as few bytes as can be had.
 //!
-//! Fixed steps of time and constant values cost a few bytes a chunk; everything else is tried both as numbers (`pco`)
-//! and as a stream of bits ([`super::gorilla`], better when there are few), and the shorter is kept. Each chunk has a
-//! checksum. Layout: `docs/formats/metrics.md`.
+//! Columns of times and values ([`super::columns`]); where there are few samples a stream of bits
+//! ([`super::gorilla`]) is tried too, and the shorter is kept. Each chunk has a checksum. Layout:
+//! `docs/formats/metrics.md`.
 
-use pco::ChunkConfig;
-use pco::data_types::Number;
-use pco::wrapped::{FileCompressor, FileDecompressor};
 use watchbell_model::{Sample, Timestamp};
 
-use super::bytes::{Cursor, put_signed, put_varint};
+use super::bytes::{Cursor, put_varint};
+pub(crate) use super::columns::Effort;
+use super::columns::{put_times, put_values, take_times, take_values};
 use super::gorilla;
 
 /// How many samples one chunk holds at most.
 pub(crate) const CHUNK_MAX: usize = 4096;
 /// A chunk with so many is full: merging copies it as it is.
 pub(crate) const CHUNK_FULL: usize = 2048;
-
-/// How hard to try: blocks of two hours are written often and merged soon, merged ones stay.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Effort {
-    Quick,
-    Thorough,
-}
+/// With more samples than this columns are always shorter than a stream.
+const STREAM_TRIED_MAX: usize = 512;
 
 /// What a chunk of a block holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -57,12 +51,6 @@ pub(crate) struct Encoded {
 
 const STREAM: u8 = 0;
 const COLUMNS: u8 = 1;
-const FIXED: u8 = 0;
-const CONSTANT: u8 = 0;
-const NUMBERS: u8 = 1;
-const WHOLE: u8 = 2;
-/// Whole numbers up to this are the same as floats.
-const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// Encodes samples, which are in order of time and not empty, as chunks of about equal size.
 pub(crate) fn encode_all(samples: &[Sample], effort: Effort) -> Vec<Encoded> {
@@ -71,14 +59,30 @@ pub(crate) fn encode_all(samples: &[Sample], effort: Effort) -> Vec<Encoded> {
 }
 
 fn encode(samples: &[Sample], effort: Effort) -> Encoded {
-    let stream = as_stream(samples);
     let columns = as_columns(samples, effort);
-    let shorter = if columns.as_ref().is_some_and(|columns| columns.len() <= stream.len()) { columns } else { None };
-    let body = shorter.unwrap_or(stream);
-    let mut bytes = crc32c::crc32c(&body).to_le_bytes().to_vec();
-    bytes.extend_from_slice(&body);
+    let body = match columns {
+        Some(columns) if samples.len() > STREAM_TRIED_MAX => columns,
+        columns => {
+            let stream = as_stream(samples);
+            columns.filter(|columns| columns.len() <= stream.len()).unwrap_or(stream)
+        }
+    };
     let (first, last) = (samples[0].timestamp.0, samples[samples.len() - 1].timestamp.0);
-    Encoded { kind: Kind::Floats, first, last, count: samples.len(), bytes }
+    Encoded { kind: Kind::Floats, first, last, count: samples.len(), bytes: with_checksum(&body) }
+}
+
+/// A chunk's bytes: what it holds behind the checksum of that.
+pub(crate) fn with_checksum(body: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(4 + body.len());
+    bytes.extend_from_slice(&crc32c::crc32c(body).to_le_bytes());
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+/// What a chunk holds, if its checksum fits.
+pub(crate) fn checked(bytes: &[u8]) -> Option<Cursor<'_>> {
+    let mut from = Cursor(bytes);
+    (from.u32()? == crc32c::crc32c(from.0)).then_some(from)
 }
 
 fn as_stream(samples: &[Sample]) -> Vec<u8> {
@@ -97,36 +101,9 @@ fn as_stream(samples: &[Sample]) -> Vec<u8> {
 /// `None` if the numbers cannot be compressed.
 fn as_columns(samples: &[Sample], effort: Effort) -> Option<Vec<u8>> {
     let mut body = vec![COLUMNS];
-    let step = samples.get(1).map_or(0, |second| second.timestamp.0 - samples[0].timestamp.0);
-    if samples.windows(2).all(|pair| pair[1].timestamp.0 - pair[0].timestamp.0 == step) {
-        body.push(FIXED);
-        put_signed(&mut body, step);
-    } else {
-        body.push(NUMBERS);
-        let times: Vec<i64> = samples.iter().map(|sample| sample.timestamp.0 - samples[0].timestamp.0).collect();
-        let packed = pack(&times, effort)?;
-        put_varint(&mut body, packed.len() as u64);
-        body.extend_from_slice(&packed);
-    }
-    let first = samples[0].value.to_bits();
-    if samples.iter().all(|sample| sample.value.to_bits() == first) {
-        body.push(CONSTANT);
-        put_varint(&mut body, first.swap_bytes());
-    } else if let Some(whole) = samples.iter().map(|sample| as_whole(sample.value)).collect::<Option<Vec<i64>>>() {
-        body.push(WHOLE);
-        body.extend_from_slice(&pack(&whole, effort)?);
-    } else {
-        body.push(NUMBERS);
-        let values: Vec<f64> = samples.iter().map(|sample| sample.value).collect();
-        body.extend_from_slice(&pack(&values, effort)?);
-    }
+    put_times(&mut body, &samples.iter().map(|sample| sample.timestamp.0).collect::<Vec<_>>(), effort)?;
+    put_values(&mut body, &samples.iter().map(|sample| sample.value).collect::<Vec<_>>(), effort)?;
     Some(body)
-}
-
-/// A value as a whole number, if it is one to the last bit: most counters are.
-fn as_whole(value: f64) -> Option<i64> {
-    let whole = value as i64;
-    (value.abs() <= WHOLE_MAX && (whole as f64).to_bits() == value.to_bits()).then_some(whole)
 }
 
 /// Adds the samples from `start` to `end`, both included; `None` if the chunk is damaged.
@@ -138,69 +115,20 @@ pub(crate) fn decode(
     end: i64,
     out: &mut Vec<Sample>,
 ) -> Option<()> {
-    let mut from = Cursor(bytes);
-    let sum = from.u32()?;
-    if crc32c::crc32c(from.0) != sum || count > CHUNK_MAX {
-        return None;
-    }
+    let mut from = checked(bytes).filter(|_| (1..=CHUNK_MAX).contains(&count))?;
     if from.u8()? == STREAM {
         let value = from.varint()?.swap_bytes();
         return gorilla::read((first, value), count as u32, from.0, start, end, out);
     }
-    let mut times = vec![0_i64; count];
-    if from.u8()? == FIXED {
-        let step = from.signed()?;
-        times.iter_mut().enumerate().for_each(|(at, time)| *time = first + step * at as i64);
-    } else {
-        let len = usize::try_from(from.varint()?).ok()?;
-        unpack(from.take(len)?, &mut times)?;
-        times.iter_mut().for_each(|time| *time += first);
-    }
+    let times = take_times(&mut from, first, count)?;
     let (from_at, to_at) = (times.partition_point(|time| *time < start), times.partition_point(|time| *time <= end));
     if from_at >= to_at {
         return Some(());
     }
-    out.reserve(to_at - from_at);
-    let sample = |time: i64, value: f64| Sample { timestamp: Timestamp(time), value };
-    match from.u8()? {
-        CONSTANT => {
-            let value = f64::from_bits(from.varint()?.swap_bytes());
-            out.extend(times[from_at..to_at].iter().map(|time| sample(*time, value)));
-        }
-        NUMBERS => {
-            let mut values = vec![0_f64; count];
-            unpack(from.0, &mut values)?;
-            let both = times[from_at..to_at].iter().zip(&values[from_at..to_at]);
-            out.extend(both.map(|(time, value)| sample(*time, *value)));
-        }
-        WHOLE => {
-            let mut values = vec![0_i64; count];
-            unpack(from.0, &mut values)?;
-            let both = times[from_at..to_at].iter().zip(&values[from_at..to_at]);
-            out.extend(both.map(|(time, value)| sample(*time, *value as f64)));
-        }
-        _ => return None,
-    }
+    let values = take_values(from, count)?;
+    let both = times[from_at..to_at].iter().zip(&values[from_at..to_at]);
+    out.extend(both.map(|(time, value)| Sample { timestamp: Timestamp(*time), value: *value }));
     Some(())
-}
-
-fn pack<T: Number>(numbers: &[T], effort: Effort) -> Option<Vec<u8>> {
-    let level = if effort == Effort::Quick { 4 } else { 8 };
-    let config = ChunkConfig::default().with_compression_level(level);
-    let mut out = Vec::new();
-    let file = FileCompressor::default();
-    file.write_header(&mut out).ok()?;
-    let mut chunk = file.chunk_compressor(numbers, &config).ok()?;
-    chunk.write_meta(&mut out).ok()?;
-    chunk.write_page(0, &mut out).ok()?;
-    Some(out)
-}
-
-fn unpack<T: Number>(bytes: &[u8], numbers: &mut [T]) -> Option<()> {
-    let (file, rest) = FileDecompressor::new(bytes).ok()?;
-    let (mut chunk, rest) = file.chunk_decompressor::<T, _>(rest).ok()?;
-    let mut page = chunk.page_decompressor(rest, numbers.len()).ok()?;
-    page.read(numbers).ok()?.finished.then_some(())
 }
 
 #[cfg(test)]
@@ -240,6 +168,37 @@ mod tests {
     }
 
     #[test]
+    fn decimals_are_packed_as_whole_numbers_and_a_marker_spoils_nothing() {
+        let noise = |at: i64| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as i64) as u64 >> 54) as f64;
+        check(|at| (noise(at) + 5000.0) / 1e3, expect!["2880: 620 bytes, 2880: 618 bytes"]);
+        check(|at| noise(at), expect!["2880: 619 bytes, 2880: 617 bytes"]);
+        check(
+            |at| if at % 700 == 3 { watchbell_model::stale_nan() } else { noise(at) },
+            expect!["2880: 712 bytes, 2880: 699 bytes"],
+        );
+        check(
+            |at| if at == 4000 { watchbell_model::stale_nan() } else { 1.0 },
+            expect!["2880: 13 bytes, 2880: 26 bytes"],
+        );
+    }
+
+    #[test]
+    fn short_chunks_are_not_mostly_headers() {
+        let check = |count: i64, value: &dyn Fn(i64) -> f64, expected: Expect| {
+            let written =
+                samples((0..count).map(|at| (1_700_000_000_000 + at * 300_000 + at / 9 * 60_000, value(at).to_bits())));
+            expected.assert_eq(&format!("{} bytes", round(&written, Effort::Quick)[0].bytes.len()));
+        };
+        let seconds =
+            |at: i64| (12_345_678 + at.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as i64) / (1 << 42)) as f64 / 1e9;
+        check(2, &|at| at as f64, expect!["12 bytes"]);
+        check(24, &|at| 1e6 + at as f64, expect!["36 bytes"]);
+        check(24, &|at| (1e6 + at as f64).sqrt(), expect!["65 bytes"]);
+        check(24, &seconds, expect!["104 bytes"]);
+        check(288, &seconds, expect!["361 bytes"]);
+    }
+
+    #[test]
     fn part_of_a_chunk_can_be_read() {
         let written = samples((0..1000).map(|at| (at * 1000 + at % 7, (at as f64).sqrt().to_bits())));
         let chunk = &round(&written, Effort::Quick)[0];
@@ -275,6 +234,7 @@ mod tests {
                         1 => Just(STALE_NAN_BITS),
                         1 => Just(f64::NAN.to_bits()),
                         1 => Just((-0.0_f64).to_bits()),
+                        1 => (0..100_000_i64, 0..9).prop_map(|(value, e)| (value as f64 / 10_f64.powi(e)).to_bits()),
                         1 => any::<u64>(),
                     ],
                 ),

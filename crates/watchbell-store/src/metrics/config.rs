@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use watchbell_model::{Path, Problems, Span};
 
-/// How series are kept: how long, how safely, how many. One query reads at most 10 million samples (160 MB of memory);
-/// one that would need more fails.
+/// How series are kept: how long, how safely, how many. One query holds at most 10 million samples in memory at once
+/// (160 MB); one that would need more fails.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MetricsConfig {
@@ -20,6 +20,9 @@ pub struct MetricsConfig {
     pub fsync: Fsync,
     /// How many series may be active at once; samples of further ones are refused and counted, known series go on. Default 1,000,000.
     pub series_limit: u64,
+    /// How many samples one query that goes through series one by one may load; one that would load more fails.
+    /// Default 50,000,000.
+    pub query_samples_limit: u64,
 }
 
 /// When accepted samples are made to survive power loss.
@@ -43,6 +46,7 @@ impl Default for MetricsConfig {
             out_of_order_window: Span::minutes(10),
             fsync: Fsync::Interval,
             series_limit: 1_000_000,
+            query_samples_limit: 50_000_000,
         }
     }
 }
@@ -72,6 +76,11 @@ impl MetricsConfig {
             problems
                 .error(&path.field("series_limit"), format!("{} is not a usable limit", self.series_limit))
                 .hint("from 1 to 50,000,000; a series takes about 1 kB of memory while it is active");
+        }
+        if self.query_samples_limit == 0 {
+            problems
+                .error(&path.field("query_samples_limit"), "no query could be answered")
+                .hint("at least 1; the default is 50,000,000");
         }
     }
 }

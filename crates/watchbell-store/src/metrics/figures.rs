@@ -112,7 +112,7 @@ impl Inner {
         let active = index.live().len();
         let mut tally = Tally { series: active, ..Tally::default() };
         for (pair, series) in by_pair {
-            let (name, value) = index.pair(pair);
+            let (name, value) = index.texts_of(pair);
             let pair = (tally.text(name), tally.text(value));
             tally.pairs.insert(pair, series);
         }
@@ -127,15 +127,15 @@ impl Inner {
         };
         for block in self.blocks.serving().iter() {
             // The texts of a block as places of the tally's, made when they are first met.
-            let mut places = vec![None; block.symbol_count() as usize];
+            let mut places = vec![None; block.index.symbol_count() as usize];
             for series in 0..block.meta.series as u32 {
                 if !seen.insert(block.labels(series).fingerprint()) {
                     continue;
                 }
                 tally.series += 1;
-                for (name, value) in block.symbols_of(series) {
+                for (name, value) in block.index.symbols_of(series) {
                     let mut place = |symbol: u32| match places.get_mut(symbol as usize) {
-                        Some(place) => *place.get_or_insert_with(|| tally.text(block.symbol(symbol))),
+                        Some(place) => *place.get_or_insert_with(|| tally.text(block.index.symbol(symbol))),
                         None => tally.text(""),
                     };
                     let pair = (place(name), place(value));

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use watchbell_model::{Sample, Timestamp};
 
+use super::bits::{Bits, Reader};
+
 /// A chunk that still takes samples, each later than the one before.
 #[derive(Clone, Debug)]
 pub(crate) struct Open {
@@ -167,53 +169,6 @@ fn take_time(bits: &mut Reader<'_>) -> Option<i64> {
     let width = WIDTHS[ones - 1];
     let value = bits.take(width)?;
     Some(((value << (64 - width)) as i64) >> (64 - width))
-}
-
-/// Bits, highest first.
-#[derive(Clone, Debug, Default)]
-struct Bits {
-    bytes: Vec<u8>,
-    free: u32,
-}
-
-impl Bits {
-    fn put(&mut self, value: u64, width: u32) {
-        let mut left = width;
-        while left > 0 {
-            if self.free == 0 {
-                self.bytes.push(0);
-                self.free = 8;
-            }
-            let take = left.min(self.free);
-            let part = (value >> (left - take)) as u8 & (0xff >> (8 - take));
-            *self.bytes.last_mut().expect("just pushed") |= part << (self.free - take);
-            self.free -= take;
-            left -= take;
-        }
-    }
-}
-
-struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl Reader<'_> {
-    fn take(&mut self, width: u32) -> Option<u64> {
-        let end = self.at + width as usize;
-        if end > self.bytes.len() * 8 {
-            return None;
-        }
-        let mut value = 0;
-        while self.at < end {
-            let free = 8 - self.at % 8;
-            let take = free.min(end - self.at);
-            let part = (self.bytes[self.at / 8] >> (free - take)) & (0xff >> (8 - take));
-            value = (value << take) | u64::from(part);
-            self.at += take;
-        }
-        Some(value)
-    }
 }
 
 #[cfg(test)]

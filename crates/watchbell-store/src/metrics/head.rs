@@ -7,10 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 
-use watchbell_model::{Labels, Matcher, Sample, SeriesKey};
+use watchbell_model::{Labels, Sample, SeriesKey};
 
 use super::index::{Index, Ref};
-use super::matching::matching;
 use super::record::Logged;
 use super::replay::Replay;
 use super::seal::{Mark, Sealing};
@@ -70,17 +69,14 @@ impl Heads {
         outcome
     }
 
-    /// Copies of what may hold samples from `start` to `end` of the series that pass, with their labels.
-    pub(crate) fn select(&self, matchers: &[Matcher], start: i64, end: i64) -> Vec<(Labels, Part)> {
-        let index = self.index();
-        let mut found = Vec::new();
-        for series in matching(&*index, matchers) {
-            let part = self.shard(series)[series as usize / SHARDS].part(start, end);
-            if !part.is_empty() {
-                found.push((index.labels(series), part));
-            }
-        }
-        found
+    /// A copy of what may hold samples of a series from `start` to `end`.
+    pub(crate) fn part(&self, series: Ref, start: i64, end: i64) -> Part {
+        self.shard(series)[series as usize / SHARDS].part(start, end)
+    }
+
+    /// Whether a series may hold samples from `start` to `end`.
+    pub(crate) fn overlaps(&self, series: Ref, start: i64, end: i64) -> bool {
+        self.shard(series)[series as usize / SHARDS].overlaps(start, end)
     }
 
     /// Marks everything before `end` as going into blocks.
@@ -118,14 +114,24 @@ impl Heads {
         let dead = |head: &Head| head.is_empty() && head.newest().is_none_or(|newest| newest < before);
         let slots = self.index().live().clone();
         for slot in slots {
-            let mut shard = self.shard(slot);
-            let head = &mut shard[slot as usize / SHARDS];
-            if dead(head) {
-                *head = Head::default();
+            let shard = self.shard(slot);
+            if dead(&shard[slot as usize / SHARDS]) {
                 drop(shard);
-                self.index.write().expect("no panic while held").remove(slot);
+                self.remove(slot);
             }
         }
+    }
+
+    /// Whether it holds nothing of a series.
+    pub(crate) fn is_empty(&self, series: Ref) -> bool {
+        self.shard(series)[series as usize / SHARDS].is_empty()
+    }
+
+    /// Forgets a series.
+    pub(crate) fn remove(&self, series: Ref) {
+        let mut index = self.index.write().expect("no panic while held");
+        index.remove(series);
+        self.shard(series)[series as usize / SHARDS] = Head::default();
     }
 
     pub(crate) fn index(&self) -> RwLockReadGuard<'_, Index> {

@@ -8,16 +8,15 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
 
 use watchbell_model::{
-    HistogramSample, Import, Imported, Labels, Matcher, Query, Sample, Series, Timestamp, UpkeepError,
+    HistogramSample, Import, Imported, Labels, Matcher, Query, Sample, Series, Start, Timestamp, UpkeepError,
 };
 
 use super::block_writer::BlockWriter;
 use super::chunk::{self, Effort};
 use super::series::{AHEAD_MAX, millis};
-use super::{MetricStore, merge};
+use super::{MetricStore, histogram_chunk};
 
 /// How many samples are gathered before they are written, 16 bytes each; a histogram counts as its numbers.
 const HELD_MAX: usize = 4 << 20;
@@ -26,14 +25,13 @@ const PIECE_COST: usize = 32;
 const DAY: i64 = 86_400_000;
 /// Where what was gathered lies on more days than this, ten of them become one block.
 const DAYS_MAX: usize = 32;
-/// So many blocks of one span of time are merged at once, so that many small imports do not make many small blocks.
-const BLOCKS_MAX: usize = 24;
 
 /// One series on one day.
 #[derive(Default)]
 struct Piece {
     samples: Vec<Sample>,
     histograms: Vec<HistogramSample>,
+    starts: Vec<Start>,
 }
 
 /// An import under way.
@@ -94,11 +92,12 @@ impl<'a> Importing<'a> {
                 let whole = span.entry(labels).or_default();
                 whole.samples.extend(piece.samples);
                 whole.histograms.extend(piece.histograms);
+                whole.starts.extend(piece.starts);
             }
         }
         // One import at a time compares and writes, so that two of the same history do not both add it.
         let _alone = self.store.inner.importing.lock().expect("no panic while held");
-        for (span, mut series) in spans {
+        for mut series in spans.into_values() {
             for (labels, piece) in &mut series {
                 self.keep_new(labels, piece)?;
             }
@@ -110,8 +109,6 @@ impl<'a> Importing<'a> {
             let failed = |error: io::Error| UpkeepError::Failed(format!("the imported samples cannot be written: {error}"));
             self.write(&series).map_err(failed)?;
             self.done.added += added as u64;
-            let width = width * DAY;
-            self.merge(span * width, width - 1 + span * width).map_err(failed)?;
         }
         Ok(())
     }
@@ -124,6 +121,8 @@ impl<'a> Importing<'a> {
             let samples = piece.samples.iter().map(|sample| sample.timestamp);
             samples.chain(piece.histograms.iter().map(|sample| sample.timestamp))
         };
+        piece.starts.sort_by_key(|start| start.from);
+        piece.starts.dedup_by_key(|start| start.from);
         let (Some(first), Some(last)) = (times().min(), times().max()) else { return Ok(()) };
         let matchers: Vec<Matcher> = labels.iter().map(|(name, value)| Matcher::equal(name, value)).collect();
         let found = self.store.select(&matchers, first, last);
@@ -171,28 +170,22 @@ impl<'a> Importing<'a> {
         let mut writer = BlockWriter::begin(&inner.runtime.disk, &path, &symbols, number, Vec::new())?;
         for (labels, piece) in series {
             let labels: Vec<_> = labels.iter().map(|(name, value)| (place(name), place(value))).collect();
-            writer.add(&labels, &chunk::encode_all(&piece.samples, Effort::Quick))?;
+            let mut chunks = Vec::new();
+            if !piece.samples.is_empty() {
+                chunks.extend(chunk::encode_all(&piece.samples, Effort::Quick));
+            }
+            chunks.extend(histogram_chunk::encode_all(&piece.histograms, Effort::Quick));
+            writer.add(&labels, &chunks, &piece.starts)?;
         }
         writer.finish()?;
-        let block = inner.blocks.open_written(number, &path)?;
-        inner.blocks.replace(vec![block], &[]);
+        inner.serve(vec![inner.blocks.open_written(number, &path)?]);
         Ok(())
-    }
-
-    /// Puts the blocks of a span together if there are many.
-    fn merge(&self, start: i64, end: i64) -> io::Result<()> {
-        let inner = &self.store.inner;
-        let _upkeep = inner.upkeep.lock().expect("no panic while held");
-        let serving = inner.blocks.serving();
-        let within = |block: &&Arc<_>| merge::lies_within(block, start, end);
-        let blocks: Vec<_> = serving.iter().filter(within).cloned().collect();
-        if blocks.len() > BLOCKS_MAX { inner.merge(&blocks) } else { Ok(()) }
     }
 }
 
 impl Import for Importing<'_> {
     fn add(&mut self, series: Series) -> Result<(), UpkeepError> {
-        let Series { labels, samples, histograms, .. } = series;
+        let Series { labels, samples, histograms, starts } = series;
         if labels.name().is_none() {
             self.done.invalid += (samples.len() + histograms.len()) as u64;
             self.refuse(|| format!("{labels}: a series needs a metric's name"));
@@ -216,6 +209,12 @@ impl Import for Importing<'_> {
                 self.held += PIECE_COST + buckets.positive.counts.len() + buckets.negative.counts.len();
                 let piece = self.days.entry(day(sample.timestamp)).or_default().entry(labels.clone()).or_default();
                 piece.histograms.push(sample);
+            }
+        }
+        for start in starts {
+            // Only what is said of a sample that is taken is worth keeping.
+            if let Some(piece) = self.days.get_mut(&day(start.from)).and_then(|day| day.get_mut(&labels)) {
+                piece.starts.push(start);
             }
         }
         if self.held >= HELD_MAX { self.flush() } else { Ok(()) }

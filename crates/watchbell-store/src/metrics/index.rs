@@ -44,6 +44,8 @@ pub(crate) struct Index {
     /// Of the first [`KEPT_MAX`] slots their labels, once somebody asked: rules ask for the same series over and over.
     kept: Vec<OnceLock<Labels>>,
     hasher: RandomState,
+    /// How many series were ever removed.
+    removals: u64,
 }
 
 struct Entry {
@@ -114,9 +116,20 @@ impl Index {
             self.remove_pair(pair, series);
         }
         self.live.remove(series);
+        self.removals += 1;
         if let Some(kept) = self.kept.get_mut(series as usize) {
             *kept = OnceLock::new();
         }
+    }
+
+    /// Whether a slot is in use.
+    pub(crate) fn is_live(&self, series: Ref) -> bool {
+        self.series.get(series).is_some()
+    }
+
+    /// How many series were ever removed: as long as it stays, each slot means the same.
+    pub(crate) fn removals(&self) -> u64 {
+        self.removals
     }
 
     /// How a series is referred to from outside.
@@ -133,7 +146,7 @@ impl Index {
 
     /// Who sent the series first.
     pub(crate) fn source(&self, series: Ref) -> u16 {
-        self.entry(series).source
+        self.series.get(series).expect("a series in use").source
     }
 
     pub(crate) fn labels(&self, series: Ref) -> Labels {
@@ -144,9 +157,10 @@ impl Index {
         }
     }
 
-    /// The label pairs of a series as numbers of [`Index::texts_of`], in the order of their names.
+    /// The label pairs of a series as numbers of [`Index::texts_of`], in the order of their names; none of one that is
+    /// not there.
     pub(crate) fn pairs_of(&self, series: Ref) -> impl Iterator<Item = u32> {
-        numbers(&self.entry(series).pairs)
+        numbers(self.series.get(series).map_or(&[], |entry| &entry.pairs))
     }
 
     /// The name and the value of a label pair.
@@ -155,17 +169,24 @@ impl Index {
         (&self.name_at(pair.name).text, &pair.value)
     }
 
+    /// The number of a label pair with its generation: never given to another one.
+    pub(crate) fn pair_reference(&self, pair: u32) -> u64 {
+        u64::from(self.pairs.generation(pair)) << 32 | u64::from(pair)
+    }
+
+    /// All pairs behind this one, by name, then by value.
+    pub(crate) fn pairs_after<'a>(&'a self, after: Option<(&'a str, &'a str)>) -> impl Iterator<Item = u32> {
+        let (name, value) = after.unwrap_or_default();
+        let names = self.sorted_names.from(name, |name| name_text(&self.names, name));
+        names.flat_map(move |number| {
+            let text = &*self.name_at(number).text;
+            let pairs = self.pairs_from(number, if text == name { value } else { "" });
+            pairs.skip_while(move |pair| after == Some((text, self.value(*pair))))
+        })
+    }
+
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.sorted_names.iter().map(|name| name_text(&self.names, name))
-    }
-
-    pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &str> {
-        let pairs = self.name(name).into_iter().flat_map(|name| self.name_at(name).pairs.iter());
-        pairs.map(|pair| value_text(&self.pairs, pair))
-    }
-
-    fn entry(&self, series: Ref) -> &Entry {
-        self.series.get(series).expect("a series in use")
     }
 
     fn entry_mut(&mut self, series: Ref) -> &mut Entry {
@@ -419,7 +440,8 @@ mod tests {
             prop_assert!(index.names().eq(names.iter().copied()));
             for name in names {
                 let values = pairs.iter().filter(|pair| pair.0 == name).map(|pair| pair.1);
-                prop_assert!(index.values(name).eq(values));
+                let having = index.pairs_from(index.name(name).unwrap(), "").map(|pair| index.value(pair));
+                prop_assert!(having.eq(values));
             }
         }
     }

@@ -4,11 +4,11 @@ use std::io;
 use std::time::Duration;
 
 use watchbell_model::Severity;
-use watchbell_runtime::{CancellationToken, Clock, Disk, Task, thread};
+use watchbell_runtime::{CancellationToken, Disk, Task, thread};
 
 use super::seal::Mark;
 use super::series::{WINDOW, millis};
-use super::{Fsync, Inner, MetricStore, merge};
+use super::{Fsync, Inner, MetricStore};
 
 /// How often the log is synced under [`Fsync::Interval`].
 const SYNC_EVERY: Duration = Duration::from_secs(1);
@@ -20,20 +20,16 @@ const FAILED_PAUSE: Duration = Duration::from_secs(60);
 const SEAL_AFTER: i64 = 60_000;
 /// When samples in memory take more, they are sealed at once, whatever the time.
 const HEAD_BYTES_MAX: u64 = 256 << 20;
-/// A clock that ran ahead of our own count by more than this was set: nothing is forgotten by it before a restart.
-const CLOCK_JUMP_MAX: Duration = Duration::from_secs(86_400);
 
-/// What upkeep remembers. Whoever holds its lock is the only one who seals, merges or forgets.
+/// What upkeep remembers. Whoever holds its lock is the only one who seals.
 pub(crate) struct Upkeep {
     sealed_until: Option<i64>,
     not_before: Duration,
-    opened: (i64, Duration),
 }
 
 impl Upkeep {
-    pub(crate) fn new(clock: &Clock, mark: Option<Mark>) -> Upkeep {
-        let opened = (clock.now().0, clock.monotonic());
-        Upkeep { sealed_until: mark.map(|mark| mark.end), not_before: Duration::ZERO, opened }
+    pub(crate) fn new(mark: Option<Mark>) -> Upkeep {
+        Upkeep { sealed_until: mark.map(|mark| mark.end), not_before: Duration::ZERO }
     }
 }
 
@@ -49,7 +45,8 @@ impl MetricStore {
                 tokio::join!(
                     biased;
                     store.every(SYNC_EVERY, &stop, |store| store.inner.sync_log()),
-                    store.every(UPKEEP_EVERY, &stop, MetricStore::maintain),
+                    store.every(UPKEEP_EVERY, &stop, MetricStore::keep_head),
+                    store.tend_blocks(&stop),
                 );
             }
         })
@@ -70,18 +67,36 @@ impl MetricStore {
         }
     }
 
+    /// Merging takes long and may wait: it gets what others leave of the processor.
+    async fn tend_blocks(&self, stop: &CancellationToken) {
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = self.inner.runtime.clock.sleep(UPKEEP_EVERY) => {}
+            }
+            let (store, stopped) = (self.clone(), stop.clone());
+            let run = move || store.inner.tend(&|| stopped.is_cancelled());
+            match &self.inner.runtime.disk {
+                Disk::Os => thread::background("metrics-blocks", run).await,
+                Disk::Sim(_) => run(),
+            }
+        }
+    }
+
     /// Seals, merges and forgets what is due now. Blocks as long as that takes.
     pub fn maintain(&self) {
+        self.keep_head();
+        self.inner.tend(&|| false);
+    }
+
+    fn keep_head(&self) {
         let inner = &self.inner;
         let mut upkeep = inner.upkeep.lock().expect("no panic while held");
         let elapsed = inner.runtime.clock.monotonic();
         if elapsed >= upkeep.not_before {
-            let done = [
-                inner.told("seal", "samples cannot be written into blocks", inner.seal_due(&mut upkeep)),
-                inner.told("merge", "blocks cannot be merged", inner.merge_due()),
-                inner.told("forget", "old blocks cannot be removed", inner.forget_old(&upkeep)),
-            ];
-            if done.contains(&false) {
+            let sealed = inner.seal_due(&mut upkeep);
+            if !inner.told("seal", "samples cannot be written into blocks", sealed) {
                 upkeep.not_before = elapsed + FAILED_PAUSE;
             }
         }
@@ -133,48 +148,17 @@ impl Inner {
         Ok(())
     }
 
-    fn merge_due(&self) -> io::Result<()> {
-        let now = self.runtime.clock.now().0;
-        match merge::due(&self.blocks.serving(), now, millis(self.config.retention)) {
-            Some(group) => self.leave_room().and_then(|()| self.merge(&group)),
-            None => Ok(()),
-        }
-    }
-
-    /// Blocks that are too old, and the oldest of those that are too many.
-    fn forget_old(&self, upkeep: &Upkeep) -> io::Result<()> {
-        let clock = &self.runtime.clock;
-        let (opened, elapsed) = (upkeep.opened.0, clock.monotonic().saturating_sub(upkeep.opened.1));
-        let jump = clock.now().0.saturating_sub(opened).saturating_sub(elapsed.as_millis() as i64);
-        let oldest = if jump > CLOCK_JUMP_MAX.as_millis() as i64 {
-            i64::MIN
-        } else {
-            clock.now().0.saturating_sub(millis(self.config.retention))
-        };
-        let serving = self.blocks.serving();
-        let mut by_age: Vec<_> = serving.iter().collect();
-        by_age.sort_by_key(|block| std::cmp::Reverse(block.meta.last));
-        let mut bytes = self.log.lock().expect("no panic while held").bytes();
-        let mut gone = Vec::new();
-        for block in by_age {
-            bytes += block.bytes();
-            let too_many = self.config.retention_size > 0 && bytes > self.config.retention_size;
-            if block.meta.last < oldest || too_many {
-                gone.push(block);
-            }
-        }
-        if gone.is_empty() {
-            return Ok(());
-        }
-        self.blocks.replace(Vec::new(), &gone.iter().map(|block| block.number).collect::<Vec<_>>());
-        for block in gone {
-            self.runtime.disk.remove(&block.path)?;
-        }
-        self.blocks.sync()
+    /// Moves all that is in memory into blocks.
+    pub(crate) fn seal_all(&self, upkeep: &mut Upkeep) -> io::Result<()> {
+        let distrusted = self.log.lock().expect("no panic while held").is_distrusted();
+        self.seal(i64::MAX, self.runtime.clock.now().0, distrusted)?;
+        self.log.lock().expect("no panic while held").trust();
+        upkeep.sealed_until = None;
+        Ok(())
     }
 
     /// Puts a failure on the board, or takes it off; says whether all is well.
-    fn told(&self, what: &str, words: &str, result: io::Result<()>) -> bool {
+    pub(crate) fn told(&self, what: &str, words: &str, result: io::Result<()>) -> bool {
         let key = format!("metrics/{what}");
         match &result {
             Ok(()) => self.runtime.troubles.clear(&key),

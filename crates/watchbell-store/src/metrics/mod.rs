@@ -8,34 +8,52 @@
 //! memory, so alarms go on being judged, and is logged first when the disk takes it.
 
 mod append;
+mod bits;
 mod block;
 mod block_index;
 mod block_writer;
 mod blocks;
+mod by_hand;
 pub(crate) mod bytes;
 mod chunk;
+mod columns;
 mod config;
+mod exemplars;
 mod figures;
 pub(crate) mod frames;
 mod gorilla;
 mod head;
+mod head_order;
+mod histogram_chunk;
+mod histogram_layout;
+mod histogram_open;
+#[cfg(test)]
+mod histogram_tests;
 mod import;
 mod index;
+mod lookup;
 mod maintain;
 mod matching;
 mod merge;
-pub(crate) mod record;
+pub(crate) mod metadata;
+mod record;
 mod replay;
+mod retention;
 mod seal;
 mod select;
 mod series;
+mod side_file;
 mod starts;
+mod tend;
+mod tombstones;
 mod values;
 mod wal;
+mod walk;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use watchbell_model::{Severity, Timestamp};
 use watchbell_runtime::Runtime;
 
 use crate::OpenError;
@@ -44,6 +62,7 @@ use blocks::Blocks;
 use head::{Filling, Heads};
 use maintain::Upkeep;
 use seal::Mark;
+use tend::{Shelf, Tending, Work};
 use wal::Wal;
 
 pub use append::BATCHES_WAITING_MAX;
@@ -63,9 +82,13 @@ struct Inner {
     log: Mutex<Wal>,
     blocks: Blocks,
     mark_path: PathBuf,
+    damaged_dir: PathBuf,
     upkeep: Mutex<Upkeep>,
+    tending: Mutex<Tending>,
+    shelf: Mutex<Shelf>,
     /// Held by the import that compares and writes.
     importing: Mutex<()>,
+    work: Work,
     queue: Mutex<Queue>,
     counters: Counters,
 }
@@ -108,8 +131,13 @@ impl MetricStore {
         let disk = &runtime.disk;
         disk.create_dir_all(dir).map_err(OpenError::io("make", dir))?;
         let (wal_dir, blocks_dir, damaged_dir) = (dir.join("wal"), dir.join("blocks"), dir.join("damaged"));
-        let (blocks, mut damaged) =
+        let opened =
             Blocks::open(disk, &blocks_dir, &damaged_dir).map_err(OpenError::io("read the blocks in", &blocks_dir))?;
+        for damage in &opened.damaged {
+            let key = format!("metrics/damaged/{}", damage.name);
+            runtime.troubles.set(&key, Severity::Warning, damage.words.clone());
+        }
+        let mut damaged: Vec<String> = opened.damaged.into_iter().map(|damage| damage.words).collect();
         let mark_path = dir.join("sealed");
         let mut sealed = Mark::load(disk, &mark_path);
         let heads = Heads::default();
@@ -134,10 +162,14 @@ impl MetricStore {
             config,
             heads,
             log: Mutex::new(log),
-            blocks,
+            blocks: opened.blocks,
             mark_path,
-            upkeep: Mutex::new(Upkeep::new(&runtime.clock, sealed)),
+            damaged_dir,
+            upkeep: Mutex::new(Upkeep::new(sealed)),
+            tending: Mutex::new(Tending::new(&runtime.clock)),
+            shelf: Mutex::default(),
             importing: Mutex::default(),
+            work: Work::new(&runtime.metrics),
             queue: Mutex::default(),
             counters: Counters::new(&runtime.metrics),
         };
@@ -150,6 +182,11 @@ impl MetricStore {
         let mut log = self.inner.log.lock().expect("no panic while held");
         // A failure is on the board of troubles; there is nothing else to be done about it here.
         let _ = self.inner.write(&mut log).map(|()| log.sync());
+    }
+
+    /// The oldest sample in blocks: there are none before it. `None` without blocks.
+    pub(crate) fn oldest_block(&self) -> Option<Timestamp> {
+        self.inner.blocks.serving().iter().map(|block| block.meta.first).min().map(Timestamp)
     }
 
     /// How much there is.

@@ -71,7 +71,7 @@ impl Inner {
         let written = self.write_blocks(&sealing);
         fault::point("store.blocks_written");
         match written {
-            Ok(blocks) => self.blocks.replace(blocks, &[]),
+            Ok(blocks) => self.serve(blocks),
             Err(error) => {
                 self.heads.end_seal(false);
                 return Err(error);

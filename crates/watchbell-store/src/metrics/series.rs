@@ -162,6 +162,14 @@ impl Head {
         self.newest.map(|(time, _)| time)
     }
 
+    /// Whether something holds samples from `start` to `end`, as far as can be told without reading it.
+    pub(crate) fn overlaps(&self, start: i64, end: i64) -> bool {
+        let overlaps = |first: i64, last: i64| first <= end && last >= start;
+        self.open.as_ref().is_some_and(|open| overlaps(open.first(), open.last()))
+            || self.frozen.iter().any(|chunk| overlaps(chunk.first.0, chunk.last))
+            || self.late.iter().any(|late| overlaps(late.time, late.time))
+    }
+
     /// A copy of what holds samples from `start` to `end`: cheap, to be read after the lock is let go.
     pub(crate) fn part(&self, start: i64, end: i64) -> Part {
         let overlaps = |first: i64, last: i64| first <= end && last >= start;
@@ -232,6 +240,12 @@ pub(crate) struct Part {
 impl Part {
     pub(crate) fn is_empty(&self) -> bool {
         self.chunks.is_empty() && self.late.is_empty()
+    }
+
+    /// Whether some of it certainly lies between `start` and `end`, both included.
+    pub(crate) fn is_within(&self, start: i64, end: i64) -> bool {
+        let within = |first: i64, last: i64| first <= end && last >= start && (first >= start || last <= end);
+        self.chunks.iter().any(|chunk| within(chunk.first.0, chunk.last)) || !self.late.is_empty()
     }
 
     /// The samples from `start` to `end`, both included, by time, added to `out`.

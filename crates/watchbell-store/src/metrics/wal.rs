@@ -183,15 +183,22 @@ impl Wal {
         Ok(before)
     }
 
-    /// Removes segments up to `last` in which everything is older than `end`: it is all in blocks.
+    /// Removes segments up to `last` in which everything is older than `end`: it is all in blocks. Durably: what was
+    /// deleted of those blocks must not come back from here.
     pub(crate) fn drop_until(&mut self, last: u32, end: i64) -> io::Result<()> {
         let gone: Vec<u32> =
             self.segments.range(..=last).filter(|(_, segment)| segment.newest < end).map(|(at, _)| *at).collect();
-        for number in gone {
-            self.disk.remove(&path(&self.dir, number))?;
-            self.segments.remove(&number);
+        for number in &gone {
+            self.disk.remove(&path(&self.dir, *number))?;
+            self.segments.remove(number);
         }
-        Ok(())
+        self.disk.sync_dir(&self.dir)
+    }
+
+    /// The newest time of a sample in it, as far as it could be read.
+    pub(crate) fn newest(&self) -> Option<i64> {
+        let times = self.segments.values().map(|segment| segment.newest);
+        times.filter(|newest| *newest > i64::MIN && *newest < i64::MAX).max()
     }
 
     /// How many bytes it takes on disk.

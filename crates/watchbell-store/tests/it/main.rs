@@ -1,8 +1,11 @@
 //! What the store promises, seen from outside.
 
+mod blocks;
 mod engine;
 mod formats;
+mod import;
 mod metrics;
+mod remote;
 mod soak;
 mod state;
 

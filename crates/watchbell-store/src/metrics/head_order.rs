@@ -1,0 +1,208 @@
+//! Some series of the head in the order of their labels, found bit by bit.
+//!
+//! No lock is held for longer than a bounded number of series takes. So series may come and go meanwhile, and slots may
+//! be given to others: each is looked at again, with its generation, in the moment in which its labels are read.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use roaring::RoaringBitmap;
+use watchbell_model::{Labels, Matcher, SeriesRef};
+
+use super::head::Heads;
+use super::index::{Index, Ref};
+use super::matching::{Postings, matching};
+
+/// How many series are put in order at once without looking first which of them begin the order.
+const AT_ONCE: u64 = 4096;
+/// How many series, or label pairs, are looked at under one lock.
+const LOCKED_MAX: usize = 1024;
+
+pub(crate) struct HeadOrder<'a> {
+    heads: &'a Heads,
+    matchers: &'a [Matcher],
+    /// What is not in order yet.
+    left: RoaringBitmap,
+    /// How many series had been removed from the index when `left` was found.
+    removals: u64,
+    /// The last label pair whose series are in order: all that begin with it or one before it.
+    passed: Option<(Arc<str>, Arc<str>)>,
+    next: VecDeque<SeriesRef>,
+    /// What was answered last: what does not come behind it is newer than the question.
+    last: Option<Labels>,
+}
+
+impl HeadOrder<'_> {
+    pub(crate) fn new<'a>(heads: &'a Heads, matchers: &'a [Matcher]) -> HeadOrder<'a> {
+        let index = heads.index();
+        let (left, removals) = (matching(&*index, matchers), index.removals());
+        HeadOrder { heads, matchers, left, removals, passed: None, next: VecDeque::new(), last: None }
+    }
+
+    /// The next series that is still there.
+    pub(crate) fn next(&mut self) -> Option<(SeriesRef, Labels)> {
+        loop {
+            while let Some(reference) = self.next.pop_front() {
+                let index = self.heads.index();
+                let Some(series) = index.known(reference) else { continue };
+                let labels = index.labels(series);
+                if self.last.as_ref().is_none_or(|last| *last < labels) {
+                    self.last = Some(labels.clone());
+                    return Some((reference, labels));
+                }
+            }
+            if self.left.is_empty() {
+                return None;
+            }
+            let (group, first) = match self.left.len() <= AT_ONCE {
+                true => (std::mem::take(&mut self.left), None),
+                false => self.first_group(),
+            };
+            self.next = self.in_order(&group, first).into();
+        }
+    }
+
+    /// Takes out those that come first: that have the first pair of all, and by that begin with it.
+    fn first_group(&mut self) -> (RoaringBitmap, Option<(Arc<str>, Arc<str>)>) {
+        loop {
+            let index = self.heads.index();
+            let after = self.passed.as_ref().map(|(name, value)| (&**name, &**value));
+            let pairs: Vec<u32> = index.pairs_after(after).take(LOCKED_MAX).collect();
+            for pair in &pairs {
+                let posting = index.posting(*pair);
+                if !posting.is_disjoint(&self.left) {
+                    let group = &*posting & &self.left;
+                    self.left -= &group;
+                    let (name, value) = index.texts_of(*pair);
+                    self.passed = Some((Arc::clone(name), Arc::clone(value)));
+                    return (group, self.passed.clone());
+                }
+            }
+            match pairs.last().map(|pair| index.texts_of(*pair)) {
+                Some((name, value)) => self.passed = Some((Arc::clone(name), Arc::clone(value))),
+                // What is left has no label, or is no longer there.
+                None => return (std::mem::take(&mut self.left), None),
+            }
+        }
+    }
+
+    /// Those that are still there, all of them with the label pair `first`.
+    fn in_order(&self, group: &RoaringBitmap, first: Option<(Arc<str>, Arc<str>)>) -> Vec<SeriesRef> {
+        let mut gathered = Gathered::default();
+        let mut group = group.iter();
+        loop {
+            let some: Vec<Ref> = group.by_ref().take(LOCKED_MAX).collect();
+            if some.is_empty() {
+                return gathered.in_order();
+            }
+            let index = self.heads.index();
+            let changed = index.removals() != self.removals;
+            // Where series were removed the slot may be another's by now.
+            let passes = |series: &Ref| {
+                index.is_live(*series)
+                    && (!changed || {
+                        let labels = index.labels(*series);
+                        let belongs = |(name, value): &(Arc<str>, Arc<str>)| labels.get(name) == Some(&**value);
+                        first.as_ref().is_none_or(belongs)
+                            && self.matchers.iter().all(|matcher| matcher.matches_labels(&labels))
+                    })
+            };
+            some.into_iter().filter(passes).for_each(|series| gathered.add(&index, series));
+        }
+    }
+}
+
+/// Series with their label pairs, as numbers of their own: those of the index may mean others in a moment.
+#[derive(Default)]
+pub(crate) struct Gathered {
+    series: Vec<SeriesRef>,
+    /// Where the pairs of each end.
+    ends: Vec<u32>,
+    pairs: Vec<u32>,
+    numbers: HashMap<u64, u32>,
+    texts: Vec<(Arc<str>, Arc<str>)>,
+}
+
+impl Gathered {
+    pub(crate) fn add(&mut self, index: &Index, series: Ref) {
+        self.series.push(index.reference(series));
+        for pair in index.pairs_of(series) {
+            let number = *self.numbers.entry(index.pair_reference(pair)).or_insert_with(|| {
+                let (name, value) = index.texts_of(pair);
+                self.texts.push((Arc::clone(name), Arc::clone(value)));
+                (self.texts.len() - 1) as u32
+            });
+            self.pairs.push(number);
+        }
+        self.ends.push(self.pairs.len() as u32);
+    }
+
+    fn in_order(mut self) -> Vec<SeriesRef> {
+        let mut by_text: Vec<u32> = (0..self.texts.len() as u32).collect();
+        by_text.sort_unstable_by(|a, b| self.texts[*a as usize].cmp(&self.texts[*b as usize]));
+        let mut places = vec![0; by_text.len()];
+        (0..).zip(&by_text).for_each(|(place, number)| places[*number as usize] = place);
+        self.pairs.iter_mut().for_each(|pair| *pair = places[*pair as usize]);
+        let pairs = |at: u32| {
+            let from = if at == 0 { 0 } else { self.ends[at as usize - 1] };
+            &self.pairs[from as usize..self.ends[at as usize] as usize]
+        };
+        let mut order: Vec<u32> = (0..self.series.len() as u32).collect();
+        order.sort_unstable_by(|a, b| pairs(*a).cmp(pairs(*b)));
+        order.into_iter().map(|at| self.series[at as usize]).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use watchbell_model::{MatchOp, SeriesKey};
+
+    use super::*;
+
+    fn labels(at: u32) -> Labels {
+        let (a, b, c) = ((at % 7).to_string(), (at % 97).to_string(), at.to_string());
+        let a = if at.is_multiple_of(3) { "" } else { &*a };
+        Labels::from_pairs([
+            ("__name__", if at.is_multiple_of(5) { "" } else { "m" }),
+            ("A", a),
+            ("b", &*b),
+            ("c", &*c),
+        ])
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(12))]
+        #[test]
+        fn series_come_in_order_whatever_happens_meanwhile(
+            count in 1..12_000_u32,
+            steps in prop::collection::vec((0..12_000_u32, any::<bool>(), 0..3000_usize), 0..20),
+        ) {
+            let heads = Heads::default();
+            let add = |at: u32| heads.resolve(&[SeriesKey::Labels(labels(at))], u64::MAX);
+            (0..count).for_each(|at| _ = add(at));
+            let matchers = [Matcher::new("b", MatchOp::NotEqual, "1").unwrap()];
+            let mut order = HeadOrder::new(&heads, &matchers);
+            let (mut found, mut gone) = (Vec::new(), Vec::new());
+            for (at, remove, read) in steps {
+                found.extend(std::iter::from_fn(|| order.next()).take(read).map(|(_, labels)| labels));
+                if remove {
+                    let slot = heads.index().find(&labels(at));
+                    if let Some(slot) = slot {
+                        heads.remove(slot);
+                        gone.push(labels(at));
+                    }
+                } else {
+                    add(at);
+                }
+            }
+            found.extend(std::iter::from_fn(|| order.next()).map(|(_, labels)| labels));
+            prop_assert!(found.iter().all(|labels| labels.get("b") != Some("1")));
+            let stayed: Vec<Labels> = (0..count).filter(|at| at % 97 != 1).map(labels).filter(|labels| !gone.contains(labels)).collect();
+            for labels in &stayed {
+                prop_assert!(found.contains(labels));
+            }
+            prop_assert!(found.is_sorted_by(|a, b| a < b));
+        }
+    }
+}

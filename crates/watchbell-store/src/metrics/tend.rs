@@ -1,0 +1,106 @@
+//! What is done to blocks from time to time, off the way of writers, readers and sealing: merge, forget, and see
+//! whether they are still whole.
+//!
+//! One round at a time, on a thread that gets what others leave of the processor; it ends early when the process does.
+
+use std::io;
+use std::time::Duration;
+
+use watchbell_runtime::{Clock, metrics::Counter, metrics::Metrics};
+
+use super::series::millis;
+use super::{Inner, merge};
+
+/// How long what failed is left alone.
+const FAILED_PAUSE: Duration = Duration::from_secs(60);
+
+/// What tending remembers. Whoever holds its lock is the only one who merges or removes blocks.
+pub(crate) struct Tending {
+    not_before: Duration,
+    /// Wall clock and own count when the store was opened.
+    pub(crate) opened: (i64, Duration),
+}
+
+/// Which blocks serve changes only while this is held.
+#[derive(Default)]
+pub(crate) struct Shelf {
+    /// The list of those that serve could not be written.
+    unlisted: bool,
+}
+
+/// What merging cost.
+pub(crate) struct Work {
+    pub(crate) merges: Counter,
+    pub(crate) read: Counter,
+    pub(crate) written: Counter,
+    pub(crate) seconds: watchbell_runtime::metrics::Histogram,
+}
+
+impl Work {
+    pub(crate) fn new(metrics: &Metrics) -> Work {
+        Work {
+            merges: metrics.counter("watchbell_metrics_merges_total", "Merges of blocks.", &[]),
+            read: metrics.counter("watchbell_metrics_merge_read_bytes_total", "Bytes of blocks that were merged.", &[]),
+            written: metrics.counter("watchbell_metrics_merge_written_bytes_total", "Bytes of merged blocks.", &[]),
+            seconds: metrics.histogram(
+                "watchbell_metrics_merge_seconds",
+                "How long a merge took.",
+                &[],
+                &[0.01, 0.1, 1.0, 10.0, 60.0, 600.0],
+            ),
+        }
+    }
+}
+
+impl Tending {
+    pub(crate) fn new(clock: &Clock) -> Tending {
+        Tending { not_before: Duration::ZERO, opened: (clock.now().0, clock.monotonic()) }
+    }
+}
+
+impl Inner {
+    /// Does all that is due now; `stop` says that the process wants to end.
+    pub(crate) fn tend(&self, stop: &dyn Fn() -> bool) {
+        let mut tending = self.tending.lock().expect("no panic while held");
+        let elapsed = self.runtime.clock.monotonic();
+        if elapsed < tending.not_before {
+            return;
+        }
+        let done = [
+            self.told("merge", "blocks cannot be merged", self.merge_all(stop)),
+            self.told("forget", "old blocks cannot be removed", self.forget_old(&tending)),
+        ];
+        self.save_list(&mut self.shelf.lock().expect("no panic while held"), false);
+        if done.contains(&false) {
+            tending.not_before = elapsed + FAILED_PAUSE;
+        }
+    }
+
+    /// Merges as long as there is something to merge.
+    fn merge_all(&self, stop: &dyn Fn() -> bool) -> io::Result<()> {
+        while !stop() {
+            let now = self.runtime.clock.now().0;
+            let Some(group) = merge::due(&self.blocks.serving(), now, millis(self.config.retention)) else { break };
+            match self.merge(&group, stop) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => break,
+                result => result?,
+            };
+        }
+        Ok(())
+    }
+
+    /// New samples serve from these blocks.
+    pub(crate) fn serve(&self, new: Vec<super::block::Block>) {
+        let mut shelf = self.shelf.lock().expect("no panic while held");
+        self.blocks.replace(new, &[]);
+        self.save_list(&mut shelf, true);
+    }
+
+    /// Names on disk which blocks serve, if that changed or failed before; a failure costs nothing but what the list
+    /// is good for, and is tried again.
+    pub(crate) fn save_list(&self, shelf: &mut Shelf, changed: bool) {
+        if changed || shelf.unlisted {
+            shelf.unlisted = self.blocks.save_list().is_err();
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Going through the series that pass, in the order of their labels, with where their samples are: in blocks, in the
+//! head, in both. One series at a time; nothing is read but indexes, and no lock is held between two of them.
+//!
+//! What moves from the head into a block while somebody goes through is missed by nobody: blocks serve before their
+//! samples leave the head, so whoever finds other blocks serving after a look at the head looks into those too.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use roaring::RoaringBitmap;
+use watchbell_model::{Labels, Matcher, QueryError, SeriesRef};
+
+use super::Inner;
+use super::block::{Block, ChunkRef};
+use super::blocks::Serving;
+use super::head_order::HeadOrder;
+use super::matching::matching;
+use super::series::Part;
+
+/// Where samples of a series are.
+#[derive(Default)]
+pub(crate) struct Pieces {
+    /// In the order in which they were written: the block, the number of the series in it, chunks by time.
+    pub(crate) blocks: Vec<(Arc<Block>, u32, Vec<ChunkRef>)>,
+    pub(crate) head: Option<Part>,
+}
+
+impl Pieces {
+    fn is_empty(&self) -> bool {
+        self.blocks.is_empty() && self.head.is_none()
+    }
+}
+
+/// The series of a block that pass, at one of them.
+struct InBlock {
+    block: Arc<Block>,
+    series: RoaringBitmap,
+    /// How many are behind us.
+    passed: u64,
+    /// The one we are at, unless there is no further one.
+    at: Option<(u32, Labels)>,
+}
+
+impl InBlock {
+    /// The first one behind `last`.
+    fn new(block: &Arc<Block>, matchers: &[Matcher], last: Option<&Labels>) -> InBlock {
+        let series = matching(&block.index, matchers);
+        let mut found = InBlock { block: Arc::clone(block), series, passed: 0, at: None };
+        if let Some(last) = last {
+            let (mut from, mut to) = (0, found.series.len());
+            while from < to {
+                let middle = from + (to - from) / 2;
+                let is_behind = found.labels(middle).is_none_or(|labels| labels > *last);
+                if is_behind { to = middle } else { from = middle + 1 }
+            }
+            found.passed = from;
+        }
+        found.look();
+        found
+    }
+
+    fn labels(&self, place: u64) -> Option<Labels> {
+        self.series.select(place as u32).map(|series| self.block.labels(series))
+    }
+
+    fn look(&mut self) {
+        self.at = self.series.select(self.passed as u32).map(|series| (series, self.block.labels(series)));
+    }
+
+    fn pass(&mut self) {
+        self.passed += 1;
+        self.look();
+    }
+}
+
+impl Inner {
+    /// Goes through all series that pass and may have samples from `start` to `end`, until `visit` says that it is
+    /// enough or fails.
+    pub(crate) fn walk(
+        &self,
+        matchers: &[Matcher],
+        start: i64,
+        end: i64,
+        visit: &mut dyn FnMut(Labels, &Pieces) -> Result<ControlFlow<()>, QueryError>,
+    ) -> Result<(), QueryError> {
+        // The head first: what is sealed meanwhile is then found twice, never missed.
+        let mut head = HeadOrder::new(&self.heads, matchers);
+        let mut in_head = head.next();
+        let mut serving = self.blocks.serving();
+        let mut blocks = self.in_blocks(&serving, Vec::new(), matchers, start, end, None)?;
+        let mut last: Option<Labels> = None;
+        loop {
+            let mut next = in_head.as_ref().map(|(_, labels)| labels);
+            for (_, labels) in blocks.iter().filter_map(|block| block.at.as_ref()) {
+                next = Some(next.map_or(labels, |next| next.min(labels)));
+            }
+            let part = match &in_head {
+                Some((series, labels)) if next == Some(labels) => self.head_part(*series, start, end),
+                _ => None,
+            };
+            let now = self.blocks.serving();
+            if !Arc::ptr_eq(&now, &serving) {
+                // What is behind us had its part of the head taken while the blocks of then served.
+                blocks = self.in_blocks(&now, blocks, matchers, start, end, last.as_ref())?;
+                serving = now;
+                continue;
+            }
+            let Some(next) = next.cloned() else { return Ok(()) };
+            let mut pieces = Pieces { head: part, ..Pieces::default() };
+            if in_head.as_ref().is_some_and(|(_, labels)| *labels == next) {
+                in_head = head.next();
+            }
+            for block in &mut blocks {
+                if let Some((series, _)) = block.at.as_ref().filter(|(_, labels)| *labels == next) {
+                    let chunks = block.block.chunks(*series, start, end);
+                    if !chunks.is_empty() {
+                        pieces.blocks.push((Arc::clone(&block.block), *series, chunks));
+                    }
+                    block.pass();
+                    self.whole(&block.block)?;
+                }
+            }
+            if !pieces.is_empty() && visit(next.clone(), &pieces)?.is_break() {
+                return Ok(());
+            }
+            last = Some(next);
+        }
+    }
+
+    /// What the head has of a series, if it still knows it.
+    fn head_part(&self, series: SeriesRef, start: i64, end: i64) -> Option<Part> {
+        let index = self.heads.index();
+        let part = self.heads.part(index.known(series)?, start, end);
+        Some(part).filter(|part| !part.is_empty())
+    }
+
+    /// Those that serve now, each at the first series behind `last`; those of `known` that still serve stay where they are.
+    fn in_blocks(
+        &self,
+        serving: &Serving,
+        mut known: Vec<InBlock>,
+        matchers: &[Matcher],
+        start: i64,
+        end: i64,
+        last: Option<&Labels>,
+    ) -> Result<Vec<InBlock>, QueryError> {
+        let mut found = Vec::new();
+        for block in serving.iter().filter(|block| block.overlaps(start, end)) {
+            match known.iter().position(|known| Arc::ptr_eq(&known.block, block)) {
+                Some(at) => found.push(known.swap_remove(at)),
+                None => {
+                    found.push(InBlock::new(block, matchers, last));
+                    self.whole(block)?;
+                }
+            }
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,486 @@
+//! A bigger store: where samples go on to and where they are read back from.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use watchbell_model::{
+    Authorization, BasicAuth, ByteSize, NotYet, Path, Problems, Span, TlsConfig, Url, check_credentials,
+};
+
+/// The smallest queue: some minutes of a small machine.
+const QUEUE_SIZE_MIN: u64 = 32 << 20;
+/// How many requests may be under way at once at most.
+const SHARDS_MAX: usize = 200;
+
+/// A store beyond this machine that all samples are sent on to and read back from: anything that takes Prometheus'
+/// remote write. Samples wait in a queue on disk until it has taken them, so it may be away for hours. Rules are
+/// evaluated here in any case, so an alarm means the same everywhere.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RemoteConfig {
+    /// Where samples are sent, in the shape of Prometheus' `remote_write`.
+    pub write: RemoteWriteConfig,
+    /// Where they are read back from. Without it only what is kept here is seen.
+    #[serde(default)]
+    pub read: Option<RemoteReadConfig>,
+    /// The tenant, sent with every request.
+    #[serde(default)]
+    pub tenant: Option<String>,
+    /// The header that names the tenant: `X-Scope-OrgID` for Mimir and Loki, `THANOS-TENANT` for Thanos.
+    #[serde(default = "RemoteConfig::default_tenant_header")]
+    pub tenant_header: String,
+    /// Whether samples are kept here too. With `cache` (the default) the newest, as far as `storage.metrics.retention`
+    /// reaches, are read from here and older ones from there; alarms are judged while the other store is away. With
+    /// `off` everything is read from there, and rules cannot be evaluated while it is away.
+    #[serde(default)]
+    pub local: Local,
+    /// What waits on disk for the other store.
+    #[serde(default)]
+    pub queue: QueueConfig,
+}
+
+/// Whether samples are kept here too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Local {
+    /// The newest.
+    #[default]
+    Cache,
+    /// None.
+    Off,
+}
+
+/// What waits on disk for the other store.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct QueueConfig {
+    /// How much it may hold; past that the oldest samples go, counted and with a trouble of their own. Default `2GB`.
+    pub size: ByteSize,
+    /// How long samples may wait; older ones go likewise. Default `2d`.
+    pub age: Span,
+}
+
+impl Default for QueueConfig {
+    fn default() -> QueueConfig {
+        QueueConfig { size: ByteSize(2 << 30), age: Span::days(2) }
+    }
+}
+
+/// Where samples are sent, as in a `prometheus.yml`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RemoteWriteConfig {
+    /// The address, such as `https://mimir.example.org/api/v1/push` or `http://victoria:8428/api/v1/write`.
+    pub url: Url,
+    /// What it is called in troubles.
+    #[serde(default = "RemoteWriteConfig::default_name")]
+    pub name: String,
+    /// How long one request may take.
+    #[serde(default = "RemoteWriteConfig::default_timeout")]
+    pub remote_timeout: Span,
+    /// The message that is sent. A receiver that does not know 2.0 gets 1.0 all the same.
+    #[serde(default)]
+    pub protobuf_message: Message,
+    /// More headers.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// A user's name and password.
+    #[serde(default)]
+    pub basic_auth: Option<BasicAuth>,
+    /// Other credentials, such as a bearer token.
+    #[serde(default)]
+    pub authorization: Option<Authorization>,
+    /// How far an `https` address is trusted.
+    #[serde(default)]
+    pub tls_config: TlsConfig,
+    /// Whether examples are sent too.
+    #[serde(default)]
+    pub send_exemplars: bool,
+    /// Whether native histograms are sent too.
+    #[serde(default = "yes")]
+    pub send_native_histograms: bool,
+    /// How requests are made.
+    #[serde(default)]
+    pub queue_config: SendConfig,
+    /// Not supported yet.
+    #[serde(default)]
+    #[schemars(skip)]
+    pub write_relabel_configs: Option<NotYet>,
+    /// Not supported yet.
+    #[serde(default)]
+    #[schemars(skip)]
+    pub metadata_config: Option<NotYet>,
+    /// Not supported yet.
+    #[serde(default)]
+    #[schemars(skip)]
+    pub oauth2: Option<NotYet>,
+    /// Not supported yet.
+    #[serde(default)]
+    #[schemars(skip)]
+    pub sigv4: Option<NotYet>,
+    /// Not supported yet.
+    #[serde(default)]
+    #[schemars(skip)]
+    pub azuread: Option<NotYet>,
+    /// Not supported yet.
+    #[serde(default)]
+    #[schemars(skip)]
+    pub proxy_url: Option<NotYet>,
+}
+
+/// A message of remote write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+pub enum Message {
+    /// 1.0, which every receiver knows.
+    #[default]
+    #[serde(rename = "prometheus.WriteRequest")]
+    V1,
+    /// 2.0: smaller, with what metrics are and when counting began.
+    #[serde(rename = "io.prometheus.write.v2.Request")]
+    V2,
+}
+
+/// How requests are made, under the names of Prometheus' `queue_config`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SendConfig {
+    /// How many samples are in memory for each request that may be under way; the others wait on disk. Default 10,000.
+    pub capacity: usize,
+    /// How many requests are under way at once at most. The samples of one series always go one after the other. Default 8.
+    pub max_shards: usize,
+    /// How many samples one request holds at most. Default 2000.
+    pub max_samples_per_send: usize,
+    /// How long samples wait for a request to be full. Default `5s`.
+    pub batch_send_deadline: Span,
+    /// The first wait after a failure; it doubles. Default `30ms`.
+    pub min_backoff: Span,
+    /// The longest wait between two tries, unless the receiver asks for more. Default `5s`.
+    pub max_backoff: Span,
+    /// Not supported yet.
+    #[schemars(skip)]
+    pub min_shards: Option<NotYet>,
+    /// Not supported yet.
+    #[schemars(skip)]
+    pub retry_on_http_429: Option<NotYet>,
+    /// Not supported yet.
+    #[schemars(skip)]
+    pub sample_age_limit: Option<NotYet>,
+}
+
+impl Default for SendConfig {
+    fn default() -> SendConfig {
+        SendConfig {
+            capacity: 10_000,
+            max_shards: 8,
+            max_samples_per_send: 2000,
+            batch_send_deadline: Span::seconds(5),
+            min_backoff: Span::millis(30),
+            max_backoff: Span::seconds(5),
+            min_shards: None,
+            retry_on_http_429: None,
+            sample_age_limit: None,
+        }
+    }
+}
+
+/// Where samples are read back from. Only raw samples are asked for, never what an expression gives, and the store is
+/// always asked to fail rather than to give a part.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RemoteReadConfig {
+    /// The address, which ends in `/read` or `/export`: `http://prometheus:9090/api/v1/read`,
+    /// `https://mimir.example.org/prometheus/api/v1/read`, `http://victoria:8428/api/v1/export`. Labels are looked up
+    /// beside it, under `series`, `labels` and `label/<name>/values`.
+    pub url: Url,
+    /// How samples are asked for. By default what the address ends in.
+    #[serde(default)]
+    pub kind: Option<ReadKind>,
+    /// How long one question may take.
+    #[serde(default = "RemoteReadConfig::default_timeout")]
+    pub remote_timeout: Span,
+    /// More headers.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// A user's name and password.
+    #[serde(default)]
+    pub basic_auth: Option<BasicAuth>,
+    /// Other credentials, such as a bearer token.
+    #[serde(default)]
+    pub authorization: Option<Authorization>,
+    /// How far an `https` address is trusted.
+    #[serde(default)]
+    pub tls_config: TlsConfig,
+}
+
+/// How samples are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReadKind {
+    /// Prometheus' remote read: Prometheus, Mimir, Cortex, Thanos' sidecar.
+    RemoteRead,
+    /// VictoriaMetrics' `/api/v1/export`.
+    Export,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl RemoteConfig {
+    fn default_tenant_header() -> String {
+        "X-Scope-OrgID".into()
+    }
+
+    /// What a `prometheus.yml` with one `remote_write` and at most one `remote_read` asks for.
+    pub fn of_prometheus(write: RemoteWriteConfig, read: Option<RemoteReadConfig>) -> RemoteConfig {
+        RemoteConfig {
+            write,
+            read,
+            tenant: None,
+            tenant_header: RemoteConfig::default_tenant_header(),
+            local: Local::Cache,
+            queue: QueueConfig::default(),
+        }
+    }
+
+    /// Makes files it names relative to the folder of the configuration.
+    pub fn anchor(&mut self, base: &std::path::Path) {
+        self.write.anchor(base);
+        if let Some(read) = &mut self.read {
+            read.anchor(base);
+        }
+    }
+
+    /// What is wrong with it.
+    pub fn check(&self, path: &Path, problems: &mut Problems) {
+        self.write.check(&path.field("write"), problems);
+        if let Some(read) = &self.read {
+            read.check(&path.field("read"), problems);
+        } else if self.local == Local::Off {
+            problems
+                .error(path, "samples are kept nowhere that they can be read from")
+                .hint("give `read`, or leave out `local: off`");
+        }
+        if self.tenant_header.is_empty() || !self.tenant_header.bytes().all(is_token) {
+            let header = &self.tenant_header;
+            problems.error(&path.field("tenant_header"), format!("`{header}` is not the name of a header"));
+        }
+        let queue = path.field("queue");
+        if self.queue.size.0 < QUEUE_SIZE_MIN {
+            problems
+                .error(&queue.field("size"), format!("{} bytes hold too little", self.queue.size.0))
+                .hint(format!("at least {}MB; the default is 2GB", QUEUE_SIZE_MIN >> 20));
+        }
+        if self.queue.age < Span::minutes(10) {
+            problems
+                .error(&queue.field("age"), format!("`{}` is too short", self.queue.age))
+                .hint("at least `10m`; the default is `2d`");
+        }
+    }
+}
+
+impl RemoteWriteConfig {
+    fn default_name() -> String {
+        "the remote store".into()
+    }
+
+    fn default_timeout() -> Span {
+        Span::seconds(30)
+    }
+
+    /// Makes files it names relative to the folder of the configuration.
+    pub fn anchor(&mut self, base: &std::path::Path) {
+        anchor(&mut self.basic_auth, &mut self.authorization, &mut self.tls_config, base);
+    }
+
+    /// What is wrong with it.
+    pub fn check(&self, path: &Path, problems: &mut Problems) {
+        check_credentials(self.basic_auth.as_ref(), self.authorization.as_ref(), path, problems);
+        self.tls_config.check(&path.field("tls_config"), problems);
+        check_timeout(self.remote_timeout, path, problems);
+        check_headers(&self.headers, path, problems);
+        for (field, given, hint) in [
+            ("write_relabel_configs", &self.write_relabel_configs, "leave it out; every sample is sent"),
+            ("metadata_config", &self.metadata_config, "leave it out; 2.0 sends what metrics are with their samples"),
+            ("oauth2", &self.oauth2, "use `basic_auth` or `authorization`"),
+            ("sigv4", &self.sigv4, "use `basic_auth` or `authorization`"),
+            ("azuread", &self.azuread, "use `basic_auth` or `authorization`"),
+            ("proxy_url", &self.proxy_url, "leave it out"),
+        ] {
+            not_yet(given, path, field, hint, problems);
+        }
+        let (send, path) = (&self.queue_config, path.field("queue_config"));
+        for (field, given, hint) in [
+            ("min_shards", &send.min_shards, "leave it out; there are as many as are needed, up to `max_shards`"),
+            (
+                "retry_on_http_429",
+                &send.retry_on_http_429,
+                "leave it out; a receiver that says 429 is always asked again",
+            ),
+            ("sample_age_limit", &send.sample_age_limit, "use `storage.metrics.remote.queue.age`"),
+        ] {
+            not_yet(given, &path, field, hint, problems);
+        }
+        if send.max_shards == 0 || send.max_shards > SHARDS_MAX {
+            problems
+                .error(&path.field("max_shards"), format!("{} is not a usable number", send.max_shards))
+                .hint(format!("from 1 to {SHARDS_MAX}"));
+        }
+        if send.max_samples_per_send == 0 || send.max_samples_per_send > 100_000 {
+            problems
+                .error(&path.field("max_samples_per_send"), format!("{} is not usable", send.max_samples_per_send))
+                .hint("from 1 to 100,000; receivers refuse large requests");
+        }
+        if send.capacity < send.max_samples_per_send || send.capacity > 1_000_000 {
+            problems
+                .error(&path.field("capacity"), format!("{} is not usable", send.capacity))
+                .hint("at least `max_samples_per_send`, at most 1,000,000");
+        }
+        if send.min_backoff.is_zero() || send.min_backoff > send.max_backoff {
+            problems
+                .error(&path.field("min_backoff"), format!("`{}` is not between 0 and `max_backoff`", send.min_backoff))
+                .hint("the default is `30ms`");
+        }
+    }
+}
+
+impl RemoteReadConfig {
+    fn default_timeout() -> Span {
+        Span::minutes(1)
+    }
+
+    /// How samples are asked for, `None` where neither the configuration nor the address says.
+    pub(crate) fn kind(&self) -> Option<ReadKind> {
+        self.kind.or_else(|| {
+            let path = self.url.path_and_query();
+            let path = path.split('?').next().unwrap_or_default();
+            [("/read", ReadKind::RemoteRead), ("/export", ReadKind::Export)]
+                .into_iter()
+                .find(|(end, _)| path.ends_with(end))
+                .map(|(_, kind)| kind)
+        })
+    }
+
+    /// Makes files it names relative to the folder of the configuration.
+    pub fn anchor(&mut self, base: &std::path::Path) {
+        anchor(&mut self.basic_auth, &mut self.authorization, &mut self.tls_config, base);
+    }
+
+    /// What is wrong with it.
+    pub fn check(&self, path: &Path, problems: &mut Problems) {
+        check_credentials(self.basic_auth.as_ref(), self.authorization.as_ref(), path, problems);
+        self.tls_config.check(&path.field("tls_config"), problems);
+        check_timeout(self.remote_timeout, path, problems);
+        check_headers(&self.headers, path, problems);
+        if self.kind().is_none() {
+            problems.error(&path.field("url"), format!("`{}` does not end in `/read` or `/export`", self.url)).hint(
+                "such as `http://prometheus:9090/api/v1/read` or `http://victoria:8428/api/v1/export`; or say `kind`",
+            );
+        }
+    }
+}
+
+fn anchor(
+    basic: &mut Option<BasicAuth>,
+    other: &mut Option<Authorization>,
+    tls: &mut TlsConfig,
+    base: &std::path::Path,
+) {
+    let files: [Option<&mut PathBuf>; 3] = [
+        basic.as_mut().and_then(|it| it.password_file.as_mut()),
+        other.as_mut().and_then(|it| it.credentials_file.as_mut()),
+        tls.ca_file.as_mut(),
+    ];
+    for file in files.into_iter().flatten() {
+        *file = base.join(&*file);
+    }
+}
+
+fn check_timeout(timeout: Span, path: &Path, problems: &mut Problems) {
+    if timeout.is_zero() || timeout > Span::minutes(10) {
+        problems
+            .error(&path.field("remote_timeout"), format!("`{timeout}` is not a usable bound"))
+            .hint("above 0, at most `10m`");
+    }
+}
+
+fn check_headers(headers: &BTreeMap<String, String>, path: &Path, problems: &mut Problems) {
+    let ours = ["authorization", "content-encoding", "content-type", "content-length", "host", "connection"];
+    for (name, value) in headers {
+        let path = path.field("headers").field(name);
+        if name.is_empty() || !name.bytes().all(is_token) || value.bytes().any(|byte| byte < b' ' || byte == 0x7f) {
+            problems.error(&path, format!("`{name}` cannot be sent as a header"));
+        } else if ours.contains(&name.to_ascii_lowercase().as_str()) {
+            problems
+                .error(&path, format!("the header `{name}` is set already"))
+                .hint("credentials stand in `basic_auth` or `authorization`");
+        }
+    }
+}
+
+/// A byte that may stand in a header's name (RFC 9110).
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+fn not_yet(given: &Option<NotYet>, path: &Path, field: &str, hint: &str, problems: &mut Problems) {
+    if given.is_some() {
+        problems.error(&path.field(field), format!("`{field}` is not supported yet")).hint(hint);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_problem_is_told_with_what_would_be_right() {
+        let config: RemoteConfig = serde_json::from_value(serde_json::json!({
+            "write": {
+                "url": "http://mimir/push",
+                "remote_timeout": "0s",
+                "headers": { "Authorization": "x", "bad header": "y", "X-Fine": "z" },
+                "basic_auth": { "username": "me" },
+                "write_relabel_configs": [{ "action": "drop" }],
+                "queue_config": { "max_shards": 0, "min_shards": 3, "capacity": 5, "min_backoff": "9s" },
+            },
+            "read": { "url": "http://mimir/query" },
+            "tenant_header": "",
+            "queue": { "size": "1MB", "age": "1s" },
+        }))
+        .unwrap();
+        let mut problems = Problems::new();
+        config.check(&Path::root().field("remote"), &mut problems);
+        let said: Vec<String> = problems
+            .0
+            .iter()
+            .map(|it| format!("{}: {}; {}", it.path, it.message, it.hint.clone().unwrap_or_default()))
+            .collect();
+        expect_test::expect![[r#"
+            remote.write.basic_auth: exactly one of `password` and `password_file` is needed; such as `password: ${secret:name}`
+            remote.write.remote_timeout: `0s` is not a usable bound; above 0, at most `10m`
+            remote.write.headers.Authorization: the header `Authorization` is set already; credentials stand in `basic_auth` or `authorization`
+            remote.write.headers.bad header: `bad header` cannot be sent as a header; 
+            remote.write.write_relabel_configs: `write_relabel_configs` is not supported yet; leave it out; every sample is sent
+            remote.write.queue_config.min_shards: `min_shards` is not supported yet; leave it out; there are as many as are needed, up to `max_shards`
+            remote.write.queue_config.max_shards: 0 is not a usable number; from 1 to 200
+            remote.write.queue_config.capacity: 5 is not usable; at least `max_samples_per_send`, at most 1,000,000
+            remote.write.queue_config.min_backoff: `9s` is not between 0 and `max_backoff`; the default is `30ms`
+            remote.read.url: `http://mimir/query` does not end in `/read` or `/export`; such as `http://prometheus:9090/api/v1/read` or `http://victoria:8428/api/v1/export`; or say `kind`
+            remote.tenant_header: `` is not the name of a header; 
+            remote.queue.size: 1048576 bytes hold too little; at least 32MB; the default is 2GB
+            remote.queue.age: `1s` is too short; at least `10m`; the default is `2d`"#]].assert_eq(&said.join("\n"));
+
+        let good: RemoteConfig = serde_json::from_value(serde_json::json!({
+            "write": { "url": "http://vm:8428/api/v1/write", "protobuf_message": "io.prometheus.write.v2.Request" },
+            "read": { "url": "http://vm:8428/api/v1/export?x=1" },
+            "local": "off",
+        }))
+        .unwrap();
+        let mut none = Problems::new();
+        good.check(&Path::root(), &mut none);
+        assert_eq!((none, good.read.unwrap().kind()), (Problems::new(), Some(ReadKind::Export)));
+    }
+}

@@ -1,0 +1,382 @@
+//! Reading back: raw samples by remote read or by VictoriaMetrics' export, labels by Prometheus' API.
+//!
+//! The other store is always asked to fail rather than to give a part, and to answer from its data rather than from a
+//! cache. What it answers in part all the same (`isPartial`, warnings) is refused. Every failure is an error: an alarm
+//! that could not be judged is not resolved.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use watchbell_model::{Found, Labels, Lookup, MatchOp, Matcher, QueryError, Sample, Series, Timestamp, Url, stale_nan};
+use watchbell_runtime::http::{self, Request};
+use watchbell_runtime::{Runtime, metrics::Counter};
+use watchbell_wire::remote_read::{ReadQuery, ReadRequest, ResponseType, decode_samples};
+use watchbell_wire::snappy;
+
+use super::client::{Client, excerpt};
+use super::config::{ReadKind, RemoteConfig, RemoteReadConfig};
+use crate::metrics::SELECT_SAMPLES_MAX;
+
+/// How long an answer may be: more than the most samples one query may load.
+const ANSWER_MAX: usize = 256 << 20;
+/// A time that is asked for lies between the beginning of 1970 and this: other stores know no other ones.
+const TIME_MAX: i64 = 253_402_300_799_000;
+
+pub(crate) struct Reader {
+    runtime: Runtime,
+    client: Client,
+    kind: ReadKind,
+    url: Url,
+    /// Beside which `series` and `labels` lie.
+    api: String,
+    name: String,
+    requests: Counter,
+    failures: Counter,
+}
+
+impl Reader {
+    /// `None` where nothing can be read back. The configuration was checked.
+    pub(crate) fn new(runtime: &Runtime, config: &RemoteConfig) -> Option<Reader> {
+        let read = config.read.as_ref()?;
+        let counter = |name, help| runtime.metrics.counter(name, help, &[]);
+        Some(Reader {
+            runtime: runtime.clone(),
+            client: Client::for_read(config, read),
+            kind: read.kind()?,
+            url: read.url.clone(),
+            api: api(read),
+            name: config.write.name.clone(),
+            requests: counter("watchbell_remote_reads_total", "Questions asked of the remote store."),
+            failures: counter(
+                "watchbell_remote_read_failures_total",
+                "Questions that the remote store did not answer, or not in full.",
+            ),
+        })
+    }
+
+    /// Samples from `start` to `end`, both included, sorted by labels.
+    pub(crate) async fn select(
+        &self,
+        matchers: &[Matcher],
+        start: Timestamp,
+        end: Timestamp,
+    ) -> Result<Vec<Series>, QueryError> {
+        let (start, end) = (clamp(start), clamp(end));
+        if start > end {
+            return Ok(Vec::new());
+        }
+        let mut series = match self.kind {
+            ReadKind::RemoteRead => self.remote_read(matchers, start, end).await?,
+            ReadKind::Export => self.export(matchers, start, end).await?,
+        };
+        for series in &mut series {
+            series.samples.retain(|sample| sample.timestamp >= start && sample.timestamp <= end);
+            series.histograms.retain(|sample| sample.timestamp >= start && sample.timestamp <= end);
+        }
+        // What another store calls a match is not always ours: a label it does not keep, or an odd expression.
+        series.retain(|it| !it.is_empty() && matchers.iter().all(|matcher| matcher.matches_labels(&it.labels)));
+        if series.iter().map(Series::size).sum::<usize>() > SELECT_SAMPLES_MAX {
+            return Err(QueryError::TooMany { limit: SELECT_SAMPLES_MAX });
+        }
+        Ok(merge(series))
+    }
+
+    async fn remote_read(
+        &self,
+        matchers: &[Matcher],
+        start: Timestamp,
+        end: Timestamp,
+    ) -> Result<Vec<Series>, QueryError> {
+        let query = ReadQuery { start, end, matchers: matchers.to_vec() };
+        let question = ReadRequest { queries: vec![query], accepted: vec![ResponseType::Samples] };
+        let request = self.client.post(&self.runtime.disk, self.url.clone(), snappy::compress(&question.encode()));
+        let request = request.map_err(|words| self.failed(words))?;
+        let request = request
+            .header("content-type", "application/x-protobuf")
+            .header("content-encoding", "snappy")
+            .header("x-prometheus-remote-read-version", "0.1.0");
+        let body = self.ask(request).await?;
+        let body = snappy::decompress(&body, ANSWER_MAX).map_err(|error| self.failed(error.to_string()))?;
+        let results = decode_samples(&body, SELECT_SAMPLES_MAX).map_err(|error| self.failed(error.to_string()))?;
+        match <[Vec<Series>; 1]>::try_from(results) {
+            Ok([series]) => Ok(series),
+            Err(results) => Err(self.failed(format!("it gives {} results for one question", results.len()))),
+        }
+    }
+
+    async fn export(&self, matchers: &[Matcher], start: Timestamp, end: Timestamp) -> Result<Vec<Series>, QueryError> {
+        let mut parameters = form(&[("match[]", &selector(matchers)), ("reduce_mem_usage", "1")]);
+        parameters.push_str(&times(start, end));
+        let body = self.ask(self.form(self.url.clone(), parameters)?).await?;
+        let mut series = Vec::new();
+        let mut loaded = 0;
+        for line in body.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
+            let line: Exported = serde_json::from_slice(line).map_err(|error| self.failed(error.to_string()))?;
+            if line.values.len() != line.timestamps.len() {
+                return Err(self.failed("a series has more values than times, or fewer".into()));
+            }
+            loaded += line.values.len();
+            if loaded > SELECT_SAMPLES_MAX {
+                return Err(QueryError::TooMany { limit: SELECT_SAMPLES_MAX });
+            }
+            let mut samples = Vec::with_capacity(line.values.len());
+            for (value, time) in line.values.into_iter().zip(line.timestamps) {
+                let value = value.read().ok_or_else(|| self.failed("a value is not a number".into()))?;
+                samples.push(Sample { timestamp: Timestamp(time), value });
+            }
+            series.push(Series::new(Labels::from_pairs(line.metric), samples));
+        }
+        Ok(series)
+    }
+
+    pub(crate) async fn series(&self, lookup: &Lookup<'_>) -> Result<Found<Labels>, QueryError> {
+        let every = [Vec::new()];
+        let sets = if lookup.matchers.is_empty() { &every } else { lookup.matchers };
+        let found: Vec<BTreeMap<String, String>> = self.look_up("series", sets, lookup).await?.items;
+        let found = found
+            .into_iter()
+            .map(Labels::from_pairs)
+            .filter(|labels| sets.iter().any(|matchers| matchers.iter().all(|matcher| matcher.matches_labels(labels))));
+        Ok(Found::new(found, lookup.limit))
+    }
+
+    pub(crate) async fn label_names(&self, lookup: &Lookup<'_>) -> Result<Found<String>, QueryError> {
+        let found = self.look_up("labels", lookup.matchers, lookup).await?;
+        let cut = found.cut;
+        let found = Found::new(found.items, lookup.limit);
+        Ok(Found { cut: found.cut || cut, ..found })
+    }
+
+    pub(crate) async fn label_values(&self, name: &str, lookup: &Lookup<'_>) -> Result<Found<String>, QueryError> {
+        let found = self.look_up(&format!("label/{}/values", escaped(name)), lookup.matchers, lookup).await?;
+        let cut = found.cut;
+        let found = Found::new(found.items, lookup.limit);
+        Ok(Found { cut: found.cut || cut, ..found })
+    }
+
+    async fn look_up<T: DeserializeOwned + Ord>(
+        &self,
+        path: &str,
+        sets: &[Vec<Matcher>],
+        lookup: &Lookup<'_>,
+    ) -> Result<Found<T>, QueryError> {
+        let mut parameters = times(clamp(lookup.start), clamp(lookup.end));
+        for matchers in sets {
+            parameters.push_str(&form(&[("match[]", &selector(matchers))]));
+        }
+        if lookup.limit > 0 {
+            // One more, so that it is seen whether there are more.
+            parameters.push_str(&form(&[("limit", &(lookup.limit + 1).to_string())]));
+        }
+        let url = |text: String| text.parse::<Url>().map_err(|error| self.failed(error.to_string()));
+        let request = if path.starts_with("label/") {
+            // Only this one cannot be a `POST`.
+            let mut request = self.form(url(format!("{}{path}?{parameters}", self.api))?, String::new())?;
+            request.method = "GET".into();
+            request
+        } else {
+            self.form(url(format!("{}{path}", self.api))?, parameters)?
+        };
+        let body = self.ask(request).await?;
+        let answer: Answer<T> = serde_json::from_slice(&body).map_err(|error| self.failed(error.to_string()))?;
+        if answer.status != "success" {
+            return Err(self.failed(answer.error.unwrap_or(answer.status)));
+        }
+        let warnings = answer.warnings.unwrap_or_default();
+        let (cut, other): (Vec<_>, Vec<_>) = warnings.into_iter().partition(|it| it.contains("truncated due to limit"));
+        if answer.is_partial || !other.is_empty() {
+            return Err(self.failed(format!("it gives a part only: {}", other.join("; "))));
+        }
+        Ok(Found { items: answer.data.unwrap_or_default(), cut: !cut.is_empty() })
+    }
+
+    /// A request with parameters, those among them that ask for all or nothing.
+    fn form(&self, url: Url, parameters: String) -> Result<Request, QueryError> {
+        // VictoriaMetrics' words, then Thanos'; others pass them over.
+        let whole = form(&[("deny_partial_response", "1"), ("nocache", "1"), ("partial_response", "false")]);
+        let (url, body) = if url.as_str().contains('?') {
+            let url = format!("{url}{whole}").parse::<Url>().map_err(|error| self.failed(error.to_string()))?;
+            (url, parameters)
+        } else {
+            (url, parameters + &whole)
+        };
+        let request =
+            self.client.post(&self.runtime.disk, url, body.into_bytes()).map_err(|words| self.failed(words))?;
+        Ok(request.header("content-type", "application/x-www-form-urlencoded"))
+    }
+
+    async fn ask(&self, request: Request) -> Result<Vec<u8>, QueryError> {
+        self.requests.inc();
+        let request = Request { body_max: ANSWER_MAX, ..request };
+        let answer = http::send(&self.runtime, request).await.map_err(|error| self.failed(error.to_string()))?;
+        if !(200..300).contains(&answer.status) {
+            return Err(self.failed(format!("it answers {}: {}", answer.status, excerpt(&answer.body))));
+        }
+        if answer.truncated {
+            self.failures.inc();
+            return Err(QueryError::TooMany { limit: SELECT_SAMPLES_MAX });
+        }
+        Ok(answer.body)
+    }
+
+    fn failed(&self, words: String) -> QueryError {
+        self.failures.inc();
+        QueryError::Unavailable(format!("{} cannot be read: {words}", self.name))
+    }
+}
+
+/// One line of an export.
+#[derive(Deserialize)]
+struct Exported {
+    metric: BTreeMap<String, String>,
+    values: Vec<Value>,
+    timestamps: Vec<i64>,
+}
+
+/// A number, as an export writes it: JSON has no words for some.
+struct Value(serde_json::Value);
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Value, D::Error> {
+        serde_json::Value::deserialize(from).map(Value)
+    }
+}
+
+impl Value {
+    fn read(self) -> Option<f64> {
+        match self.0 {
+            // It keeps no NaN but the marker that a series ended, and has no word for it.
+            serde_json::Value::Null => Some(stale_nan()),
+            serde_json::Value::Number(number) => number.as_f64(),
+            serde_json::Value::String(text) => text.parse().ok(),
+            _ => None,
+        }
+    }
+}
+
+/// An answer of Prometheus' API.
+#[derive(Deserialize)]
+struct Answer<T> {
+    status: String,
+    #[serde(default = "Option::default")]
+    data: Option<Vec<T>>,
+    #[serde(default, rename = "isPartial")]
+    is_partial: bool,
+    #[serde(default)]
+    warnings: Option<Vec<String>>,
+    #[serde(default)]
+    error: Option<String>,
+}
+
+fn api(read: &RemoteReadConfig) -> String {
+    let url = read.url.as_str().split(['?', '#']).next().unwrap_or_default();
+    url[..url.rfind('/').map_or(url.len(), |at| at + 1)].to_owned()
+}
+
+fn clamp(time: Timestamp) -> Timestamp {
+    Timestamp(time.0.clamp(0, TIME_MAX))
+}
+
+fn times(start: Timestamp, end: Timestamp) -> String {
+    let seconds = |time: Timestamp| format!("{}.{:03}", time.0 / 1000, time.0 % 1000);
+    form(&[("start", &seconds(start)), ("end", &seconds(end))])
+}
+
+/// Each parameter with `&` in front.
+fn form(parameters: &[(&str, &str)]) -> String {
+    let pair = |(name, value): &(&str, &str)| format!("&{}={}", percent(name), percent(value));
+    parameters.iter().map(pair).collect()
+}
+
+fn percent(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut out, byte| {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
+            byte => out.push_str(&format!("%{byte:02X}")),
+        }
+        out
+    })
+}
+
+/// Matchers as a series selector of PromQL.
+fn selector(matchers: &[Matcher]) -> String {
+    let mut parts: Vec<String> = matchers
+        .iter()
+        .map(|it| {
+            let name = if is_plain(&it.name) { it.name.clone() } else { quoted(&it.name) };
+            format!("{name}{}{}", it.op.as_str(), quoted(&it.value))
+        })
+        .collect();
+    // A selector that lets everything pass is refused.
+    if matchers.iter().all(|matcher| matcher.matches("")) {
+        parts.push(format!("{}{}\".+\"", Labels::NAME, MatchOp::Regex.as_str()));
+    }
+    format!("{{{}}}", parts.join(","))
+}
+
+/// Whether every store takes it as the name of a label.
+fn is_plain(name: &str) -> bool {
+    let letter = |byte: u8| byte == b'_' || byte.is_ascii_alphabetic();
+    name.bytes().next().is_some_and(letter) && name.bytes().all(|byte| letter(byte) || byte.is_ascii_digit())
+}
+
+fn quoted(text: &str) -> String {
+    let mut out = String::from('"');
+    for letter in text.chars() {
+        match letter {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            letter if letter.is_ascii_control() => out.push_str(&format!("\\x{:02x}", u32::from(letter))),
+            letter => out.push(letter),
+        }
+    }
+    out.push('"');
+    out
+}
+
+/// A label's name in a path, as Prometheus escapes one that is not plain.
+fn escaped(name: &str) -> String {
+    if is_plain(name) {
+        return name.to_owned();
+    }
+    let letter = |letter: char| match letter {
+        '_' => "__".to_owned(),
+        letter if letter.is_ascii_alphanumeric() => letter.to_string(),
+        letter => format!("_{:X}_", u32::from(letter)),
+    };
+    format!("U__{}", name.chars().map(letter).collect::<String>())
+}
+
+/// Series sorted by labels, each once, its samples in order and one per time.
+pub(crate) fn merge(mut series: Vec<Series>) -> Vec<Series> {
+    // Stable: of two samples for one time the one that came first counts.
+    series.sort_by(|a, b| a.labels.cmp(&b.labels));
+    let mut merged: Vec<Series> = Vec::with_capacity(series.len());
+    for mut next in series {
+        match merged.last_mut().filter(|last| last.labels == next.labels) {
+            Some(last) => {
+                last.samples.append(&mut next.samples);
+                last.histograms.append(&mut next.histograms);
+                last.starts.append(&mut next.starts);
+            }
+            None => merged.push(next),
+        }
+    }
+    for series in &mut merged {
+        if !series.samples.is_sorted_by(|a, b| a.timestamp < b.timestamp) {
+            series.samples.sort_by_key(|sample| sample.timestamp);
+            series.samples.dedup_by_key(|sample| sample.timestamp);
+        }
+        if !series.histograms.is_sorted_by(|a, b| a.timestamp < b.timestamp) {
+            series.histograms.sort_by_key(|sample| sample.timestamp);
+            series.histograms.dedup_by_key(|sample| sample.timestamp);
+        }
+        series.starts.sort_by_key(|start| start.from);
+        series.starts.dedup();
+    }
+    merged
+}
