@@ -33,6 +33,8 @@ pub(crate) enum Surface {
     /// Deletions and the like, under the peers' addresses: they ask to sign in even on this machine, as the own API
     /// does, and may take as long as they take.
     Admin,
+    /// Where the peers' agents bring what they measured: as [`Surface::Machine`], with larger bodies.
+    Push,
     /// Alerts with a secret of their own, which the handler compares.
     Sink,
 }
@@ -150,7 +152,9 @@ pub(crate) fn judge(surface: Surface, asked: Asked) -> Result<Caller, Denied> {
         _ if surface == Surface::Sink => Ok(Caller::Anybody),
         Credential::Signature if surface == Surface::Runbook => Ok(Caller::Anybody),
         Credential::Wrong => Err(Denied::Wrong),
-        _ if asked.local && matches!(surface, Surface::Machine | Surface::Bulk | Surface::Runbook) => Ok(Caller::Local),
+        _ if asked.local && matches!(surface, Surface::Machine | Surface::Push | Surface::Bulk | Surface::Runbook) => {
+            Ok(Caller::Local)
+        }
         _ => Err(Denied::Missing),
     }
 }

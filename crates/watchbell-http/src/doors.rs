@@ -9,7 +9,7 @@ use http::{Method, StatusCode};
 
 use crate::access::Surface;
 use crate::guard::{guard, headers};
-use crate::{App, alertmanager, api, assets, bulk, health, ping, prometheus, signin, sink, upkeep};
+use crate::{App, alertmanager, api, assets, bulk, health, ping, prometheus, push, signin, sink, upkeep};
 
 /// How large a body may be where nothing else is said, in bytes.
 const BODY_MAX: usize = 8 << 20;
@@ -134,6 +134,8 @@ fn of_prometheus(prefix: &str) -> Vec<Door> {
         at(Surface::Bulk, GET_POST, "/api/v1/export", get(bulk::export).post(bulk::export)),
         at(Surface::Bulk, POST, "/api/v1/import", post(bulk::import_lines)),
         at(Surface::Bulk, POST, "/api/v1/import/prometheus", post(bulk::import_text)),
+        at(Surface::Push, POST, "/api/v1/write", post(push::remote_write)),
+        at(Surface::Push, POST, "/api/v1/push", post(push::remote_write)),
     ]
 }
 
@@ -159,6 +161,7 @@ pub(crate) fn router(app: App) -> Router {
         let body_max = match door.surface {
             Surface::Ping => PING_BODY_MAX,
             Surface::Sink => SINK_BODY_MAX,
+            Surface::Push => push::PUSH_BODY_MAX,
             _ => BODY_MAX,
         };
         let guarded = door

@@ -19,6 +19,7 @@ mod health;
 mod html;
 mod ping;
 mod prometheus;
+mod push;
 mod serve;
 mod signin;
 mod sink;
@@ -35,6 +36,7 @@ use watchbell_notify::Notify;
 use watchbell_query::{Engine, EngineOptions};
 use watchbell_runtime::{CancellationToken, Runtime};
 use watchbell_sources::heartbeat::Heartbeats;
+use watchbell_sources::intake::Intake;
 use watchbell_sources::scrape::Targets;
 
 pub use api::events::STREAMS_MAX;
@@ -47,6 +49,7 @@ pub use bulk::{BULK_IDLE_MAX, IMPORTS_MAX};
 pub use config::{ConfigView, LoadResult, SinkConfig, SiteInfo};
 pub use guard::{REQUEST_TIME_MAX, SIGN_IN_WINDOW, SIGN_INS_MAX};
 pub use prometheus::QUERIES_MAX;
+pub use push::{PUSH_BODY_MAX, PUSH_BYTES_UNDER_WAY_MAX, PUSH_DECOMPRESSED_MAX, PUSHES_UNDER_WAY_MAX};
 pub use serve::{CONNECTIONS_MAX, HEADER_BYTES_MAX, HEADER_TIME_MAX, STOP_TIME_MAX, serve};
 pub use sink::SINK_UNDER_WAY_MAX;
 
@@ -74,6 +77,8 @@ pub struct Handles {
     pub heartbeats: Heartbeats,
     /// What is scraped.
     pub targets: Targets,
+    /// What is pushed.
+    pub intake: Intake,
     /// The configuration in use.
     pub config: Arc<dyn ConfigView>,
     /// Streams of events end when this is cancelled; everything else ends by itself.
@@ -91,6 +96,7 @@ pub(crate) struct Shared {
     streams: Arc<Semaphore>,
     sinking: Semaphore,
     imports: Semaphore,
+    pushes: push::Room,
 }
 
 pub(crate) type App = Arc<Shared>;
@@ -123,6 +129,7 @@ pub fn router(handles: Handles) -> Router {
         streams: Arc::new(Semaphore::new(STREAMS_MAX)),
         sinking: Semaphore::new(SINK_UNDER_WAY_MAX),
         imports: Semaphore::new(IMPORTS_MAX),
+        pushes: push::Room::new(),
     }))
 }
 

@@ -11,17 +11,18 @@ use watchbell_alarms::{Alarms, Desired, Runbook, certificate, heartbeat, monitor
 use watchbell_alerts::Alerts;
 use watchbell_http::{Auth, ConfigView, Handles, LoadResult, SinkConfig, SiteInfo};
 use watchbell_model::{
-    Append, BoxFuture, Deliver, Observe, Query, Raise, RunbookRef, Severity, Span, State, Timestamp,
-    Upkeep,
+    Append, BoxFuture, Deliver, Observe, Query, Raise, RunbookRef, Severity, Span, State, Timestamp, Upkeep,
 };
 use watchbell_notify::{Notify, NotifyConfig, Site};
 use watchbell_runtime::{CancellationToken, Runtime, Task};
 use watchbell_sources::discovery::Found;
 use watchbell_sources::heartbeat::Heartbeats;
 use watchbell_sources::host::HostConfig;
+use watchbell_sources::intake::Intake;
 use watchbell_sources::probe::MonitorConfig;
 use watchbell_sources::scrape::Targets;
 use watchbell_sources::{Context, host, probe};
+use watchbell_store::RemoteConfig;
 
 use crate::config::{Config, Good, Loaded, render_finding, runbook_or};
 
@@ -55,6 +56,7 @@ pub struct App {
     /// Sessions and sign-in links.
     pub auth: Auth,
     targets: Targets,
+    intake: Intake,
     query: Arc<dyn Query>,
     upkeep: Arc<dyn Upkeep>,
     context: Context,
@@ -71,6 +73,7 @@ pub struct App {
 struct Fixed {
     addresses: Vec<SocketAddr>,
     storage: std::path::PathBuf,
+    remote: Option<RemoteConfig>,
     site_url: String,
 }
 
@@ -79,6 +82,7 @@ impl Fixed {
         Fixed {
             addresses: config.addresses(),
             storage: config.storage.path.clone(),
+            remote: config.remote(),
             site_url: config.site_url().to_string(),
         }
     }
@@ -88,6 +92,7 @@ impl Fixed {
         let parts = [
             ("listeners", self.addresses != new.addresses),
             ("storage.path", self.storage != new.storage),
+            ("the remote store", self.remote != new.remote),
             ("site.url, as the prefix of links to alarms,", self.site_url != new.site_url),
         ];
         let words = |name| format!("warning: {name} was changed; that takes effect when watchbell is started again");
@@ -143,6 +148,7 @@ impl App {
         };
         let app = Arc::new(App {
             targets: Targets::new(),
+            intake: Intake::new(&runtime, Arc::clone(&context.append)),
             runtime,
             alarms,
             alerts,
@@ -237,6 +243,7 @@ impl App {
             auth: self.auth.clone(),
             heartbeats: self.heartbeats.clone(),
             targets: self.targets.clone(),
+            intake: self.intake.clone(),
             alarms: Arc::clone(&self.alarms),
             alerts: Arc::clone(&self.alerts),
             notify: Arc::clone(&self.notify),

@@ -9,11 +9,12 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use watchbell_model::{
-    Checkup, Cleaned, Deleted, Figures, Import, Labels, Matcher, Sample, Snapshot, Timestamp, Upkeep, UpkeepError,
+    Checkup, Cleaned, Deleted, Figures, Import, Labels, Matcher, Snapshot, Timestamp, Upkeep, UpkeepError,
 };
 use watchbell_runtime::Disk;
 
 use super::block::Block;
+use super::both::Both;
 use super::import::Importing;
 use super::matching::matching;
 use super::walk::Pieces;
@@ -237,7 +238,7 @@ impl Inner {
         if !deep {
             return;
         }
-        let (mut bad, mut samples) = (0, Vec::<Sample>::new());
+        let (mut bad, mut samples) = (0, Both::default());
         for series in 0..block.meta.series as u32 {
             for chunk in block.chunks(series, i64::MIN, i64::MAX) {
                 samples.clear();

@@ -106,7 +106,8 @@ impl<'a> Importing<'a> {
                 continue;
             }
             let added: usize = series.values().map(|piece| piece.samples.len() + piece.histograms.len()).sum();
-            let failed = |error: io::Error| UpkeepError::Failed(format!("the imported samples cannot be written: {error}"));
+            let failed =
+                |error: io::Error| UpkeepError::Failed(format!("the imported samples cannot be written: {error}"));
             self.write(&series).map_err(failed)?;
             self.done.added += added as u64;
         }

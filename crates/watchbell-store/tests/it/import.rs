@@ -131,7 +131,12 @@ fn figures_count_active_series_and_history() {
             let parts: Vec<_> = figures.parts.iter().map(|part| (&*part.name, part.samples)).collect();
             format!(
                 "{} series, {} active, {} pairs\nmetrics {:?}\nlabels {:?}\nbytes {:?}\npairs {:?}\n{parts:?}\n",
-                figures.series, figures.active, figures.pairs, figures.metrics, figures.labels, figures.label_bytes,
+                figures.series,
+                figures.active,
+                figures.pairs,
+                figures.metrics,
+                figures.labels,
+                figures.label_bytes,
                 figures.label_pairs,
             )
         };

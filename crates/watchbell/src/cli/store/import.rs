@@ -138,7 +138,8 @@ fn folder(
     for (at, block) in blocks.iter().enumerate() {
         let which = format!("block {} of {}", at + 1, blocks.len());
         let name = block.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        match block_of(disk, block, &mut *import, &mut |done| progress.say(|| format!("{which}, {done} samples added"))) {
+        match block_of(disk, block, &mut *import, &mut |done| progress.say(|| format!("{which}, {done} samples added")))
+        {
             Ok((end, bad)) => {
                 newest = newest.max(end);
                 damage.extend(bad.into_iter().map(|bad| format!("{name}: {bad}")));

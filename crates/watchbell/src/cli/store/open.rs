@@ -52,7 +52,7 @@ impl Store {
     ) -> Result<Store> {
         if let Some(url) = url {
             let url = url.parse().with_context(|| format!("`{url}` is no address"))?;
-            let token = runtime.environment.var("WATCHBELL_TOKEN");
+            let token = runtime.environment.get("WATCHBELL_TOKEN");
             return Ok(Store::There(Api { runtime: runtime.clone(), url, token, made: None }));
         }
         let paths = files.paths(runtime);
@@ -72,7 +72,8 @@ impl Store {
             }
             Err(OpenError::InUse(words)) => {
                 let address = config.addresses().first().copied();
-                let address = address.with_context(|| format!("{words}, and it listens nowhere; name it with --url"))?;
+                let address =
+                    address.with_context(|| format!("{words}, and it listens nowhere; name it with --url"))?;
                 Store::running(runtime, &folder, &format!("http://{address}")).await
             }
             Err(error) => Err(error.into()),
@@ -207,7 +208,8 @@ impl Query for Store {
 
 impl Api {
     async fn ask(&self, method: &str, path: &str, body: Vec<u8>) -> Result<Vec<u8>, String> {
-        let mut request = Request::get(self.url.join(path)).header("accept", "application/json");
+        let url: Url = self.url.join(path).parse().map_err(|error| format!("{path}: {error}"))?;
+        let mut request = Request::get(url).header("accept", "application/json");
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }

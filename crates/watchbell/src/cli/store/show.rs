@@ -65,7 +65,8 @@ pub(super) fn figures(figures: &Figures) -> String {
     for part in &figures.parts {
         let each = part.samples.filter(|samples| *samples > 0);
         let each = each.map_or(String::new(), |samples| format!("{:.2} bytes", part.bytes as f64 / samples as f64));
-        let (from, to) = part.range.map_or_else(Default::default, |(first, last)| (first.to_string(), last.to_string()));
+        let (from, to) =
+            part.range.map_or_else(Default::default, |(first, last)| (first.to_string(), last.to_string()));
         let samples = part.samples.map_or(String::new(), number);
         rows.push(vec![part.name.clone(), samples, bytes(part.bytes), each, from, to]);
     }
@@ -73,7 +74,7 @@ pub(super) fn figures(figures: &Figures) -> String {
     let mut list = |title: &str, of: &str, all: &Counted| {
         if !all.is_empty() {
             writeln!(out, "\n{title}").expect("a string takes anything");
-            let rows: Vec<_> = all.iter().map(|(name, count)| vec![name.clone(), format!("{} {of}", number(*count))]);
+            let rows = all.iter().map(|(name, count)| vec![name.clone(), format!("{} {of}", number(*count))]);
             out += &table(&rows.collect::<Vec<_>>());
         }
     };
@@ -84,7 +85,8 @@ pub(super) fn figures(figures: &Figures) -> String {
 }
 
 pub(super) fn checkup(checkup: &Checkup) -> String {
-    let looked: Vec<String> = checkup.looked_at.iter().map(|(what, count)| format!("{} {what}", number(*count))).collect();
+    let looked: Vec<String> =
+        checkup.looked_at.iter().map(|(what, count)| format!("{} {what}", number(*count))).collect();
     let mut out = format!("looked at {}\n", looked.join(", "));
     for words in &checkup.damaged {
         writeln!(out, "damaged: {words}").expect("a string takes anything");
