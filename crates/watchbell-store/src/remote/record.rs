@@ -164,7 +164,7 @@ pub(crate) fn decode(record: &[u8], most: usize) -> Option<(Timestamp, Vec<Piece
                 }
                 Item::Exemplar(exemplar) => piece.exemplars.push(exemplar),
                 Item::Metadata(kind, help, unit) => {
-                    piece.metadata = Some(Metadata { kind, help: help.to_owned(), unit: unit.to_owned() });
+                    piece.metadata = Some(Metadata { kind, unit: unit.to_owned(), help: help.to_owned() });
                 }
             }
         }
