@@ -86,6 +86,10 @@ impl Origin {
     }
 
     fn seen(&mut self, at: Timestamp) {
+        // A point that says no time will be refused.
+        if at.0 == 0 {
+            return;
+        }
         let (first, last) = self.times.unwrap_or((at, at));
         self.times = Some((first.min(at), last.max(at)));
     }
