@@ -8,10 +8,11 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use watchbell_model::{Checkup, Cleaned, Deleted, Labels, Matcher, Sample, Snapshot, Timestamp, UpkeepError};
+use watchbell_model::{Checkup, Cleaned, Deleted, Labels, Matcher, Snapshot, Timestamp, UpkeepError};
 use watchbell_runtime::Disk;
 
 use super::block::Block;
+use super::both::Both;
 use super::matching::matching;
 use super::walk::Pieces;
 use super::{Inner, MetricStore};
@@ -202,7 +203,7 @@ impl Inner {
         if !deep {
             return;
         }
-        let (mut bad, mut samples) = (0, Vec::<Sample>::new());
+        let (mut bad, mut samples) = (0, Both::default());
         for series in 0..block.meta.series as u32 {
             for chunk in block.chunks(series, i64::MIN, i64::MAX) {
                 samples.clear();

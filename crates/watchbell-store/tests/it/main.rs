@@ -5,6 +5,7 @@ mod engine;
 mod formats;
 mod fuzz;
 mod metrics;
+mod reading;
 mod remote;
 mod soak;
 mod state;
