@@ -237,8 +237,9 @@ fn no_file_of_a_store_breaks_it() {
 
 fn bodies() -> [Vec<u8>; 3] {
     let labels = Labels::metric("http_requests_total", &[("job", "api"), ("path", "/é")]);
-    let samples: Vec<Sample> =
-        (0..20).map(|at| Sample { timestamp: Timestamp(1_700_000_000_000 + at * 15_000), value: at as f64 / 3.0 }).collect();
+    let samples: Vec<Sample> = (0..20)
+        .map(|at| Sample { timestamp: Timestamp(1_700_000_000_000 + at * 15_000), value: at as f64 / 3.0 })
+        .collect();
     let histograms: Vec<watchbell_model::HistogramSample> = (0..4)
         .map(|at| watchbell_model::HistogramSample {
             timestamp: Timestamp(1_700_000_000_000 + i64::from(at)),

@@ -13,7 +13,7 @@ use watchbell_model::{Labels, Sample, Timestamp};
 use watchbell_wire::remote_write::{Outgoing, v1};
 use watchbell_wire::snappy;
 
-use crate::kit::{Folder, Process, PATIENCE};
+use crate::kit::{Folder, PATIENCE, Process};
 
 /// Rounds of each policy in a run of the tests.
 const ROUNDS: usize = 10;
@@ -105,7 +105,10 @@ fn write(address: SocketAddr, writer: u64, round: usize, from: i64) -> Sent {
         for series in 0..SERIES {
             let name = format!("w{writer}-{series}");
             let samples: Vec<Sample> = (0..SAMPLES as i64)
-                .map(|at| Sample { timestamp: Timestamp(time + at), value: (round * 1000) as f64 + (time + at) as f64 / 7.0 })
+                .map(|at| Sample {
+                    timestamp: Timestamp(time + at),
+                    value: (round * 1000) as f64 + (time + at) as f64 / 7.0,
+                })
                 .collect();
             body.series(&Outgoing::of(&Labels::metric("proof", &[("series", &name)]), &samples));
             batch.extend(samples.iter().map(|sample| ((name.clone(), sample.timestamp.0), sample.value)));
