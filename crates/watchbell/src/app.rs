@@ -18,9 +18,11 @@ use watchbell_runtime::{CancellationToken, Runtime, Task};
 use watchbell_sources::discovery::Found;
 use watchbell_sources::heartbeat::Heartbeats;
 use watchbell_sources::host::HostConfig;
+use watchbell_sources::intake::Intake;
 use watchbell_sources::probe::MonitorConfig;
 use watchbell_sources::scrape::Targets;
 use watchbell_sources::{Context, host, probe};
+use watchbell_store::RemoteConfig;
 
 use crate::config::{Config, Good, Loaded, render_finding, runbook_or};
 
@@ -52,6 +54,7 @@ pub struct App {
     /// Sessions and sign-in links.
     pub auth: Auth,
     targets: Targets,
+    intake: Intake,
     query: Arc<dyn Query>,
     context: Context,
     reload: Reload,
@@ -67,6 +70,7 @@ pub struct App {
 struct Fixed {
     addresses: Vec<SocketAddr>,
     storage: std::path::PathBuf,
+    remote: Option<RemoteConfig>,
     site_url: String,
 }
 
@@ -75,6 +79,7 @@ impl Fixed {
         Fixed {
             addresses: config.addresses(),
             storage: config.storage.path.clone(),
+            remote: config.remote(),
             site_url: config.site_url().to_string(),
         }
     }
@@ -84,6 +89,7 @@ impl Fixed {
         let parts = [
             ("listeners", self.addresses != new.addresses),
             ("storage.path", self.storage != new.storage),
+            ("the remote store", self.remote != new.remote),
             ("site.url, as the prefix of links to alarms,", self.site_url != new.site_url),
         ];
         let words = |name| format!("warning: {name} was changed; that takes effect when watchbell is started again");
@@ -139,6 +145,7 @@ impl App {
         };
         let app = Arc::new(App {
             targets: Targets::new(),
+            intake: Intake::new(&runtime, Arc::clone(&context.append)),
             runtime,
             alarms,
             alerts,
@@ -232,6 +239,7 @@ impl App {
             auth: self.auth.clone(),
             heartbeats: self.heartbeats.clone(),
             targets: self.targets.clone(),
+            intake: self.intake.clone(),
             alarms: Arc::clone(&self.alarms),
             alerts: Arc::clone(&self.alerts),
             notify: Arc::clone(&self.notify),
