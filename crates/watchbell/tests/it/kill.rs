@@ -84,7 +84,7 @@ fn start(folder: &Folder) -> Process {
     }
 }
 
-fn now() -> i64 {
+pub fn now() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is after 1970");
     since.as_millis() as i64
 }
@@ -114,17 +114,24 @@ fn write(address: SocketAddr, writer: u64, round: usize, from: i64) -> Sent {
             batch.extend(samples.iter().map(|sample| ((name.clone(), sample.timestamp.0), sample.value)));
         }
         time += SAMPLES as i64;
-        let is_acknowledged = post(&mut connection, &snappy::compress(&body.finish()));
-        let is_over = is_acknowledged.is_none();
-        sent.extend(batch.into_iter().map(|(key, value)| (key, (value, is_acknowledged == Some(true)))));
-        if is_over {
+        let status = post(&mut connection, &snappy::compress(&body.finish()));
+        let is_acknowledged = status.is_some_and(|status| (200..300).contains(&status));
+        sent.extend(batch.into_iter().map(|(key, value)| (key, (value, is_acknowledged))));
+        if status.is_none() {
             return sent;
         }
     }
 }
 
-/// Whether it was accepted; `None` once nobody answers.
-fn post(connection: &mut BufReader<TcpStream>, body: &[u8]) -> Option<bool> {
+/// One request of remote write on a connection of its own: its status.
+pub fn post_once(address: SocketAddr, body: &[u8]) -> Option<u16> {
+    let connection = TcpStream::connect(address).ok()?;
+    connection.set_read_timeout(Some(PATIENCE)).ok()?;
+    post(&mut BufReader::new(connection), body)
+}
+
+/// The status of the answer; `None` once nobody answers.
+fn post(connection: &mut BufReader<TcpStream>, body: &[u8]) -> Option<u16> {
     let head = format!(
         "POST /api/v1/write HTTP/1.1\r\nHost: watchbell\r\nContent-Type: application/x-protobuf\r\n\
          Content-Encoding: snappy\r\nX-Prometheus-Remote-Write-Version: 0.1.0\r\nContent-Length: {}\r\n\r\n",
@@ -146,7 +153,7 @@ fn post(connection: &mut BufReader<TcpStream>, body: &[u8]) -> Option<bool> {
     }
     let mut rest = vec![0; length];
     connection.read_exact(&mut rest).ok()?;
-    Some((200..300).contains(&status))
+    Some(status)
 }
 
 /// All that was acknowledged in a round is there, and nothing that was not sent.
