@@ -15,6 +15,7 @@ use watchbell_runtime::Disk;
 use super::block_index::BlockIndex;
 use super::bytes::{Cursor, put_signed, put_varint};
 use super::chunk::{self, Kind};
+use super::rollup::{self, Row};
 use super::starts;
 use super::tombstones::{self, Gone};
 
@@ -122,7 +123,7 @@ impl Block {
             !left.iter().any(|chunk| {
                 let mut samples = Vec::new();
                 let read = |samples: &mut _| self.read_but(stretches, *chunk, i64::MIN, i64::MAX, samples).is_ok();
-                !chunk.cut || (read(&mut samples) && !samples.is_empty())
+                !chunk.cut || chunk.kind != Kind::Floats || (read(&mut samples) && !samples.is_empty())
             })
         };
         gone.whole = gone.series().filter(|series| is_whole(*series)).collect();
@@ -214,6 +215,18 @@ impl Block {
             );
         }
         Ok(())
+    }
+
+    /// The rows of a chunk of a coarser copy, deleted ones among them.
+    pub(crate) fn read_rows(&self, at: ChunkRef) -> Result<Vec<Row>, Damaged> {
+        if self.bad().contains(&at.offset) {
+            return Ok(Vec::new());
+        }
+        let read = self.raw(at).and_then(|bytes| rollup::decode(bytes, at.first, at.count));
+        read.ok_or_else(|| {
+            self.bad().insert(at.offset);
+            Damaged
+        })
     }
 
     /// Decodes a chunk as it is in the file, also one that was found damaged before.

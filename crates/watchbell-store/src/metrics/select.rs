@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use watchbell_model::{Found, Labels, Lookup, Matcher, Query, QueryError, Sample, Series, Timestamp};
+use watchbell_model::{Found, Labels, Lookup, Matcher, Query, QueryError, Rollup, Sample, Series, Span, Timestamp};
 
 use super::block::{Block, ChunkRef};
 use super::merge::once;
@@ -41,6 +41,9 @@ impl Inner {
                 })?;
             }
         }
+        for (block, series, chunks, past) in &pieces.past {
+            self.read_past((block, *series), chunks, past, &mut samples)?;
+        }
         if let Some(part) = &pieces.head {
             part.read(start, end, &mut samples);
         }
@@ -49,7 +52,7 @@ impl Inner {
     }
 
     /// As [`Query::each`], until more than `limit` samples were loaded.
-    fn each(
+    pub(crate) fn each(
         &self,
         matchers: &[Matcher],
         (start, end): (i64, i64),
@@ -100,6 +103,27 @@ impl Query for MetricStore {
     ) -> Result<(), QueryError> {
         let limit = usize::try_from(self.inner.config.query_samples_limit).unwrap_or(usize::MAX);
         self.inner.each(matchers, (start.0, end.0), limit, visit)
+    }
+
+    fn rollup(
+        &self,
+        matchers: &[Matcher],
+        start: Timestamp,
+        end: Timestamp,
+        width: Span,
+    ) -> Result<Vec<(Labels, Vec<Rollup>)>, QueryError> {
+        if let Some(found) = self.inner.rollup(matchers, start.0, end.0, width) {
+            return found;
+        }
+        let mut found = Vec::new();
+        self.each(matchers, start, end, &mut |series| {
+            let rollups = Rollup::of_series(&series, width);
+            if !rollups.is_empty() {
+                found.push((series.labels, rollups));
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(found)
     }
 
     fn series(&self, lookup: &Lookup<'_>) -> Result<Found<Labels>, QueryError> {

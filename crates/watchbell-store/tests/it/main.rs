@@ -5,6 +5,7 @@ mod engine;
 mod formats;
 mod metrics;
 mod remote;
+mod rollups;
 mod soak;
 mod state;
 
