@@ -19,6 +19,8 @@ const USAGE: &str = "usage: cargo xtask <command>
   conformance   the recorded cases of the real tools, from ../shared/conformance or $WATCHBELL_CONFORMANCE
   soak [seeds]  the metrics engine on a simulated disk that fails in every way (5000 seeds)
   bench [idle]  memory, CPU, start and size of the release build, idle with no configuration
+  bench metrics [--quick] [--output FILE] [--watchbell BINARY] [--only NAME]
+                the metrics engine beside Prometheus and VictoriaMetrics, in one run
 ";
 
 fn main() -> ExitCode {
@@ -28,12 +30,13 @@ fn main() -> ExitCode {
         ["test"] => test(),
         ["conformance"] => conformance(),
         ["bench"] | ["bench", "idle"] => bench::idle(),
+        ["bench", "metrics", rest @ ..] => match bench_options(rest) {
+            Some(options) => bench::metrics(&options),
+            None => return usage(),
+        },
         ["soak"] => soak("5000"),
         ["soak", seeds] => soak(seeds),
-        _ => {
-            eprint!("{USAGE}");
-            return ExitCode::from(2);
-        }
+        _ => return usage(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -42,6 +45,31 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn usage() -> ExitCode {
+    eprint!("{USAGE}");
+    ExitCode::from(2)
+}
+
+fn bench_options(words: &[&str]) -> Option<bench::Options> {
+    let mut options = bench::Options::default();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        match *word {
+            "--quick" => options.quick = true,
+            "--output" => options.output = Some(words.next()?.into()),
+            "--watchbell" => options.watchbell = Some(words.next()?.into()),
+            "--only" => options.only = Some((*words.next()?).to_owned()),
+            _ => return None,
+        }
+    }
+    Some(options)
+}
+
+/// Where cargo puts what it builds.
+fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
 /// The folder of the workspace.

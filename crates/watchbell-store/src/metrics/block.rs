@@ -9,12 +9,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, RwLock};
 
-use watchbell_model::{Labels, Sample, Start};
+use watchbell_model::{Labels, Start};
 use watchbell_runtime::Disk;
 
 use super::block_index::BlockIndex;
+use super::both::Both;
 use super::bytes::{Cursor, put_signed, put_varint};
 use super::chunk::{self, Kind};
+use super::histogram_chunk;
 use super::rollup::{self, Row};
 use super::starts;
 use super::tombstones::{self, Gone};
@@ -80,6 +82,19 @@ pub(crate) struct ChunkRef {
     len: usize,
 }
 
+impl ChunkRef {
+    /// Whether merging copies it as it is.
+    pub(crate) fn is_full(&self) -> bool {
+        self.count
+            >= match self.kind {
+                Kind::Floats => chunk::CHUNK_FULL,
+                Kind::Histograms => histogram_chunk::CHUNK_FULL,
+                // Put together anew each time: they are few.
+                Kind::Rows => usize::MAX,
+            }
+    }
+}
+
 /// A chunk's checksum does not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Damaged;
@@ -121,9 +136,9 @@ impl Block {
             let stretches = gone.of(series);
             let left = self.chunks_but(stretches, series, i64::MIN, i64::MAX);
             !left.iter().any(|chunk| {
-                let mut samples = Vec::new();
+                let mut samples = Both::default();
                 let read = |samples: &mut _| self.read_but(stretches, *chunk, i64::MIN, i64::MAX, samples).is_ok();
-                !chunk.cut || chunk.kind != Kind::Floats || (read(&mut samples) && !samples.is_empty())
+                !chunk.cut || chunk.kind == Kind::Rows || (read(&mut samples) && !samples.is_empty())
             })
         };
         gone.whole = gone.series().filter(|series| is_whole(*series)).collect();
@@ -186,33 +201,22 @@ impl Block {
     }
 
     /// Adds the samples of a chunk from `start` to `end` that were not deleted.
-    pub(crate) fn read(&self, at: ChunkRef, start: i64, end: i64, out: &mut Vec<Sample>) -> Result<(), Damaged> {
+    pub(crate) fn read(&self, at: ChunkRef, start: i64, end: i64, out: &mut Both) -> Result<(), Damaged> {
         self.read_but(self.gone().of(at.series), at, start, end, out)
     }
 
-    fn read_but(
-        &self,
-        gone: &[(i64, i64)],
-        at: ChunkRef,
-        start: i64,
-        end: i64,
-        out: &mut Vec<Sample>,
-    ) -> Result<(), Damaged> {
+    fn read_but(&self, gone: &[(i64, i64)], at: ChunkRef, start: i64, end: i64, out: &mut Both) -> Result<(), Damaged> {
         if self.bad().contains(&at.offset) {
             return Ok(());
         }
-        let from = out.len();
-        let read = self.raw(at).and_then(|bytes| chunk::decode(bytes, at.first, at.count, start, end, out));
-        if read.is_none() {
-            out.truncate(from);
+        let since = out.mark();
+        if self.decode(at, start, end, out).is_none() {
+            out.truncate(since);
             self.bad().insert(at.offset);
             return Err(Damaged);
         }
         if tombstones::cuts(gone, at.first, at.last) {
-            let kept = out.split_off(from);
-            out.extend(
-                kept.into_iter().filter(|sample| !tombstones::covers(gone, sample.timestamp.0, sample.timestamp.0)),
-            );
+            out.retain(since, |time| !tombstones::covers(gone, time, time));
         }
         Ok(())
     }
@@ -230,12 +234,21 @@ impl Block {
     }
 
     /// Decodes a chunk as it is in the file, also one that was found damaged before.
-    pub(crate) fn verify(&self, at: ChunkRef, out: &mut Vec<Sample>) -> Result<(), Damaged> {
-        let read = self.raw(at).and_then(|bytes| chunk::decode(bytes, at.first, at.count, i64::MIN, i64::MAX, out));
-        read.ok_or_else(|| {
+    pub(crate) fn verify(&self, at: ChunkRef, out: &mut Both) -> Result<(), Damaged> {
+        self.decode(at, i64::MIN, i64::MAX, out).ok_or_else(|| {
             self.bad().insert(at.offset);
             Damaged
         })
+    }
+
+    fn decode(&self, at: ChunkRef, start: i64, end: i64, out: &mut Both) -> Option<()> {
+        let bytes = self.raw(at)?;
+        match at.kind {
+            Kind::Floats => chunk::decode(bytes, at.first, at.count, start, end, &mut out.floats),
+            Kind::Histograms => histogram_chunk::decode(bytes, at.first, at.count, start, end, &mut out.histograms),
+            // No samples: see `read_rows`.
+            Kind::Rows => None,
+        }
     }
 
     /// A chunk's bytes, if they are whole.

@@ -8,11 +8,12 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use watchbell_model::{Checkup, Cleaned, Deleted, Labels, Matcher, Sample, Snapshot, Timestamp, UpkeepError};
+use watchbell_model::{Checkup, Cleaned, Deleted, Labels, Matcher, Snapshot, Timestamp, UpkeepError};
 use watchbell_runtime::Disk;
 
 use super::block::Block;
 use super::blocks::display;
+use super::both::Both;
 use super::chunk::Kind;
 use super::matching::matching;
 use super::rollups::Days;
@@ -246,7 +247,7 @@ impl Inner {
         if !deep {
             return;
         }
-        let (mut bad, mut samples) = (0, Vec::<Sample>::new());
+        let (mut bad, mut samples) = (0, Both::default());
         for series in 0..block.meta.series as u32 {
             for chunk in block.chunks(series, i64::MIN, i64::MAX) {
                 samples.clear();

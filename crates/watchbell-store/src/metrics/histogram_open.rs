@@ -39,6 +39,8 @@ pub(crate) struct Frozen {
     head: Arc<Histogram>,
     layout: Arc<Layout>,
     bytes: Arc<[u8]>,
+    /// What [`Open::bytes`] said last, so that freezing changes no sum.
+    size: usize,
     /// It is being written into a block, and goes when that is in place.
     pub(crate) sealing: bool,
 }
@@ -133,7 +135,8 @@ impl Open {
     /// About how many bytes it takes.
     pub(crate) fn bytes(&self) -> usize {
         let state = self.state.floats.len() * 8 + self.state.whole.len() * 16;
-        memory(&self.first.1, &self.layout) + state + self.bits.bytes.len()
+        let numbers = 8 * (self.layout.len() + 2 * self.first.1.custom_values.len());
+        size_of::<Open>() + size_of::<Histogram>() + size_of::<Layout>() + numbers + state + self.bits.bytes.len()
     }
 
     /// Whether a histogram may follow in this chunk.
@@ -160,7 +163,9 @@ impl Open {
     }
 
     pub(crate) fn freeze(self) -> Frozen {
+        let size = self.bytes();
         Frozen {
+            size,
             first: self.first.0,
             last: self.last,
             count: self.count,
@@ -175,7 +180,7 @@ impl Open {
 impl Frozen {
     /// About how many bytes it takes.
     pub(crate) fn bytes(&self) -> usize {
-        memory(&self.head, &self.layout) + self.bytes.len()
+        self.size
     }
 
     /// The histograms from `start` to `end`, both included, added to `out`. Fails on bytes that nobody wrote.
@@ -205,10 +210,6 @@ impl Frozen {
         }
         Some(())
     }
-}
-
-fn memory(histogram: &Histogram, layout: &Layout) -> usize {
-    size_of::<Histogram>() + size_of::<Layout>() + 8 * (layout.len() + 2 * histogram.custom_values.len())
 }
 
 fn put_signed(bits: &mut Bits, value: i64) {

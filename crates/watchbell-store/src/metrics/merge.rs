@@ -8,14 +8,15 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-use watchbell_model::{Sample, Severity};
+use watchbell_model::Severity;
 use watchbell_runtime::fault;
 
 use super::Inner;
 use super::block::{Block, ChunkRef};
 use super::block_writer::BlockWriter;
 use super::blocks::display;
-use super::chunk::{self, CHUNK_FULL, Effort, Encoded};
+use super::both::Both;
+use super::chunk::{Effort, Encoded};
 use super::series::WINDOW;
 use super::starts;
 
@@ -153,20 +154,25 @@ impl Inner {
 
     /// Full chunks that nothing overlaps are copied as they are, the others are put together anew.
     fn merge_series(&self, inputs: &[Arc<Block>], series: &[(usize, u32)]) -> Vec<Encoded> {
-        let mut chunks: Vec<(&Block, ChunkRef)> = Vec::new();
+        let mut chunks: Vec<(usize, &Block, ChunkRef)> = Vec::new();
         for (input, series) in series {
             let block = &*inputs[*input];
-            chunks.extend(block.chunks(*series, i64::MIN, i64::MAX).into_iter().map(|chunk| (block, chunk)));
+            chunks.extend(block.chunks(*series, i64::MIN, i64::MAX).into_iter().map(|chunk| (*input, block, chunk)));
         }
-        let apart = chunks.windows(2).all(|pair| pair[0].1.last < pair[1].1.first);
-        let (mut merged, mut samples) = (Vec::new(), Vec::<Sample>::new());
-        for (block, chunk) in chunks {
+        let apart = chunks.windows(2).all(|pair| pair[0].2.last < pair[1].2.first);
+        let (mut merged, mut samples, mut since, mut of) = (Vec::new(), Both::default(), (0, 0), None);
+        for (input, block, chunk) in chunks {
+            if of.replace(input) != Some(input) {
+                samples.settle(since);
+                since = samples.mark();
+            }
             if apart
                 && !chunk.cut
-                && chunk.count >= CHUNK_FULL
+                && chunk.is_full()
                 && let Some(bytes) = block.copy(chunk)
             {
                 flush(&mut samples, &mut merged);
+                since = (0, 0);
                 merged.push(Encoded {
                     kind: chunk.kind,
                     first: chunk.first,
@@ -178,6 +184,7 @@ impl Inner {
                 self.found_damaged(block);
             }
         }
+        samples.settle(since);
         flush(&mut samples, &mut merged);
         merged
     }
@@ -209,20 +216,10 @@ impl Inner {
     }
 }
 
-fn flush(samples: &mut Vec<Sample>, merged: &mut Vec<Encoded>) {
-    once(samples);
-    if !samples.is_empty() {
-        merged.extend(chunk::encode_all(samples, Effort::Thorough));
-        samples.clear();
-    }
-}
-
-/// Puts samples in order of time; of two for one time the one that came first stays.
-pub(crate) fn once(samples: &mut Vec<Sample>) {
-    if !samples.is_sorted_by(|a, b| a.timestamp < b.timestamp) {
-        samples.sort_by_key(|sample| sample.timestamp);
-        samples.dedup_by_key(|sample| sample.timestamp);
-    }
+fn flush(samples: &mut Both, merged: &mut Vec<Encoded>) {
+    samples.once();
+    merged.extend(samples.encode(Effort::Thorough));
+    samples.clear();
 }
 
 /// Blocks whose series are gone through together, in the order of their labels.

@@ -14,8 +14,8 @@ use watchbell_runtime::fault;
 use super::Inner;
 use super::block::Block;
 use super::block_writer::BlockWriter;
-use super::chunk::Kind;
-use super::merge::{Merging, once};
+use super::both::Both;
+use super::merge::Merging;
 use super::rollup::{self, Row};
 use super::rollups::{DAY, Days, Level};
 use super::series::{WINDOW, millis};
@@ -127,17 +127,19 @@ impl Inner {
 
     /// The values of a series of several blocks, once each.
     fn floats(&self, inputs: &[Arc<Block>], series: &[(usize, u32)], start: i64, end: i64) -> Vec<Sample> {
-        let mut samples = Vec::new();
+        let mut samples = Both::default();
         for (input, number) in series {
+            let since = samples.mark();
             let block = &inputs[*input];
-            for chunk in block.chunks(*number, start, end).into_iter().filter(|chunk| chunk.kind == Kind::Floats) {
+            for chunk in block.chunks(*number, start, end) {
                 if block.read(chunk, start, end, &mut samples).is_err() {
                     self.found_damaged(block);
                 }
             }
+            samples.settle(since);
         }
-        once(&mut samples);
-        samples
+        samples.once();
+        samples.floats
     }
 
     /// Puts one block in the place of those that hold these days, without what was deleted.

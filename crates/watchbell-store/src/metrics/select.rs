@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use watchbell_model::{Found, Labels, Lookup, Matcher, Query, QueryError, Rollup, Sample, Series, Span, Timestamp};
+use watchbell_model::{Found, Labels, Lookup, Matcher, Query, QueryError, Rollup, Series, Span, Timestamp};
 
 use super::block::{Block, ChunkRef};
-use super::merge::once;
+use super::both::Both;
+use super::chunk::Kind;
 use super::walk::Pieces;
 use super::{Inner, MetricStore};
 
@@ -28,11 +29,13 @@ impl Inner {
     }
 
     /// All samples from `start` to `end`, one per time: of two for one time the one that was written first.
-    pub(crate) fn read(&self, pieces: &Pieces, start: i64, end: i64) -> Result<Vec<Sample>, QueryError> {
-        let within = |chunk: &&ChunkRef| chunk.first >= start && chunk.last <= end;
+    pub(crate) fn read(&self, pieces: &Pieces, start: i64, end: i64) -> Result<Both, QueryError> {
+        let within = |chunk: &&ChunkRef| chunk.kind == Kind::Floats && chunk.first >= start && chunk.last <= end;
         let chunks = pieces.blocks.iter().flat_map(|(_, _, chunks)| chunks);
-        let mut samples = Vec::with_capacity(chunks.filter(within).map(|chunk| chunk.count).sum());
+        let mut samples = Both::default();
+        samples.floats.reserve(chunks.filter(within).map(|chunk| chunk.count).sum());
         for (block, _, chunks) in &pieces.blocks {
+            let since = samples.mark();
             for chunk in chunks {
                 block.read(*chunk, start, end, &mut samples).map_err(|_| {
                     self.found_damaged(block);
@@ -40,15 +43,28 @@ impl Inner {
                     QueryError::Unavailable(words)
                 })?;
             }
+            samples.settle(since);
         }
         for (block, series, chunks, past) in &pieces.past {
-            self.read_past((block, *series), chunks, past, &mut samples)?;
+            let since = samples.mark();
+            self.read_past((block, *series), chunks, past, &mut samples.floats)?;
+            samples.settle(since);
         }
         if let Some(part) = &pieces.head {
-            part.read(start, end, &mut samples);
+            let since = samples.mark();
+            part.read(start, end, &mut samples.floats);
+            samples.settle(since);
         }
-        once(&mut samples);
+        samples.once();
         Ok(samples)
+    }
+
+    /// A whole series: its samples, and since when they count.
+    fn read_series(&self, labels: Labels, pieces: &Pieces, start: i64, end: i64) -> Result<Series, QueryError> {
+        let samples = self.read(pieces, start, end)?;
+        let told = pieces.blocks.iter().flat_map(|(block, series, _)| block.starts(*series));
+        let starts = samples.starts(told.collect());
+        Ok(Series { labels, samples: samples.floats, histograms: samples.histograms, starts })
     }
 
     /// As [`Query::each`], until more than `limit` samples were loaded.
@@ -61,7 +77,7 @@ impl Inner {
     ) -> Result<(), QueryError> {
         let mut loaded = 0;
         self.walk(matchers, start, end, &mut |labels, pieces| {
-            let series = Series::new(labels, self.read(pieces, start, end)?);
+            let series = self.read_series(labels, pieces, start, end)?;
             loaded += series.size();
             if loaded > limit {
                 return Err(QueryError::TooMany { limit });

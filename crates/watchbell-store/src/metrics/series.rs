@@ -226,7 +226,7 @@ impl Head {
 }
 
 /// The beginning of the window that a time lies in.
-fn window(time: i64) -> i64 {
+pub(crate) fn window(time: i64) -> i64 {
     time.div_euclid(WINDOW).saturating_mul(WINDOW)
 }
 

@@ -4,6 +4,7 @@ mod blocks;
 mod engine;
 mod formats;
 mod metrics;
+mod reading;
 mod remote;
 mod rollups;
 mod soak;

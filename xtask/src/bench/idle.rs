@@ -2,10 +2,12 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+
+use super::process::{Folder, Process};
 
 const RUNS: usize = 5;
 const IDLE: Duration = Duration::from_secs(60);
@@ -13,22 +15,22 @@ const IDLE: Duration = Duration::from_secs(60);
 /// Starts the release build in an empty folder with no configuration, several times; prints medians.
 pub fn idle() -> Result<()> {
     let clean = Instant::now();
-    super::run("release build", &mut super::cargo(&["build", "--release"]))?;
+    crate::run("release build", &mut crate::cargo(&["build", "--release"]))?;
     let built = clean.elapsed();
-    let binary = super::root().join("target/release/watchbell");
+    let binary = crate::target().join("release/watchbell");
     let mut starts = Vec::new();
     for _ in 0..RUNS {
         let (started, child, folder) = start(&binary)?;
         starts.push(started.as_secs_f64());
-        end(child)?;
+        child.stop()?;
         drop(folder);
     }
     let (_, child, _folder) = start(&binary)?;
-    let before = cpu_seconds(child.id())?;
+    let before = child.cpu()?;
     std::thread::sleep(IDLE);
-    let spent = cpu_seconds(child.id())? - before;
-    let (resident, private) = memory(child.id())?;
-    end(child)?;
+    let spent = child.cpu()? - before;
+    let (resident, private) = child.memory()?;
+    child.stop()?;
     starts.sort_by(f64::total_cmp);
     println!("| what | figure |\n|---|---|");
     println!("| binary | {:.1} MB |", std::fs::metadata(&binary)?.len() as f64 / 1e6);
@@ -42,8 +44,8 @@ pub fn idle() -> Result<()> {
     Ok(())
 }
 
-fn start(binary: &Path) -> Result<(Duration, Child, tempdir::Folder)> {
-    let folder = tempdir::Folder::new()?;
+fn start(binary: &Path) -> Result<(Duration, Process, Folder)> {
+    let folder = Folder::new()?;
     let begun = Instant::now();
     let mut child = Command::new(binary)
         .args(["--listen", "127.0.0.1:0"])
@@ -59,42 +61,19 @@ fn start(binary: &Path) -> Result<(Duration, Child, tempdir::Folder)> {
         let _ = child.kill();
         bail!("it ended before it was ready");
     }
-    Ok((took, child, folder))
-}
-
-fn end(mut child: Child) -> Result<()> {
-    Command::new("kill").args(["-TERM", &child.id().to_string()]).status()?;
-    child.wait()?;
-    Ok(())
-}
-
-fn cpu_seconds(pid: u32) -> Result<f64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let rest = stat.rsplit(')').next().unwrap_or_default();
-    let ticks: u64 = rest.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
-    Ok(ticks as f64 / 100.0)
-}
-
-/// Resident and private memory in MB.
-fn memory(pid: u32) -> Result<(f64, f64)> {
-    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
-    let kilobytes = |name: &str| -> f64 {
-        let lines = rollup.lines().filter(|line| line.starts_with(name));
-        lines.filter_map(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok()).sum()
-    };
-    Ok((kilobytes("Rss:") / 1000.0, (kilobytes("Private_Clean:") + kilobytes("Private_Dirty:")) / 1000.0))
+    Ok((took, Process(child), folder))
 }
 
 /// Lines of source and of tests per crate.
 fn lines() -> Result<Vec<(String, String)>> {
     let mut out = Vec::new();
-    let mut crates: Vec<_> = std::fs::read_dir(super::root().join("crates"))?.filter_map(Result::ok).collect();
+    let mut crates: Vec<_> = std::fs::read_dir(crate::root().join("crates"))?.filter_map(Result::ok).collect();
     crates.sort_by_key(std::fs::DirEntry::file_name);
     for folder in crates {
         let (source, tests) = (count(&folder.path().join("src"))?, count(&folder.path().join("tests"))?);
         out.push((folder.file_name().to_string_lossy().into_owned(), format!("{source} + {tests} in tests/")));
     }
-    out.push(("web".into(), count(&super::root().join("web/src"))?.to_string()));
+    out.push(("web".into(), count(&crate::root().join("web/src"))?.to_string()));
     Ok(out)
 }
 
@@ -110,28 +89,4 @@ fn count(folder: &Path) -> Result<usize> {
         }
     }
     Ok(total)
-}
-
-mod tempdir {
-    use std::path::{Path, PathBuf};
-
-    /// A folder that goes away.
-    pub struct Folder(PathBuf);
-
-    impl Folder {
-        pub fn new() -> std::io::Result<Folder> {
-            let path = std::env::temp_dir().join(format!("watchbell-bench-{}", std::process::id()));
-            std::fs::create_dir_all(&path)?;
-            Ok(Folder(path))
-        }
-        pub fn path(&self) -> &Path {
-            &self.0
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_dir_all(&self.0);
-        }
-    }
 }

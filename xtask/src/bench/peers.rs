@@ -1,0 +1,109 @@
+//! The binaries that are compared: ours, and Prometheus and VictoriaMetrics from Debian's packages.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// The suite of Debian with newer versions than the one that is installed.
+const SUITE: &str = "forky";
+
+/// A binary and what it says it is.
+#[derive(Clone)]
+pub struct Binary {
+    pub path: PathBuf,
+    pub version: String,
+}
+
+/// The newer package of [`SUITE`], unpacked under `target/peers`, or the installed one with a note.
+pub fn find(package: &str) -> Result<Binary> {
+    let folder = crate::root().join("target/peers");
+    let fetched = folder.join(package).join("usr/bin").join(package);
+    if !fetched.exists()
+        && let Err(error) = fetch(package, &folder)
+    {
+        eprintln!("{package} of {SUITE} cannot be fetched ({error:#}); the installed one is measured");
+    }
+    if fetched.exists() {
+        return Ok(Binary { path: fetched, version: upstream(&deb(package, &folder)?.0) });
+    }
+    let installed = Path::new("/usr/bin").join(package);
+    if !installed.exists() {
+        bail!("{package} is missing: apt-get install {package}");
+    }
+    let output = Command::new("dpkg-query").args(["-W", "-f", "${Version}", package]).output()?;
+    Ok(Binary { path: installed, version: upstream(&String::from_utf8_lossy(&output.stdout)) })
+}
+
+/// Of a version of Debian's what it packages.
+fn upstream(version: &str) -> String {
+    version.split(['+', '-', '~']).next().unwrap_or("").to_owned()
+}
+
+/// A binary of the caller's choice, with the version it gives itself.
+pub fn of(path: PathBuf) -> Result<Binary> {
+    let output = Command::new(&path).arg("--version").output().with_context(|| path.display().to_string())?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let version = text.split_whitespace().last().unwrap_or_default().to_owned();
+    Ok(Binary { path, version })
+}
+
+/// Downloads and unpacks one package with lists of its own: the system's sources and packages stay as they are.
+fn fetch(package: &str, folder: &Path) -> Result<()> {
+    let state = folder.join("apt");
+    for sub in ["lists/partial", "cache/archives/partial", "debs"] {
+        std::fs::create_dir_all(state.join(sub))?;
+    }
+    let keys = "/usr/share/keyrings/debian-archive-keyring.gpg";
+    std::fs::write(
+        state.join("sources.list"),
+        format!("deb [signed-by={keys}] http://deb.debian.org/debian {SUITE} main\n"),
+    )?;
+    let apt = |arguments: &[&str]| -> Result<()> {
+        let set = |name: &str, value: &Path| format!("{name}={}", value.display());
+        let status = Command::new("apt-get")
+            .args([
+                "-q",
+                "-o",
+                &set("Dir::Etc::sourcelist", &state.join("sources.list")),
+                "-o",
+                "Dir::Etc::sourceparts=-",
+            ])
+            .args([
+                "-o",
+                &set("Dir::State::lists", &state.join("lists")),
+                "-o",
+                &set("Dir::Cache", &state.join("cache")),
+            ])
+            .args(["-o", "APT::Sandbox::User=", "-o", "Acquire::http::Timeout=20"])
+            .args(arguments)
+            .current_dir(state.join("debs"))
+            .stdout(Stdio::null())
+            .status()?;
+        if !status.success() {
+            bail!("apt-get {} failed", arguments.join(" "));
+        }
+        Ok(())
+    };
+    if std::fs::read_dir(state.join("lists"))?.count() <= 1 {
+        apt(&["update"])?;
+    }
+    apt(&["download", package])?;
+    let (_, file) = deb(package, folder)?;
+    let status = Command::new("dpkg").arg("-x").arg(file).arg(folder.join(package)).status()?;
+    if !status.success() {
+        bail!("the package cannot be unpacked");
+    }
+    Ok(())
+}
+
+/// The version and the file of a package that was downloaded.
+fn deb(package: &str, folder: &Path) -> Result<(String, PathBuf)> {
+    for entry in std::fs::read_dir(folder.join("apt/debs"))?.filter_map(Result::ok) {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if let Some(rest) = name.strip_prefix(package).and_then(|rest| rest.strip_prefix('_')) {
+            return Ok((rest.split('_').next().unwrap_or("").to_owned(), entry.path()));
+        }
+    }
+    bail!("{package} was not downloaded")
+}
