@@ -58,7 +58,7 @@ impl Inner {
     fn all_blocks(&self, lookup: &Lookup<'_>) -> Vec<Arc<Block>> {
         let (start, end) = (lookup.start.0, lookup.end.0);
         let mut blocks = (*self.blocks.serving()).clone();
-        blocks.extend(self.past(start, end).into_iter().map(|(block, _)| block));
+        blocks.extend(self.bygone(start, end).into_iter().map(|(block, _)| block));
         blocks.retain(|block| block.overlaps(start, end));
         blocks
     }

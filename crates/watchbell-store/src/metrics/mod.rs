@@ -16,10 +16,12 @@ mod blocks;
 mod both;
 mod by_hand;
 pub(crate) mod bytes;
+mod cardinality;
 mod chunk;
 mod columns;
 mod config;
 mod exemplars;
+mod filling;
 pub(crate) mod frames;
 mod gorilla;
 mod head;
@@ -47,7 +49,9 @@ mod seal;
 mod select;
 mod series;
 mod side_file;
+mod sources;
 mod starts;
+mod take;
 mod tend;
 mod tombstones;
 mod values;
@@ -58,20 +62,22 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex};
 
+use tokio::sync::Notify;
 use watchbell_model::{Severity, Timestamp};
-use watchbell_runtime::Runtime;
+use watchbell_runtime::{Disk, Runtime};
 
 use crate::OpenError;
 use append::{Counters, Queue};
 use blocks::Blocks;
-use head::{Filling, Heads};
+use filling::Filling;
+use head::Heads;
 use maintain::Upkeep;
 use rollups::Level;
 use seal::Mark;
 use tend::{Shelf, Tending, Work};
 use wal::Wal;
 
-pub use append::BATCHES_WAITING_MAX;
+pub use append::{BATCHES_WAITING_MAX, BYTES_WAITING_MAX};
 pub use config::{Fsync, MetricsConfig, RollupConfig, RollupsConfig};
 pub use select::SELECT_SAMPLES_MAX;
 
@@ -94,6 +100,8 @@ struct Inner {
     /// Samples are all there since then.
     forgotten: AtomicI64,
     upkeep: Mutex<Upkeep>,
+    /// Told when there is too much in memory.
+    crowded: Notify,
     tending: Mutex<Tending>,
     shelf: Mutex<Shelf>,
     work: Work,
@@ -157,7 +165,7 @@ impl MetricStore {
             // The log may still hold what was in the damaged block; at later starts too, when that one is set aside.
             sealed = Some(mark.voided(disk, &mark_path).unwrap_or(mark));
         }
-        let mut filling = Filling::new(&heads, sealed);
+        let mut filling = Filling::new(&heads, sealed, matches!(disk, Disk::Os));
         let found = replay::replay(disk, &wal_dir, &damaged_dir, &mut filling)
             .map_err(OpenError::io("read the log in", &wal_dir))?;
         damaged.extend(found.damaged);
@@ -191,6 +199,7 @@ impl MetricStore {
             damaged_dir,
             levels,
             forgotten: AtomicI64::new(rollups::load_forgotten(disk, &dir.join("forgotten"))),
+            crowded: Notify::new(),
             upkeep: Mutex::new(Upkeep::new(sealed)),
             tending: Mutex::new(Tending::new(&runtime.clock)),
             shelf: Mutex::default(),

@@ -148,7 +148,7 @@ impl Inner {
     }
 
     /// Blocks of copies that speak for samples which were forgotten, each with when; the finest that there is.
-    pub(crate) fn past(&self, start: i64, end: i64) -> Vec<(Arc<Block>, Vec<Stretch>)> {
+    pub(crate) fn bygone(&self, start: i64, end: i64) -> Vec<(Arc<Block>, Vec<Stretch>)> {
         let mut left = vec![(start, end.saturating_add(1).min(self.forgotten()))];
         left.retain(|(from, to)| from < to);
         let mut found = Vec::<(Arc<Block>, Vec<Stretch>)>::new();

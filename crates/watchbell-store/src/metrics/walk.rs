@@ -160,7 +160,7 @@ impl Inner {
                 }
             }
         }
-        for (block, past) in self.past(start, end) {
+        for (block, past) in self.bygone(start, end) {
             let mut in_block = InBlock::new(&block, matchers, last);
             in_block.past = Some(past);
             found.push(in_block);

@@ -9,6 +9,7 @@ mod remote;
 mod rollups;
 mod soak;
 mod state;
+mod writing;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
