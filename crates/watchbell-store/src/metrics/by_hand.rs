@@ -8,13 +8,16 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use watchbell_model::{Checkup, Cleaned, Deleted, Labels, Matcher, Snapshot, Timestamp, UpkeepError};
+use watchbell_model::{
+    Checkup, Cleaned, Deleted, Figures, Import, Labels, Matcher, Snapshot, Timestamp, Upkeep, UpkeepError,
+};
 use watchbell_runtime::Disk;
 
 use super::block::Block;
 use super::blocks::display;
 use super::both::Both;
 use super::chunk::Kind;
+use super::import::Importing;
 use super::matching::matching;
 use super::rollups::Days;
 use super::walk::Pieces;
@@ -141,6 +144,38 @@ impl MetricStore {
             let _ = inner.runtime.disk.remove_dir_all(&beside);
         }
         Ok(Snapshot { name: name.to_owned(), path, bytes: done.map_err(failed)? })
+    }
+}
+
+impl Upkeep for MetricStore {
+    fn figures(&self, top: usize, history: bool) -> Result<Figures, UpkeepError> {
+        Ok(self.count(top, history))
+    }
+
+    fn check(&self, deep: bool) -> Result<Checkup, UpkeepError> {
+        MetricStore::check(self, deep)
+    }
+
+    fn delete(
+        &self,
+        matchers: &[Vec<Matcher>],
+        start: Timestamp,
+        end: Timestamp,
+        dry_run: bool,
+    ) -> Result<Deleted, UpkeepError> {
+        MetricStore::delete(self, matchers, start, end, dry_run)
+    }
+
+    fn clean(&self) -> Result<Cleaned, UpkeepError> {
+        MetricStore::clean(self)
+    }
+
+    fn snapshot(&self, name: &str) -> Result<Snapshot, UpkeepError> {
+        MetricStore::snapshot(self, name)
+    }
+
+    fn import(&self) -> Result<Box<dyn Import + '_>, UpkeepError> {
+        Ok(Box::new(Importing::new(self)))
     }
 }
 

@@ -21,6 +21,7 @@ mod chunk;
 mod columns;
 mod config;
 mod exemplars;
+mod figures;
 mod filling;
 pub(crate) mod frames;
 mod gorilla;
@@ -31,6 +32,7 @@ mod histogram_layout;
 mod histogram_open;
 #[cfg(test)]
 mod histogram_tests;
+mod import;
 mod index;
 mod lookup;
 mod maintain;
@@ -104,6 +106,8 @@ struct Inner {
     crowded: Notify,
     tending: Mutex<Tending>,
     shelf: Mutex<Shelf>,
+    /// Held by the import that compares and writes.
+    importing: Mutex<()>,
     work: Work,
     queue: Mutex<Queue>,
     counters: Counters,
@@ -203,6 +207,7 @@ impl MetricStore {
             upkeep: Mutex::new(Upkeep::new(sealed)),
             tending: Mutex::new(Tending::new(&runtime.clock)),
             shelf: Mutex::default(),
+            importing: Mutex::default(),
             work: Work::new(&runtime.metrics),
             queue: Mutex::default(),
             counters: Counters::new(&runtime.metrics),

@@ -3,6 +3,7 @@
 mod blocks;
 mod engine;
 mod formats;
+mod import;
 mod metrics;
 mod reading;
 mod remote;
