@@ -8,6 +8,7 @@ mod import;
 mod metrics;
 mod reading;
 mod remote;
+mod rollups;
 mod soak;
 mod state;
 mod writing;
