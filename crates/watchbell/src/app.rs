@@ -11,7 +11,7 @@ use watchbell_alarms::{Alarms, Desired, Runbook, certificate, heartbeat, monitor
 use watchbell_alerts::Alerts;
 use watchbell_http::{Auth, ConfigView, Handles, LoadResult, SinkConfig, SiteInfo};
 use watchbell_model::{
-    Append, BoxFuture, Deliver, Observe, Query, Raise, RunbookRef, Severity, Span, State, Timestamp,
+    Append, BoxFuture, Deliver, Observe, Query, Raise, RunbookRef, Severity, Span, State, Timestamp, Upkeep,
 };
 use watchbell_notify::{Notify, NotifyConfig, Site};
 use watchbell_runtime::{CancellationToken, Runtime, Task};
@@ -22,6 +22,7 @@ use watchbell_sources::intake::Intake;
 use watchbell_sources::probe::MonitorConfig;
 use watchbell_sources::scrape::Targets;
 use watchbell_sources::{Context, host, probe};
+use watchbell_store::RemoteConfig;
 
 use crate::config::{Config, Good, Loaded, render_finding, runbook_or};
 
@@ -33,6 +34,8 @@ pub struct Stores {
     pub append: Arc<dyn Append>,
     /// Gives them back.
     pub query: Arc<dyn Query>,
+    /// Keeps them in order by hand.
+    pub upkeep: Arc<dyn Upkeep>,
 }
 
 /// How the configuration is read again: the binary reads files, the simulator makes it up.
@@ -55,6 +58,7 @@ pub struct App {
     targets: Targets,
     intake: Intake,
     query: Arc<dyn Query>,
+    upkeep: Arc<dyn Upkeep>,
     context: Context,
     reload: Reload,
     view: Mutex<View>,
@@ -69,6 +73,7 @@ pub struct App {
 struct Fixed {
     addresses: Vec<SocketAddr>,
     storage: std::path::PathBuf,
+    remote: Option<RemoteConfig>,
     site_url: String,
 }
 
@@ -77,6 +82,7 @@ impl Fixed {
         Fixed {
             addresses: config.addresses(),
             storage: config.storage.path.clone(),
+            remote: config.remote(),
             site_url: config.site_url().to_string(),
         }
     }
@@ -86,6 +92,7 @@ impl Fixed {
         let parts = [
             ("listeners", self.addresses != new.addresses),
             ("storage.path", self.storage != new.storage),
+            ("the remote store", self.remote != new.remote),
             ("site.url, as the prefix of links to alarms,", self.site_url != new.site_url),
         ];
         let words = |name| format!("warning: {name} was changed; that takes effect when watchbell is started again");
@@ -113,7 +120,7 @@ impl App {
         found: Vec<Found>,
         reload: Reload,
     ) -> Result<Arc<App>> {
-        let Stores { state, append, query } = stores;
+        let Stores { state, append, query, upkeep } = stores;
         let notify = Notify::open(runtime.clone(), Arc::clone(&state)).context("the outbox cannot be read")?;
         let deliver = Arc::clone(&notify) as Arc<dyn Deliver>;
         let alerts = Alerts::open(runtime.clone(), Arc::clone(&state), deliver).context("the alerts cannot be read")?;
@@ -149,6 +156,7 @@ impl App {
             heartbeats,
             auth,
             query,
+            upkeep,
             context,
             reload,
             view: Mutex::new(view),
@@ -240,6 +248,8 @@ impl App {
             alerts: Arc::clone(&self.alerts),
             notify: Arc::clone(&self.notify),
             query: Arc::clone(&self.query),
+            append: Arc::clone(&self.context.append),
+            upkeep: Arc::clone(&self.upkeep),
             state: Arc::clone(&self.context.state),
             config: Arc::clone(self) as Arc<dyn ConfigView>,
             stop: self.stop.clone(),

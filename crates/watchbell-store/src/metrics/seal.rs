@@ -4,9 +4,8 @@
 //! segment of the log, blocks in place, blocks served, samples out of the head, the mark, segments removed. What is
 //! both in a block and replayed from the log is the same sample twice, which reading and merging make one.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
 
 use watchbell_model::Sample;
 use watchbell_runtime::{Disk, fault};
@@ -16,7 +15,8 @@ use super::block::Block;
 use super::block_writer::BlockWriter;
 use super::bytes::Cursor;
 use super::chunk::{self, Effort};
-use super::index::{Index, Ref};
+use super::head_order::Gathered;
+use super::index::Ref;
 use super::series::WINDOW;
 
 /// One sealing makes at most so many blocks; samples of a wider span go into wider blocks.
@@ -60,13 +60,9 @@ impl Mark {
 
 impl Inner {
     /// Moves everything before `end` into blocks. The caller sees to it that only one of these runs at a time.
-    ///
-    /// `distrust`: the log could not be synced, so that a new segment is begun without.
-    pub(crate) fn seal(&self, end: i64, now: i64, distrust: bool) -> io::Result<()> {
+    pub(crate) fn seal(&self, end: i64) -> io::Result<()> {
         self.leave_room()?;
-        let mut log = self.log.lock().expect("no panic while held");
-        let segment = if distrust { log.rotate_unsynced()? } else { log.rotate()? };
-        drop(log);
+        let segment = self.log.lock().expect("no panic while held").rotate()?;
         let sealing = self.heads.begin_seal(end);
         let written = self.write_blocks(&sealing);
         fault::point("store.blocks_written");
@@ -81,12 +77,7 @@ impl Inner {
         let mark = Mark { segment, end };
         mark.save(&self.runtime.disk, &self.mark_path)?;
         fault::point("store.mark_saved");
-        let mut log = self.log.lock().expect("no panic while held");
-        log.drop_until(segment, end)?;
-        // A series is forgotten only while nobody commits to it.
-        self.heads.forget_dead(end.min(now).saturating_sub(WINDOW));
-        drop(log);
-        Ok(())
+        self.log.lock().expect("no panic while held").drop_until(segment, end)
     }
 
     /// One block for each span of time that has samples; none of them serves yet, and all go if one cannot be made.
@@ -110,10 +101,11 @@ impl Inner {
     }
 
     fn write_block(&self, order: u64, path: &std::path::Path, series: &[Ref], start: i64, end: i64) -> io::Result<()> {
-        let (symbols, series) = ranked(&self.heads.index(), series);
+        let ordered = Gathered::of(&self.heads, series.iter().copied()).in_order();
+        let (symbols, series) = ordered.ranked();
         let mut writer = BlockWriter::begin(&self.runtime.disk, path, symbols, order, Vec::new())?;
         let mut samples: Vec<Sample> = Vec::new();
-        for (labels, number) in series {
+        for (number, labels) in series {
             samples.clear();
             self.heads.read_sealing(number, start, end, &mut samples);
             writer.add(&labels, &chunk::encode_all(&samples, Effort::Quick), &[])?;
@@ -155,26 +147,4 @@ impl Sealing {
         }
         spans
     }
-}
-
-/// Label pairs as places in the sorted symbols, with the number of the series.
-type Ranked = Vec<(Vec<(u32, u32)>, Ref)>;
-
-/// The symbols of these series, sorted, and the series in the order of their labels, as places in those.
-fn ranked(index: &Index, series: &[Ref]) -> (Vec<Arc<str>>, Ranked) {
-    let used: roaring::RoaringBitmap = series.iter().flat_map(|number| index.pairs_of(*number)).collect();
-    let texts = used.iter().map(|pair| index.texts_of(pair)).flat_map(|(name, value)| [name, value]);
-    let symbols: Vec<Arc<str>> = texts.collect::<BTreeSet<_>>().into_iter().cloned().collect();
-    let place = |text: &str| symbols.partition_point(|have| **have < *text) as u32;
-    let places: HashMap<u32, (u32, u32)> = used
-        .iter()
-        .map(|pair| {
-            let (name, value) = index.texts_of(pair);
-            (pair, (place(name), place(value)))
-        })
-        .collect();
-    let pairs = |number: &Ref| (index.pairs_of(*number).map(|pair| places[&pair]).collect::<Vec<_>>(), *number);
-    let mut ranked: Ranked = series.iter().map(pairs).collect();
-    ranked.sort_unstable();
-    (symbols, ranked)
 }

@@ -3,11 +3,15 @@
 mod blocks;
 mod engine;
 mod formats;
+mod fuzz;
+mod import;
 mod metrics;
 mod reading;
 mod remote;
+mod rollups;
 mod soak;
 mod state;
+mod writing;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};

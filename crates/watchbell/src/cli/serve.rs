@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use watchbell_model::{
-    Append, AppendError, Appended, Batch, BoxFuture, Exemplar, Labels, Lookup, Matcher, Metadata, Query, QueryError,
-    Series, Severity, State, Timestamp,
+    Append, AppendError, Appended, Batch, BoxFuture, Checkup, Cleaned, Deleted, Exemplar, Figures, Import, Labels,
+    Lookup, Matcher, Metadata, Query, QueryError, Series, Severity, Snapshot, State, Timestamp, Upkeep, UpkeepError,
 };
 use watchbell_runtime::process::{Signal, Signals, notify_systemd, watchdog_interval};
 use watchbell_runtime::{Runtime, Task};
 use watchbell_sources::discovery::{self, Found};
-use watchbell_store::{DataDir, MetricStore, SqliteState};
+use watchbell_store::remote::Local;
+use watchbell_store::{DataDir, MetricStore, RemoteConfig, RemoteStore, SqliteState};
 
 use super::{Log, Serve, WRONG, watch};
 use crate::app::{App, Reload, Stores};
@@ -48,7 +49,10 @@ pub(super) async fn run(runtime: Runtime, arguments: Serve) -> Result<ExitCode> 
         runtime.troubles.set("state/damaged", Severity::Critical, words);
     }
     let state = Arc::new(state);
-    let store = open_metrics(&runtime, data.path(), &good.config);
+    let remote = good.config.remote();
+    let only_remote = remote.as_ref().is_some_and(|remote| remote.local == Local::Off);
+    let store = if only_remote { None } else { open_metrics(&runtime, data.path(), &good.config) };
+    let remote = remote.and_then(|remote| open_remote(&runtime, data.path(), &good.config, &remote, store.clone()));
     let addresses = good.config.addresses();
     let wanted = good.config.discovery.enabled.unwrap_or(!good.from_file);
     let own_ports: Vec<u16> = addresses.iter().map(std::net::SocketAddr::port).collect();
@@ -56,15 +60,23 @@ pub(super) async fn run(runtime: Runtime, arguments: Serve) -> Result<ExitCode> 
 
     let watched: watch::Watched = Arc::new(Mutex::new(loaded.watched));
     let reload = reload(&runtime, paths, &arguments, &watched);
-    let (append, query) = match &store {
-        Some(store) => (Arc::new(store.clone()) as Arc<dyn Append>, Arc::new(store.clone()) as Arc<dyn Query>),
-        None => (Arc::new(NoStore) as Arc<dyn Append>, Arc::new(NoStore) as Arc<dyn Query>),
+    let upkeep = match &store {
+        Some(store) => Arc::new(store.clone()) as Arc<dyn Upkeep>,
+        None => Arc::new(NoStore),
     };
-    let stores = Stores { state: Arc::clone(&state) as Arc<dyn State>, append, query };
+    let (append, query) = match (&remote, &store) {
+        (Some(store), _) => (Arc::new(store.clone()) as Arc<dyn Append>, Arc::new(store.clone()) as Arc<dyn Query>),
+        (None, Some(store)) => (Arc::new(store.clone()) as Arc<dyn Append>, Arc::new(store.clone()) as Arc<dyn Query>),
+        (None, None) => (Arc::new(NoStore) as Arc<dyn Append>, Arc::new(NoStore) as Arc<dyn Query>),
+    };
+    let stores = Stores { state: Arc::clone(&state) as Arc<dyn State>, append, query, upkeep };
     let app = App::start(runtime.clone(), stores, &good, warnings, found.clone(), reload).await?;
     let bound = app.listen(&addresses).await?;
     if let Some(store) = &store {
         runtime.supervisor.spawn("store", store.task());
+    }
+    if let Some(remote) = &remote {
+        runtime.supervisor.spawn("store", remote.task());
     }
     runtime.supervisor.spawn("process", watch::task(&runtime, &app, &watched));
     if let Some(interval) = watchdog_interval() {
@@ -89,6 +101,9 @@ pub(super) async fn run(runtime: Runtime, arguments: Serve) -> Result<ExitCode> 
         }
         () = second => tracing::warn!("stopped at once, as asked a second time"),
     }
+    if let Some(remote) = &remote {
+        remote.close();
+    }
     if let Some(store) = &store {
         store.close();
     }
@@ -108,6 +123,25 @@ fn override_with(arguments: &Serve, config: &mut Config) {
             .iter()
             .map(|address| crate::config::ListenerConfig { address: address.to_string() })
             .collect();
+    }
+}
+
+/// The store beyond this machine in front of the local one, or nothing if its queue cannot be opened.
+fn open_remote(
+    runtime: &Runtime,
+    data: &Path,
+    config: &Config,
+    remote: &RemoteConfig,
+    local: Option<MetricStore>,
+) -> Option<RemoteStore> {
+    match RemoteStore::open(runtime, &data.join("remote"), remote, &config.storage.metrics, local) {
+        Ok(store) => Some(store),
+        Err(error) => {
+            let error = anyhow::Error::from(error);
+            let words = format!("the queue for the remote store cannot be opened, nothing is sent there: {error:#}");
+            runtime.troubles.set("store/remote", Severity::Critical, words);
+            None
+        }
     }
 }
 
@@ -138,6 +172,33 @@ const NO_STORE: &str = "the metrics could not be opened at the start";
 impl Append for NoStore {
     fn append(&self, _: Batch) -> BoxFuture<'_, Result<Appended, AppendError>> {
         Box::pin(async { Err(AppendError::Unavailable(NO_STORE.into())) })
+    }
+}
+
+impl NoStore {
+    fn refuse<T>() -> Result<T, UpkeepError> {
+        Err(UpkeepError::Failed(NO_STORE.into()))
+    }
+}
+
+impl Upkeep for NoStore {
+    fn figures(&self, _: usize, _: bool) -> Result<Figures, UpkeepError> {
+        NoStore::refuse()
+    }
+    fn check(&self, _: bool) -> Result<Checkup, UpkeepError> {
+        NoStore::refuse()
+    }
+    fn delete(&self, _: &[Vec<Matcher>], _: Timestamp, _: Timestamp, _: bool) -> Result<Deleted, UpkeepError> {
+        NoStore::refuse()
+    }
+    fn clean(&self) -> Result<Cleaned, UpkeepError> {
+        NoStore::refuse()
+    }
+    fn snapshot(&self, _: &str) -> Result<Snapshot, UpkeepError> {
+        NoStore::refuse()
+    }
+    fn import(&self) -> Result<Box<dyn Import + '_>, UpkeepError> {
+        NoStore::refuse()
     }
 }
 

@@ -5,6 +5,8 @@
 mod browser;
 mod configs;
 mod faults;
+mod full;
+mod kill;
 mod kit;
 mod mail;
 mod manual;
@@ -13,6 +15,7 @@ mod peers;
 mod pushed;
 mod readme;
 mod reload;
+mod remote;
 mod seed;
 mod sink;
 mod tidy;
