@@ -14,19 +14,20 @@ use watchbell_model::{Append, AppendError, Appended, Batch, BoxFuture, SeriesKey
 use watchbell_runtime::metrics::{Counter, Metrics};
 use watchbell_runtime::{Disk, fault, thread};
 
-use super::record::{Logged, Record};
-use super::series::{Limits, Outcome};
+use super::take::Taking;
 use super::wal::Wal;
 use super::{Fsync, Inner, MetricStore};
 
 /// How many batches may wait to be committed; further ones are refused at once.
 pub const BATCHES_WAITING_MAX: usize = 4096;
+/// How many bytes those may take in memory; one that is bigger is taken only when none waits.
+pub const BYTES_WAITING_MAX: usize = 64 << 20;
 /// How many batches are committed together at most.
 const GROUP_MAX: usize = 256;
 /// How long a batch waits for its commit before its sender is told that it may be lost.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
-/// A record bigger than this is followed by a new one.
-const RECORD_MAX: usize = 4 << 20;
+/// Samples in memory may take so many bytes, which they do only if nothing can be written into blocks; more are refused.
+const HEAD_BYTES_MAX: u64 = 512 << 20;
 /// How many bytes series leave free on a disk that fills up: more than the reserve of durable state.
 const ROOM_LEFT: u64 = 8 << 20;
 /// The trouble raised while the log cannot be written.
@@ -36,6 +37,8 @@ const TROUBLE: &str = "metrics/log";
 #[derive(Default)]
 pub(crate) struct Queue {
     waiting: Vec<Waiting>,
+    /// About how many bytes they take.
+    bytes: usize,
     /// Somebody is committing and will look again before leaving.
     led: bool,
     pub(crate) closed: bool,
@@ -43,6 +46,7 @@ pub(crate) struct Queue {
 
 struct Waiting {
     batch: Batch,
+    bytes: usize,
     answer: oneshot::Sender<Result<Appended, AppendError>>,
 }
 
@@ -52,6 +56,7 @@ pub(crate) struct Counters {
     too_old: Counter,
     too_new: Counter,
     over_limit: Counter,
+    unknown: Counter,
     failed: Counter,
     pub(crate) damaged_chunks: Counter,
 }
@@ -68,6 +73,7 @@ impl Counters {
             too_old: refused("too_old"),
             too_new: refused("too_new"),
             over_limit: refused("over_limit"),
+            unknown: refused("unknown_reference"),
             failed: metrics.counter("watchbell_metrics_log_failures_total", "Writes of the log that failed.", &[]),
             damaged_chunks: metrics.counter(
                 "watchbell_metrics_damaged_chunks_total",
@@ -83,6 +89,7 @@ impl Counters {
         self.too_old.add(appended.too_old);
         self.too_new.add(appended.too_new);
         self.over_limit.add(appended.over_limit);
+        self.unknown.add(appended.unknown);
     }
 }
 
@@ -93,14 +100,19 @@ impl Append for MetricStore {
                 return Ok(Appended::default());
             }
             let (answer, answered) = oneshot::channel();
-            let leads = self.inner.queue(Waiting { batch, answer })?;
+            let bytes = size(&batch);
+            let leads = self.inner.queue(Waiting { batch, bytes, answer })?;
             let committed = async {
                 if leads {
                     let leader = Leader { inner: Arc::clone(&self.inner), leading: true };
                     match &self.inner.runtime.disk {
                         Disk::Os => thread::blocking(move || leader.lead()).await,
                         // Simulated disks do not block, and threads would make the order of events a matter of chance.
-                        Disk::Sim(_) => leader.lead(),
+                        Disk::Sim(_) => {
+                            // As with a thread, others get to queue up meanwhile.
+                            tokio::task::yield_now().await;
+                            leader.lead();
+                        }
                     }
                 }
                 answered.await.unwrap_or(Err(AppendError::Unavailable("the commit was cut off".into())))
@@ -110,6 +122,20 @@ impl Append for MetricStore {
             done.unwrap_or_else(|_| Err(AppendError::Unavailable("the disk does not answer".into())))
         })
     }
+}
+
+/// About how many bytes a batch takes in memory.
+fn size(batch: &Batch) -> usize {
+    let key = |key: &SeriesKey| match key {
+        SeriesKey::Labels(labels) => labels.as_key().len() + 40,
+        SeriesKey::Known(_) => 24,
+    };
+    batch.series.iter().map(key).sum::<usize>()
+        + batch.samples.len() * 24
+        + batch.histograms.iter().map(|one| one.histogram.size() * 100 + 200).sum::<usize>()
+        + batch.exemplars.iter().map(|(_, one)| 64 + one.labels.as_key().len()).sum::<usize>()
+        + batch.starts.len() * 24
+        + batch.metadata.iter().map(|(name, one)| 64 + name.len() + one.unit.len() + one.help.len()).sum::<usize>()
 }
 
 /// Commits until nothing waits; gives up the lead even if it panics or never gets to run.
@@ -133,6 +159,7 @@ impl Drop for Leader {
             && let Ok(mut queue) = self.inner.queue.lock()
         {
             queue.led = false;
+            queue.bytes = 0;
             queue.waiting.clear();
         }
     }
@@ -148,6 +175,14 @@ impl Inner {
         if queue.waiting.len() >= BATCHES_WAITING_MAX {
             return Err(AppendError::Unavailable("too many batches are waiting".into()));
         }
+        if queue.bytes > 0 && queue.bytes + batch.bytes > BYTES_WAITING_MAX {
+            return Err(AppendError::Unavailable("too many samples are waiting".into()));
+        }
+        if self.heads.bytes() > HEAD_BYTES_MAX {
+            let words = "too many samples are in memory, because none can be written into blocks";
+            return Err(AppendError::Unavailable(words.into()));
+        }
+        queue.bytes += batch.bytes;
         queue.waiting.push(batch);
         Ok(!std::mem::replace(&mut queue.led, true))
     }
@@ -159,15 +194,18 @@ impl Inner {
             return None;
         }
         let len = queue.waiting.len().min(GROUP_MAX);
-        Some(queue.waiting.drain(..len).collect())
+        let group: Vec<Waiting> = queue.waiting.drain(..len).collect();
+        queue.bytes -= group.iter().map(|batch| batch.bytes).sum::<usize>();
+        Some(group)
     }
 
     fn commit(&self, group: Vec<Waiting>) {
         let mut log = self.log.lock().expect("no panic while held");
         let result = if log.is_behind() { self.write(&mut log) } else { Ok(()) };
         let result = result.and_then(|()| {
-            let limits = Limits::new(&self.config, self.runtime.clock.now().0);
-            let appended: Vec<Appended> = group.iter().map(|batch| self.take(&batch.batch, limits, &mut log)).collect();
+            let mut taking = Taking::new(self, &mut log);
+            let appended: Vec<Appended> = group.iter().map(|batch| taking.batch(&batch.batch)).collect();
+            taking.end_record();
             fault::point("store.before_log_write");
             self.write(&mut log)?;
             fault::point("store.after_log_write");
@@ -177,7 +215,11 @@ impl Inner {
             // A failure is tried again with the next commit; until then the segment grows.
             let _ = log.rotate();
         }
+        let log_bytes = log.bytes();
         drop(log);
+        if self.is_crowded(log_bytes) {
+            self.crowded.notify_one();
+        }
         match result {
             Ok(appended) => {
                 for (batch, appended) in group.into_iter().zip(appended) {
@@ -191,39 +233,6 @@ impl Inner {
                 }
             }
         }
-    }
-
-    /// Takes a batch into the head and what is new of it into the log's next write.
-    fn take(&self, batch: &Batch, limits: Limits, log: &mut Wal) -> Appended {
-        let (mut appended, mut record, mut newest) = (Appended::default(), Record::default(), i64::MIN);
-        let refs = self.heads.resolve(&batch.series, self.config.series_limit);
-        for sample in &batch.samples {
-            let (key, series) = (&batch.series[sample.series as usize], refs[sample.series as usize]);
-            let (SeriesKey::Labels(labels), Some(series)) = (key, series) else {
-                match key {
-                    SeriesKey::Labels(_) => appended.over_limit += 1,
-                    SeriesKey::Known(_) => appended.unknown += 1,
-                }
-                continue;
-            };
-            let sample = Logged { series, time: sample.timestamp.0, value: sample.value.to_bits() };
-            match self.heads.append(sample, limits, log.number(), || record.name(series, labels)) {
-                Outcome::Kept => {
-                    appended.kept += 1;
-                    newest = newest.max(sample.time);
-                    record.sample(sample);
-                }
-                Outcome::Same => appended.kept += 1,
-                Outcome::Duplicate => appended.duplicate += 1,
-                Outcome::TooOld => appended.too_old += 1,
-                Outcome::TooNew => appended.too_new += 1,
-            }
-            if record.size() > RECORD_MAX {
-                log.add(&std::mem::take(&mut record), newest);
-            }
-        }
-        log.add(&record, newest);
-        appended
     }
 
     /// Refuses to take the last of the disk: series would eat up what durable state needs for alarms and pages.

@@ -197,6 +197,23 @@ impl Block {
         Labels::from_sorted(pairs.map(|(name, value)| (self.index.symbol(name), self.index.symbol(value))))
     }
 
+    /// The series with these labels.
+    pub(crate) fn find(&self, labels: &Labels) -> Option<u32> {
+        let symbol = |text| self.index.find_symbol(text);
+        let wanted = labels.iter().map(|(name, value)| Some((symbol(name)?, symbol(value)?)));
+        let wanted: Vec<(u32, u32)> = wanted.collect::<Option<_>>()?;
+        let (mut from, mut to) = (0, self.index.series());
+        while from < to {
+            let middle = from + (to - from) / 2;
+            match self.index.symbols_of(middle).cmp(wanted.iter().copied()) {
+                std::cmp::Ordering::Equal => return Some(middle),
+                std::cmp::Ordering::Less => from = middle + 1,
+                std::cmp::Ordering::Greater => to = middle,
+            }
+        }
+        None
+    }
+
     /// Adds the samples of a chunk from `start` to `end` that were not deleted.
     pub(crate) fn read(&self, at: ChunkRef, start: i64, end: i64, out: &mut Both) -> Result<(), Damaged> {
         self.read_but(self.gone().of(at.series), at, start, end, out)

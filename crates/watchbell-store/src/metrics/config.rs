@@ -1,5 +1,7 @@
 //! How series are kept.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 use watchbell_model::{Path, Problems, Span};
@@ -13,13 +15,24 @@ pub struct MetricsConfig {
     pub retention: Span,
     /// How many bytes series may take on disk before the oldest go; `0` for no bound, which is the default.
     pub retention_size: u64,
-    /// How much older than its series' newest sample one may be and still be taken; older ones are refused and counted. Default `10m`.
+    /// How much older than its series' newest sample one may be and still be taken, up to `1d`; older ones are refused
+    /// and counted. Of two different values for one time the first stays, and the second is refused as a duplicate.
+    /// Default `10m`.
     pub out_of_order_window: Span,
     /// When accepted samples are made to survive power loss. They survive the end of the process, however it ends,
     /// under each policy.
     pub fsync: Fsync,
-    /// How many series may be active at once; samples of further ones are refused and counted, known series go on. Default 1,000,000.
+    /// How long samples wait to be made to survive power loss under `fsync: interval`: it costs at most the samples of
+    /// so much time, and of the time that the disk takes to sync. From `10ms` to `1m`, default `1s`.
+    pub fsync_interval: Span,
+    /// How many series may be active at once; samples of further ones are refused and counted, known series go on.
+    /// Default 1,000,000.
     pub series_limit: u64,
+    /// How many of them one source may have (`scrape/<job>`, `remote_write`, `otlp`, `self`), so that an explosion of
+    /// label values stays with whoever made it. Default 500,000.
+    pub series_limit_per_source: u64,
+    /// Sources with a limit of their own, by name, instead of `series_limit_per_source`.
+    pub source_limits: BTreeMap<String, u64>,
     /// How many samples one query that goes through series one by one may load; one that would load more fails.
     /// Default 50,000,000.
     pub query_samples_limit: u64,
@@ -31,10 +44,10 @@ pub struct MetricsConfig {
 pub enum Fsync {
     /// Before they are acknowledged.
     Always,
-    /// Once a second: power loss costs at most the last second.
+    /// Every `fsync_interval`: power loss costs at most what was accepted in one, and while the disk synced.
     #[default]
     Interval,
-    /// When the system sees fit: power loss can cost up to the last two hours.
+    /// When the system sees fit: power loss can cost what is not in blocks yet, up to the last two hours.
     Never,
 }
 
@@ -45,7 +58,10 @@ impl Default for MetricsConfig {
             retention_size: 0,
             out_of_order_window: Span::minutes(10),
             fsync: Fsync::Interval,
+            fsync_interval: Span::seconds(1),
             series_limit: 1_000_000,
+            series_limit_per_source: 500_000,
+            source_limits: BTreeMap::new(),
             query_samples_limit: 50_000_000,
         }
     }
@@ -53,6 +69,9 @@ impl Default for MetricsConfig {
 
 /// The smallest bound on size that leaves room for what is not in blocks yet.
 const RETENTION_SIZE_MIN: u64 = 64 << 20;
+
+/// More series than any machine of ours holds.
+const SERIES_LIMIT_MAX: u64 = 50_000_000;
 
 impl MetricsConfig {
     /// What is wrong with it.
@@ -67,14 +86,23 @@ impl MetricsConfig {
                 .error(&path.field("retention_size"), format!("{} bytes hold too little", self.retention_size))
                 .hint(format!("at least {RETENTION_SIZE_MIN}, or 0 for no bound"));
         }
-        if self.out_of_order_window > Span::hours(2) {
+        if self.out_of_order_window > Span::days(1) {
             problems
                 .error(&path.field("out_of_order_window"), format!("`{}` is too long", self.out_of_order_window))
-                .hint("at most `2h`: late samples are kept in memory until their block is written");
+                .hint("at most `1d`: days are merged when they are over, and each late sample has them merged again");
         }
-        if self.series_limit == 0 || self.series_limit > 50_000_000 {
+        if self.fsync_interval < Span::millis(10) || self.fsync_interval > Span::minutes(1) {
             problems
-                .error(&path.field("series_limit"), format!("{} is not a usable limit", self.series_limit))
+                .error(&path.field("fsync_interval"), format!("`{}` is no usable interval", self.fsync_interval))
+                .hint("from `10ms` to `1m`; for none at all, `fsync: always`");
+        }
+        let limits = [("series_limit", self.series_limit), ("series_limit_per_source", self.series_limit_per_source)];
+        let limits = limits.map(|(name, limit)| (path.field(name), limit)).into_iter();
+        let named = path.field("source_limits");
+        let limits = limits.chain(self.source_limits.iter().map(|(name, limit)| (named.field(name), *limit)));
+        for (path, limit) in limits.filter(|(_, limit)| *limit == 0 || *limit > SERIES_LIMIT_MAX) {
+            problems
+                .error(&path, format!("{limit} is not a usable limit"))
                 .hint("from 1 to 50,000,000; a series takes about 1 kB of memory while it is active");
         }
         if self.query_samples_limit == 0 {
@@ -92,7 +120,8 @@ mod tests {
     #[test]
     fn every_problem_is_told_with_what_would_be_right() {
         let config: MetricsConfig = serde_json::from_str(
-            r#"{"retention": "1h", "retention_size": 5, "out_of_order_window": "1d", "series_limit": 0, "fsync": "always"}"#,
+            r#"{"retention": "1h", "retention_size": 5, "out_of_order_window": "2d", "series_limit": 0, "fsync": "always",
+                "fsync_interval": "1ms", "source_limits": {"remote_write": 0, "otlp": 5}}"#,
         )
         .unwrap();
         let mut problems = Problems::new();
@@ -102,8 +131,10 @@ mod tests {
         expect_test::expect![[r#"
             storage.retention: `1h` is shorter than alarms look back
             storage.retention_size: 5 bytes hold too little
-            storage.out_of_order_window: `1d` is too long
-            storage.series_limit: 0 is not a usable limit"#]]
+            storage.out_of_order_window: `2d` is too long
+            storage.fsync_interval: `1ms` is no usable interval
+            storage.series_limit: 0 is not a usable limit
+            storage.source_limits.remote_write: 0 is not a usable limit"#]]
         .assert_eq(&said.join("\n"));
         let mut none = Problems::new();
         MetricsConfig::default().check(&Path::root(), &mut none);

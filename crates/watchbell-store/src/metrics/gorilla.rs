@@ -104,6 +104,11 @@ impl Open {
         self.bits.put(xor >> self.trailing, 64 - self.leading - self.trailing);
     }
 
+    /// The value at a time, if there is one.
+    pub(crate) fn value_at(&self, time: i64) -> Option<u64> {
+        value_at(self.first, self.count, &self.bits.bytes, time)
+    }
+
     pub(crate) fn freeze(self) -> Frozen {
         let bytes = self.bits.bytes.into();
         Frozen { first: self.first, last: self.last.0, count: self.count, bytes, sealing: false }
@@ -111,6 +116,11 @@ impl Open {
 }
 
 impl Frozen {
+    /// The value at a time, if there is one.
+    pub(crate) fn value_at(&self, time: i64) -> Option<u64> {
+        value_at(self.first, self.count, &self.bytes, time)
+    }
+
     /// The samples from `start` to `end`, both included, added to `out`. Fails on bytes that nobody wrote.
     pub(crate) fn read(&self, start: i64, end: i64, out: &mut Vec<Sample>) -> Option<()> {
         if self.last < start || self.first.0 > end {
@@ -129,33 +139,68 @@ pub(crate) fn read(
     end: i64,
     out: &mut Vec<Sample>,
 ) -> Option<()> {
-    let mut bits = Reader { bytes, at: 0 };
-    let (mut time, mut value) = first;
-    let (mut delta, mut leading, mut width) = (0_i64, 0, 0);
-    for at in 0..count {
-        if at > 0 {
-            delta = delta.wrapping_add(take_time(&mut bits)?);
-            time = time.wrapping_add(delta);
-            if bits.take(1)? == 1 {
-                if bits.take(1)? == 1 {
-                    leading = bits.take(5)? as u32;
-                    width = bits.take(6)? as u32 + 1;
-                }
-                if width == 0 {
-                    return None;
-                }
-                let trailing = 64_u32.checked_sub(leading)?.checked_sub(width)?;
-                value ^= bits.take(width)? << trailing;
-            }
-        }
+    let mut stream = Stream::new(first, count, bytes);
+    while let Some((time, value)) = stream.next()? {
         if time > end {
-            return Some(());
+            break;
         }
         if time >= start {
             out.push(Sample { timestamp: Timestamp(time), value: f64::from_bits(value) });
         }
     }
     Some(())
+}
+
+fn value_at(first: (i64, u64), count: u32, bytes: &[u8], time: i64) -> Option<u64> {
+    let mut stream = Stream::new(first, count, bytes);
+    while let Some((at, value)) = stream.next()? {
+        if at >= time {
+            return (at == time).then_some(value);
+        }
+    }
+    None
+}
+
+/// Samples one after the other.
+struct Stream<'a> {
+    bits: Reader<'a>,
+    at: u32,
+    count: u32,
+    last: (i64, u64),
+    delta: i64,
+    leading: u32,
+    width: u32,
+}
+
+impl Stream<'_> {
+    fn new(first: (i64, u64), count: u32, bytes: &[u8]) -> Stream<'_> {
+        Stream { bits: Reader { bytes, at: 0 }, at: 0, count, last: first, delta: 0, leading: 0, width: 0 }
+    }
+
+    /// The next sample; the inner `None` at the end, the outer one on bytes that nobody wrote.
+    fn next(&mut self) -> Option<Option<(i64, u64)>> {
+        if self.at == self.count {
+            return Some(None);
+        }
+        if self.at > 0 {
+            let bits = &mut self.bits;
+            self.delta = self.delta.wrapping_add(take_time(bits)?);
+            self.last.0 = self.last.0.wrapping_add(self.delta);
+            if bits.take(1)? == 1 {
+                if bits.take(1)? == 1 {
+                    self.leading = bits.take(5)? as u32;
+                    self.width = bits.take(6)? as u32 + 1;
+                }
+                if self.width == 0 {
+                    return None;
+                }
+                let trailing = 64_u32.checked_sub(self.leading)?.checked_sub(self.width)?;
+                self.last.1 ^= bits.take(self.width)? << trailing;
+            }
+        }
+        self.at += 1;
+        Some(Some(self.last))
+    }
 }
 
 fn take_time(bits: &mut Reader<'_>) -> Option<i64> {

@@ -158,6 +158,8 @@ mod tests {
     use proptest::prelude::*;
     use watchbell_model::{MatchOp, SeriesKey};
 
+    use super::super::MetricsConfig;
+    use super::super::sources::SeriesLimits;
     use super::*;
 
     fn labels(at: u32) -> Labels {
@@ -179,7 +181,8 @@ mod tests {
             steps in prop::collection::vec((0..12_000_u32, any::<bool>(), 0..3000_usize), 0..20),
         ) {
             let heads = Heads::default();
-            let add = |at: u32| heads.resolve(&[SeriesKey::Labels(labels(at))], u64::MAX);
+            let config = MetricsConfig::default();
+            let add = |at: u32| heads.resolve(&[SeriesKey::Labels(labels(at))], 0, &SeriesLimits::new(&config));
             (0..count).for_each(|at| _ = add(at));
             let matchers = [Matcher::new("b", MatchOp::NotEqual, "1").unwrap()];
             let mut order = HeadOrder::new(&heads, &matchers);

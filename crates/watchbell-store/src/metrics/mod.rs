@@ -16,10 +16,12 @@ mod blocks;
 mod both;
 mod by_hand;
 pub(crate) mod bytes;
+mod cardinality;
 mod chunk;
 mod columns;
 mod config;
 mod exemplars;
+mod filling;
 pub(crate) mod frames;
 mod gorilla;
 mod head;
@@ -43,7 +45,9 @@ mod seal;
 mod select;
 mod series;
 mod side_file;
+mod sources;
 mod starts;
+mod take;
 mod tend;
 mod tombstones;
 mod values;
@@ -53,19 +57,21 @@ mod walk;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use tokio::sync::Notify;
 use watchbell_model::{Severity, Timestamp};
-use watchbell_runtime::Runtime;
+use watchbell_runtime::{Disk, Runtime};
 
 use crate::OpenError;
 use append::{Counters, Queue};
 use blocks::Blocks;
-use head::{Filling, Heads};
+use filling::Filling;
+use head::Heads;
 use maintain::Upkeep;
 use seal::Mark;
 use tend::{Shelf, Tending, Work};
 use wal::Wal;
 
-pub use append::BATCHES_WAITING_MAX;
+pub use append::{BATCHES_WAITING_MAX, BYTES_WAITING_MAX};
 pub use config::{Fsync, MetricsConfig};
 pub use select::SELECT_SAMPLES_MAX;
 
@@ -84,6 +90,8 @@ struct Inner {
     mark_path: PathBuf,
     damaged_dir: PathBuf,
     upkeep: Mutex<Upkeep>,
+    /// Told when there is too much in memory.
+    crowded: Notify,
     tending: Mutex<Tending>,
     shelf: Mutex<Shelf>,
     work: Work,
@@ -143,7 +151,7 @@ impl MetricStore {
             // The log may still hold what was in the damaged block; at later starts too, when that one is set aside.
             sealed = Some(mark.voided(disk, &mark_path).unwrap_or(mark));
         }
-        let mut filling = Filling::new(&heads, sealed);
+        let mut filling = Filling::new(&heads, sealed, matches!(disk, Disk::Os));
         let found = replay::replay(disk, &wal_dir, &damaged_dir, &mut filling)
             .map_err(OpenError::io("read the log in", &wal_dir))?;
         damaged.extend(found.damaged);
@@ -163,6 +171,7 @@ impl MetricStore {
             blocks: opened.blocks,
             mark_path,
             damaged_dir,
+            crowded: Notify::new(),
             upkeep: Mutex::new(Upkeep::new(sealed)),
             tending: Mutex::new(Tending::new(&runtime.clock)),
             shelf: Mutex::default(),

@@ -3,20 +3,16 @@
 //! A tail that ends inside a frame was being written when the process or the machine died: it is cut. A bad frame with
 //! good ones behind it is damage: it is copied into `damaged/` and taken out, and the good ones are kept.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-use watchbell_model::Labels;
 use watchbell_runtime::Disk;
 
+use super::filling::Filling;
 use super::frames::{frames, unpack};
-use super::record::{self, Logged};
-use super::wal::{HEADER, Segment};
-
-/// How many numbers of series may be left out before one: most that are active can be silent in a segment.
-const SERIES_GAP_MAX: usize = 50_000_000;
+use super::record;
+use super::wal::{self, Segment};
 
 /// What a segment was found to be.
 #[derive(Default)]
@@ -32,18 +28,8 @@ pub(crate) struct Found {
     pub(crate) damaged: Vec<String>,
 }
 
-/// Where replayed samples go.
-pub(crate) trait Replay {
-    /// A series by its labels, as a number of the receiver's own.
-    fn series(&mut self, labels: Labels) -> u32;
-    /// A sample of it, from a segment of the log.
-    fn sample(&mut self, segment: u32, sample: Logged);
-    /// That was all.
-    fn end(&mut self);
-}
-
 /// Reads all segments in order.
-pub(crate) fn replay(disk: &Disk, dir: &Path, damaged: &Path, to: &mut impl Replay) -> io::Result<Found> {
+pub(crate) fn replay(disk: &Disk, dir: &Path, damaged: &Path, to: &mut Filling<'_>) -> io::Result<Found> {
     let mut found = Found::default();
     for name in disk.list(dir)? {
         let Some(number) = name.strip_suffix(".wal").and_then(|name| name.parse::<u32>().ok()) else { continue };
@@ -57,7 +43,7 @@ pub(crate) fn replay(disk: &Disk, dir: &Path, damaged: &Path, to: &mut impl Repl
                 continue;
             }
         };
-        let frames = frames(&content, &HEADER);
+        let frames = frames(&content, wal::header(&content));
         let newest = read_segment(number, &content, &frames.good, to, &mut found);
         let tail = &content[frames.end..];
         let torn = frames.bad.last().is_none_or(|(_, end)| *end < content.len());
@@ -77,7 +63,7 @@ pub(crate) fn replay(disk: &Disk, dir: &Path, damaged: &Path, to: &mut impl Repl
                     aside.display()
                 ));
             }
-            let mut good = HEADER.to_vec();
+            let mut good = wal::HEADER.to_vec();
             frames.good.iter().for_each(|(from, to)| good.extend_from_slice(&content[*from..*to]));
             bytes = good.len() as u64;
             disk.write_atomic(&path, &good)?;
@@ -93,41 +79,16 @@ pub(crate) fn replay(disk: &Disk, dir: &Path, damaged: &Path, to: &mut impl Repl
 }
 
 /// Hands a segment's records on; answers the newest time in it.
-fn read_segment(number: u32, content: &[u8], good: &[(usize, usize)], to: &mut impl Replay, found: &mut Found) -> i64 {
-    let (mut newest, mut unread) = (i64::MIN, 0);
-    // By the number of the series in the segment, which are dense; `None` for one that nobody named.
-    let known = RefCell::new((Vec::<Option<u32>>::new(), to));
+fn read_segment(number: u32, content: &[u8], good: &[(usize, usize)], to: &mut Filling<'_>, found: &mut Found) -> i64 {
+    let mut segment = to.segment(number);
+    let mut unread = 0;
     for (from, end) in good {
-        let Some(record) = unpack(&content[*from..*end]) else {
-            unread += 1;
-            continue;
-        };
-        let read = record::decode(
-            &record,
-            |series, labels| {
-                let (known, to) = &mut *known.borrow_mut();
-                let at = series as usize;
-                if at >= known.len() && at < known.len() + SERIES_GAP_MAX {
-                    known.resize(at + 1, None);
-                }
-                if let Some(known) = known.get_mut(at) {
-                    *known = Some(to.series(labels));
-                }
-            },
-            |sample| {
-                let (known, to) = &mut *known.borrow_mut();
-                match known.get(sample.series as usize).copied().flatten() {
-                    Some(series) => {
-                        newest = newest.max(sample.time);
-                        found.samples += 1;
-                        to.sample(number, Logged { series, ..sample });
-                    }
-                    None => found.nameless += 1,
-                }
-            },
-        );
+        let read = unpack(&content[*from..*end]).and_then(|record| record::decode(&record, &mut segment));
         unread += u64::from(read.is_none());
     }
+    let (newest, samples, nameless) = segment.found();
+    found.samples += samples;
+    found.nameless += nameless;
     if unread > 0 {
         found.damaged.push(format!("{unread} records of the log (segment {number}) are whole but make no sense"));
     }

@@ -60,13 +60,9 @@ impl Mark {
 
 impl Inner {
     /// Moves everything before `end` into blocks. The caller sees to it that only one of these runs at a time.
-    ///
-    /// `distrust`: the log could not be synced, so that a new segment is begun without.
-    pub(crate) fn seal(&self, end: i64, now: i64, distrust: bool) -> io::Result<()> {
+    pub(crate) fn seal(&self, end: i64) -> io::Result<()> {
         self.leave_room()?;
-        let mut log = self.log.lock().expect("no panic while held");
-        let segment = if distrust { log.rotate_unsynced()? } else { log.rotate()? };
-        drop(log);
+        let segment = self.log.lock().expect("no panic while held").rotate()?;
         let sealing = self.heads.begin_seal(end);
         let written = self.write_blocks(&sealing);
         fault::point("store.blocks_written");
@@ -81,12 +77,7 @@ impl Inner {
         let mark = Mark { segment, end };
         mark.save(&self.runtime.disk, &self.mark_path)?;
         fault::point("store.mark_saved");
-        let mut log = self.log.lock().expect("no panic while held");
-        log.drop_until(segment, end)?;
-        // A series is forgotten only while nobody commits to it.
-        self.heads.forget_dead(end.min(now).saturating_sub(WINDOW));
-        drop(log);
-        Ok(())
+        self.log.lock().expect("no panic while held").drop_until(segment, end)
     }
 
     /// One block for each span of time that has samples; none of them serves yet, and all go if one cannot be made.

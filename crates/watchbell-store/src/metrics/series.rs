@@ -2,6 +2,8 @@
 //!
 //! Invariant: a chunk never reaches across a multiple of [`WINDOW`], so that whole chunks go into a block.
 
+use std::collections::BTreeMap;
+
 use watchbell_model::{Sample, Span, Timestamp};
 
 use super::MetricsConfig;
@@ -27,6 +29,26 @@ pub(crate) enum Outcome {
     TooOld,
     /// Further ahead than clocks go wrong.
     TooNew,
+    /// That depends on what blocks hold: to be tried again with a [`Past`].
+    Ask,
+}
+
+/// What blocks hold of a series from some time on.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Past {
+    /// The newest sample.
+    pub(crate) newest: Option<(i64, u64)>,
+    /// From when on `samples` has all.
+    pub(crate) from: i64,
+    /// In order of time.
+    pub(crate) samples: Vec<(i64, u64)>,
+}
+
+impl Past {
+    fn value_at(&self, time: i64) -> Option<u64> {
+        let at = self.samples.binary_search_by_key(&time, |(time, _)| *time).ok()?;
+        Some(self.samples[at].1)
+    }
 }
 
 /// What decides whether a sample is taken, in milliseconds.
@@ -40,21 +62,34 @@ pub(crate) struct Limits {
     to: i64,
     /// How much older than its series' newest one may be.
     window: i64,
+    /// The newest that any block has.
+    blocks: i64,
+    /// What is in the log was taken once.
+    replaying: bool,
 }
 
 impl Limits {
-    pub(crate) fn new(config: &MetricsConfig, now: i64) -> Limits {
+    pub(crate) fn new(config: &MetricsConfig, now: i64, blocks: i64) -> Limits {
         Limits {
             now,
             from: now.saturating_sub(millis(config.retention)),
             to: now.saturating_add(AHEAD_MAX),
             window: millis(config.out_of_order_window),
+            blocks,
+            replaying: false,
         }
     }
 
-    /// When replaying: what is in the log was taken once.
+    /// When replaying: none at all.
     pub(crate) fn none() -> Limits {
-        Limits { now: i64::MAX, from: i64::MIN, to: i64::MAX, window: i64::MAX }
+        let (now, from, to) = (i64::MAX, i64::MIN, i64::MAX);
+        Limits { now, from, to, window: i64::MAX, blocks: i64::MIN, replaying: true }
+    }
+
+    /// The oldest late sample of a series that is taken. A newest sample ahead of the clock must not keep out those of
+    /// the present.
+    pub(crate) fn oldest(&self, newest: i64) -> i64 {
+        newest.min(self.now).saturating_sub(self.window)
     }
 }
 
@@ -64,33 +99,67 @@ pub(crate) fn millis(span: Span) -> i64 {
 }
 
 /// One series in the head.
-#[derive(Default)]
 pub(crate) struct Head {
-    /// The newest sample that was ever taken, also when a block has it by now.
-    newest: Option<(i64, u64)>,
     /// The segment of the log that knows this series, zero for none.
     pub(crate) logged: u32,
+    /// The newest sample that was ever taken, also when a block has it by now.
+    newest: Option<(i64, u64)>,
+    /// Samples up to this time may be in blocks; [`i64::MAX`] as long as that is not known.
+    sealed: i64,
     open: Option<Open>,
     frozen: Vec<Frozen>,
-    /// Samples that came late, by time; each with whether a block is being written with it.
-    late: Vec<Late>,
+    /// Samples that came late; hardly any series has some.
+    late: Option<Box<Late>>,
 }
 
-#[derive(Clone, Copy)]
+impl Default for Head {
+    fn default() -> Head {
+        Head { logged: 0, newest: None, sealed: i64::MAX, open: None, frozen: Vec::new(), late: None }
+    }
+}
+
+/// Trees, because thousands may come in any order.
+#[derive(Default)]
 struct Late {
-    time: i64,
-    value: u64,
-    sealing: bool,
+    samples: BTreeMap<i64, u64>,
+    /// A block is being written with these.
+    sealing: BTreeMap<i64, u64>,
+}
+
+/// About how many bytes a late sample takes.
+const LATE_BYTES: usize = 28;
+
+impl Late {
+    fn len(&self) -> usize {
+        self.samples.len() + self.sealing.len()
+    }
+
+    fn overlaps(&self, start: i64, end: i64) -> bool {
+        [&self.samples, &self.sealing].iter().any(|samples| samples.range(start..=end).next().is_some())
+    }
+
+    fn value_at(&self, time: i64) -> Option<u64> {
+        self.samples.get(&time).or_else(|| self.sealing.get(&time)).copied()
+    }
 }
 
 impl Head {
     /// Takes a sample if it may still come; answers also by how many bytes the series grew.
-    pub(crate) fn append(&mut self, time: i64, value: u64, limits: Limits) -> (Outcome, usize) {
+    pub(crate) fn append(&mut self, time: i64, value: u64, limits: Limits, past: Option<&Past>) -> (Outcome, usize) {
         if time > limits.to {
             return (Outcome::TooNew, 0);
         }
         if time < limits.from {
             return (Outcome::TooOld, 0);
+        }
+        if self.sealed == i64::MAX && !limits.replaying {
+            if time <= limits.blocks {
+                let Some(past) = past else { return (Outcome::Ask, 0) };
+                self.learn(past);
+            } else {
+                // Newer than anything: how far blocks go with this series need not be asked.
+                self.sealed = self.newest().map_or(limits.blocks, |newest| newest.max(limits.blocks));
+            }
         }
         let Some((newest, last)) = self.newest.filter(|(newest, _)| time <= *newest) else {
             self.newest = Some((time, value));
@@ -100,16 +169,28 @@ impl Head {
         if time == newest {
             return same(last);
         }
-        // A newest sample ahead of the clock must not keep out those of the present.
-        if time < newest.min(limits.now).saturating_sub(limits.window) {
+        if time < limits.oldest(newest) {
             return (Outcome::TooOld, 0);
         }
         if let Some(have) = self.value_at(time) {
             return same(have);
         }
-        let at = self.late.partition_point(|late| late.time < time);
-        self.late.insert(at, Late { time, value, sealing: false });
-        (Outcome::Kept, size_of::<Late>())
+        if time <= self.sealed.min(limits.blocks) {
+            let Some(past) = past.filter(|past| past.from <= time) else { return (Outcome::Ask, 0) };
+            if let Some(have) = past.value_at(time) {
+                return same(have);
+            }
+        }
+        self.late.get_or_insert_default().samples.insert(time, value);
+        (Outcome::Kept, LATE_BYTES)
+    }
+
+    /// A series that was not heard of since the start goes on where blocks end.
+    fn learn(&mut self, past: &Past) {
+        self.sealed = past.newest.map_or(past.from.saturating_sub(1), |(time, _)| time);
+        if past.newest.is_some_and(|(time, _)| self.newest.is_none_or(|(newest, _)| newest < time)) {
+            self.newest = past.newest;
+        }
     }
 
     fn push(&mut self, time: i64, value: u64) -> usize {
@@ -135,26 +216,35 @@ impl Head {
         self.frozen.extend(self.open.take().map(Open::freeze));
     }
 
+    /// The value at a time, if it is in memory.
     fn value_at(&self, time: i64) -> Option<u64> {
-        let mut found = Vec::new();
-        self.read(time, time, &mut found);
-        found.first().map(|sample| sample.value.to_bits())
+        if let Some(value) = self.late.as_ref().and_then(|late| late.value_at(time)) {
+            return Some(value);
+        }
+        // Chunks lie one after the other: what is late is kept apart.
+        let at = self.frozen.partition_point(|chunk| chunk.last < time);
+        match (self.frozen.get(at), &self.open) {
+            (Some(chunk), _) => chunk.value_at(time),
+            (None, Some(open)) => open.value_at(time),
+            (None, None) => None,
+        }
     }
 
     /// How many bytes its samples take.
     pub(crate) fn bytes(&self) -> usize {
         self.open.as_ref().map_or(0, Open::bytes)
             + self.frozen.iter().map(|chunk| chunk.bytes.len()).sum::<usize>()
-            + self.late.len() * size_of::<Late>()
+            + self.late.as_ref().map_or(0, |late| late.len()) * LATE_BYTES
     }
 
     pub(crate) fn samples(&self) -> u64 {
         let chunks = self.frozen.iter().map(|chunk| u64::from(chunk.count)).sum::<u64>();
-        chunks + self.open.as_ref().map_or(0, |open| u64::from(open.count())) + self.late.len() as u64
+        let late = self.late.as_ref().map_or(0, |late| late.len());
+        chunks + self.open.as_ref().map_or(0, |open| u64::from(open.count())) + late as u64
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.open.is_none() && self.frozen.is_empty() && self.late.is_empty()
+        self.open.is_none() && self.frozen.is_empty() && self.late.is_none()
     }
 
     /// The newest sample's time.
@@ -167,7 +257,7 @@ impl Head {
         let overlaps = |first: i64, last: i64| first <= end && last >= start;
         self.open.as_ref().is_some_and(|open| overlaps(open.first(), open.last()))
             || self.frozen.iter().any(|chunk| overlaps(chunk.first.0, chunk.last))
-            || self.late.iter().any(|late| overlaps(late.time, late.time))
+            || start <= end && self.late.as_ref().is_some_and(|late| late.overlaps(start, end))
     }
 
     /// A copy of what holds samples from `start` to `end`: cheap, to be read after the lock is let go.
@@ -176,52 +266,66 @@ impl Head {
         let mut chunks: Vec<Frozen> =
             self.frozen.iter().filter(|chunk| overlaps(chunk.first.0, chunk.last)).cloned().collect();
         chunks.extend(self.open.iter().filter(|open| overlaps(open.first(), open.last())).cloned().map(Open::freeze));
-        let from = self.late.partition_point(|late| late.time < start);
-        let to = self.late.partition_point(|late| late.time <= end);
-        let late = self.late[from..to.max(from)].iter().map(|late| (late.time, late.value)).collect();
+        let mut late = Vec::new();
+        if let Some(have) = self.late.as_ref().filter(|_| start <= end) {
+            late.extend(
+                have.samples.range(start..=end).chain(have.sealing.range(start..=end)).map(|(at, is)| (*at, *is)),
+            );
+        }
         Part { chunks, late }
     }
 
-    fn read(&self, start: i64, end: i64, out: &mut Vec<Sample>) {
-        self.part(start, end).read(start, end, out);
-    }
-
-    /// Marks everything before `end` as going into a block; answers the windows of [`WINDOW`] it lies in, by start.
-    pub(crate) fn begin_seal(&mut self, end: i64) -> Vec<i64> {
+    /// Marks everything before `end` as going into a block; adds the windows of [`WINDOW`] it lies in, by start, to
+    /// `windows`: each at least once.
+    pub(crate) fn begin_seal(&mut self, end: i64, windows: &mut Vec<i64>) {
         if self.open.as_ref().is_some_and(|open| open.first() < end) {
             self.freeze();
         }
-        let mut windows = Vec::new();
         for chunk in self.frozen.iter_mut().filter(|chunk| chunk.last < end) {
             chunk.sealing = true;
             windows.push(window(chunk.last));
         }
-        for late in self.late.iter_mut().filter(|late| late.time < end) {
-            late.sealing = true;
-            windows.push(window(late.time));
+        if let Some(late) = &mut self.late {
+            let stay = late.samples.split_off(&end);
+            late.sealing.extend(std::mem::replace(&mut late.samples, stay));
+            let mut last = None;
+            for window in late.sealing.keys().map(|time| window(*time)) {
+                if last.replace(window) != Some(window) {
+                    windows.push(window);
+                }
+            }
         }
-        windows.sort_unstable();
-        windows.dedup();
-        windows
     }
 
     /// What goes into a block and lies between `start` and `end`, both included.
     pub(crate) fn sealing(&self, start: i64, end: i64) -> Part {
         let chunks = self.frozen.iter().filter(|chunk| chunk.sealing && chunk.first.0 <= end && chunk.last >= start);
-        let late = self.late.iter().filter(|late| late.sealing && (start..=end).contains(&late.time));
-        Part { chunks: chunks.cloned().collect(), late: late.map(|late| (late.time, late.value)).collect() }
+        let late = self.late.iter().flat_map(|late| late.sealing.range(start..=end));
+        Part { chunks: chunks.cloned().collect(), late: late.map(|(time, value)| (*time, *value)).collect() }
     }
 
     /// The block is in place (`done`) or was not made.
     pub(crate) fn end_seal(&mut self, done: bool) {
         if done {
+            let last = self.frozen.iter().filter(|chunk| chunk.sealing).map(|chunk| chunk.last).max();
+            let late = self.late.as_ref().and_then(|late| late.sealing.keys().last().copied());
+            if let Some(last) = last.max(late) {
+                // Stays unknown if it was: blocks from before the start may have newer ones.
+                self.sealed = self.sealed.max(last);
+            }
             self.frozen.retain(|chunk| !chunk.sealing);
             self.frozen.shrink_to_fit();
-            self.late.retain(|late| !late.sealing);
-            self.late.shrink_to_fit();
         }
         self.frozen.iter_mut().for_each(|chunk| chunk.sealing = false);
-        self.late.iter_mut().for_each(|late| late.sealing = false);
+        if let Some(late) = &mut self.late {
+            let sealed = std::mem::take(&mut late.sealing);
+            if !done {
+                late.samples.extend(sealed);
+            }
+            if late.samples.is_empty() {
+                self.late = None;
+            }
+        }
     }
 }
 
@@ -275,12 +379,12 @@ mod tests {
             let (time, value) = text.split_once('=').unwrap();
             let time = WINDOW + time.parse::<i64>().unwrap() * 60_000;
             now = now.max(time.min(WINDOW + 600 * 60_000));
-            let limits = Limits::new(&MetricsConfig::default(), now);
-            let outcome = head.append(time, value.parse::<f64>().unwrap().to_bits(), limits).0;
+            let limits = Limits::new(&MetricsConfig::default(), now, i64::MIN);
+            let outcome = head.append(time, value.parse::<f64>().unwrap().to_bits(), limits, None).0;
             said.push(format!("{text} {outcome:?}"));
         }
         let mut kept = Vec::new();
-        head.read(i64::MIN, i64::MAX, &mut kept);
+        head.part(i64::MIN, i64::MAX).read(i64::MIN, i64::MAX, &mut kept);
         let kept: Vec<_> = kept.iter().map(|s| format!("{}={}", (s.timestamp.0 - WINDOW) / 60_000, s.value)).collect();
         expected.assert_eq(&format!("{}\n{}", said.join(", "), kept.join(" ")));
     }
@@ -306,28 +410,57 @@ mod tests {
         );
     }
 
+    fn times(part: Part) -> Vec<i64> {
+        let mut out = Vec::new();
+        part.read(i64::MIN, i64::MAX, &mut out);
+        out.iter().map(|sample| sample.timestamp.0).collect()
+    }
+
     #[test]
     fn sealing_takes_whole_windows_and_leaves_the_rest() {
         let mut head = Head::default();
         let limits = Limits { window: WINDOW, ..Limits::none() };
         for time in [10, 30, 20, WINDOW - 1, WINDOW, WINDOW + 5] {
-            assert_eq!(head.append(time, 0, limits).0, Outcome::Kept);
+            assert_eq!(head.append(time, 0, limits, None).0, Outcome::Kept);
         }
-        let times = |read: &dyn Fn(&mut Vec<Sample>)| {
-            let mut out = Vec::new();
-            read(&mut out);
-            out.iter().map(|sample| sample.timestamp.0).collect::<Vec<_>>()
-        };
-        assert_eq!(head.begin_seal(WINDOW), [0]);
-        let part = head.sealing(i64::MIN, i64::MAX);
-        assert_eq!(times(&|out| part.read(i64::MIN, i64::MAX, out)), [10, 20, 30, WINDOW - 1]);
+        let mut windows = Vec::new();
+        head.begin_seal(WINDOW, &mut windows);
+        windows.dedup();
+        assert_eq!(windows, [0]);
+        assert_eq!(times(head.sealing(i64::MIN, i64::MAX)), [10, 20, 30, WINDOW - 1]);
         // What comes in meanwhile is not part of the block and stays.
-        assert_eq!(head.append(15, 0, limits).0, Outcome::Kept);
+        assert_eq!(head.append(15, 0, limits, None).0, Outcome::Kept);
+        assert_eq!(head.append(20, 0, limits, None).0, Outcome::Same);
         head.end_seal(false);
         assert_eq!(head.samples(), 7);
-        head.begin_seal(WINDOW);
-        head.append(16, 0, limits);
+        head.begin_seal(WINDOW, &mut windows);
+        head.append(16, 0, limits, None);
         head.end_seal(true);
-        assert_eq!(times(&|out| head.read(i64::MIN, i64::MAX, out)), [16, WINDOW, WINDOW + 5]);
+        assert_eq!(times(head.part(i64::MIN, i64::MAX)), [16, WINDOW, WINDOW + 5]);
+    }
+
+    #[test]
+    fn late_samples_are_compared_with_what_is_in_blocks() {
+        let limits = Limits { window: 50, blocks: 100, replaying: false, ..Limits::none() };
+        let past = |from: i64| {
+            let samples = [(60, 6), (80, 8), (100, 10)].into_iter().filter(|(time, _)| *time >= from).collect();
+            Past { newest: Some((100, 10)), from, samples }
+        };
+        let mut head = Head::default();
+        // As after a restart: nothing is known of it, so that blocks say how far it had come.
+        assert_eq!(head.append(90, 1, limits, None).0, Outcome::Ask);
+        assert_eq!(head.append(90, 1, limits, Some(&past(90))).0, Outcome::Kept);
+        assert_eq!(head.append(40, 1, limits, None).0, Outcome::TooOld);
+        assert_eq!(head.append(100, 10, limits, None).0, Outcome::Same);
+        assert_eq!(head.append(80, 8, limits, None).0, Outcome::Ask);
+        assert_eq!(head.append(80, 8, limits, Some(&past(90))).0, Outcome::Ask, "that does not reach back far enough");
+        assert_eq!(head.append(80, 8, limits, Some(&past(80))).0, Outcome::Same);
+        assert_eq!(head.append(80, 9, limits, Some(&past(80))).0, Outcome::Duplicate);
+        // What is newer than all blocks never needs them.
+        assert_eq!(head.append(101, 1, limits, None).0, Outcome::Kept);
+        assert_eq!(head.append(110, 1, limits, None).0, Outcome::Kept);
+        assert_eq!(head.append(105, 1, limits, None).0, Outcome::Kept);
+        assert_eq!(head.append(105, 2, limits, None).0, Outcome::Duplicate);
+        assert_eq!(times(head.part(i64::MIN, i64::MAX)), [90, 101, 105, 110]);
     }
 }

@@ -7,7 +7,7 @@
 //! a frame that could not be written stays in memory and goes first next time, so whatever is acknowledged after it is
 //! never in the log without it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,8 @@ const SEGMENT_MAX: u64 = 32 << 20;
 /// How many bytes may wait for a disk that does not take them.
 pub(crate) const PENDING_MAX: usize = 32 << 20;
 
-pub(crate) const HEADER: [u8; 8] = *b"WBWAL\0\0\x01";
+pub(crate) const HEADER: [u8; 8] = *b"WBWAL\0\0\x02";
+const HEADER_1: [u8; 8] = *b"WBWAL\0\0\x01";
 
 pub(crate) struct Wal {
     disk: Disk,
@@ -36,6 +37,8 @@ pub(crate) struct Wal {
     torn: bool,
     /// How much of the file survives power loss.
     synced: u64,
+    /// Segments before this one of which not all is known to survive it.
+    unsynced: BTreeSet<u32>,
     /// A sync failed: the system may have dropped what it could not write and say "synced" the next time, so nothing is
     /// said to be synced until blocks hold all that is in the log.
     distrusted: bool,
@@ -45,9 +48,21 @@ pub(crate) struct Wal {
 
 /// A sync under way.
 pub(crate) struct Sync {
-    pub(crate) file: DiskFile,
+    /// Segments before the one being written, oldest first.
+    before: Vec<(u32, DiskFile)>,
+    file: DiskFile,
     number: u32,
     written: u64,
+}
+
+impl Sync {
+    /// Takes as long as the disk needs.
+    pub(crate) fn run(&mut self) -> io::Result<()> {
+        for (_, file) in &mut self.before {
+            file.sync()?;
+        }
+        self.file.sync()
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -62,8 +77,6 @@ impl Wal {
     pub(crate) fn begin(disk: Disk, dir: &Path, found: BTreeMap<u32, Segment>, sealed: u32) -> io::Result<Wal> {
         disk.create_dir_all(dir)?;
         let number = found.keys().last().copied().unwrap_or(0).max(sealed) + 1;
-        // What the process before acknowledged it may not have synced any more; nobody else will.
-        let synced = found.keys().try_for_each(|number| disk.open_append(&path(dir, *number))?.sync());
         let file = create(&disk, dir, number)?;
         Ok(Wal {
             disk,
@@ -74,7 +87,9 @@ impl Wal {
             pending: Vec::new(),
             torn: false,
             synced: 0,
-            distrusted: synced.is_err(),
+            // Their ends may never have been synced, and what is in them was acknowledged.
+            unsynced: found.iter().filter(|(_, segment)| segment.bytes > 0).map(|(number, _)| *number).collect(),
+            distrusted: false,
             segments: found,
         })
     }
@@ -89,10 +104,11 @@ impl Wal {
         self.pending.len() > PENDING_MAX
     }
 
-    /// Adds a record, whose newest time is given, to what is to be written.
-    pub(crate) fn add(&mut self, record: &Record, newest: i64) {
+    /// Adds a record to what is to be written.
+    pub(crate) fn add(&mut self, record: &Record) {
         if !record.is_empty() {
             frame(&record.encode(), &mut self.pending);
+            let newest = record.newest().unwrap_or(i64::MIN);
             let segment = self.segments.entry(self.number).or_insert(Segment { newest, bytes: 0 });
             segment.newest = segment.newest.max(newest);
         }
@@ -122,7 +138,7 @@ impl Wal {
     /// Makes all that was written survive power loss.
     pub(crate) fn sync(&mut self) -> io::Result<()> {
         if let Some(mut sync) = self.begin_sync()? {
-            let result = sync.file.sync();
+            let result = sync.run();
             self.end_sync(&sync, result)?;
         }
         Ok(())
@@ -133,18 +149,23 @@ impl Wal {
         if self.distrusted {
             return Err(io::Error::other("the log could not be synced and is being replaced"));
         }
-        if self.synced == self.written {
+        if self.synced == self.written && self.unsynced.is_empty() {
             return Ok(None);
         }
-        let file = self.disk.open_append(&path(&self.dir, self.number))?;
-        Ok(Some(Sync { file, number: self.number, written: self.written }))
+        let open = |number: u32| self.disk.open_append(&path(&self.dir, number));
+        let before = self.unsynced.iter().map(|number| Ok((*number, open(*number)?))).collect::<io::Result<_>>()?;
+        Ok(Some(Sync { before, file: open(self.number)?, number: self.number, written: self.written }))
     }
 
     /// How the sync went that was begun.
     pub(crate) fn end_sync(&mut self, sync: &Sync, result: io::Result<()>) -> io::Result<()> {
         match &result {
-            Ok(()) if sync.number == self.number => self.synced = self.synced.max(sync.written),
-            Ok(()) => {}
+            Ok(()) => {
+                self.unsynced.retain(|number| sync.before.iter().all(|(synced, _)| synced != number));
+                if sync.number == self.number {
+                    self.synced = self.synced.max(sync.written);
+                }
+            }
             Err(_) => self.distrusted = true,
         }
         result
@@ -163,15 +184,8 @@ impl Wal {
         self.written >= SEGMENT_MAX
     }
 
-    /// Begins a new segment; the one before is complete and synced. Answers the number of that one.
+    /// Begins a new segment; answers the number of the one before, which is synced with the next sync.
     pub(crate) fn rotate(&mut self) -> io::Result<u32> {
-        self.write()?;
-        self.sync()?;
-        self.rotate_unsynced()
-    }
-
-    /// Begins a new segment though the one before could not be synced: only with a block of all that is in it at once.
-    pub(crate) fn rotate_unsynced(&mut self) -> io::Result<u32> {
         self.write()?;
         let before = self.number;
         if self.written == HEADER.len() as u64 {
@@ -179,6 +193,9 @@ impl Wal {
             return Ok(before - 1);
         }
         self.file = create(&self.disk, &self.dir, before + 1)?;
+        if self.synced < self.written {
+            self.unsynced.insert(before);
+        }
         (self.number, self.written, self.torn, self.synced) = (before + 1, HEADER.len() as u64, false, 0);
         Ok(before)
     }
@@ -188,9 +205,13 @@ impl Wal {
     pub(crate) fn drop_until(&mut self, last: u32, end: i64) -> io::Result<()> {
         let gone: Vec<u32> =
             self.segments.range(..=last).filter(|(_, segment)| segment.newest < end).map(|(at, _)| *at).collect();
-        for number in &gone {
-            self.disk.remove(&path(&self.dir, *number))?;
-            self.segments.remove(number);
+        for number in gone {
+            match self.disk.remove(&path(&self.dir, number)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+            self.segments.remove(&number);
+            self.unsynced.remove(&number);
         }
         self.disk.sync_dir(&self.dir)
     }
@@ -205,6 +226,11 @@ impl Wal {
     pub(crate) fn bytes(&self) -> u64 {
         self.segments.values().map(|segment| segment.bytes).sum()
     }
+}
+
+/// How a segment begins that may be of any version.
+pub(crate) fn header(content: &[u8]) -> &'static [u8; 8] {
+    if content.starts_with(&HEADER_1) { &HEADER_1 } else { &HEADER }
 }
 
 pub(crate) fn path(dir: &Path, number: u32) -> PathBuf {
