@@ -8,11 +8,12 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use watchbell_model::{Checkup, Cleaned, Deleted, Labels, Matcher, Snapshot, Timestamp, UpkeepError};
+use watchbell_model::{Checkup, Cleaned, Deleted, Labels, Lookup, Matcher, Snapshot, Timestamp, UpkeepError};
 use watchbell_runtime::Disk;
 
 use super::block::Block;
 use super::both::Both;
+use super::facts::FILES;
 use super::matching::matching;
 use super::walk::Pieces;
 use super::{Inner, MetricStore};
@@ -58,6 +59,9 @@ impl MetricStore {
         }
         let deleted = inner.count(matchers, start.0, end.0)?;
         inner.bury(matchers, start.0, end.0).map_err(failed)?;
+        let lookup = Lookup { matchers, start, end, limit: 0 };
+        inner.facts.lock().expect("no panic while held").exemplars.delete(&lookup);
+        inner.save_facts().map_err(failed)?;
         // Series of which nothing is left are not to be found by their labels either.
         let log = inner.log.lock().expect("no panic while held");
         for set in matchers {
@@ -238,6 +242,9 @@ impl Inner {
         }
         bytes += copy_all(disk, &self.dir().join("wal"), &to.join("wal"))?;
         bytes += copy(disk, &self.mark_path, &to.join("sealed"))?;
+        for file in FILES {
+            bytes += copy(disk, &self.dir().join(file), &to.join(file))?;
+        }
         disk.sync_dir(to)?;
         Ok(bytes)
     }

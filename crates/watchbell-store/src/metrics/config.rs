@@ -36,6 +36,9 @@ pub struct MetricsConfig {
     /// How many samples one query that goes through series one by one may load; one that would load more fails.
     /// Default 50,000,000.
     pub query_samples_limit: u64,
+    /// How many exemplars are kept, the newest of all series together; `0` for none. Default 100,000, which take about
+    /// 30 MB.
+    pub exemplars_limit: u64,
 }
 
 /// When accepted samples are made to survive power loss.
@@ -63,6 +66,7 @@ impl Default for MetricsConfig {
             series_limit_per_source: 500_000,
             source_limits: BTreeMap::new(),
             query_samples_limit: 50_000_000,
+            exemplars_limit: 100_000,
         }
     }
 }

@@ -80,30 +80,12 @@ fn sizes() {
     let check = |samples: Vec<HistogramSample>, expected: Expect| {
         expected.assert_eq(&check_all(&samples, i64::MIN, i64::MAX));
     };
-    check(
-        service(480, 40, 10, 15_000),
-        expect![[""]],
-    );
-    check(
-        service(480, 40, 1000, 15_000),
-        expect![[""]],
-    );
-    check(
-        service(2880, 160, 100, 60_000),
-        expect![[""]],
-    );
-    check(
-        service(480, 10, 0, 15_000),
-        expect![[""]],
-    );
-    check(
-        service(5, 10, 10, 300_000),
-        expect![[""]],
-    );
-    check(
-        service(1, 10, 10, 300_000),
-        expect![[""]],
-    );
+    check(service(480, 40, 10, 15_000), expect![[""]]);
+    check(service(480, 40, 1000, 15_000), expect![[""]]);
+    check(service(2880, 160, 100, 60_000), expect![[""]]);
+    check(service(480, 10, 0, 15_000), expect![[""]]);
+    check(service(5, 10, 10, 300_000), expect![[""]]);
+    check(service(1, 10, 10, 300_000), expect![[""]]);
 }
 
 #[test]

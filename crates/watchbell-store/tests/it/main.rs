@@ -3,6 +3,7 @@
 mod blocks;
 mod engine;
 mod formats;
+mod kinds;
 mod metrics;
 mod remote;
 mod soak;
