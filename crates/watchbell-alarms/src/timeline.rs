@@ -230,6 +230,7 @@ pub(crate) fn check_rule(rule: &str, line: &str, expect: expect_test::Expect) {
             labels: Labels::from_pairs([("alertname", "A"), ("x", word)]),
             annotations: Labels::empty(),
             value: 1.0,
+            histogram: None,
         });
         let rule = Rule {
             hold: words[1].parse().unwrap(),

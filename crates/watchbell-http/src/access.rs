@@ -28,6 +28,8 @@ pub(crate) enum Surface {
     Own,
     /// What the peers' clients use.
     Machine,
+    /// Where the peers' agents bring what they measured: as [`Surface::Machine`], with larger bodies.
+    Push,
     /// Alerts with a secret of their own, which the handler compares.
     Sink,
 }
@@ -145,7 +147,7 @@ pub(crate) fn judge(surface: Surface, asked: Asked) -> Result<Caller, Denied> {
         _ if surface == Surface::Sink => Ok(Caller::Anybody),
         Credential::Signature if surface == Surface::Runbook => Ok(Caller::Anybody),
         Credential::Wrong => Err(Denied::Wrong),
-        _ if asked.local && matches!(surface, Surface::Machine | Surface::Runbook) => Ok(Caller::Local),
+        _ if asked.local && matches!(surface, Surface::Machine | Surface::Push | Surface::Runbook) => Ok(Caller::Local),
         _ => Err(Denied::Missing),
     }
 }

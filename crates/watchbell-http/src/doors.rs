@@ -9,7 +9,7 @@ use http::{Method, StatusCode};
 
 use crate::access::Surface;
 use crate::guard::{guard, headers};
-use crate::{App, alertmanager, api, assets, health, ping, prometheus, signin, sink};
+use crate::{App, alertmanager, api, assets, health, ping, prometheus, push, signin, sink};
 
 /// How large a body may be where nothing else is said, in bytes.
 const BODY_MAX: usize = 8 << 20;
@@ -112,6 +112,8 @@ fn of_prometheus(prefix: &str) -> Vec<Door> {
         at(Surface::Live, GET, "/-/healthy", get(health::livez)),
         at(Surface::Live, GET, "/-/ready", get(health::readyz)),
         machine(POST, "/-/reload", post(health::reload)),
+        at(Surface::Push, POST, "/api/v1/write", post(push::remote_write)),
+        at(Surface::Push, POST, "/api/v1/push", post(push::remote_write)),
     ]
 }
 
@@ -137,6 +139,7 @@ pub(crate) fn router(app: App) -> Router {
         let body_max = match door.surface {
             Surface::Ping => PING_BODY_MAX,
             Surface::Sink => SINK_BODY_MAX,
+            Surface::Push => push::PUSH_BODY_MAX,
             _ => BODY_MAX,
         };
         let guarded = door

@@ -18,6 +18,7 @@ mod health;
 mod html;
 mod ping;
 mod prometheus;
+mod push;
 mod serve;
 mod signin;
 mod sink;
@@ -33,6 +34,7 @@ use watchbell_notify::Notify;
 use watchbell_query::{Engine, EngineOptions};
 use watchbell_runtime::{CancellationToken, Runtime};
 use watchbell_sources::heartbeat::Heartbeats;
+use watchbell_sources::intake::Intake;
 use watchbell_sources::scrape::Targets;
 
 pub use api::events::STREAMS_MAX;
@@ -44,6 +46,7 @@ pub use auth::{
 pub use config::{ConfigView, LoadResult, SinkConfig, SiteInfo};
 pub use guard::{REQUEST_TIME_MAX, SIGN_IN_WINDOW, SIGN_INS_MAX};
 pub use prometheus::QUERIES_MAX;
+pub use push::{PUSH_BODY_MAX, PUSH_BYTES_UNDER_WAY_MAX, PUSH_DECOMPRESSED_MAX, PUSHES_UNDER_WAY_MAX};
 pub use serve::{CONNECTIONS_MAX, HEADER_BYTES_MAX, HEADER_TIME_MAX, STOP_TIME_MAX, serve};
 pub use sink::SINK_UNDER_WAY_MAX;
 
@@ -67,6 +70,8 @@ pub struct Handles {
     pub heartbeats: Heartbeats,
     /// What is scraped.
     pub targets: Targets,
+    /// What is pushed.
+    pub intake: Intake,
     /// The configuration in use.
     pub config: Arc<dyn ConfigView>,
     /// Streams of events end when this is cancelled; everything else ends by itself.
@@ -83,6 +88,7 @@ pub(crate) struct Shared {
     queries: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     sinking: Semaphore,
+    pushes: push::Room,
 }
 
 pub(crate) type App = Arc<Shared>;
@@ -114,6 +120,7 @@ pub fn router(handles: Handles) -> Router {
         queries: Arc::new(Semaphore::new(QUERIES_MAX)),
         streams: Arc::new(Semaphore::new(STREAMS_MAX)),
         sinking: Semaphore::new(SINK_UNDER_WAY_MAX),
+        pushes: push::Room::new(),
     }))
 }
 

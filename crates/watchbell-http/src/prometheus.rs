@@ -14,8 +14,10 @@ use http::{Method, StatusCode, header};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 use watchbell_alarms::rule::{Activity, AlertInstance, GroupStatus, Health, RuleStatus, RuleType};
-use watchbell_model::{Found, Labels, Lookup, Matcher, QueryError, Sample, Series, Span, Timestamp};
-use watchbell_query::{Answer, EvalError, Note, NoteLevel, Value, format_value, promql};
+use watchbell_model::{Found, Histogram, Labels, Lookup, Matcher, QueryError, Sample, Series, Span, Timestamp};
+use watchbell_query::{
+    Answer, EvalError, HistogramBucket, Note, NoteLevel, Value, format_value, histogram_buckets, promql,
+};
 use watchbell_runtime::thread;
 use watchbell_sources::scrape::TargetHealth;
 
@@ -181,10 +183,18 @@ pub(crate) async fn query(State(app): State<App>, parameters: Parameters) -> Ans
         }
         Value::Vector(samples) => {
             data.push_str(r#"{"resultType":"vector","result":"#);
-            list(&mut data, samples, |data, (labels, value)| {
-                metric(data, &labels);
-                data.push_str(r#","value":"#);
-                sample(data, value);
+            list(&mut data, samples, |data, element| {
+                metric(data, &element.labels);
+                match &element.histogram {
+                    None => {
+                        data.push_str(r#","value":"#);
+                        sample(data, element.sample);
+                    }
+                    Some(whole) => {
+                        data.push_str(r#","histogram":"#);
+                        histogram(data, element.sample.timestamp, whole);
+                    }
+                }
                 data.push('}');
             });
         }
@@ -426,8 +436,14 @@ fn success(data: &str, notes: &[Note], query: &str) -> Response {
 fn matrix(out: &mut String, series: Vec<Series>) {
     list(out, series, |out, series| {
         metric(out, &series.labels);
-        out.push_str(r#","values":"#);
-        list(out, series.samples, sample);
+        if !series.samples.is_empty() || series.histograms.is_empty() {
+            out.push_str(r#","values":"#);
+            list(out, series.samples, sample);
+        }
+        if !series.histograms.is_empty() {
+            out.push_str(r#","histograms":"#);
+            list(out, series.histograms, |out, sample| histogram(out, sample.timestamp, &sample.histogram));
+        }
         out.push('}');
     });
 }
@@ -451,6 +467,30 @@ fn sample(out: &mut String, sample: Sample) {
     out.push('[');
     time(out, sample.timestamp);
     write!(out, ",\"{}\"]", format_value(sample.value)).expect("a string takes it");
+}
+
+/// A native histogram as Prometheus writes it: each bucket with which of its ends belong to it (0: the upper, 1: the
+/// lower, 2: none, 3: both).
+fn histogram(out: &mut String, at: Timestamp, histogram: &Histogram) {
+    out.push('[');
+    time(out, at);
+    let (count, sum) = (format_value(histogram.count), format_value(histogram.sum));
+    write!(out, r#",{{"count":"{count}","sum":"{sum}""#).expect("a string takes it");
+    let buckets: Vec<HistogramBucket> = histogram_buckets(histogram).into_iter().filter(|it| it.count != 0.0).collect();
+    if !buckets.is_empty() {
+        out.push_str(r#","buckets":"#);
+        list(out, buckets, |out, bucket| {
+            let ends = match (bucket.lower_inclusive, bucket.upper_inclusive) {
+                (false, true) => 0,
+                (true, false) => 1,
+                (false, false) => 2,
+                (true, true) => 3,
+            };
+            let [lower, upper, count] = [bucket.lower, bucket.upper, bucket.count].map(format_value);
+            write!(out, r#"[{ends},"{lower}","{upper}","{count}"]"#).expect("a string takes it");
+        });
+    }
+    out.push_str("}]");
 }
 
 /// Seconds with milliseconds as the fraction, without one where there is none.

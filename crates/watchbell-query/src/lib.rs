@@ -1,14 +1,16 @@
 //! Query languages over series: PromQL today.
 //!
 //! [`promql`] reads and prints expressions, [`Engine`] evaluates them over the port `watchbell_model::Query`. The numbers
-//! are those of Prometheus 3.14 with delayed removal of names, for samples that are floats; native histograms and
-//! `info()` are refused by the parser in so many words.
+//! are those of Prometheus 3.14 with delayed removal of names, for floats and native histograms; `info()` and
+//! `start_timestamp()` are refused by the parser in so many words.
 //!
 //! Pure: no clock, no IO, no task. What depends on the moment takes it as an argument.
 
 mod eval;
+mod histogram;
 mod number;
 pub mod promql;
 
-pub use eval::{Answer, Engine, EngineOptions, EvalError, Note, NoteLevel, Value};
+pub use eval::{Answer, Element, Engine, EngineOptions, EvalError, Note, NoteLevel, Value};
+pub use histogram::{HistogramBucket, buckets as histogram_buckets, is_reset as histogram_is_reset};
 pub use number::format_value;

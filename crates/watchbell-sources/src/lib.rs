@@ -10,6 +10,7 @@ mod bench;
 pub mod discovery;
 pub mod heartbeat;
 pub mod host;
+pub mod intake;
 pub mod probe;
 pub mod scrape;
 

@@ -6,6 +6,7 @@
 pub mod alertmanager;
 pub mod bulk;
 mod fields;
+pub mod otlp;
 pub mod prometheus;
 mod proto;
 pub mod remote_read;

@@ -185,7 +185,7 @@ fn series(message: &[u8], samples_max: usize, room: &mut usize) -> Result<Series
                 series.histograms.push(HistogramSample { timestamp, histogram: (*histogram).into() });
                 size
             }
-            Item::Exemplar(_) | Item::Metadata(_) | Item::Start(_) => 0,
+            Item::Exemplar(_) | Item::Metadata(..) => 0,
         };
         take(room, size, samples_max)?;
     }

@@ -16,14 +16,19 @@ pub enum SnappyError {
     Bad(String),
 }
 
+/// How large a body says that it is when it is decompressed; refused past `limit`.
+pub fn decompressed_len(body: &[u8], limit: usize) -> Result<usize, SnappyError> {
+    match snap::raw::decompress_len(body) {
+        Ok(length) if length > limit => Err(SnappyError::TooLarge { length, limit }),
+        Ok(length) => Ok(length),
+        Err(error) => Err(SnappyError::Bad(error.to_string())),
+    }
+}
+
 /// Decompresses a body of at most `limit` bytes.
 pub fn decompress(body: &[u8], limit: usize) -> Result<Vec<u8>, SnappyError> {
-    let bad = |error: snap::Error| SnappyError::Bad(error.to_string());
-    let length = snap::raw::decompress_len(body).map_err(bad)?;
-    if length > limit {
-        return Err(SnappyError::TooLarge { length, limit });
-    }
-    snap::raw::Decoder::new().decompress_vec(body).map_err(bad)
+    decompressed_len(body, limit)?;
+    snap::raw::Decoder::new().decompress_vec(body).map_err(|error| SnappyError::Bad(error.to_string()))
 }
 
 /// Compresses a body.

@@ -18,6 +18,7 @@ use watchbell_runtime::{CancellationToken, Runtime, Task};
 use watchbell_sources::discovery::Found;
 use watchbell_sources::heartbeat::Heartbeats;
 use watchbell_sources::host::HostConfig;
+use watchbell_sources::intake::Intake;
 use watchbell_sources::probe::MonitorConfig;
 use watchbell_sources::scrape::Targets;
 use watchbell_sources::{Context, host, probe};
@@ -52,6 +53,7 @@ pub struct App {
     /// Sessions and sign-in links.
     pub auth: Auth,
     targets: Targets,
+    intake: Intake,
     query: Arc<dyn Query>,
     context: Context,
     reload: Reload,
@@ -139,6 +141,7 @@ impl App {
         };
         let app = Arc::new(App {
             targets: Targets::new(),
+            intake: Intake::new(&runtime, Arc::clone(&context.append)),
             runtime,
             alarms,
             alerts,
@@ -232,6 +235,7 @@ impl App {
             auth: self.auth.clone(),
             heartbeats: self.heartbeats.clone(),
             targets: self.targets.clone(),
+            intake: self.intake.clone(),
             alarms: Arc::clone(&self.alarms),
             alerts: Arc::clone(&self.alerts),
             notify: Arc::clone(&self.notify),

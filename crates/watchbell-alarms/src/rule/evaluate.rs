@@ -3,10 +3,11 @@
 //! Pure but for the reading of series. Fails as a whole: half a result would resolve what it lacks.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use watchbell_model::{Labels, Query, Timestamp};
+use watchbell_model::{Histogram, Labels, Query, Sample, Timestamp};
 use watchbell_query::promql::{self, Expr};
-use watchbell_query::{Engine, EngineOptions, EvalError, Value};
+use watchbell_query::{Element, Engine, EngineOptions, EvalError, Value};
 use watchbell_template::prometheus as template;
 
 use super::group::RuleSpec;
@@ -34,7 +35,9 @@ pub(crate) struct Found {
     pub(crate) labels: Labels,
     /// Of alerts only.
     pub(crate) annotations: Labels,
+    /// Zero if it is a histogram.
     pub(crate) value: f64,
+    pub(crate) histogram: Option<Arc<Histogram>>,
 }
 
 /// Evaluates a rule for the moment `at`; `site_url` is what templates call `externalURL`.
@@ -53,13 +56,13 @@ pub(crate) fn evaluate(
     }
     let mut seen = BTreeSet::new();
     let mut found = Vec::with_capacity(result.len());
-    for (labels, value) in result {
+    for Element { labels, sample: Sample { value, .. }, histogram } in result {
         let one = if rule.alerts {
             alert(rule, query, &labels, value, at, site_url)
         } else {
             let own = rule.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
             let named = labels.iter().chain(own).chain([(Labels::NAME, rule.name.as_str())]);
-            Found { labels: named.collect(), annotations: Labels::empty(), value }
+            Found { labels: named.collect(), annotations: Labels::empty(), value, histogram }
         };
         if !seen.insert(one.labels.clone()) {
             return Err(RuleError::Duplicate(one.labels));
@@ -72,7 +75,8 @@ pub(crate) fn evaluate(
 fn alert(rule: &RuleSpec, query: &dyn Query, labels: &Labels, value: f64, at: Timestamp, site_url: &str) -> Found {
     let ask = |text: &str| -> Result<watchbell_template::Vector, String> {
         let expr = promql::parse(text).map_err(|error| error.to_string())?;
-        instant(query, &expr, at).map_err(|error| error.to_string())
+        let found = instant(query, &expr, at).map_err(|error| error.to_string())?;
+        Ok(found.into_iter().map(|element| (element.labels, element.sample.value)).collect())
     };
     // As in Prometheus, an alert whose text is broken still fires, and says so.
     let write = |text: &str| {
@@ -86,13 +90,16 @@ fn alert(rule: &RuleSpec, query: &dyn Query, labels: &Labels, value: f64, at: Ti
         labels: series.chain(own).chain(name).collect(),
         annotations: rule.annotations.iter().map(|(name, text)| (name, write(text))).collect(),
         value,
+        histogram: None,
     }
 }
 
-fn instant(query: &dyn Query, expr: &Expr, at: Timestamp) -> Result<Vec<(Labels, f64)>, RuleError> {
+fn instant(query: &dyn Query, expr: &Expr, at: Timestamp) -> Result<Vec<Element>, RuleError> {
     match Engine::new(EngineOptions::default()).instant(query, expr, at)? {
-        Value::Scalar(_, value) => Ok(vec![(Labels::empty(), value)]),
-        Value::Vector(vector) => Ok(vector.into_iter().map(|(labels, sample)| (labels, sample.value)).collect()),
+        Value::Scalar(timestamp, value) => {
+            Ok(vec![Element { labels: Labels::empty(), sample: Sample { timestamp, value }, histogram: None }])
+        }
+        Value::Vector(vector) => Ok(vector),
         Value::Matrix(_) | Value::String(..) => Err(RuleError::Type),
     }
 }

@@ -56,7 +56,7 @@ pub(crate) struct Rule {
 /// What becomes of the label sets with an evaluation at `at` that found `found`.
 pub(crate) fn step(before: &Instances, found: Vec<Found>, rule: Rule, at: Timestamp) -> Instances {
     let mut after = Instances::new();
-    for Found { labels, annotations, value } in found {
+    for Found { labels, annotations, value, .. } in found {
         let known = before.get(&labels);
         let active_at = known.map_or(at, |known| known.active_at);
         let fired_at = known.and_then(|known| known.fired_at);
@@ -104,7 +104,7 @@ mod tests {
             let mut instances = Instances::new();
             for (minute, names) in found.iter().enumerate() {
                 let at = Timestamp(minute as i64 * 60_000);
-                let found_now = names.iter().map(|name| Found { labels: labels(name), annotations: Labels::empty(), value: 1.0 });
+                let found_now = names.iter().map(|name| Found { labels: labels(name), annotations: Labels::empty(), value: 1.0, histogram: None });
                 let json = serde_json::to_vec(&instances.values().collect::<Vec<_>>()).unwrap();
                 let restored: Vec<Instance> = serde_json::from_slice(&json).unwrap();
                 let restored: Instances = restored.into_iter().map(|it| (it.labels.clone(), it)).collect();

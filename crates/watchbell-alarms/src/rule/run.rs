@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use watchbell_model::{
-    AlarmId, AlarmState, Alert, Batch, Change, Labels, Point, StateError, Timestamp, Transition, stale_nan,
+    AlarmId, AlarmState, Alert, Batch, BatchHistogram, BatchSample, Change, Labels, Point, SeriesKey, StateError,
+    Timestamp, Transition, stale_nan,
 };
 use watchbell_runtime::metrics::{Counter, Histogram};
 use watchbell_runtime::{CancellationToken, Metrics, Task, thread};
@@ -313,12 +314,13 @@ impl Alarms {
             thread::blocking(move || evaluate::evaluate(&group.rules[index], group.limit, &*query, data_at, &site))
                 .await
                 .map_err(|error| error.to_string())?;
-        let points = if spec.rules[index].alerts {
-            self.judge_rule(spec, index, found, at).await.map_err(|error| error.to_string())?
+        let yielded = if spec.rules[index].alerts {
+            let points = self.judge_rule(spec, index, found, at).await.map_err(|error| error.to_string())?;
+            Batch::of("rules", points)
         } else {
-            found.into_iter().map(|it| Point { labels: it.labels, timestamp: data_at, value: it.value }).collect()
+            recorded(found, data_at)
         };
-        self.store(spec, index, points, data_at).await
+        self.store(spec, index, yielded, data_at).await
     }
 
     /// Decides on what a rule found, and says what is to be stored about it.
@@ -354,14 +356,17 @@ impl Alarms {
     }
 
     /// Stores what a rule yields; series that it yielded before and does not now end here.
-    async fn store(&self, spec: &GroupSpec, index: usize, mut points: Vec<Point>, at: Timestamp) -> Result<(), String> {
-        let written: BTreeSet<Labels> = points.iter().map(|point| point.labels.clone()).collect();
+    async fn store(&self, spec: &GroupSpec, index: usize, mut yielded: Batch, at: Timestamp) -> Result<(), String> {
+        let labels = |key: &SeriesKey| if let SeriesKey::Labels(labels) = key { Some(labels.clone()) } else { None };
+        let written: BTreeSet<Labels> = yielded.series.iter().filter_map(labels).collect();
         if let Some(item) = self.world().rule_mut(spec, index) {
-            let gone = item.written.difference(&written);
-            points.extend(gone.map(|labels| Point { labels: labels.clone(), timestamp: at, value: stale_nan() }));
+            for labels in item.written.difference(&written) {
+                let series = yielded.add(SeriesKey::Labels(labels.clone()));
+                yielded.samples.push(BatchSample { series, timestamp: at, value: stale_nan() });
+            }
         }
-        if !points.is_empty() {
-            self.append.append(Batch::of("rules", points)).await.map_err(|error| error.to_string())?;
+        if !yielded.is_empty() {
+            self.append.append(yielded).await.map_err(|error| error.to_string())?;
         }
         if let Some(item) = self.world().rule_mut(spec, index) {
             item.written = written;
@@ -390,6 +395,19 @@ impl Alarms {
         let summary = format!("{rules} cannot be evaluated: {names}");
         self.runtime.troubles.set("rules", watchbell_model::Severity::Warning, summary);
     }
+}
+
+/// What a recording rule yields.
+fn recorded(found: Vec<Found>, timestamp: Timestamp) -> Batch {
+    let mut batch = Batch::new("rules");
+    for it in found {
+        let series = batch.add(SeriesKey::Labels(it.labels));
+        match it.histogram {
+            Some(histogram) => batch.histograms.push(BatchHistogram { series, timestamp, histogram }),
+            None => batch.samples.push(BatchSample { series, timestamp, value: it.value }),
+        }
+    }
+    batch
 }
 
 impl World {

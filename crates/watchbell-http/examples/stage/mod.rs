@@ -9,14 +9,15 @@ use watchbell_alarms::{Alarms, Desired, Runbook, certificate, heartbeat, monitor
 use watchbell_alerts::Alerts;
 use watchbell_http::{Auth, ConfigView, Handles, LoadResult, SinkConfig, SiteInfo};
 use watchbell_model::{
-    Append, AppendError, Appended, Batch, BoxFuture, Certificate, Exemplar, Labels, Lookup, Matcher, MemoryState,
-    Metadata, Observation, Observe, Point, ProbeResult, Query, QueryError, Sample, Secret, Series, SeriesKey, Severity,
-    Span, Timestamp, Url,
+    Append, AppendError, Appended, Batch, BoxFuture, Certificate, Exemplar, HistogramSample, Labels, Lookup, Matcher,
+    MemoryState, Metadata, Observation, Observe, Point, ProbeResult, Query, QueryError, Sample, Secret, Series,
+    SeriesKey, Severity, Span, Timestamp, Url,
 };
 use watchbell_notify::{Library, Notify, NotifyConfig, ReceiverConfig, RunbooksConfig, Site, WebhookConfig};
 use watchbell_runtime::{CancellationToken, Runtime};
 use watchbell_sources::Context;
 use watchbell_sources::heartbeat::{HeartbeatConfig, Heartbeats};
+use watchbell_sources::intake::Intake;
 use watchbell_sources::scrape::Targets;
 
 /// What senders to the sink prove themselves with.
@@ -30,6 +31,7 @@ pub(crate) struct Memory(Mutex<BTreeMap<Labels, Vec<Sample>>>, Mutex<Facts>);
 #[derive(Default)]
 struct Facts {
     exemplars: Vec<(Labels, Exemplar)>,
+    histograms: Vec<(Labels, HistogramSample)>,
     metadata: Vec<(String, Metadata)>,
 }
 
@@ -41,12 +43,23 @@ impl Append for Memory {
             SeriesKey::Known(_) => None,
         };
         facts.exemplars.extend(batch.exemplars.iter().filter_map(of));
+        for it in &batch.histograms {
+            if let SeriesKey::Labels(labels) = &batch.series[it.series as usize] {
+                let sample = HistogramSample { timestamp: it.timestamp, histogram: Arc::clone(&it.histogram) };
+                facts.histograms.push((labels.clone(), sample));
+            }
+        }
         facts.metadata.extend(batch.metadata.iter().cloned());
-        let kept = batch.len() as u64;
+        let appended = Appended {
+            kept: batch.len() as u64,
+            kept_histograms: batch.histograms.len() as u64,
+            kept_exemplars: batch.exemplars.len() as u64,
+            ..Appended::default()
+        };
         for point in batch.points() {
             all.entry(point.labels).or_default().push(Sample { timestamp: point.timestamp, value: point.value });
         }
-        Box::pin(async move { Ok(Appended { kept, ..Appended::default() }) })
+        Box::pin(async move { Ok(appended) })
     }
 }
 
@@ -58,7 +71,14 @@ impl Query for Memory {
             let within = samples.iter().filter(|it| it.timestamp >= start && it.timestamp <= end);
             Series::new(labels.clone(), within.copied().collect())
         });
-        Ok(found.filter(|series| !series.samples.is_empty()).collect())
+        let mut found: Vec<Series> = found.filter(|series| !series.samples.is_empty()).collect();
+        let histograms = &self.1.lock().unwrap().histograms;
+        let within = histograms.iter().filter(|(_, it)| it.timestamp >= start && it.timestamp <= end);
+        for (labels, sample) in within.filter(|(labels, _)| fits(labels)) {
+            found.push(Series { histograms: vec![sample.clone()], ..Series::new(labels.clone(), Vec::new()) });
+        }
+        found.sort_by(|a, b| a.labels.cmp(&b.labels));
+        Ok(found)
     }
 
     fn exemplars(&self, lookup: &Lookup<'_>) -> Result<Vec<(Labels, Vec<Exemplar>)>, QueryError> {
@@ -215,6 +235,7 @@ impl Stage {
             notify: self.notify.clone(),
             heartbeats: self.heartbeats.clone(),
             targets: Targets::new(),
+            intake: Intake::new(&self.runtime, self.series.clone()),
             config: self.config.clone(),
             stop: self.stop.clone(),
         }

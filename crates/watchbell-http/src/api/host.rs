@@ -62,7 +62,8 @@ fn instant(app: &Shared, query: &str, now: Timestamp) -> Vec<(Labels, f64)> {
     let expr = promql::parse(query).expect("our own expressions parse");
     match app.engine.instant(&*app.query, &expr, now) {
         Ok(Value::Vector(found)) => {
-            found.into_iter().map(|(labels, sample)| (labels, sample.value)).filter(|(_, it)| it.is_finite()).collect()
+            let numbers = found.into_iter().filter(|element| element.histogram.is_none());
+            numbers.map(|it| (it.labels, it.sample.value)).filter(|(_, it)| it.is_finite()).collect()
         }
         Ok(_) => Vec::new(),
         Err(error) => {

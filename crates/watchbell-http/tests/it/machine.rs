@@ -20,6 +20,15 @@ fn check(path: &str, expect: Expect) {
             .push((0, Exemplar { labels, value: 0.25, timestamp: now - std::time::Duration::from_secs(90) }));
         let help = "Requests, of all kinds.".to_owned();
         batch.metadata.push(("requests".into(), Metadata { kind: MetricType::Counter, unit: String::new(), help }));
+        let size = batch.add(watchbell_model::SeriesKey::Labels(Labels::metric("size", &[])));
+        let (_, items) = watchbell_query::promql::series_description(
+            "size {{schema:0 sum:5 count:6 z_bucket:1 z_bucket_w:0.5 buckets:[1 0 3] n_buckets:[1]}}",
+        )
+        .unwrap();
+        if let [watchbell_query::promql::Item::Histogram { histogram, .. }] = &items[..] {
+            let histogram = std::sync::Arc::new(histogram.clone());
+            batch.histograms.push(watchbell_model::BatchHistogram { series: size, timestamp: now, histogram });
+        }
         site.stage.series.append(batch).await.unwrap();
         let answer = site.send(ask("GET", path)).await;
         format!("{} {}\n", answer.status.as_u16(), answer.body)
@@ -318,6 +327,28 @@ fn examples_of_what_was_counted() {
         "/api/v1/query_exemplars?query=up&start=2&end=1",
         expect![[r#"
         400 {"error":"invalid parameter \"end\": end timestamp must not be before start timestamp","errorType":"bad_data","status":"error"}
+    "#]],
+    );
+}
+
+#[test]
+fn native_histograms() {
+    check(
+        "/api/v1/query?query=size&time=1767571200",
+        expect![[r#"
+        200 {"status":"success","data":{"resultType":"vector","result":[{"metric":{"__name__":"size"},"histogram":[1767571200,{"count":"6","sum":"5","buckets":[[1,"-1","-0.5","1"],[3,"-0.5","0.5","1"],[0,"0.5","1","1"],[0,"2","4","3"]]}]}]}}
+    "#]],
+    );
+    check(
+        "/api/v1/query?query=histogram_count(size)&time=1767571200",
+        expect![[r#"
+        200 {"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1767571200,"6"]}]}}
+    "#]],
+    );
+    check(
+        "/api/v1/query_range?query=size&start=1767571200&end=1767571260&step=1m",
+        expect![[r#"
+        200 {"status":"success","data":{"resultType":"matrix","result":[{"metric":{"__name__":"size"},"histograms":[[1767571200,{"count":"6","sum":"5","buckets":[[1,"-1","-0.5","1"],[3,"-0.5","0.5","1"],[0,"0.5","1","1"],[0,"2","4","3"]]}],[1767571260,{"count":"6","sum":"5","buckets":[[1,"-1","-0.5","1"],[3,"-0.5","0.5","1"],[0,"0.5","1","1"],[0,"2","4","3"]]}]]}]}}
     "#]],
     );
 }

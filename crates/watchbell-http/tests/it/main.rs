@@ -6,6 +6,7 @@ mod stage;
 mod access;
 mod machine;
 mod own;
+mod push;
 mod serve;
 
 use std::net::SocketAddr;
@@ -52,7 +53,7 @@ struct Ask {
     peer: &'static str,
     host: &'static str,
     headers: Vec<(&'static str, String)>,
-    body: String,
+    body: Vec<u8>,
 }
 
 fn ask(method: &'static str, path: impl Into<String>) -> Ask {
@@ -63,7 +64,7 @@ fn ask(method: &'static str, path: impl Into<String>) -> Ask {
         peer: "127.0.0.1:50000",
         host: "localhost:9800",
         headers: Vec::new(),
-        body: String::new(),
+        body: Vec::new(),
     }
 }
 
@@ -73,7 +74,7 @@ impl Ask {
         self
     }
 
-    fn body(mut self, body: impl Into<String>) -> Ask {
+    fn body(mut self, body: impl Into<Vec<u8>>) -> Ask {
         self.body = body.into();
         self
     }

@@ -1,6 +1,8 @@
 //! Aggregations: many elements to one for each group, or to some of each group.
 
-use watchbell_model::Labels;
+use std::sync::Arc;
+
+use watchbell_model::{Histogram, Labels, ResetHint};
 
 use super::EvalError;
 use super::column::{Column, Columns, Grid, absent, is_present};
@@ -9,8 +11,9 @@ use super::kahan::{Mean, Sum};
 use super::keys::Keys;
 use super::note::Note;
 use super::window::quantile;
+use crate::histogram::{self, Incompatible, Met, Tally};
 use crate::number::{format_general, format_plain};
-use crate::promql::{Aggregation, Aggregator, Expr, Grouping, Node};
+use crate::promql::{Aggregation, Aggregator, Expr, Grouping, Node, TextSpan};
 
 impl Evaluator<'_> {
     /// An aggregation at every step.
@@ -31,6 +34,11 @@ impl Evaluator<'_> {
         match op {
             Aggregator::Topk | Aggregator::Bottomk | Aggregator::Limitk | Aggregator::LimitRatio => {
                 self.check_parameters(op, &parameters, parameter)?;
+                if let Aggregator::Topk | Aggregator::Bottomk = op
+                    && groups.iter().any(|group| group.members.iter().any(|at| !columns[*at].histograms.is_empty()))
+                {
+                    self.note(Note::ignored(op.as_str(), aggregation.inner.span));
+                }
                 Ok(pick(op, columns, &groups, &parameters, grid))
             }
             _ => {
@@ -41,8 +49,10 @@ impl Evaluator<'_> {
                         self.note(Note::quantile(*wrong, parameter.span));
                     }
                 }
-                let reduced = groups.into_iter().map(|group| reduce(op, &columns, group, &parameters, grid.count));
-                Ok(reduced.collect())
+                let span = aggregation.inner.span;
+                let reduced =
+                    groups.into_iter().map(|group| self.reduce(op, &columns, group, &parameters, (grid.count, span)));
+                Ok(reduced.filter(Column::has_values).collect())
             }
         }
     }
@@ -103,6 +113,13 @@ impl Evaluator<'_> {
         for column in columns {
             // Most series keep a value for many steps.
             let mut last: Option<(u64, usize)> = None;
+            for (step, histogram) in column.histograms.iter().enumerate() {
+                let Some(histogram) = histogram else { continue };
+                let labels = column.labels.with(label, &histogram::format(histogram));
+                let place = counts.place(&labels.filtered(|name| is_grouped_by(name, &grouping)), false, grid.count);
+                let count = counts.value(place, step);
+                *count = if is_present(*count) { *count + 1.0 } else { 1.0 };
+            }
             for (step, value) in column.values.iter().enumerate().filter(|(_, value)| is_present(**value)) {
                 let place = match last {
                     Some((bits, place)) if bits == value.to_bits() => place,
@@ -119,6 +136,96 @@ impl Evaluator<'_> {
             }
         }
         Ok(counts.finish())
+    }
+
+    /// One value for a group at each step, taking its elements in order.
+    fn reduce(
+        &self,
+        op: Aggregator,
+        columns: &[Column],
+        group: Group,
+        parameters: &[f64],
+        (count, span): (usize, TextSpan),
+    ) -> Column {
+        let members: Vec<&Column> = group.members.iter().map(|at| &columns[*at]).collect();
+        let histograms = members.iter().any(|column| !column.histograms.is_empty());
+        let drop_name = members.iter().any(|column| column.drop_name);
+        let mut reduced = Column { drop_name, ..Column::new(group.labels, Vec::new()) };
+        if !histograms {
+            reduced.values = numbers(op, &members, parameters, count);
+            return reduced;
+        }
+        match op {
+            Aggregator::Count | Aggregator::Group => {
+                let of = |step: usize| match members.iter().filter(|column| column.has(step)).count() {
+                    0 => absent(),
+                    many if op == Aggregator::Count => many as f64,
+                    _ => 1.0,
+                };
+                reduced.values = (0..count).map(of).collect();
+            }
+            Aggregator::Sum | Aggregator::Avg => {
+                reduced.values = numbers(op, &members, parameters, count);
+                for step in 0..count {
+                    let met: Vec<(&Histogram, &str)> = members
+                        .iter()
+                        .filter_map(|column| Some((&**column.histogram(step)?, column.labels.name().unwrap_or(""))))
+                        .collect();
+                    if met.is_empty() {
+                        continue;
+                    }
+                    if is_present(reduced.values[step]) {
+                        self.note(Note::mixed("aggregation", span));
+                        reduced.values[step] = absent();
+                    } else if let Some(total) = self.total(&met, op == Aggregator::Avg, span) {
+                        reduced.set_histogram(step, Arc::new(total));
+                    }
+                }
+            }
+            _ => {
+                self.note(Note::ignored(op.as_str(), span));
+                reduced.values = numbers(op, &members, parameters, count);
+            }
+        }
+        reduced
+    }
+
+    /// The sum or the mean of histograms.
+    fn total(&self, histograms: &[(&Histogram, &str)], mean: bool, span: TextSpan) -> Option<Histogram> {
+        let any = |hint: ResetHint| histograms.iter().any(|(it, _)| it.reset == hint);
+        let resets_collide = any(ResetHint::Reset) && any(ResetHint::NotReset);
+        let mut notes = Note::of_meeting(Met { resets_collide, bounds_differ: false }, "aggregation", span);
+        let mut total = Tally::of(histograms[0].0);
+        let mut overflowed = false;
+        for (seen, (histogram, metric)) in histograms.iter().enumerate().skip(1) {
+            let (mut next, count) = (Tally::of(histogram), (seen + 1) as f64);
+            if overflowed {
+                total.multiply(seen as f64 / count);
+                next.divide(count);
+            }
+            let before = total.clone();
+            match total.add(&next) {
+                Ok(met) => notes.extend(Note::of_meeting(Met { resets_collide: false, ..met }, "aggregation", span)),
+                Err(Incompatible) => {
+                    self.note(Note::mixed_buckets(metric, span));
+                    return None;
+                }
+            }
+            if mean && !overflowed && total.overflows() {
+                // From here on a mean is kept instead of a sum.
+                overflowed = true;
+                total = before;
+                total.divide(seen as f64);
+                total.multiply(seen as f64 / count);
+                next.divide(count);
+                total.add(&next).ok()?;
+            }
+        }
+        notes.into_iter().for_each(|note| self.note(note));
+        if mean && !overflowed {
+            total.divide(histograms.len() as f64);
+        }
+        Some(total.finish())
     }
 }
 
@@ -148,10 +255,10 @@ fn is_grouped_by(name: &str, grouping: &Grouping) -> bool {
     }
 }
 
-/// One value for a group at each step, taking its elements in order.
-fn reduce(op: Aggregator, columns: &[Column], group: Group, parameters: &[f64], count: usize) -> Column {
-    let members = || group.members.iter().map(|at| &columns[*at]);
-    let values = match op {
+/// One number for some elements at each step, taking them in order.
+fn numbers(op: Aggregator, members: &[&Column], parameters: &[f64], count: usize) -> Vec<f64> {
+    let members = || members.iter().copied();
+    match op {
         Aggregator::Sum => {
             let sums =
                 fold(members(), count, |value| Sum { sum: value, lost: 0.0 }, |sum, value| *sum = sum.add(value));
@@ -179,9 +286,7 @@ fn reduce(op: Aggregator, columns: &[Column], group: Group, parameters: &[f64], 
             let one = |(values, q): (Option<Vec<f64>>, &f64)| values.map_or(absent(), |mut v| quantile(*q, &mut v));
             quantiles.map(one).collect()
         }
-    };
-    let drop_name = members().any(|column| column.drop_name);
-    Column { labels: group.labels, drop_name, values }
+    }
 }
 
 fn fold<'a, T: Clone>(
@@ -234,6 +339,7 @@ impl Variance {
 /// Some elements of each group. At one step they come group by group, best first; at many they keep their order.
 fn pick(op: Aggregator, columns: Vec<Column>, groups: &[Group], parameters: &[f64], grid: &Grid) -> Vec<Column> {
     let mut kept: Vec<Vec<f64>> = vec![Vec::new(); columns.len()];
+    let mut kept_histograms: Vec<Vec<Option<Arc<Histogram>>>> = vec![Vec::new(); columns.len()];
     let mut order: Vec<usize> = Vec::new();
     for (step, parameter) in parameters.iter().enumerate() {
         for group in groups {
@@ -244,6 +350,11 @@ fn pick(op: Aggregator, columns: Vec<Column>, groups: &[Group], parameters: &[f6
                     order.push(at);
                 }
                 values[step] = columns[at].values[step];
+                if let Some(histogram) = columns[at].histogram(step) {
+                    let kept = &mut kept_histograms[at];
+                    kept.resize(grid.count, None);
+                    kept[step] = Some(Arc::clone(histogram));
+                }
             }
         }
     }
@@ -253,13 +364,18 @@ fn pick(op: Aggregator, columns: Vec<Column>, groups: &[Group], parameters: &[f6
     let mut columns: Vec<Option<Column>> = columns.into_iter().map(Some).collect();
     let picked = order.into_iter().filter_map(|at| {
         let column = columns[at].take()?;
-        Some(Column { values: std::mem::take(&mut kept[at]), ..column })
+        let (values, histograms) = (std::mem::take(&mut kept[at]), std::mem::take(&mut kept_histograms[at]));
+        Some(Column { values, histograms, ..column })
     });
     picked.collect()
 }
 
 fn choose(op: Aggregator, columns: &[Column], group: &Group, parameter: f64, step: usize) -> Vec<usize> {
-    let present = group.members.iter().copied().filter(|at| is_present(columns[*at].values[step]));
+    let ranked = matches!(op, Aggregator::Topk | Aggregator::Bottomk);
+    let present = group.members.iter().copied().filter(|at| match ranked {
+        true => is_present(columns[*at].values[step]),
+        false => columns[*at].has(step),
+    });
     if op == Aggregator::LimitRatio {
         let ratio = parameter.clamp(-1.0, 1.0);
         // The same element gets the same lot each time, and a negative ratio gives the rest of the positive one.

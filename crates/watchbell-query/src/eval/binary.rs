@@ -1,18 +1,22 @@
 //! Operators between two operands.
 
+use std::cell::RefCell;
+
 use watchbell_model::Labels;
 
 use super::EvalError;
 use super::column::{Column, Columns, Grid, absent, is_present, same_labels, without_metadata};
 use super::evaluator::{Evaluated, Evaluator, filter_map, map};
 use super::keys::Keys;
-use crate::promql::{BinaryOp, Cardinality, Expr, Matching};
+use super::mixed::{self, Operand};
+use super::note::Note;
+use crate::promql::{BinaryOp, Cardinality, Expr, Matching, TextSpan};
 
 impl Evaluator<'_> {
     /// An operator at every step.
     pub(super) fn binary(
         &self,
-        op: BinaryOp,
+        (op, span): (BinaryOp, TextSpan),
         return_bool: bool,
         matching: &Matching,
         left: &Expr,
@@ -22,6 +26,9 @@ impl Evaluator<'_> {
         let left = self.eval(left, grid)?;
         let right = self.eval(right, grid)?;
         Ok(match (left, right) {
+            (Evaluated::Scalar(_), Evaluated::Scalar(_)) if op.is_trim() => {
+                return Err(EvalError::Type(format!("operator {:?} not allowed for Scalar operations", op.as_str())));
+            }
             (Evaluated::Scalar(mut left), Evaluated::Scalar(right)) => {
                 for (left, right) in left.iter_mut().zip(right) {
                     *left =
@@ -30,10 +37,10 @@ impl Evaluator<'_> {
                 Evaluated::Scalar(left)
             }
             (Evaluated::Vector(columns), Evaluated::Scalar(scalar)) => {
-                Evaluated::Vector(with_scalar(op, return_bool, columns, &scalar, false))
+                Evaluated::Vector(self.with_scalar((op, span), return_bool, columns, &scalar, false))
             }
             (Evaluated::Scalar(scalar), Evaluated::Vector(columns)) => {
-                Evaluated::Vector(with_scalar(op, return_bool, columns, &scalar, true))
+                Evaluated::Vector(self.with_scalar((op, span), return_bool, columns, &scalar, true))
             }
             (Evaluated::Vector(left), Evaluated::Vector(right)) => {
                 let count = grid.count;
@@ -43,7 +50,10 @@ impl Evaluator<'_> {
                     BinaryOp::Or => or(left, right, matching, count)?,
                     _ => {
                         self.charge(left.len().max(right.len()).saturating_mul(count))?;
-                        Join { op, return_bool, matching, count }.join(left, right)?
+                        let join = Join { op, return_bool, matching, count, span, notes: RefCell::default() };
+                        let joined = join.join(left, right)?;
+                        join.notes.into_inner().into_iter().for_each(|note| self.note(note));
+                        joined
                     }
                 })
             }
@@ -91,7 +101,41 @@ fn element(op: BinaryOp, return_bool: bool, left: f64, right: f64, kept: f64) ->
     if return_bool { Some(truth(holds)) } else { holds.then_some(kept) }
 }
 
-fn with_scalar(
+impl Evaluator<'_> {
+    fn with_scalar(
+        &self,
+        (op, span): (BinaryOp, TextSpan),
+        return_bool: bool,
+        mut columns: Vec<Column>,
+        scalar: &[f64],
+        scalar_first: bool,
+    ) -> Vec<Column> {
+        for column in &mut columns {
+            if op.is_trim() && column.values.iter().any(|value| is_present(*value)) {
+                self.note(mixed::incompatible(op, ["float", "float"], span));
+                column.values.fill(absent());
+            }
+            for (step, histogram) in std::mem::take(&mut column.histograms).into_iter().enumerate() {
+                let Some(histogram) = histogram else { continue };
+                let (value, number) = (Operand::Histogram(&histogram), Operand::Number(scalar[step]));
+                let (left, right) = if scalar_first { (number, value) } else { (value, number) };
+                match mixed::element((op, span), left, right, &mut |note| self.note(note)) {
+                    Some(_) if return_bool => column.values[step] = 1.0,
+                    Some(result) => column.set_histogram(step, result),
+                    None => {}
+                }
+            }
+        }
+        if op.is_trim() {
+            columns.iter_mut().for_each(|column| column.drop_name |= return_bool);
+            columns.retain(Column::has_values);
+            return columns;
+        }
+        with_numbers(op, return_bool, columns, scalar, scalar_first)
+    }
+}
+
+fn with_numbers(
     op: BinaryOp,
     return_bool: bool,
     mut columns: Vec<Column>,
@@ -141,8 +185,8 @@ impl Presence<'_> {
             if place == found.steps.len() {
                 found.steps.push(vec![false; count]);
             }
-            for (step, value) in found.steps[place].iter_mut().zip(&column.values) {
-                *step |= is_present(*value);
+            for (at, step) in found.steps[place].iter_mut().enumerate() {
+                *step |= column.has(at);
             }
         }
         found
@@ -160,13 +204,16 @@ fn set(mut left: Vec<Column>, right: &[Column], matching: &Matching, count: usiz
     for column in &mut left {
         match present.get(&column.labels) {
             Some(steps) => {
-                for (value, present) in column.values.iter_mut().zip(steps) {
+                for (step, present) in steps.iter().enumerate() {
                     if *present != keep {
-                        *value = absent();
+                        column.clear(step);
                     }
                 }
             }
-            None if keep => column.values.fill(absent()),
+            None if keep => {
+                column.values.fill(absent());
+                column.histograms.clear();
+            }
             None => {}
         }
     }
@@ -183,9 +230,9 @@ fn or(left: Vec<Column>, right: Vec<Column>, matching: &Matching, count: usize) 
     }
     for mut column in right {
         if let Some(steps) = present.get(&column.labels) {
-            for (value, present) in column.values.iter_mut().zip(steps) {
+            for (step, present) in steps.iter().enumerate() {
                 if *present {
-                    *value = absent();
+                    column.clear(step);
                 }
             }
         }
@@ -200,6 +247,8 @@ struct Join<'a> {
     return_bool: bool,
     matching: &'a Matching,
     count: usize,
+    span: TextSpan,
+    notes: RefCell<Vec<Note>>,
 }
 
 /// The elements of the side that may have one, and the results made, for one set of matched labels.
@@ -254,14 +303,14 @@ impl Join<'_> {
             for one_at in ones.iter() {
                 let meets = |step: usize| match partner.get(step) {
                     Some(partner) => *partner == Some(*one_at),
-                    None => is_present(one[*one_at].values[step]),
+                    None => one[*one_at].has(step),
                 };
                 let labels = self.labels(&column.labels, &one[*one_at].labels, matched);
                 self.pair((column, &one[*one_at]), labels, meets, swapped, made, &mut results)?;
             }
             if let Some(value) = fill_one {
                 let filled = Column::new(matched.clone(), vec![value; self.count]);
-                let missing = |step: usize| ones.iter().all(|at| !is_present(one[*at].values[step]));
+                let missing = |step: usize| ones.iter().all(|at| !one[*at].has(step));
                 let labels = self.labels(&column.labels, matched, matched);
                 self.pair((column, &filled), labels, missing, swapped, made, &mut results)?;
             }
@@ -274,7 +323,7 @@ impl Join<'_> {
                     (0..self.count).map(|step| !meeting.made.iter().any(|(_, made)| made[step])).collect();
                 for one_at in &meeting.ones {
                     let column = &one[*one_at];
-                    let missing = |step: usize| alone[step] && is_present(column.values[step]);
+                    let missing = |step: usize| alone[step] && column.has(step);
                     let labels = self.labels(matched, &column.labels, matched);
                     self.pair((&filled, column), labels, missing, swapped, &mut meeting.made, &mut results)?;
                 }
@@ -286,8 +335,8 @@ impl Join<'_> {
     fn any(&self, columns: &[Column]) -> Vec<bool> {
         let mut any = vec![false; self.count];
         for column in columns {
-            for (any, value) in any.iter_mut().zip(&column.values) {
-                *any |= is_present(*value);
+            for (step, any) in any.iter_mut().enumerate() {
+                *any |= column.has(step);
             }
         }
         any
@@ -304,7 +353,7 @@ impl Join<'_> {
     ) -> Result<Vec<Option<usize>>, EvalError> {
         let mut partner: Vec<Option<usize>> = vec![None; self.count];
         for place in places {
-            for step in (0..self.count).filter(|step| is_present(one[*place].values[*step])) {
+            for step in (0..self.count).filter(|step| one[*place].has(*step)) {
                 let Some(other) = partner[step].replace(*place).filter(|_| any_many[step]) else { continue };
                 let mut names = [full(&one[other].labels), full(&one[*place].labels)];
                 names.sort();
@@ -339,7 +388,7 @@ impl Join<'_> {
         let mut place = None;
         for step in 0..self.count {
             let value = many.values[step];
-            if !is_present(value) || !meets(step) {
+            if !many.has(step) || !meets(step) {
                 continue;
             }
             if std::mem::replace(&mut made[known].1[step], true) {
@@ -348,6 +397,25 @@ impl Join<'_> {
                 } else {
                     "multiple matches for labels: grouping labels must ensure unique matches".into()
                 }));
+            }
+            if many.histogram(step).is_some() || one.histogram(step).is_some() || self.op.is_trim() {
+                let (left, right) = if swapped { (one, many) } else { (many, one) };
+                let (left, right) = (Operand::of(left, step), Operand::of(right, step));
+                let note = &mut |note| self.notes.borrow_mut().push(note);
+                let result = mixed::element((self.op, self.span), left, right, note);
+                // A comparison that has no meaning has no answer; one that does not hold has.
+                let comparable = matches!((left, right), (Operand::Histogram(_), Operand::Histogram(_)))
+                    && matches!(self.op, BinaryOp::Equal | BinaryOp::NotEqual);
+                let asked = self.return_bool && comparable;
+                let place = match (&result, asked) {
+                    (None, false) => continue,
+                    _ => *place.get_or_insert_with(|| results.place(&labels, self.return_bool, self.count)),
+                };
+                match (result, self.return_bool) {
+                    (Some(result), false) => results.set_histogram(place, step, result)?,
+                    (result, _) => results.set(place, step, truth(result.is_some()))?,
+                }
+                continue;
             }
             let other = one.values[step];
             let (left, right) = if swapped { (other, value) } else { (value, other) };

@@ -1,8 +1,9 @@
 //! The values of series over the steps of a query, and the making of series with equal labels one.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use watchbell_model::{Labels, Sample, Series, Timestamp};
+use watchbell_model::{Histogram, HistogramSample, Labels, Sample, Series, Timestamp};
 
 use super::EvalError;
 use super::keys::LabelHash;
@@ -48,22 +49,68 @@ pub(super) struct Column {
     /// still be grouped by and matched on.
     pub(super) drop_name: bool,
     pub(super) values: Vec<f64>,
+    /// The steps whose value is a histogram, which have none in `values`; empty where there is no such step.
+    pub(super) histograms: Vec<Option<Arc<Histogram>>>,
 }
 
 impl Column {
     pub(super) fn new(labels: Labels, values: Vec<f64>) -> Column {
-        Column { labels, drop_name: false, values }
+        Column { labels, drop_name: false, values, histograms: Vec::new() }
     }
 
     /// Whether any step has a value.
     pub(super) fn has_values(&self) -> bool {
-        self.values.iter().any(|value| is_present(*value))
+        self.values.iter().any(|value| is_present(*value)) || self.histograms.iter().any(Option::is_some)
+    }
+
+    /// Whether a step has a value, of whatever kind.
+    pub(super) fn has(&self, step: usize) -> bool {
+        is_present(self.values[step]) || self.histogram(step).is_some()
+    }
+
+    /// The histogram at a step.
+    pub(super) fn histogram(&self, step: usize) -> Option<&Arc<Histogram>> {
+        self.histograms.get(step)?.as_ref()
+    }
+
+    /// Makes a histogram the value of a step that has none.
+    pub(super) fn set_histogram(&mut self, step: usize, histogram: Arc<Histogram>) {
+        if self.histograms.is_empty() {
+            self.histograms.resize(self.values.len(), None);
+        }
+        self.histograms[step] = Some(histogram);
+    }
+
+    /// Takes the value of a step away.
+    pub(super) fn clear(&mut self, step: usize) {
+        self.values[step] = absent();
+        if let Some(histogram) = self.histograms.get_mut(step) {
+            *histogram = None;
+        }
+    }
+
+    /// One value for each of `count` steps, from the first.
+    pub(super) fn repeat(&mut self, count: usize) {
+        self.values = vec![self.values[0]; count];
+        if let Some(histogram) = self.histograms.first().cloned() {
+            self.histograms = vec![histogram; count];
+        }
     }
 
     /// The steps that have a value, as samples; none when there is no such step.
     pub(super) fn into_series(self, grid: &Grid) -> Option<Series> {
         let samples: Vec<Sample> = self.samples(grid).collect();
-        (!samples.is_empty()).then_some(Series::new(self.labels, samples))
+        let histograms = self.histogram_samples(grid);
+        let series = Series { histograms, ..Series::new(self.labels, samples) };
+        (!series.is_empty()).then_some(series)
+    }
+
+    /// The steps whose value is a histogram.
+    pub(super) fn histogram_samples(&self, grid: &Grid) -> Vec<HistogramSample> {
+        let sample = |(step, histogram): (usize, &Option<Arc<Histogram>>)| {
+            Some(HistogramSample { timestamp: Timestamp(grid.at(step)), histogram: histogram.clone()? })
+        };
+        self.histograms.iter().enumerate().filter_map(sample).collect()
     }
 
     /// The steps that have a value, as samples.
@@ -89,17 +136,25 @@ impl Columns {
         let place = self.columns.len();
         self.places.insert(labels.clone(), place);
         let values = vec![absent(); count];
-        self.columns.push(Column { labels: labels.clone(), drop_name, values });
+        self.columns.push(Column { drop_name, ..Column::new(labels.clone(), values) });
         place
     }
 
     /// Sets a value, unless another one is there.
     pub(super) fn set(&mut self, place: usize, step: usize, value: f64) -> Result<(), EvalError> {
-        let cell = &mut self.columns[place].values[step];
-        if is_present(*cell) {
+        if self.columns[place].has(step) {
             return Err(same_labels());
         }
-        *cell = value;
+        self.columns[place].values[step] = value;
+        Ok(())
+    }
+
+    /// Sets a histogram, unless another value is there.
+    pub(super) fn set_histogram(&mut self, place: usize, step: usize, value: Arc<Histogram>) -> Result<(), EvalError> {
+        if self.columns[place].has(step) {
+            return Err(same_labels());
+        }
+        self.columns[place].set_histogram(step, value);
         Ok(())
     }
 
@@ -117,6 +172,11 @@ impl Columns {
         };
         for (step, value) in column.values.iter().enumerate().filter(|(_, value)| is_present(**value)) {
             self.set(place, step, *value)?;
+        }
+        for (step, histogram) in column.histograms.into_iter().enumerate() {
+            if let Some(histogram) = histogram {
+                self.set_histogram(place, step, histogram)?;
+            }
         }
         Ok(())
     }
@@ -148,6 +208,7 @@ pub(super) fn drop_names(columns: Vec<Column>) -> Result<Vec<Column>, EvalError>
         labels: if column.drop_name { without_metadata(&column.labels) } else { column.labels },
         drop_name: false,
         values: column.values,
+        histograms: column.histograms,
     });
     merge(dropped.collect())
 }

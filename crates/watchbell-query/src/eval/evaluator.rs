@@ -1,6 +1,7 @@
 //! One query under evaluation: walks the expression and gives each node its columns.
 
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use watchbell_model::{Labels, Query};
@@ -9,6 +10,7 @@ use super::column::{Column, Grid, absent, is_present};
 use super::note::{self, Note};
 use super::select::Take;
 use super::{EngineOptions, EvalError};
+use crate::histogram::Tally;
 use crate::promql::{Expr, Node};
 
 /// What a node is worth at every step.
@@ -95,7 +97,7 @@ impl<'a> Evaluator<'a> {
             Evaluated::Text(text) => Evaluated::Text(text),
             Evaluated::Vector(mut columns) => {
                 self.charge(columns.len().saturating_mul(grid.count))?;
-                columns.iter_mut().for_each(|column| column.values = vec![column.values[0]; grid.count]);
+                columns.iter_mut().for_each(|column| column.repeat(grid.count));
                 Evaluated::Vector(columns)
             }
         })
@@ -106,7 +108,9 @@ impl<'a> Evaluator<'a> {
             Node::Number { value, .. } => Ok(Evaluated::Scalar(vec![*value; grid.count])),
             Node::Text(text) => Ok(Evaluated::Text(text.clone())),
             Node::Paren(inner) => self.eval(inner, grid),
-            Node::Selector(selector) => Ok(Evaluated::Vector(self.instant(selector, grid, Take::Value)?)),
+            Node::Selector(selector) => {
+                Ok(Evaluated::Vector(self.instant((selector, expr.span), grid, Take::Value)?))
+            }
             Node::Range { .. } | Node::Subquery(_) => {
                 Err(EvalError::Type("a range vector has no value at a step; a function over it has".into()))
             }
@@ -119,7 +123,7 @@ impl<'a> Evaluator<'a> {
             }
             Node::Aggregate(aggregation) => Ok(Evaluated::Vector(self.aggregate(aggregation, grid)?)),
             Node::Binary { op, return_bool, matching, left, right } => {
-                self.binary(*op, *return_bool, matching, left, right, grid)
+                self.binary((*op, expr.span), *return_bool, matching, left, right, grid)
             }
             Node::Call { function, arguments } => self.call(function, arguments, expr.span, grid),
         }
@@ -150,6 +154,11 @@ fn negate(value: &mut Evaluated) {
             for column in columns {
                 column.drop_name = true;
                 map(&mut column.values, |value| -value);
+                for histogram in column.histograms.iter_mut().flatten() {
+                    let mut negative = Tally::of(histogram);
+                    negative.multiply(-1.0);
+                    *histogram = Arc::new(negative.finish());
+                }
             }
         }
         Evaluated::Text(_) => {}

@@ -1,6 +1,6 @@
 //! Calls of functions.
 
-use watchbell_model::Labels;
+use watchbell_model::{Histogram, Labels};
 
 use super::column::{Column, Columns, Grid, absent, is_present};
 use super::evaluator::{Evaluated, Evaluator, filter_map, map};
@@ -8,6 +8,7 @@ use super::note::Note;
 use super::select::{Ranges, Take};
 use super::window::{self, Window};
 use super::{EvalError, date, labels};
+use crate::histogram;
 use crate::promql::{Expr, Function, Node, TextSpan, ValueType};
 
 impl Evaluator<'_> {
@@ -69,8 +70,8 @@ impl Evaluator<'_> {
             "absent" => {
                 let mut values = vec![1.0; grid.count];
                 for column in first()? {
-                    for (value, found) in values.iter_mut().zip(column.values) {
-                        if is_present(found) {
+                    for (step, value) in values.iter_mut().enumerate() {
+                        if column.has(step) {
                             *value = absent();
                         }
                     }
@@ -111,6 +112,10 @@ impl Evaluator<'_> {
                     let message = "sort is ineffective for range queries since results are always ordered by labels";
                     self.note(Note::warning(message, span));
                 }
+                if let "sort" | "sort_desc" = name {
+                    columns.iter_mut().for_each(|column| column.histograms.clear());
+                    columns.retain(Column::has_values);
+                }
                 if grid.count == 1 {
                     sort(name, &mut columns, &texts(&arguments[1..]));
                 }
@@ -143,10 +148,11 @@ impl Evaluator<'_> {
                 self.histogram_fraction(&lower, &upper, columns, &arguments[2])
             }
             // These look at native histograms only, and answer nothing for floats.
-            "histogram_avg" | "histogram_count" | "histogram_stddev" | "histogram_stdvar" | "histogram_sum" => {
-                first()?;
-                Ok(Vec::new())
-            }
+            "histogram_avg" => Ok(of_histograms(first()?, |it| it.sum / it.count)),
+            "histogram_count" => Ok(of_histograms(first()?, |it| it.count)),
+            "histogram_stddev" => Ok(of_histograms(first()?, |it| histogram::deviation(it).sqrt())),
+            "histogram_stdvar" => Ok(of_histograms(first()?, histogram::deviation)),
+            "histogram_sum" => Ok(of_histograms(first()?, |it| it.sum)),
             _ => Err(EvalError::Type(format!("`{name}` cannot be evaluated"))),
         }
     }
@@ -154,8 +160,17 @@ impl Evaluator<'_> {
     /// Of a selector the times of its samples, of anything else the time of the step.
     fn timestamp(&self, argument: &Expr, grid: &Grid) -> Result<Vec<Column>, EvalError> {
         let mut columns = match &argument.unwrapped().node {
-            Node::Selector(selector) => self.instant(selector, grid, Take::Time)?,
-            _ => mapped_by_step(self.vector(argument, grid)?, |_, step| Some(grid.at(step) as f64 / 1000.0)),
+            Node::Selector(selector) => self.instant((selector, argument.span), grid, Take::Time)?,
+            _ => {
+                let mut columns = self.vector(argument, grid)?;
+                for column in &mut columns {
+                    for step in (0..grid.count).filter(|step| column.has(*step)).collect::<Vec<_>>() {
+                        column.clear(step);
+                        column.values[step] = grid.at(step) as f64 / 1000.0;
+                    }
+                }
+                columns
+            }
         };
         columns.iter_mut().for_each(|column| column.drop_name = true);
         Ok(columns)
@@ -184,14 +199,14 @@ impl Evaluator<'_> {
             }
         }
         self.charge(ranges.series.len().saturating_mul(grid.count))?;
-        let columns = self.slide(name, function, &ranges, &scalars, grid)?;
+        let columns = self.slide(name, function, &ranges, &scalars, (grid, argument))?;
         if name == "quantile_over_time" && !columns.is_empty() {
             for quantile in scalars[0].iter().filter(|quantile| !(0.0..=1.0).contains(*quantile)) {
                 self.note(Note::quantile(*quantile, arguments[0].span));
             }
         }
         if matches!(name, "rate" | "increase") {
-            for column in &columns {
+            for column in columns.iter().filter(|column| column.values.iter().any(|value| is_present(*value))) {
                 self.note_not_counter(column, argument);
             }
         }
@@ -227,13 +242,17 @@ impl Evaluator<'_> {
         function: window::WindowFunction,
         ranges: &Ranges,
         scalars: &[Vec<f64>],
-        grid: &Grid,
+        (grid, argument): (&Grid, &Expr),
     ) -> Result<Vec<Column>, EvalError> {
         // These two give a sample of the series itself, which keeps its name.
         let keeps_name = matches!(name, "last_over_time" | "first_over_time");
         let mut columns = Vec::with_capacity(ranges.series.len());
         let mut now_arguments = vec![0.0; scalars.len()];
         for series in &ranges.series {
+            if !series.histograms.is_empty() {
+                columns.extend(self.slide_over_both(name, function, ranges, series, scalars, (grid, argument))?);
+                continue;
+            }
             let samples = &series.samples;
             let mut values = Vec::with_capacity(grid.count);
             let (mut from, mut to) = (0, 0);
@@ -271,7 +290,7 @@ impl Evaluator<'_> {
             }
             if any {
                 let drop_name = series.drop_name || !keeps_name;
-                columns.push(Column { labels: series.labels.clone(), drop_name, values });
+                columns.push(Column { drop_name, ..Column::new(series.labels.clone(), values) });
             }
         }
         Ok(columns)
@@ -312,17 +331,30 @@ fn elementwise(name: &str) -> Option<fn(f64) -> f64> {
     })
 }
 
+/// Histograms have no such value.
 fn mapped(mut columns: Vec<Column>, change: impl Fn(f64) -> f64) -> Vec<Column> {
     for column in &mut columns {
         column.drop_name = true;
+        column.histograms.clear();
         map(&mut column.values, &change);
     }
+    columns.retain(Column::has_values);
     columns
+}
+
+/// A number for each histogram; floats have none.
+fn of_histograms(columns: Vec<Column>, number: impl Fn(&Histogram) -> f64) -> Vec<Column> {
+    let column = |column: Column| {
+        let values = (0..column.values.len()).map(|step| column.histogram(step).map_or(absent(), |it| number(it)));
+        Column { drop_name: true, ..Column::new(column.labels.clone(), values.collect()) }
+    };
+    columns.into_iter().map(column).filter(Column::has_values).collect()
 }
 
 fn mapped_by_step(mut columns: Vec<Column>, change: impl Fn(f64, usize) -> Option<f64>) -> Vec<Column> {
     for column in &mut columns {
         column.drop_name = true;
+        column.histograms.clear();
         for (step, value) in column.values.iter_mut().enumerate() {
             filter_map(std::slice::from_mut(value), |value| change(value, step));
         }

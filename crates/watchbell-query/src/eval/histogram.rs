@@ -1,12 +1,14 @@
-//! Quantiles and fractions of classic histograms: series of cumulative counts that differ in the label `le`.
+//! Quantiles and fractions of histograms: of native ones, and of classic ones, which are series of cumulative counts
+//! that differ in the label `le`.
 
 use watchbell_model::Labels;
 
 use super::EvalError;
-use super::column::{Column, Columns, Grid, is_present};
+use super::column::{Column, Columns, Grid, absent, is_present};
 use super::evaluator::Evaluator;
 use super::keys::Keys;
 use super::note::{Note, Repair};
+use crate::histogram::{self, Estimate, NanEffect};
 use crate::number::format_general;
 use crate::promql::{Expr, TextSpan, quote};
 
@@ -59,7 +61,21 @@ impl Evaluator<'_> {
             self.note(Note::quantile(*quantile, quantile_argument.span));
         }
         let mut results = Columns::default();
-        for group in self.groups(columns, argument.span) {
+        let labels_of = |labels: &Labels, quantile: f64| match label {
+            Some(label) => labels.with(label, &label_value(quantile)),
+            None => labels.clone(),
+        };
+        let (groups, native) = self.groups(columns, argument.span);
+        for column in &native {
+            for (step, quantile) in quantiles.iter().enumerate() {
+                let Some(histogram) = column.histogram(step) else { continue };
+                let estimate = histogram::quantile(*quantile, histogram);
+                self.note_nan(estimate, "histogram_quantile", &column.labels, argument.span);
+                let place = results.place(&labels_of(&column.labels, *quantile), true, quantiles.len());
+                results.set(place, step, estimate.value)?;
+            }
+        }
+        for group in groups {
             for (step, quantile) in quantiles.iter().enumerate() {
                 let mut buckets = group.at(step);
                 if buckets.is_empty() {
@@ -71,11 +87,7 @@ impl Evaluator<'_> {
                     let repair = Repair { first: at, last: at, bucket_min, bucket_max, difference_max, count: 1 };
                     self.note(Note::repaired(not_monotonic(&group.labels), argument.span, repair));
                 }
-                let labels = match label {
-                    Some(label) => group.labels.with(label, &label_value(*quantile)),
-                    None => group.labels.clone(),
-                };
-                let place = results.place(&labels, true, quantiles.len());
+                let place = results.place(&labels_of(&group.labels, *quantile), true, quantiles.len());
                 results.set(place, step, value)?;
             }
         }
@@ -92,7 +104,17 @@ impl Evaluator<'_> {
     ) -> Result<Vec<Column>, EvalError> {
         let count = lower.len();
         let mut results = Columns::default();
-        for group in self.groups(columns, argument.span) {
+        let (groups, native) = self.groups(columns, argument.span);
+        for column in &native {
+            for (step, (lower, upper)) in lower.iter().zip(upper).enumerate() {
+                let Some(histogram) = column.histogram(step) else { continue };
+                let estimate = histogram::fraction(*lower, *upper, histogram);
+                self.note_nan(estimate, "histogram_fraction", &column.labels, argument.span);
+                let place = results.place(&column.labels, true, count);
+                results.set(place, step, estimate.value)?;
+            }
+        }
+        for group in groups {
             for (step, (lower, upper)) in lower.iter().zip(upper).enumerate() {
                 let buckets = group.at(step);
                 if !buckets.is_empty() {
@@ -104,17 +126,27 @@ impl Evaluator<'_> {
         Ok(results.finish())
     }
 
-    fn groups(&self, columns: Vec<Column>, span: TextSpan) -> Vec<Group> {
+    /// Classic histograms, and the columns that have native ones; where a step has both of one name neither counts.
+    fn groups(&self, columns: Vec<Column>, span: TextSpan) -> (Vec<Group>, Vec<Column>) {
         let mut keys = Keys::default();
         let mut groups: Vec<Group> = Vec::new();
-        for column in columns {
+        let mut native = Vec::new();
+        for mut column in columns {
+            if !column.histograms.is_empty() {
+                let numbers = Column::new(column.labels.clone(), std::mem::take(&mut column.values));
+                column.values = vec![absent(); numbers.values.len()];
+                native.push(column);
+                column = numbers;
+            }
+            if !column.has_values() {
+                continue;
+            }
             let written = column.labels.get(BUCKET).unwrap_or("");
             let Ok(bound) = written.parse::<f64>() else {
-                let name = column.labels.name().map(|name| format!(" for metric name {}", quote(name)));
                 let message = format!(
                     "bucket label \"le\" is missing or has a malformed value of {}{}",
                     quote(written),
-                    name.unwrap_or_default()
+                    of_metric(&column.labels)
                 );
                 self.note(Note::warning(message, span));
                 continue;
@@ -125,16 +157,41 @@ impl Evaluator<'_> {
             }
             groups[place].buckets.push((bound, column));
         }
-        groups
+        for column in &mut native {
+            let Some(place) = keys.find(&column.labels, |_| true) else { continue };
+            for step in 0..column.values.len() {
+                if column.histogram(step).is_some() && !groups[place].at(step).is_empty() {
+                    let message = "vector contains a mix of classic and native histograms";
+                    self.note(Note::warning(format!("{message}{}", of_metric(&column.labels)), span));
+                    column.clear(step);
+                    groups[place].buckets.iter_mut().for_each(|(_, bucket)| bucket.clear(step));
+                }
+            }
+        }
+        (groups, native)
+    }
+
+    fn note_nan(&self, estimate: Estimate, function: &str, labels: &Labels, span: TextSpan) {
+        let what = match estimate.nan {
+            NanEffect::None => return,
+            NanEffect::Result => "result is NaN",
+            NanEffect::Skew => "result is skewed higher",
+            NanEffect::Excluded => "which are excluded from all fractions",
+        };
+        let message = format!("input to {function} has NaN observations, {what}{}", of_metric(labels));
+        self.note(Note::info(message, span));
     }
 }
 
+fn of_metric(labels: &Labels) -> String {
+    labels.name().map(|name| format!(" for metric name {}", quote(name))).unwrap_or_default()
+}
+
 fn not_monotonic(labels: &Labels) -> String {
-    let name = labels.name().map(|name| format!(" for metric name {}", quote(name)));
     format!(
         "input to histogram_quantile needed to be fixed for monotonicity \
          (see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile){}",
-        name.unwrap_or_default()
+        of_metric(labels)
     )
 }
 

@@ -2,16 +2,16 @@
 
 /// A running sum.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Sum {
+pub(crate) struct Sum {
     /// What has been summed up.
-    pub(super) sum: f64,
+    pub(crate) sum: f64,
     /// What has been lost in rounding so far.
-    pub(super) lost: f64,
+    pub(crate) lost: f64,
 }
 
 impl Sum {
     /// The sum with one more addend.
-    pub(super) fn add(self, addend: f64) -> Sum {
+    pub(crate) fn add(self, addend: f64) -> Sum {
         let total = self.sum + addend;
         let lost = if total.is_infinite() {
             0.0
@@ -24,7 +24,7 @@ impl Sum {
     }
 
     /// The sum with what was lost.
-    pub(super) fn total(self) -> f64 {
+    pub(crate) fn total(self) -> f64 {
         self.sum + self.lost
     }
 }

@@ -3,7 +3,7 @@
 //! A query is evaluated column by column: each node is evaluated once for all steps, into one column of values for
 //! each series. Each selector is read from the source once, for all steps.
 //!
-//! Leaves out: native histograms, and clocks. A caller that bounds the time of a query sets a flag when it is up; the
+//! Leaves out: clocks. A caller that bounds the time of a query sets a flag when it is up; the
 //! memory of a query is bounded by its samples.
 
 mod aggregate;
@@ -16,16 +16,18 @@ mod histogram;
 mod kahan;
 mod keys;
 mod labels;
+mod mixed;
 mod note;
 mod select;
 mod window;
 
+pub(crate) use kahan::Sum;
 pub use note::{Note, NoteLevel};
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use watchbell_model::{Labels, Query, QueryError, Sample, Series, Span, Timestamp};
+use watchbell_model::{Histogram, Labels, Query, QueryError, Sample, Series, Span, Timestamp};
 
 use crate::promql::{Expr, ValueType};
 use column::Grid;
@@ -55,11 +57,22 @@ pub enum Value {
     /// One number.
     Scalar(Timestamp, f64),
     /// One sample of each series; in the order of `sort` or `topk` if that is what was asked.
-    Vector(Vec<(Labels, Sample)>),
+    Vector(Vec<Element>),
     /// Many samples of each series, sorted by labels.
     Matrix(Vec<Series>),
     /// A text.
     String(Timestamp, String),
+}
+
+/// One element of an instant vector: a number or a histogram.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Element {
+    /// Whose sample it is.
+    pub labels: Labels,
+    /// When, and the number; zero in its place if it is a histogram.
+    pub sample: Sample,
+    /// The histogram, if it is one.
+    pub histogram: Option<Arc<Histogram>>,
 }
 
 /// A value and what the reader should know about it.
@@ -137,9 +150,12 @@ impl Engine {
                 Evaluated::Text(text) => Value::String(at, text),
                 Evaluated::Vector(columns) => {
                     let columns = column::drop_names(columns)?;
-                    let sample = |value: f64| Sample { timestamp: at, value };
-                    let present = columns.into_iter().filter(|column| column::is_present(column.values[0]));
-                    Value::Vector(present.map(|column| (column.labels, sample(column.values[0]))).collect())
+                    let element = |column: column::Column| {
+                        let histogram = column.histogram(0).cloned();
+                        let value = if histogram.is_some() { 0.0 } else { column.values[0] };
+                        Element { labels: column.labels, sample: Sample { timestamp: at, value }, histogram }
+                    };
+                    Value::Vector(columns.into_iter().filter(|column| column.has(0)).map(element).collect())
                 }
             },
         };

@@ -1,7 +1,8 @@
 //! Warnings and infos of a query, worded as Prometheus words its annotations.
 
+use crate::histogram::Met;
 use crate::number::format_general;
-use crate::promql::{TextSpan, line_and_column};
+use crate::promql::{TextSpan, line_and_column, quote};
 use watchbell_model::Timestamp;
 
 /// How much a note matters.
@@ -53,6 +54,34 @@ impl Note {
     pub(super) fn quantile(quantile: f64, span: TextSpan) -> Note {
         let got = format_general(quantile);
         Note::warning(format!("quantile value should be between 0 and 1, got {got}"), span)
+    }
+
+    /// A range or a group holds both kinds of samples; `what`: `metric name "…"` or `aggregation`.
+    pub(super) fn mixed(what: &str, span: TextSpan) -> Note {
+        Note::warning(format!("encountered a mix of histograms and floats for {what}"), span)
+    }
+
+    /// Exponential and custom buckets of one metric.
+    pub(super) fn mixed_buckets(metric: &str, span: TextSpan) -> Note {
+        let message = "vector contains a mix of histograms with exponential and custom buckets schemas for metric name";
+        Note::warning(format!("{message} {}", quote(metric)), span)
+    }
+
+    /// What happened when histograms were brought together by `operation`.
+    pub(super) fn of_meeting(met: Met, operation: &str, span: TextSpan) -> Vec<Note> {
+        let mut notes = Vec::new();
+        if met.resets_collide {
+            notes.push(Note::warning(format!("conflicting counter resets during histogram {operation}"), span));
+        }
+        if met.bounds_differ {
+            notes.push(Note::info(format!("mismatched custom buckets were reconciled during {operation}"), span));
+        }
+        notes
+    }
+
+    /// Histograms that an aggregation has no use for.
+    pub(super) fn ignored(aggregation: &str, span: TextSpan) -> Note {
+        Note::info(format!("ignored histogram in {aggregation} aggregation"), span)
     }
 
     /// As Prometheus' API prints it, with the place in the expression's text: `PromQL info: … (1:7)`.

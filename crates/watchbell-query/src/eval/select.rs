@@ -1,12 +1,16 @@
 //! Series from the source onto the steps of a query: instant selectors, ranges, subqueries.
 
-use watchbell_model::{Labels, Sample, Series, Timestamp, is_stale};
+use std::sync::Arc;
+
+use watchbell_model::{Histogram, HistogramSample, Labels, ResetHint, Sample, Series, Timestamp, is_stale};
 
 use super::EvalError;
 use super::column::{Column, Grid, absent};
 use super::evaluator::Evaluator;
+use super::note::Note;
 use super::window::{interpolated, with_ends, within};
-use crate::promql::{Anchor, BinaryOp, Expr, Length, LengthNode, Node, Reach, Selector, Subquery};
+use crate::histogram::Incompatible;
+use crate::promql::{Anchor, BinaryOp, Expr, Length, LengthNode, Node, Reach, Selector, Subquery, TextSpan, quote};
 
 /// What an instant selector gives for a sample.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,6 +41,8 @@ pub(super) struct RangeSeries {
     pub(super) drop_name: bool,
     /// Oldest first, without staleness markers.
     pub(super) samples: Vec<Sample>,
+    /// Likewise, at times of their own.
+    pub(super) histograms: Vec<HistogramSample>,
 }
 
 impl Ranges {
@@ -57,11 +63,37 @@ impl Ranges {
     }
 }
 
+/// The histograms after a start up to and including an end.
+pub(super) fn near(histograms: &[HistogramSample], (start, end): (i64, i64)) -> &[HistogramSample] {
+    let from = histograms.partition_point(|sample| sample.timestamp.0 <= start);
+    let to = histograms.partition_point(|sample| sample.timestamp.0 <= end);
+    histograms.get(from..to).unwrap_or(&[])
+}
+
+/// The histogram at a time on the line between those around it.
+fn smoothed_histogram(histograms: &[HistogramSample], at: i64) -> Result<Option<Arc<Histogram>>, Incompatible> {
+    let next = histograms.partition_point(|sample| sample.timestamp.0 < at);
+    Ok(match (next.checked_sub(1).map(|before| &histograms[before]), histograms.get(next)) {
+        (_, Some(next)) if next.timestamp.0 == at => Some(Arc::clone(&next.histogram)),
+        (Some(before), Some(next)) => {
+            let counter = before.histogram.reset != ResetHint::Gauge && next.histogram.reset != ResetHint::Gauge;
+            Some(Arc::new(super::mixed::between((before, next), at, counter)?.0))
+        }
+        (Some(before), None) => Some(Arc::clone(&before.histogram)),
+        (None, _) => None,
+    })
+}
+
 impl Evaluator<'_> {
     /// An instant selector at each step: the newest sample no older than the lookback.
-    pub(super) fn instant(&self, selector: &Selector, grid: &Grid, take: Take) -> Result<Vec<Column>, EvalError> {
+    pub(super) fn instant(
+        &self,
+        (selector, span): (&Selector, TextSpan),
+        grid: &Grid,
+        take: Take,
+    ) -> Result<Vec<Column>, EvalError> {
         if selector.reach == Some(Reach::Smoothed) && take == Take::Value {
-            return self.smoothed(selector, grid);
+            return self.smoothed((selector, span), grid);
         }
         let offset = self.offset(selector.offset.as_ref())?;
         let anchor = self.anchor(selector.at);
@@ -71,6 +103,10 @@ impl Evaluator<'_> {
         self.charge(found.len().saturating_mul(grid.count))?;
         let mut columns = Vec::with_capacity(found.len());
         for series in found {
+            if !series.histograms.is_empty() {
+                columns.extend(self.instant_of_both(&series, &reference, grid, take));
+                continue;
+            }
             let samples = &series.samples;
             let mut values = Vec::with_capacity(grid.count);
             let mut next = 0;
@@ -98,8 +134,41 @@ impl Evaluator<'_> {
         Ok(columns)
     }
 
+    /// As [`Evaluator::instant`], of a series with histograms among its samples.
+    fn instant_of_both(
+        &self,
+        series: &Series,
+        reference: &dyn Fn(i64) -> i64,
+        grid: &Grid,
+        take: Take,
+    ) -> Option<Column> {
+        let mut column = Column::new(series.labels.clone(), vec![absent(); grid.count]);
+        for step in 0..grid.count {
+            let reference = reference(grid.at(step));
+            let float = series.samples.partition_point(|sample| sample.timestamp.0 <= reference).checked_sub(1);
+            let other = series.histograms.partition_point(|sample| sample.timestamp.0 <= reference).checked_sub(1);
+            let (float, other) = (float.map(|at| series.samples[at]), other.map(|at| &series.histograms[at]));
+            let fresh = |at: Timestamp| at.0 > reference.saturating_sub(self.lookback);
+            if let Some(sample) = other.filter(|other| float.is_none_or(|float| float.timestamp < other.timestamp)) {
+                if !fresh(sample.timestamp) || sample.histogram.is_stale() {
+                    continue;
+                }
+                match take {
+                    Take::Value => column.set_histogram(step, Arc::clone(&sample.histogram)),
+                    Take::Time => column.values[step] = sample.timestamp.as_seconds(),
+                }
+            } else if let Some(sample) = float.filter(|float| fresh(float.timestamp) && !is_stale(float.value)) {
+                column.values[step] = match take {
+                    Take::Value => sample.value,
+                    Take::Time => sample.timestamp.as_seconds(),
+                };
+            }
+        }
+        column.has_values().then_some(column)
+    }
+
     /// An instant selector on the line between the samples around each step.
-    fn smoothed(&self, selector: &Selector, grid: &Grid) -> Result<Vec<Column>, EvalError> {
+    fn smoothed(&self, (selector, span): (&Selector, TextSpan), grid: &Grid) -> Result<Vec<Column>, EvalError> {
         let lookback = self.lookback;
         let offset = self.offset(selector.offset.as_ref())?;
         let anchor = self.anchor(selector.at);
@@ -111,6 +180,7 @@ impl Evaluator<'_> {
         self.charge(found.len().saturating_mul(grid.count))?;
         let columns = found.into_iter().map(|mut series| {
             series.samples.retain(|sample| !is_stale(sample.value));
+            series.histograms.retain(|sample| !sample.histogram.is_stale());
             let value = |step: usize| {
                 let at = windows.end(grid.at(step));
                 let samples = within(&series.samples, windows.bounds(grid.at(step)));
@@ -122,8 +192,24 @@ impl Evaluator<'_> {
                     (None, _) => absent(),
                 }
             };
-            let values = (0..grid.count).map(value).collect();
-            Column::new(series.labels, values)
+            let mut column = Column::new(series.labels.clone(), (0..grid.count).map(value).collect());
+            for step in 0..grid.count {
+                let (bounds, at) = (windows.bounds(grid.at(step)), windows.end(grid.at(step)));
+                let near = near(&series.histograms, bounds);
+                if near.is_empty() {
+                    continue;
+                }
+                let metric = series.labels.name().unwrap_or("");
+                let whole = !within(&series.samples, bounds).is_empty();
+                column.clear(step);
+                match smoothed_histogram(near, at) {
+                    _ if whole => self.note(Note::mixed(&format!("metric name {}", quote(metric)), span)),
+                    Ok(Some(histogram)) => column.set_histogram(step, histogram),
+                    Ok(None) => {}
+                    Err(Incompatible) => self.note(Note::mixed_buckets(metric, span)),
+                }
+            }
+            column
         });
         Ok(columns.filter(Column::has_values).collect())
     }
@@ -140,8 +226,9 @@ impl Evaluator<'_> {
                 let (_, last) = ranges.bounds(grid.last());
                 for mut series in self.load(selector, first.saturating_add(1), last)? {
                     series.samples.retain(|sample| !is_stale(sample.value));
-                    let Series { labels, samples, .. } = series;
-                    ranges.series.push(RangeSeries { labels, drop_name: false, samples });
+                    series.histograms.retain(|sample| !sample.histogram.is_stale());
+                    let Series { labels, samples, histograms, .. } = series;
+                    ranges.series.push(RangeSeries { labels, drop_name: false, samples, histograms });
                 }
                 Ok(ranges)
             }
@@ -171,8 +258,16 @@ impl Evaluator<'_> {
         let inner = Grid { start, step, count };
         for column in self.vector(&subquery.inner, &inner)? {
             let samples: Vec<Sample> = column.samples(&inner).collect();
-            self.charge(samples.len())?;
-            ranges.series.push(RangeSeries { labels: column.labels, drop_name: column.drop_name, samples });
+            let mut histograms = column.histogram_samples(&inner);
+            // Samples are left out or given twice here, so that what they say of resets between them is not so.
+            for sample in &mut histograms {
+                if let ResetHint::Reset | ResetHint::NotReset = sample.histogram.reset {
+                    let histogram = Histogram { reset: ResetHint::Unknown, ..Histogram::clone(&sample.histogram) };
+                    sample.histogram = Arc::new(histogram);
+                }
+            }
+            self.charge(samples.len() + histograms.iter().map(|sample| sample.histogram.size()).sum::<usize>())?;
+            ranges.series.push(RangeSeries { labels: column.labels, drop_name: column.drop_name, samples, histograms });
         }
         Ok(ranges)
     }
@@ -183,13 +278,16 @@ impl Evaluator<'_> {
         let end = ranges.end(grid.start);
         let mut found: Vec<Series> = Vec::new();
         for series in std::mem::take(&mut ranges.series) {
-            let labels = if series.drop_name { super::column::without_metadata(&series.labels) } else { series.labels };
+            let labels =
+                if series.drop_name { super::column::without_metadata(&series.labels) } else { series.labels.clone() };
             let samples = match ranges.reach {
                 Some(reach) => with_ends(&series.samples, end.saturating_sub(ranges.range), end, reach),
                 None => within(&series.samples, ranges.bounds(grid.start)).to_vec(),
             };
-            if !samples.is_empty() {
-                found.push(Series::new(labels, samples));
+            let histograms = near(&series.histograms, ranges.bounds(grid.start)).to_vec();
+            let series = Series { histograms, ..Series::new(labels, samples) };
+            if !series.is_empty() {
+                found.push(series);
             }
         }
         found.sort_by(|a, b| a.labels.cmp(&b.labels));
@@ -201,7 +299,7 @@ impl Evaluator<'_> {
 
     fn load(&self, selector: &Selector, start: i64, end: i64) -> Result<Vec<Series>, EvalError> {
         let found = self.source.select(&selector.all_matchers(), Timestamp(start), Timestamp(end))?;
-        self.charge(found.iter().map(|series| series.samples.len()).sum())?;
+        self.charge(found.iter().map(Series::size).sum())?;
         Ok(found)
     }
 

@@ -145,28 +145,44 @@ fn extrapolated(window: &Window<'_>, counter: bool, per_second: bool) -> Option<
         }
     }
     let start = window.end.saturating_sub(window.range);
-    let mut to_start = seconds(first.timestamp.0 - start);
-    let mut to_end = seconds(window.end - last.timestamp.0);
     let sampled = seconds(last.timestamp.0 - first.timestamp.0);
-    let distance = sampled / (window.samples.len() - 1) as f64;
-    let near = distance * 1.1;
-    if to_start >= near {
-        to_start = distance / 2.0;
-    }
-    if counter && difference > 0.0 && first.value >= 0.0 {
-        let to_zero = sampled * (first.value / difference);
-        if to_zero < to_start {
-            to_start = to_zero;
-        }
-    }
-    if to_end >= near {
-        to_end = distance / 2.0;
-    }
-    let mut factor = if sampled == 0.0 { 1.0 } else { (sampled + to_start + to_end) / sampled };
+    let stretch = Stretch {
+        to_start: seconds(first.timestamp.0 - start),
+        to_end: seconds(window.end - last.timestamp.0),
+        sampled,
+        distance: sampled / (window.samples.len() - 1) as f64,
+    };
+    let to_zero = (counter && difference > 0.0 && first.value >= 0.0).then(|| sampled * (first.value / difference));
+    let mut factor = stretch.factor(to_zero);
     if per_second {
         factor /= seconds(window.range);
     }
     Some(difference * factor)
+}
+
+/// How samples lie in a window, in seconds.
+pub(super) struct Stretch {
+    /// From the window's start to the first sample.
+    pub(super) to_start: f64,
+    /// From the last sample to the window's end.
+    pub(super) to_end: f64,
+    /// From the first to the last sample.
+    pub(super) sampled: f64,
+    /// Between samples, on average.
+    pub(super) distance: f64,
+}
+
+impl Stretch {
+    /// By how much a difference between first and last sample grows when it is stretched to the window's ends;
+    /// `to_zero`: how long before the first sample a counter was at zero.
+    pub(super) fn factor(&self, to_zero: Option<f64>) -> f64 {
+        let near = |distance: f64| if distance >= self.distance * 1.1 { self.distance / 2.0 } else { distance };
+        let mut to_start = near(self.to_start);
+        if let Some(to_zero) = to_zero.filter(|to_zero| *to_zero < to_start) {
+            to_start = to_zero;
+        }
+        if self.sampled == 0.0 { 1.0 } else { (self.sampled + to_start + near(self.to_end)) / self.sampled }
+    }
 }
 
 /// The samples that stand for the ends of a window that reaches beyond them.

@@ -292,6 +292,10 @@ words! {
         Greater = ">",
         /// Greater or equal.
         AtLeast = ">=",
+        /// A histogram without its observations above a value.
+        TrimUpper = "</",
+        /// A histogram without its observations below a value.
+        TrimLower = ">/",
         /// What is left with a match on the right.
         And = "and",
         /// What is left, and what is right without a match on the left.
@@ -313,12 +317,17 @@ impl BinaryOp {
         matches!(self, BinaryOp::And | BinaryOp::Or | BinaryOp::Unless)
     }
 
+    /// Whether it trims histograms.
+    pub fn is_trim(self) -> bool {
+        matches!(self, BinaryOp::TrimUpper | BinaryOp::TrimLower)
+    }
+
     /// How tightly it binds; larger is tighter.
     pub(super) fn precedence(self) -> u8 {
         match self {
             BinaryOp::Or => 1,
             BinaryOp::And | BinaryOp::Unless => 2,
-            _ if self.is_comparison() => 3,
+            _ if self.is_comparison() || self.is_trim() => 3,
             BinaryOp::Add | BinaryOp::Sub => 4,
             BinaryOp::Pow => 6,
             _ => 5,

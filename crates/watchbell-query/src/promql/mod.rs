@@ -1,7 +1,7 @@
 //! PromQL as text: read ([`parse`]), checked for types, printed (`Display` of [`Expr`]).
 //!
 //! What is printed reads back to the same expression. Errors name line, column, what is wrong and what would be right.
-//! Not read yet, and refused by name: native histogram operators (`</`, `>/`), `info()`, `start_timestamp()`.
+//! Not read yet, and refused by name: `info()`, `start_timestamp()`.
 
 mod ast;
 mod check;
@@ -10,6 +10,7 @@ mod functions;
 mod lex;
 mod parse;
 mod print;
+mod sequence;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,7 @@ pub use error::ParseError;
 pub(crate) use error::line_and_column;
 pub use functions::{Function, ValueType, functions};
 pub(crate) use print::quote;
+pub use sequence::{Item, series_description};
 
 use watchbell_model::Matcher;
 

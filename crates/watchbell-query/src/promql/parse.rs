@@ -143,9 +143,6 @@ impl Parser<'_> {
 
     fn operator(&self) -> Result<Option<BinaryOp>, ParseError> {
         match self.peek() {
-            Token::Symbol(trim @ ("</" | ">/")) => {
-                Err(self.refuse(self.span(), format!("`{trim}` trims native histograms, which are not supported")))
-            }
             Token::Symbol("=") => {
                 Err(self.refuse(self.span(), "`=` does not compare").hint("write `==` to compare values"))
             }

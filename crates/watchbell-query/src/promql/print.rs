@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 
 use watchbell_model::{Labels, MatchOp, Span};
 
-use super::ast::{Anchor, Cardinality, Expr, Grouping, Length, LengthNode, Node, Reach, Selector};
+use super::ast::{Anchor, BinaryOp, Cardinality, Expr, Grouping, Length, LengthNode, Node, Reach, Selector};
 use crate::number::format_plain;
 
 impl Display for Expr {
@@ -55,7 +55,12 @@ impl Display for Expr {
                 write!(f, "{})", aggregation.inner)
             }
             Node::Binary { op, return_bool, matching, left, right } => {
-                write!(f, "{left} {}", op.as_str())?;
+                match left.node {
+                    // A sign would read back as one of the whole power.
+                    Node::Number { value: f64::INFINITY, .. } if *op == BinaryOp::Pow => f.write_str("Inf")?,
+                    _ => write!(f, "{left}")?,
+                }
+                write!(f, " {}", op.as_str())?;
                 if *return_bool {
                     f.write_str(" bool")?;
                 }
@@ -174,8 +179,7 @@ fn seconds(value: f64, duration: bool) -> String {
     let millis = (value.abs() * 1000.0).round();
     // A duration that is not of whole milliseconds would not read back as the same.
     if !duration || (millis / 1000.0 - value.abs()).abs() > 1e-9 {
-        // A sign before `Inf` would read back as an operator.
-        return if value == f64::INFINITY { "Inf".to_owned() } else { format_plain(value) };
+        return format_plain(value);
     }
     format!("{}{}", if value < 0.0 { "-" } else { "" }, Span::millis(millis as u64))
 }

@@ -69,7 +69,7 @@ fn expressions_print_as_prometheus_prints_them() {
             x[5m] @ start() offset 5m
             x[step() + 2 * (1m - 1)] offset (range() / 2)
             x offset 5m + 1
-            1000 + 31 + 1000 + Inf + NaN + 5m + 0.5
+            1000 + 31 + 1000 + +Inf + NaN + 5m + 0.5
             time() > bool 0
             sum + offset + by
             start()
@@ -118,7 +118,6 @@ fn errors_name_the_place_and_what_would_be_right() {
             "'\\q'",
             "up § 1",
             "info(up)",
-            "up </ 1",
             "up[5m:1m] smoothed",
             "up anchored smoothed",
             "a and fill(0) b",
@@ -162,7 +161,6 @@ fn errors_name_the_place_and_what_would_be_right() {
             error 1:2: this escape sequence is not known; write a backslash as `\\`, or put the string in backticks
             error 1:4: `§` has no meaning here; strings go in quotes
             error 1:1: `info` is experimental and not supported
-            error 1:4: `</` trims native histograms, which are not supported
             error 1:11: `smoothed` follows something that is no selector; write it right after a selector or its range
             error 1:13: only one of `anchored` and `smoothed` may stand here, once
             error 1:3: missing elements are filled in between instant vectors, in arithmetic and comparisons

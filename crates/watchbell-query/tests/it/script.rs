@@ -1,12 +1,14 @@
 //! Prometheus' language for scripts that test PromQL: `load`, `clear`, `eval`.
 //!
 //! As there, what is asked for an instant is asked again with `@` on every selector at other times, and as the middle
-//! step of a range. Native histograms and start times in `load` are left out: no sample is put in their place.
+//! step of a range. Start times in `load` are left out.
+
+use std::sync::Arc;
 
 use regex::Regex;
-use watchbell_model::{Labels, MatchOp, Series, Span, Timestamp, stale_nan};
-use watchbell_query::promql::{Anchor, Expr, Node, metric_selector, parse};
-use watchbell_query::{Engine, EvalError, Note, NoteLevel, Value};
+use watchbell_model::{Buckets, Histogram, Labels, Sample, Series, Span, Timestamp};
+use watchbell_query::promql::{Anchor, Expr, Item, Node, parse, series_description};
+use watchbell_query::{Element, Engine, EvalError, Note, NoteLevel, Value};
 
 use crate::source::Memory;
 
@@ -64,113 +66,21 @@ fn load(memory: &mut Memory, line: &str, series: &[&str]) -> Result<(), String> 
     for definition in series.iter().filter(|definition| !is_start_times(definition)) {
         let (labels, values) = series_description(definition)?;
         for (at, value) in values.into_iter().enumerate() {
-            if let Item::Value(value) = value {
-                memory.put(&labels, at as i64 * step, value);
+            match value {
+                Item::Value(value) => memory.put(&labels, at as i64 * step, value),
+                Item::Histogram { histogram, .. } => memory.put_histogram(&labels, at as i64 * step, histogram),
+                Item::Omitted => {}
             }
         }
+    }
+    if line.starts_with("load_with_nhcb") {
+        memory.add_custom_buckets();
     }
     Ok(())
 }
 
 fn is_start_times(definition: &str) -> bool {
     definition.split_whitespace().next().is_some_and(|first| first.ends_with("@st"))
-}
-
-/// One place of a sequence of values.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Item {
-    Value(f64),
-    Omitted,
-    /// A native histogram.
-    Histogram,
-}
-
-fn series_description(text: &str) -> Result<(Labels, Vec<Item>), String> {
-    let brace = text.find('{');
-    let space = text.find(char::is_whitespace).unwrap_or(text.len());
-    let end = match brace {
-        Some(brace) if brace < space => closing_brace(text, brace).ok_or("a series without `}`")? + 1,
-        _ => space,
-    };
-    let labels = metric(&text[..end])?;
-    Ok((labels, sequence(text[end..].trim())?))
-}
-
-fn closing_brace(text: &str, from: usize) -> Option<usize> {
-    let mut quote = None;
-    let mut escaped = false;
-    for (at, c) in text[from..].char_indices() {
-        match (quote, c) {
-            _ if escaped => escaped = false,
-            (Some(_), '\\') => escaped = true,
-            (Some(open), _) if open == c => quote = None,
-            (None, '"' | '\'') => quote = Some(c),
-            (None, '}') => return Some(from + at),
-            _ => {}
-        }
-    }
-    None
-}
-
-/// A metric by its name and labels, which may be none.
-fn metric(text: &str) -> Result<Labels, String> {
-    let named = metric_selector(text).or_else(|_| metric_selector(&format!("no_name{text}")));
-    let matchers = named.map_err(|error| format!("`{text}`: {error}"))?;
-    if matchers.iter().any(|matcher| matcher.op != MatchOp::Equal) {
-        return Err(format!("`{text}` is not a metric"));
-    }
-    let pairs = matchers.into_iter().filter(|matcher| matcher.value != "no_name");
-    Ok(pairs.map(|matcher| (matcher.name, matcher.value)).collect())
-}
-
-fn sequence(text: &str) -> Result<Vec<Item>, String> {
-    let number = r"(?:inf|nan|[0-9]+\.?[0-9]*(?:e[+-]?[0-9]+)?|\.[0-9]+(?:e[+-]?[0-9]+)?)";
-    let shape = format!(r"(?i)^([+-]?{number})(?:([+-]{number}))?(?:x([0-9]+))?$");
-    let shape = Regex::new(&shape).expect("the pattern is fixed");
-    let mut items = Vec::new();
-    for word in words(text) {
-        let repeated = |word: &str| word.rsplit_once('x').and_then(|(_, times)| times.parse::<usize>().ok());
-        if word.starts_with("{{") {
-            let times = if word.ends_with("}}") { 0 } else { repeated(word).ok_or("a bad repetition")? };
-            items.extend(std::iter::repeat_n(Item::Histogram, times + 1));
-        } else if word.starts_with('_') {
-            items.extend(std::iter::repeat_n(Item::Omitted, repeated(word).unwrap_or(1)));
-        } else if word.starts_with("stale") {
-            items.extend(std::iter::repeat_n(Item::Value(stale_nan()), repeated(word).map_or(1, |times| times + 1)));
-        } else {
-            let parts = shape.captures(word).ok_or_else(|| format!("`{word}` is no value"))?;
-            let read = |part: usize| parts.get(part).map(|part| part.as_str().parse::<f64>());
-            let first = read(1).ok_or("no value")?.map_err(|error| error.to_string())?;
-            let by = read(2).transpose().map_err(|error| error.to_string())?.unwrap_or(0.0);
-            let times = parts.get(3).map_or(Ok(0), |times| times.as_str().parse::<usize>());
-            let mut value = first;
-            for _ in 0..=times.map_err(|error| error.to_string())? {
-                items.push(Item::Value(value));
-                value += by;
-            }
-        }
-    }
-    Ok(items)
-}
-
-/// Words apart by space; a native histogram in double braces is one word.
-fn words(text: &str) -> Vec<&str> {
-    let mut words = Vec::new();
-    let (mut start, mut depth) = (None, 0_usize);
-    for (at, c) in text.char_indices() {
-        match c {
-            '{' => depth += 1,
-            '}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if c.is_whitespace() && depth == 0 {
-            words.extend(start.take().map(|start| &text[start..at]));
-        } else {
-            start.get_or_insert(at);
-        }
-    }
-    words.extend(start.map(|start| &text[start..]));
-    words
 }
 
 /// One `eval` and what is expected of it.
@@ -359,8 +269,7 @@ impl Eval {
             }
             Value::Scalar(_, found) => self.check_scalar(*found)?,
             Value::Vector(found) => {
-                let found: Vec<(Labels, f64)> = found.iter().map(|(l, sample)| (l.clone(), sample.value)).collect();
-                self.check_vector(&found, self.ordered)?;
+                self.check_vector(found, self.ordered)?;
             }
         }
         if ["start()", "end()", "range()", "step()"].iter().any(|word| text.contains(word)) {
@@ -373,11 +282,17 @@ impl Eval {
         if self.ordered {
             return Ok(());
         }
-        let middle = |series: &Series| series.samples.iter().find(|sample| sample.timestamp.0 == at).map(|s| s.value);
-        let found: Vec<(Labels, f64)> =
-            range.iter().filter_map(|series| Some((series.labels.clone(), middle(series)?))).collect();
+        let middle = |series: &Series| {
+            let sample = series.samples.iter().find(|sample| sample.timestamp.0 == at).copied();
+            let histogram = series.histograms.iter().find(|sample| sample.timestamp.0 == at);
+            let histogram = histogram.map(|sample| Arc::clone(&sample.histogram));
+            let nothing = Sample { timestamp: Timestamp(at), value: 0.0 };
+            let sample = sample.or_else(|| histogram.is_some().then_some(nothing))?;
+            Some(Element { labels: series.labels.clone(), sample, histogram })
+        };
+        let found: Vec<Element> = range.iter().filter_map(middle).collect();
         match &answer.value {
-            Value::Scalar(..) => self.check_scalar(found.first().ok_or("is nothing as a range")?.1),
+            Value::Scalar(..) => self.check_scalar(found.first().ok_or("is nothing as a range")?.sample.value),
             _ => self.check_vector(&found, false).map_err(|problem| format!("as a range {problem}")),
         }
     }
@@ -390,22 +305,24 @@ impl Eval {
         }
     }
 
-    fn check_vector(&self, found: &[(Labels, f64)], ordered: bool) -> Result<(), String> {
+    fn check_vector(&self, found: &[Element], ordered: bool) -> Result<(), String> {
         if self.scalar.is_some() {
             return Err("is a vector".to_owned());
         }
-        for (at, (labels, value)) in found.iter().enumerate() {
+        for (at, element) in found.iter().enumerate() {
+            let labels = &element.labels;
             let place = self.series.iter().position(|(wanted, _)| wanted == labels);
-            let place = place.ok_or_else(|| format!("has {labels} {value}"))?;
+            let place = place.ok_or_else(|| format!("has {element:?}"))?;
             if ordered && place != at {
                 return Err(format!("has {labels} at place {at}, not {place}"));
             }
-            match self.series[place].1.first() {
-                Some(Item::Value(wanted)) if same(*wanted, *value) => {}
-                wanted => return Err(format!("has {labels} {value}, not {wanted:?}")),
+            match (self.series[place].1.first(), &element.histogram) {
+                (Some(Item::Value(wanted)), None) if same(*wanted, element.sample.value) => {}
+                (Some(Item::Histogram { histogram, hint }), Some(found)) if alike(histogram, found, *hint) => {}
+                (wanted, _) => return Err(format!("has {element:?}, not {wanted:?}")),
             }
         }
-        match self.series.iter().find(|(wanted, _)| !found.iter().any(|(labels, _)| labels == wanted)) {
+        match self.series.iter().find(|(wanted, _)| !found.iter().any(|element| element.labels == *wanted)) {
             Some((missing, _)) => Err(format!("lacks {missing}")),
             None => Ok(()),
         }
@@ -419,14 +336,23 @@ impl Eval {
             let labels = &series.labels;
             let wanted = self.series.iter().find(|(wanted, _)| wanted == labels);
             let (_, wanted) = wanted.ok_or_else(|| format!("has {labels} {:?}", series.samples))?;
-            let times = wanted.iter().enumerate().filter(|(_, item)| **item != Item::Omitted);
-            let wanted: Vec<(i64, Item)> = times.map(|(at, item)| (start + at as i64 * step, *item)).collect();
-            let equal = wanted.len() == series.samples.len()
-                && wanted.iter().zip(&series.samples).all(|((at, item), sample)| {
-                    *at == sample.timestamp.0 && matches!(item, Item::Value(value) if same(*value, sample.value))
-                });
+            let at = |place: usize| start + place as i64 * step;
+            let is_there = |place: usize, item: &Item| {
+                let sample = series.samples.iter().find(|sample| sample.timestamp.0 == at(place));
+                let histogram = series.histograms.iter().find(|sample| sample.timestamp.0 == at(place));
+                match item {
+                    Item::Omitted => sample.is_none() && histogram.is_none(),
+                    Item::Value(value) => histogram.is_none() && sample.is_some_and(|found| same(*value, found.value)),
+                    Item::Histogram { histogram: wanted, hint } => {
+                        sample.is_none() && histogram.is_some_and(|found| alike(wanted, &found.histogram, *hint))
+                    }
+                }
+            };
+            let many = wanted.iter().filter(|item| **item != Item::Omitted).count();
+            let equal = wanted.iter().enumerate().all(|(place, item)| is_there(place, item))
+                && many == series.samples.len() + series.histograms.len();
             if !equal {
-                return Err(format!("has {labels} {:?}, not {wanted:?}", series.samples));
+                return Err(format!("has {labels} {:?} {:?}, not {wanted:?}", series.samples, series.histograms));
             }
         }
         match self.series.iter().find(|(wanted, _)| !found.iter().any(|series| series.labels == *wanted)) {
@@ -526,6 +452,35 @@ fn same(wanted: f64, found: f64) -> bool {
         return difference < 1e-6 * f64::MIN_POSITIVE;
     }
     difference / sum.min(f64::MAX) < 1e-6
+}
+
+/// Whether two histograms hold about the same; what they say of resets counts if the script speaks of it.
+fn alike(wanted: &Histogram, found: &Histogram, hint: bool) -> bool {
+    let side = |buckets: &Buckets| {
+        let (mut next, mut all) = (0, Vec::new());
+        let mut counts = buckets.counts.iter();
+        for span in &buckets.spans {
+            next += span.offset;
+            for _ in 0..span.length {
+                all.extend(counts.next().filter(|count| **count != 0.0).map(|count| (next, *count)));
+                next += 1;
+            }
+        }
+        all
+    };
+    let alike = |a: &Buckets, b: &Buckets| {
+        let (a, b) = (side(a), side(b));
+        a.len() == b.len() && a.iter().zip(&b).all(|(a, b)| a.0 == b.0 && same(a.1, b.1))
+    };
+    wanted.schema == found.schema
+        && same(wanted.count, found.count)
+        && same(wanted.sum, found.sum)
+        && wanted.zero_threshold == found.zero_threshold
+        && same(wanted.zero_count, found.zero_count)
+        && wanted.custom_values == found.custom_values
+        && alike(&wanted.positive, &found.positive)
+        && alike(&wanted.negative, &found.negative)
+        && (!hint || wanted.reset == found.reset)
 }
 
 fn plain_number(line: &str) -> Option<f64> {

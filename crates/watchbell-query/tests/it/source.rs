@@ -1,16 +1,93 @@
 //! Series in memory.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use watchbell_model::{Labels, Matcher, Query, QueryError, Sample, Series, Timestamp};
+use watchbell_model::{
+    BucketSpan, Buckets, Histogram, HistogramSample, Labels, Matcher, Query, QueryError, ResetHint, Sample, Series,
+    Timestamp,
+};
+use watchbell_query::histogram_is_reset;
 
 /// Series by labels, samples by time.
 #[derive(Default)]
-pub(crate) struct Memory(BTreeMap<Labels, BTreeMap<i64, f64>>);
+pub(crate) struct Memory(BTreeMap<Labels, Samples>);
+
+#[derive(Default)]
+struct Samples {
+    values: BTreeMap<i64, f64>,
+    histograms: BTreeMap<i64, Arc<Histogram>>,
+}
 
 impl Memory {
     pub(crate) fn put(&mut self, labels: &Labels, at: i64, value: f64) {
-        self.0.entry(labels.clone()).or_default().insert(at, value);
+        self.0.entry(labels.clone()).or_default().values.insert(at, value);
+    }
+
+    /// As Prometheus' store does, says of each whether it follows a reset, as far as it can know.
+    pub(crate) fn put_histogram(&mut self, labels: &Labels, at: i64, mut histogram: Histogram) {
+        let samples = self.0.entry(labels.clone()).or_default();
+        if histogram.reset != ResetHint::Gauge {
+            let before = samples.histograms.range(..at).next_back().map(|(_, before)| before);
+            histogram.reset = match before.filter(|before| before.reset != ResetHint::Gauge) {
+                _ if histogram.reset == ResetHint::Reset => ResetHint::Reset,
+                None => ResetHint::Unknown,
+                Some(before) => {
+                    let now = Histogram { reset: ResetHint::Unknown, ..histogram.clone() };
+                    if histogram_is_reset(&now, before) { ResetHint::Unknown } else { ResetHint::NotReset }
+                }
+            };
+        }
+        samples.histograms.insert(at, Arc::new(histogram));
+    }
+
+    /// Adds to each classic histogram the native one with the same buckets.
+    pub(crate) fn add_custom_buckets(&mut self) {
+        #[derive(Default)]
+        struct Classic {
+            buckets: Vec<(f64, f64)>,
+            count: Option<f64>,
+            sum: f64,
+        }
+        let mut found = BTreeMap::<(Labels, i64), Classic>::new();
+        for (labels, samples) in &self.0 {
+            let name = labels.name().unwrap_or("");
+            let part = ["_bucket", "_count", "_sum"].into_iter().find(|suffix| name.ends_with(suffix));
+            let Some(part) = part else { continue };
+            let base = labels.with(Labels::NAME, &name[..name.len() - part.len()]).without("le");
+            for (at, value) in &samples.values {
+                let classic = found.entry((base.clone(), *at)).or_default();
+                match part {
+                    "_bucket" => {
+                        let bound = labels.get("le").and_then(|le| le.parse::<f64>().ok());
+                        classic.buckets.extend(bound.map(|bound| (bound, *value)));
+                    }
+                    "_count" => classic.count = Some(*value),
+                    _ => classic.sum = *value,
+                }
+            }
+        }
+        for ((labels, at), mut classic) in found {
+            classic.buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
+            if classic.buckets.last().is_none_or(|(bound, _)| *bound != f64::INFINITY) {
+                let count = classic.count.or(classic.buckets.last().map(|(_, count)| *count)).unwrap_or(0.0);
+                classic.buckets.push((f64::INFINITY, count));
+            }
+            let mut before = 0.0;
+            let counts = classic.buckets.iter().map(|(_, count)| count - std::mem::replace(&mut before, *count));
+            let counts: Vec<f64> = counts.collect();
+            let spans = vec![BucketSpan { offset: 0, length: counts.len() as u32 }];
+            let bounds = classic.buckets.iter().map(|(bound, _)| *bound).filter(|bound| bound.is_finite());
+            let histogram = Histogram {
+                schema: Histogram::CUSTOM_BUCKETS,
+                count: classic.count.unwrap_or(before),
+                sum: classic.sum,
+                positive: Buckets { spans, counts },
+                custom_values: bounds.collect(),
+                ..Histogram::default()
+            };
+            self.put_histogram(&labels, at, histogram);
+        }
     }
 
     pub(crate) fn clear(&mut self) {
@@ -27,9 +104,16 @@ impl Query for Memory {
                 break;
             }
             let sample = |(at, value): (&i64, &f64)| Sample { timestamp: Timestamp(*at), value: *value };
-            let samples: Vec<Sample> = samples.range(start.0..=end.0).map(sample).collect();
-            if !samples.is_empty() {
-                found.push(Series::new(labels.clone(), samples));
+            let histogram = |(at, histogram): (&i64, &Arc<Histogram>)| HistogramSample {
+                timestamp: Timestamp(*at),
+                histogram: Arc::clone(histogram),
+            };
+            let series = Series {
+                histograms: samples.histograms.range(start.0..=end.0).map(histogram).collect(),
+                ..Series::new(labels.clone(), samples.values.range(start.0..=end.0).map(sample).collect())
+            };
+            if !series.is_empty() {
+                found.push(series);
             }
         }
         Ok(found)

@@ -28,6 +28,8 @@ struct Inner {
     room: Option<usize>,
     available: Option<u64>,
     syncs: Syncs,
+    /// How many files were synced.
+    synced: u64,
     read_only: bool,
     /// How many more changes are made before the power fails.
     changes_left: Option<u64>,
@@ -73,6 +75,11 @@ impl SimDisk {
     /// From now on syncs work, fail or lie.
     pub fn set_syncs(&self, syncs: Syncs) {
         self.lock().syncs = syncs;
+    }
+
+    /// How often files were synced so far, whatever became of it.
+    pub fn syncs(&self) -> u64 {
+        self.lock().synced
     }
 
     /// From now on nothing can be changed, or everything again.
@@ -203,6 +210,7 @@ impl SimDisk {
     pub(crate) fn sync(&self, path: &Path) -> io::Result<()> {
         let mut inner = self.lock();
         inner.change()?;
+        inner.synced += 1;
         let syncs = inner.syncs;
         let content = inner.content(path)?;
         match syncs {

@@ -93,7 +93,7 @@ impl HeadOrder<'_> {
         loop {
             let some: Vec<Ref> = group.by_ref().take(LOCKED_MAX).collect();
             if some.is_empty() {
-                return gathered.in_order();
+                return gathered.in_order().series().collect();
             }
             let index = self.heads.index();
             let changed = index.removals() != self.removals;
@@ -124,7 +124,18 @@ pub(crate) struct Gathered {
 }
 
 impl Gathered {
-    pub(crate) fn add(&mut self, index: &Index, series: Ref) {
+    /// These series, as far as they are there; no lock is held for long.
+    pub(crate) fn of(heads: &Heads, series: impl IntoIterator<Item = Ref>) -> Gathered {
+        let (mut gathered, mut left) = (Gathered::default(), series.into_iter().peekable());
+        while left.peek().is_some() {
+            let index = heads.index();
+            let some = left.by_ref().take(LOCKED_MAX).filter(|series| index.is_live(*series));
+            some.for_each(|series| gathered.add(&index, series));
+        }
+        gathered
+    }
+
+    fn add(&mut self, index: &Index, series: Ref) {
         self.series.push(index.reference(series));
         for pair in index.pairs_of(series) {
             let number = *self.numbers.entry(index.pair_reference(pair)).or_insert_with(|| {
@@ -137,19 +148,56 @@ impl Gathered {
         self.ends.push(self.pairs.len() as u32);
     }
 
-    fn in_order(mut self) -> Vec<SeriesRef> {
+    pub(crate) fn in_order(mut self) -> Ordered {
+        self.numbers = HashMap::new();
         let mut by_text: Vec<u32> = (0..self.texts.len() as u32).collect();
         by_text.sort_unstable_by(|a, b| self.texts[*a as usize].cmp(&self.texts[*b as usize]));
         let mut places = vec![0; by_text.len()];
         (0..).zip(&by_text).for_each(|(place, number)| places[*number as usize] = place);
         self.pairs.iter_mut().for_each(|pair| *pair = places[*pair as usize]);
-        let pairs = |at: u32| {
-            let from = if at == 0 { 0 } else { self.ends[at as usize - 1] };
-            &self.pairs[from as usize..self.ends[at as usize] as usize]
-        };
-        let mut order: Vec<u32> = (0..self.series.len() as u32).collect();
-        order.sort_unstable_by(|a, b| pairs(*a).cmp(pairs(*b)));
-        order.into_iter().map(|at| self.series[at as usize]).collect()
+        let texts = by_text.iter().map(|number| self.texts[*number as usize].clone()).collect();
+        let mut ordered = Ordered { order: Vec::new(), series: self.series, ends: self.ends, pairs: self.pairs, texts };
+        let mut order: Vec<u32> = (0..ordered.series.len() as u32).collect();
+        order.sort_unstable_by(|a, b| ordered.pairs_at(*a).cmp(ordered.pairs_at(*b)));
+        ordered.order = order;
+        ordered
+    }
+}
+
+/// Series in the order of their labels.
+pub(crate) struct Ordered {
+    order: Vec<u32>,
+    series: Vec<SeriesRef>,
+    ends: Vec<u32>,
+    /// Places in `texts`.
+    pairs: Vec<u32>,
+    /// Names and values, sorted.
+    texts: Vec<(Arc<str>, Arc<str>)>,
+}
+
+impl Ordered {
+    pub(crate) fn series(&self) -> impl Iterator<Item = SeriesRef> {
+        self.order.iter().map(|at| self.series[*at as usize])
+    }
+
+    /// All names and values, sorted, each once; and the slots of the series with their label pairs as places
+    /// in those.
+    pub(crate) fn ranked(&self) -> (Vec<&str>, impl Iterator<Item = (Ref, Vec<(u32, u32)>)>) {
+        let mut symbols: Vec<&str> = self.texts.iter().flat_map(|(name, value)| [&**name, &**value]).collect();
+        symbols.sort_unstable();
+        symbols.dedup();
+        let place = |text: &str| symbols.partition_point(|have| *have < text) as u32;
+        let places: Vec<(u32, u32)> = self.texts.iter().map(|(name, value)| (place(name), place(value))).collect();
+        let series = self.order.iter().map(move |at| {
+            let pairs = self.pairs_at(*at).iter().map(|pair| places[*pair as usize]);
+            (self.series[*at as usize].0 as Ref, pairs.collect())
+        });
+        (symbols, series)
+    }
+
+    fn pairs_at(&self, at: u32) -> &[u32] {
+        let from = if at == 0 { 0 } else { self.ends[at as usize - 1] };
+        &self.pairs[from as usize..self.ends[at as usize] as usize]
     }
 }
 

@@ -4,9 +4,8 @@
 //! segment of the log, blocks in place, blocks served, samples out of the head, the mark, segments removed. What is
 //! both in a block and replayed from the log is the same sample twice, which reading and merging make one.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
 
 use watchbell_runtime::{Disk, fault};
 
@@ -15,7 +14,8 @@ use super::block::Block;
 use super::block_writer::BlockWriter;
 use super::bytes::Cursor;
 use super::chunk::Effort;
-use super::index::{Index, Ref};
+use super::head_order::Gathered;
+use super::index::Ref;
 use super::series::WINDOW;
 
 /// One sealing makes at most so many blocks; samples of a wider span go into wider blocks.
@@ -101,9 +101,10 @@ impl Inner {
     }
 
     fn write_block(&self, order: u64, path: &std::path::Path, series: &[Ref], start: i64, end: i64) -> io::Result<()> {
-        let (symbols, series) = ranked(&self.heads.index(), series);
+        let ordered = Gathered::of(&self.heads, series.iter().copied()).in_order();
+        let (symbols, series) = ordered.ranked();
         let mut writer = BlockWriter::begin(&self.runtime.disk, path, symbols, order, Vec::new())?;
-        for (labels, number) in series {
+        for (number, labels) in series {
             let (samples, starts) = self.heads.read_sealing(number, start, end);
             writer.add(&labels, &samples.encode(Effort::Quick), &starts)?;
         }
@@ -144,26 +145,4 @@ impl Sealing {
         }
         spans
     }
-}
-
-/// Label pairs as places in the sorted symbols, with the number of the series.
-type Ranked = Vec<(Vec<(u32, u32)>, Ref)>;
-
-/// The symbols of these series, sorted, and the series in the order of their labels, as places in those.
-fn ranked(index: &Index, series: &[Ref]) -> (Vec<Arc<str>>, Ranked) {
-    let used: roaring::RoaringBitmap = series.iter().flat_map(|number| index.pairs_of(*number)).collect();
-    let texts = used.iter().map(|pair| index.texts_of(pair)).flat_map(|(name, value)| [name, value]);
-    let symbols: Vec<Arc<str>> = texts.collect::<BTreeSet<_>>().into_iter().cloned().collect();
-    let place = |text: &str| symbols.partition_point(|have| **have < *text) as u32;
-    let places: HashMap<u32, (u32, u32)> = used
-        .iter()
-        .map(|pair| {
-            let (name, value) = index.texts_of(pair);
-            (pair, (place(name), place(value)))
-        })
-        .collect();
-    let pairs = |number: &Ref| (index.pairs_of(*number).map(|pair| places[&pair]).collect::<Vec<_>>(), *number);
-    let mut ranked: Ranked = series.iter().map(pairs).collect();
-    ranked.sort_unstable();
-    (symbols, ranked)
 }

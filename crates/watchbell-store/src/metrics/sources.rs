@@ -125,6 +125,7 @@ mod tests {
         assert_eq!((sources.number("c"), &**sources.name(2)), (2, "c"));
         sources.get_mut(2).series = 1;
         let others = sources.number("d");
+        sources.get_mut(others).series = 1;
         assert_eq!((sources.number("e"), &**sources.name(others)), (others, OTHERS));
         assert_eq!(sources.number("a"), 1);
     }

@@ -77,6 +77,8 @@ impl Wal {
     pub(crate) fn begin(disk: Disk, dir: &Path, found: BTreeMap<u32, Segment>, sealed: u32) -> io::Result<Wal> {
         disk.create_dir_all(dir)?;
         let number = found.keys().last().copied().unwrap_or(0).max(sealed) + 1;
+        // What the process before acknowledged it may not have synced any more; nobody else will.
+        let synced = found.keys().try_for_each(|number| disk.open_append(&path(dir, *number))?.sync());
         let file = create(&disk, dir, number)?;
         Ok(Wal {
             disk,
@@ -87,9 +89,8 @@ impl Wal {
             pending: Vec::new(),
             torn: false,
             synced: 0,
-            // Their ends may never have been synced, and what is in them was acknowledged.
-            unsynced: found.iter().filter(|(_, segment)| segment.bytes > 0).map(|(number, _)| *number).collect(),
-            distrusted: false,
+            unsynced: BTreeSet::new(),
+            distrusted: synced.is_err(),
             segments: found,
         })
     }

@@ -163,9 +163,9 @@ pub(crate) fn decode(record: &[u8], most: usize) -> Option<(Timestamp, Vec<Piece
                     piece.histograms.push(HistogramSample { timestamp, histogram: Arc::new(*histogram) });
                 }
                 Item::Exemplar(exemplar) => piece.exemplars.push(exemplar),
-                Item::Metadata(metadata) => piece.metadata = Some(metadata),
-                // Said of each sample too.
-                Item::Start(_) => {}
+                Item::Metadata(kind, help, unit) => {
+                    piece.metadata = Some(Metadata { kind, unit: unit.to_owned(), help: help.to_owned() });
+                }
             }
         }
         pieces.extend(piece.split(most));

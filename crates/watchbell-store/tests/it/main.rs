@@ -5,9 +5,11 @@ mod engine;
 mod formats;
 mod kinds;
 mod metrics;
+mod reading;
 mod remote;
 mod soak;
 mod state;
+mod writing;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -185,8 +185,7 @@ fn write(receiver: &mut Receiver, version: Version, body: &[u8]) -> Option<usize
                     receiver.histograms.insert((labels.clone(), at.0), *histogram);
                 }
                 Item::Exemplar(exemplar) => receiver.other.push(format!("{labels} has {}", exemplar.labels)),
-                Item::Metadata(metadata) => receiver.other.push(format!("{labels} is a {}", metadata.kind.as_str())),
-                Item::Start(_) => {}
+                Item::Metadata(kind, ..) => receiver.other.push(format!("{labels} is a {}", kind.as_str())),
             }
         }
     }

@@ -72,17 +72,15 @@ impl Version {
 
 /// One thing a series has.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Item {
+pub enum Item<'a> {
     /// A value, and when counting began, if that is said of it.
     Sample(Sample, Option<Timestamp>),
     /// A histogram, not checked yet, and when counting began.
     Histogram(Timestamp, Box<Histogram>, Option<Timestamp>),
     /// An example.
     Exemplar(Exemplar),
-    /// What the metric is (2.0).
-    Metadata(Metadata),
-    /// When counting began, for all samples of the series (2.0 before its start timestamps by sample).
-    Start(Timestamp),
+    /// What the metric is (2.0): its type, its help, its unit.
+    Metadata(MetricType, &'a str, &'a str),
 }
 
 /// A series on its way out.
@@ -115,7 +113,7 @@ impl<'a> Outgoing<'a> {
 }
 
 /// A sample of either version: value, time, start.
-fn sample(mut fields: Fields<'_>) -> Result<Item, ProtoError> {
+fn sample(mut fields: Fields<'_>) -> Result<Item<'_>, ProtoError> {
     let (mut value, mut timestamp, mut start) = (0.0, 0, 0);
     while let Some(field) = fields.next_field()? {
         match field.number {

@@ -61,8 +61,8 @@ fn metadata() -> Metadata {
 }
 
 /// The histograms that come out of items, in order.
-fn histograms_of(items: &[Item]) -> Vec<HistogramSample> {
-    let one = |item: &Item| match item {
+fn histograms_of(items: &[Item<'_>]) -> Vec<HistogramSample> {
+    let one = |item: &Item<'_>| match item {
         Item::Histogram(timestamp, histogram, _) => {
             Some(HistogramSample { timestamp: *timestamp, histogram: Arc::new((**histogram).clone()) })
         }
@@ -71,7 +71,7 @@ fn histograms_of(items: &[Item]) -> Vec<HistogramSample> {
     items.iter().filter_map(one).collect()
 }
 
-fn items_but_histograms(items: Vec<Item>) -> Vec<Item> {
+fn items_but_histograms(items: Vec<Item<'_>>) -> Vec<Item<'_>> {
     items.into_iter().filter(|item| !matches!(item, Item::Histogram(..))).collect()
 }
 
@@ -88,7 +88,7 @@ fn a_request_of_1_0() {
     let [v1::Part::Series(series), v1::Part::Metadata("http_requests", told)] = &parts[..] else { panic!("{parts:?}") };
     assert_eq!(*told, metadata());
     assert_eq!(series.labels().unwrap(), labels.iter().collect::<Vec<_>>());
-    let items: Vec<Item> = series.items().collect::<Result<_, _>>().unwrap();
+    let items: Vec<Item<'_>> = series.items().collect::<Result<_, _>>().unwrap();
     assert_eq!(histograms_of(&items), histograms);
     let wanted =
         samples.map(|sample| Item::Sample(sample, None)).into_iter().chain(exemplars.into_iter().map(Item::Exemplar));
@@ -115,13 +115,14 @@ fn a_request_of_2_0() {
     for series in &series {
         assert_eq!(series.labels(&request).unwrap(), labels.iter().collect::<Vec<_>>());
     }
-    let items: Vec<Item> = series[0].items(&request).collect::<Result<_, _>>().unwrap();
+    let items: Vec<Item<'_>> = series[0].items(&request).collect::<Result<_, _>>().unwrap();
     let start = Some(Timestamp(-5));
-    let mut wanted: Vec<Item> = samples.into_iter().map(|sample| Item::Sample(sample, start)).collect();
+    let mut wanted: Vec<Item<'_>> = samples.into_iter().map(|sample| Item::Sample(sample, start)).collect();
     wanted.extend(exemplars.into_iter().map(Item::Exemplar));
-    wanted.extend([Item::Metadata(metadata), Item::Start(Timestamp(-5))]);
+    wanted.push(Item::Metadata(MetricType::Counter, &metadata.help, &metadata.unit));
     assert_eq!(items, wanted);
-    let items: Vec<Item> = series[1].items(&request).collect::<Result<_, _>>().unwrap();
+    assert_eq!(series[0].start(), Ok(start));
+    let items: Vec<Item<'_>> = series[1].items(&request).collect::<Result<_, _>>().unwrap();
     assert_eq!(histograms_of(&items), histograms);
 }
 

@@ -110,8 +110,8 @@ pub struct Items<'a> {
     fields: Fields<'a>,
 }
 
-impl Items<'_> {
-    fn item(&mut self) -> Result<Option<Item>, ProtoError> {
+impl<'a> Items<'a> {
+    fn item(&mut self) -> Result<Option<Item<'a>>, ProtoError> {
         while let Some(field) = self.fields.next_field()? {
             return Ok(Some(match field.number {
                 2 => sample(field.message()?)?,
@@ -127,8 +127,8 @@ impl Items<'_> {
     }
 }
 
-impl Iterator for Items<'_> {
-    type Item = Result<Item, ProtoError>;
+impl<'a> Iterator for Items<'a> {
+    type Item = Result<Item<'a>, ProtoError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let item = self.item();

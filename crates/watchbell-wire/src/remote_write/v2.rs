@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use watchbell_model::{Exemplar, Labels, Metadata, Timestamp};
+use watchbell_model::{Exemplar, Labels, MetricType, Timestamp};
 
 use super::{Item, Outgoing, content, histogram, metric_type, sample, told, type_number};
 use crate::ProtoError;
@@ -115,6 +115,17 @@ impl<'a> Series<'a> {
         request.pairs(&refs)
     }
 
+    /// When counting began, for those of its samples that do not say it (drafts of 2.0 said it once for a series).
+    pub fn start(&self) -> Result<Option<Timestamp>, ProtoError> {
+        let (mut fields, mut start) = (self.fields, 0);
+        while let Some(field) = fields.next_field()? {
+            if field.number == 6 {
+                start = field.i64()?;
+            }
+        }
+        Ok(told(start))
+    }
+
     /// What it has.
     pub fn items<'r>(&self, request: &'r Request<'a>) -> Items<'a, 'r> {
         Items { fields: self.fields, request }
@@ -129,7 +140,7 @@ pub struct Items<'a, 'r> {
 }
 
 impl<'a> Items<'a, '_> {
-    fn item(&mut self) -> Result<Option<Item>, ProtoError> {
+    fn item(&mut self) -> Result<Option<Item<'a>>, ProtoError> {
         while let Some(field) = self.fields.next_field()? {
             return Ok(Some(match field.number {
                 2 => sample(field.message()?)?,
@@ -138,11 +149,7 @@ impl<'a> Items<'a, '_> {
                     Item::Histogram(read.timestamp, Box::new(read.histogram), told(read.start))
                 }
                 4 => Item::Exemplar(self.exemplar(field)?),
-                5 => Item::Metadata(self.metadata(field)?),
-                6 => match told(field.i64()?) {
-                    Some(start) => Item::Start(start),
-                    None => continue,
-                },
+                5 => self.metadata(field)?,
                 _ => continue,
             }));
         }
@@ -164,23 +171,23 @@ impl<'a> Items<'a, '_> {
         Ok(Exemplar { labels, value, timestamp: Timestamp(timestamp) })
     }
 
-    fn metadata(&self, field: Field<'a>) -> Result<Metadata, ProtoError> {
-        let mut metadata = Metadata::default();
+    fn metadata(&self, field: Field<'a>) -> Result<Item<'a>, ProtoError> {
+        let (mut kind, mut help, mut unit) = (MetricType::Unknown, "", "");
         let mut fields = field.message()?;
         while let Some(field) = fields.next_field()? {
             match field.number {
-                1 => metadata.kind = metric_type(field.u64()?),
-                3 => metadata.help = self.request.symbol(field.u32()?)?.to_owned(),
-                4 => metadata.unit = self.request.symbol(field.u32()?)?.to_owned(),
+                1 => kind = metric_type(field.u64()?),
+                3 => help = self.request.symbol(field.u32()?)?,
+                4 => unit = self.request.symbol(field.u32()?)?,
                 _ => {}
             }
         }
-        Ok(metadata)
+        Ok(Item::Metadata(kind, help, unit))
     }
 }
 
-impl Iterator for Items<'_, '_> {
-    type Item = Result<Item, ProtoError>;
+impl<'a> Iterator for Items<'a, '_> {
+    type Item = Result<Item<'a>, ProtoError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let item = self.item();
