@@ -22,6 +22,7 @@ use watchbell_sources::intake::Intake;
 use watchbell_sources::probe::MonitorConfig;
 use watchbell_sources::scrape::Targets;
 use watchbell_sources::{Context, host, probe};
+use watchbell_store::RemoteConfig;
 
 use crate::config::{Config, Good, Loaded, render_finding, runbook_or};
 
@@ -69,6 +70,7 @@ pub struct App {
 struct Fixed {
     addresses: Vec<SocketAddr>,
     storage: std::path::PathBuf,
+    remote: Option<RemoteConfig>,
     site_url: String,
 }
 
@@ -77,6 +79,7 @@ impl Fixed {
         Fixed {
             addresses: config.addresses(),
             storage: config.storage.path.clone(),
+            remote: config.remote(),
             site_url: config.site_url().to_string(),
         }
     }
@@ -86,6 +89,7 @@ impl Fixed {
         let parts = [
             ("listeners", self.addresses != new.addresses),
             ("storage.path", self.storage != new.storage),
+            ("the remote store", self.remote != new.remote),
             ("site.url, as the prefix of links to alarms,", self.site_url != new.site_url),
         ];
         let words = |name| format!("warning: {name} was changed; that takes effect when watchbell is started again");

@@ -28,7 +28,7 @@ use watchbell_sources::heartbeat::HeartbeatConfig;
 use watchbell_sources::host::HostConfig;
 use watchbell_sources::probe::MonitorConfig;
 use watchbell_sources::scrape::ScrapeConfig;
-use watchbell_store::MetricsConfig;
+use watchbell_store::{MetricsConfig, RemoteConfig, RemoteReadConfig, RemoteWriteConfig};
 
 use salvage::Salvaged;
 
@@ -82,6 +82,12 @@ pub struct Config {
     /// Prometheus targets.
     #[serde(default)]
     pub scrape_configs: Vec<ScrapeConfig>,
+    /// Where samples go on to, as in a `prometheus.yml`: one at most, short for `storage.metrics.remote.write`.
+    #[serde(default)]
+    pub remote_write: Vec<RemoteWriteConfig>,
+    /// Where samples are read back from: one at most, short for `storage.metrics.remote.read`.
+    #[serde(default)]
+    pub remote_read: Vec<RemoteReadConfig>,
     /// Prometheus rule files, relative to this file; `*` stands for any part of a file name.
     #[serde(default)]
     pub rule_files: Vec<String>,
@@ -224,6 +230,13 @@ impl Config {
 
     fn default_listeners() -> Vec<ListenerConfig> {
         vec![ListenerConfig { address: ADDRESS_DEFAULT.into() }]
+    }
+
+    /// The store beyond this machine, whichever way it is written.
+    pub fn remote(&self) -> Option<RemoteConfig> {
+        let short =
+            || Some(RemoteConfig::of_prometheus(self.remote_write.first()?.clone(), self.remote_read.first().cloned()));
+        self.storage.metrics.remote.clone().or_else(short)
     }
 
     /// The addresses of the listeners; those that are not addresses are left out (`check` has named them).

@@ -6,6 +6,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use watchbell_model::{Path, Problems, Span};
 
+use crate::remote::RemoteConfig;
+
 /// How series are kept: how long, how safely, how many. One query holds at most 10 million samples in memory at once
 /// (160 MB); one that would need more fails.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -36,6 +38,8 @@ pub struct MetricsConfig {
     /// How many samples one query that goes through series one by one may load; one that would load more fails.
     /// Default 50,000,000.
     pub query_samples_limit: u64,
+    /// A store beyond this machine that all samples go on to and are read back from.
+    pub remote: Option<RemoteConfig>,
     /// How many exemplars are kept, the newest of all series together; `0` for none. Default 100,000, which take about
     /// 30 MB.
     pub exemplars_limit: u64,
@@ -66,6 +70,7 @@ impl Default for MetricsConfig {
             series_limit_per_source: 500_000,
             source_limits: BTreeMap::new(),
             query_samples_limit: 50_000_000,
+            remote: None,
             exemplars_limit: 100_000,
         }
     }
@@ -80,6 +85,9 @@ const SERIES_LIMIT_MAX: u64 = 50_000_000;
 impl MetricsConfig {
     /// What is wrong with it.
     pub fn check(&self, path: &Path, problems: &mut Problems) {
+        if let Some(remote) = &self.remote {
+            remote.check(&path.field("remote"), problems);
+        }
         if self.retention < Span::hours(4) {
             problems
                 .error(&path.field("retention"), format!("`{}` is shorter than alarms look back", self.retention))

@@ -374,10 +374,11 @@ impl Queue {
         unsent.filter_map(|(begin, end)| record::samples(&unpack(&content[begin..end])?)).sum()
     }
 
-    /// What was handed out and is not done is handed out again.
-    pub(crate) fn rewind(&self) {
+    /// What was handed out and is not done is handed out again; gives the place up to which that may be so.
+    pub(crate) fn rewind(&self) -> Position {
         let mut inner = self.lock();
         inner.read = inner.sent.at();
+        Position { segment: inner.number, offset: if inner.file.is_some() { inner.written } else { 0 } }
     }
 
     /// The frames that come next, a segment's at most; empty if there are none yet.

@@ -57,6 +57,7 @@ pub(crate) struct Sender {
 struct Numbers {
     sent: Counter,
     refused: Counter,
+    repeated: Counter,
     requests: Counter,
     failures: Counter,
     bytes: Counter,
@@ -72,6 +73,10 @@ impl Numbers {
             refused: counter(
                 "watchbell_remote_samples_refused_total",
                 "Samples that the remote store will never take, as it says.",
+            ),
+            repeated: counter(
+                "watchbell_remote_samples_repeated_total",
+                "Samples sent a second time, after a failure or a restart, that the remote store refused as known.",
             ),
             requests: counter("watchbell_remote_requests_total", "Requests sent to the remote store."),
             failures: counter(
@@ -123,9 +128,9 @@ impl Sender {
     /// Sends until it is asked to stop, and then for a bounded time what is left.
     pub(crate) async fn run(&self, stop: CancellationToken) {
         // The first after a start and each after a panic: what was read and has not ended is read again.
-        self.queue.rewind();
+        let repeated = self.queue.rewind();
         let mut run = Run {
-            shards: Shards::new(self.config.queue_config.clone()),
+            shards: Shards::new(self.config.queue_config.clone(), repeated),
             version: match self.config.protobuf_message {
                 Message::V1 => Version::V1,
                 Message::V2 => Version::V2,
@@ -264,20 +269,24 @@ impl Sender {
                 fault::point("remote.after_answer");
                 run.failing = None;
                 self.numbers.sent.add(count);
-                run.shards.end(shard)
+                run.shards.end(shard, true)
             }
             Verdict::TooLarge { words } => {
                 if run.shards.split(shard) {
                     return;
                 }
-                self.refused(run, &batch, count, &words);
-                run.shards.end(shard)
+                self.refused(run, shard, &batch, count, &words);
+                run.shards.end(shard, false)
             }
             Verdict::Refused { words, written } => {
                 run.failing = None;
+                // 2.0 says how much it has written: the rest is bad. 1.0 does not, and often refuses all for one.
+                if version == Version::V1 && run.shards.search(shard) {
+                    return;
+                }
                 self.numbers.sent.add(written.min(count));
-                self.refused(run, &batch, count.saturating_sub(written), &words);
-                run.shards.end(shard)
+                self.refused(run, shard, &batch, count.saturating_sub(written), &words);
+                run.shards.end(shard, false)
             }
             Verdict::Older => {
                 if run.version == Version::V2 {
@@ -301,7 +310,13 @@ impl Sender {
     }
 
     /// Counts what the other store will never take, and says so.
-    fn refused(&self, run: &mut Run, batch: &Batch, count: u64, words: &str) {
+    fn refused(&self, run: &mut Run, shard: usize, batch: &Batch, count: u64, words: &str) {
+        let again = batch.again || run.shards.has_failed(shard);
+        if again && ["out of order", "duplicate"].iter().any(|it| words.contains(it)) {
+            // It was there already: sent before, by this process or the one before it.
+            self.numbers.repeated.add(count);
+            return;
+        }
         self.numbers.refused.add(count);
         run.refused += count;
         run.refused_at = Some(self.runtime.clock.monotonic());

@@ -20,7 +20,12 @@ pub(crate) struct Batch {
     pub(crate) pieces: Vec<Piece>,
     /// For each piece, the frame it came from.
     frames: Vec<u64>,
+    /// Whether the other store may have it already.
+    pub(crate) again: bool,
 }
+
+/// After so many refusals in a row nobody looks any more for what of a request is good.
+const REFUSALS_MAX: u32 = 4096;
 
 impl Batch {
     pub(crate) fn samples(&self) -> u64 {
@@ -35,11 +40,14 @@ pub(crate) struct Shards {
     frames: VecDeque<Frame>,
     /// The number of the first of them.
     first: u64,
+    /// What lies before this place may have been sent by another process.
+    repeated: Position,
 }
 
 #[derive(Default)]
 struct Shard {
-    waiting: VecDeque<(u64, Piece)>,
+    /// With the frame each came from, and whether the other store may have it already.
+    waiting: VecDeque<(u64, Piece, bool)>,
     weight: usize,
     /// When the first that waits came.
     since: Duration,
@@ -50,6 +58,10 @@ struct Shard {
     not_before: Duration,
     /// At most so many samples in a request, after one was too large; 0 for as many as are configured.
     most: usize,
+    /// The same while it is looked for what of a refused request is bad.
+    part: usize,
+    /// Requests that were refused since one was taken.
+    refusals: u32,
 }
 
 struct Frame {
@@ -59,9 +71,10 @@ struct Frame {
 }
 
 impl Shards {
-    pub(crate) fn new(config: SendConfig) -> Shards {
+    /// `repeated`: what lies before that place may have been sent before.
+    pub(crate) fn new(config: SendConfig, repeated: Position) -> Shards {
         let shards = (0..config.max_shards).map(|_| Shard::default()).collect();
-        Shards { config, shards, frames: VecDeque::new(), first: 0 }
+        Shards { config, shards, frames: VecDeque::new(), first: 0, repeated }
     }
 
     /// Whether another frame may be taken in.
@@ -86,7 +99,7 @@ impl Shards {
                 shard.since = now;
             }
             shard.weight += piece.weight();
-            shard.waiting.push_back((number, piece));
+            shard.waiting.push_back((number, piece, end <= self.repeated));
         }
         self.ended()
     }
@@ -99,15 +112,17 @@ impl Shards {
             if shard.under_way || shard.not_before > now {
                 continue;
             }
-            let most = if shard.most > 0 { shard.most } else { self.config.max_samples_per_send };
+            let bounds = [shard.most, shard.part].into_iter().filter(|bound| *bound > 0);
+            let most = bounds.fold(self.config.max_samples_per_send, usize::min);
             let ripe = shard.weight >= most || draining || now >= shard.since + deadline;
             if shard.sending.is_none() && !shard.waiting.is_empty() && ripe {
-                let (mut batch, mut weight) = (Batch { pieces: Vec::new(), frames: Vec::new() }, 0);
-                while let Some((_, piece)) = shard.waiting.front()
+                let (mut batch, mut weight) = (Batch { pieces: Vec::new(), frames: Vec::new(), again: false }, 0);
+                while let Some((_, piece, _)) = shard.waiting.front()
                     && (weight == 0 || weight + piece.weight() <= most)
                 {
-                    let (frame, piece) = shard.waiting.pop_front().expect("it is there");
+                    let (frame, piece, again) = shard.waiting.pop_front().expect("it is there");
                     weight += piece.weight();
+                    batch.again |= again;
                     batch.pieces.push(piece);
                     batch.frames.push(frame);
                 }
@@ -136,8 +151,15 @@ impl Shards {
     }
 
     /// The request of a shard has ended, one way or the other; gives the place up to which everything has.
-    pub(crate) fn end(&mut self, shard: usize) -> Option<Position> {
+    pub(crate) fn end(&mut self, shard: usize, taken: bool) -> Option<Position> {
         let shard = &mut self.shards[shard];
+        if taken {
+            shard.refusals = 0;
+            // What is bad is behind us, or not: larger steps again.
+            shard.part = shard.part.checked_mul(2).filter(|part| *part < self.config.max_samples_per_send).unwrap_or(0);
+        } else {
+            shard.refusals = shard.refusals.saturating_add(1);
+        }
         shard.under_way = false;
         shard.failures = 0;
         let batch = shard.sending.take()?;
@@ -161,18 +183,26 @@ impl Shards {
     /// The request of a shard was too large: its parts are sent from now on. `false`: it has only one part.
     pub(crate) fn split(&mut self, shard: usize) -> bool {
         let shard = &mut self.shards[shard];
-        let Some(batch) = shard.sending.as_ref().filter(|batch| batch.pieces.len() > 1) else { return false };
-        shard.under_way = false;
-        let weight: usize = batch.pieces.iter().map(Piece::weight).sum();
-        shard.most = (weight / 2).max(1);
-        shard.weight += weight;
-        for (frame, piece) in batch.frames.iter().zip(&batch.pieces).rev() {
-            shard.waiting.push_front((*frame, piece.clone()));
-        }
-        shard.sending = None;
-        // Due at once: it has waited already.
-        shard.since = Duration::ZERO;
+        let Some(half) = shard.put_back() else { return false };
+        shard.most = half;
         true
+    }
+
+    /// The request of a shard was refused as a whole: its parts are sent to find which of them is bad, because some
+    /// receivers refuse all for the sake of one. `false`: it has only one part, or it seems that none is good.
+    pub(crate) fn search(&mut self, shard: usize) -> bool {
+        let shard = &mut self.shards[shard];
+        if shard.refusals >= REFUSALS_MAX {
+            return false;
+        }
+        let Some(half) = shard.put_back() else { return false };
+        shard.part = half;
+        true
+    }
+
+    /// Whether the request of a shard failed before, so that its samples may be there already.
+    pub(crate) fn has_failed(&self, shard: usize) -> bool {
+        self.shards[shard].failures > 0
     }
 
     /// When the oldest thing that has not ended was queued.
@@ -203,6 +233,23 @@ impl Shards {
     }
 }
 
+impl Shard {
+    /// What was being sent waits again, at the front; gives half its weight. `None`: it cannot be halved.
+    fn put_back(&mut self) -> Option<usize> {
+        let batch = self.sending.take_if(|batch| batch.pieces.len() > 1)?;
+        self.under_way = false;
+        let again = batch.again || self.failures > 0;
+        let weight: usize = batch.pieces.iter().map(Piece::weight).sum();
+        self.weight += weight;
+        for (frame, piece) in batch.frames.iter().zip(&batch.pieces).rev() {
+            self.waiting.push_front((*frame, piece.clone(), again));
+        }
+        // Due at once: it has waited already.
+        self.since = Duration::ZERO;
+        Some((weight / 2).max(1))
+    }
+}
+
 /// The wait after so many failures in a row: it doubles, and its last half is drawn by chance, so that senders who
 /// failed together do not come back together.
 fn backoff(config: &SendConfig, failures: u32, unit: f64) -> Duration {
@@ -223,7 +270,8 @@ mod tests {
     }
 
     fn shards(count: usize, most: usize) -> Shards {
-        Shards::new(SendConfig { max_shards: count, max_samples_per_send: most, capacity: 4, ..SendConfig::default() })
+        let config = SendConfig { max_shards: count, max_samples_per_send: most, capacity: 4, ..SendConfig::default() };
+        Shards::new(config, Position::default())
     }
 
     fn at(offset: u64) -> Position {
@@ -256,13 +304,13 @@ mod tests {
         assert_eq!(said(&shards.due(S, false)), "", "not at once");
         assert_eq!(shards.next(), Some(S + Duration::from_millis(15)));
         assert_eq!(said(&shards.due(S * 2, false)), "a=1 a=2", "the same again");
-        assert_eq!(shards.end(due[0].0), None, "b has not ended");
+        assert_eq!(shards.end(due[0].0, true), None, "b has not ended");
         assert_eq!(said(&shards.due(S * 2, false)), "a=3,4");
         let late = shards.due(S * 6, false);
         assert_eq!(said(&late), "b=1", "after the deadline");
-        assert_eq!(shards.end(late[0].0), Some(at(3)));
+        assert_eq!(shards.end(late[0].0, true), Some(at(3)));
         assert_eq!(shards.oldest(), Some(Timestamp(4)));
-        assert_eq!(shards.end(due[0].0), Some(at(4)));
+        assert_eq!(shards.end(due[0].0, true), Some(at(4)));
         assert!(shards.is_empty());
         assert_eq!(shards.take(at(5), Timestamp(5), Vec::new(), S), Some(at(5)));
     }
@@ -279,8 +327,36 @@ mod tests {
         assert!(shards.split(0));
         assert_eq!(said(&shards.due(S, false)), "a=1");
         assert!(!shards.split(0));
-        assert_eq!(shards.end(0), None);
+        assert_eq!(shards.end(0, true), None);
         assert_eq!(said(&shards.due(S, true)), "a=2");
+    }
+
+    #[test]
+    fn what_is_bad_in_a_refused_request_is_found() {
+        let mut shards = shards(1, 8);
+        let pieces = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0].map(|value| piece("a", &[value]));
+        shards.take(at(1), Timestamp(1), pieces.to_vec(), S);
+        let mut said = Vec::new();
+        while let Some((shard, batch)) = shards.due(S, true).pop() {
+            let values: Vec<f64> = batch.pieces.iter().map(|piece| piece.samples[0].value).collect();
+            let bad = values.contains(&3.0);
+            said.push(format!("{values:?} {}", if bad { "refused" } else { "taken" }));
+            if !bad || !shards.search(shard) {
+                shards.end(shard, !bad);
+            }
+        }
+        expect_test::expect![[r#"
+            [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0] refused
+            [1.0, 2.0, 3.0, 4.0] refused
+            [1.0, 2.0] taken
+            [3.0, 4.0, 5.0, 6.0] refused
+            [3.0, 4.0] refused
+            [3.0] refused
+            [4.0] taken
+            [5.0, 6.0] taken
+            [7.0, 8.0] taken"#]]
+        .assert_eq(&said.join("\n"));
+        assert!(shards.is_empty());
     }
 
     #[test]
@@ -288,7 +364,7 @@ mod tests {
         let config = SendConfig::default();
         let waits: Vec<u128> = (1..12).map(|failures| backoff(&config, failures, 1.0).as_millis()).collect();
         assert_eq!(waits, [30, 60, 120, 240, 480, 960, 1920, 3840, 5000, 5000, 5000]);
-        let mut shards = Shards::new(SendConfig { batch_send_deadline: Span::ZERO, ..config });
+        let mut shards = Shards::new(SendConfig { batch_send_deadline: Span::ZERO, ..config }, Position::default());
         shards.take(at(1), Timestamp(1), vec![piece("a", &[1.0])], S);
         let (shard, _) = shards.due(S, false)[0];
         shards.again(shard, Some(Some(S * 60)), S, 0.5);

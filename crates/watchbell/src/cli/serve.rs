@@ -14,7 +14,8 @@ use watchbell_model::{
 use watchbell_runtime::process::{Signal, Signals, notify_systemd, watchdog_interval};
 use watchbell_runtime::{Runtime, Task};
 use watchbell_sources::discovery::{self, Found};
-use watchbell_store::{DataDir, MetricStore, SqliteState};
+use watchbell_store::remote::Local;
+use watchbell_store::{DataDir, MetricStore, RemoteConfig, RemoteStore, SqliteState};
 
 use super::{Log, Serve, WRONG, watch};
 use crate::app::{App, Reload, Stores};
@@ -48,7 +49,10 @@ pub(super) async fn run(runtime: Runtime, arguments: Serve) -> Result<ExitCode> 
         runtime.troubles.set("state/damaged", Severity::Critical, words);
     }
     let state = Arc::new(state);
-    let store = open_metrics(&runtime, data.path(), &good.config);
+    let remote = good.config.remote();
+    let only_remote = remote.as_ref().is_some_and(|remote| remote.local == Local::Off);
+    let store = if only_remote { None } else { open_metrics(&runtime, data.path(), &good.config) };
+    let remote = remote.and_then(|remote| open_remote(&runtime, data.path(), &good.config, &remote, store.clone()));
     let addresses = good.config.addresses();
     let wanted = good.config.discovery.enabled.unwrap_or(!good.from_file);
     let own_ports: Vec<u16> = addresses.iter().map(std::net::SocketAddr::port).collect();
@@ -56,15 +60,19 @@ pub(super) async fn run(runtime: Runtime, arguments: Serve) -> Result<ExitCode> 
 
     let watched: watch::Watched = Arc::new(Mutex::new(loaded.watched));
     let reload = reload(&runtime, paths, &arguments, &watched);
-    let (append, query) = match &store {
-        Some(store) => (Arc::new(store.clone()) as Arc<dyn Append>, Arc::new(store.clone()) as Arc<dyn Query>),
-        None => (Arc::new(NoStore) as Arc<dyn Append>, Arc::new(NoStore) as Arc<dyn Query>),
+    let (append, query) = match (&remote, &store) {
+        (Some(store), _) => (Arc::new(store.clone()) as Arc<dyn Append>, Arc::new(store.clone()) as Arc<dyn Query>),
+        (None, Some(store)) => (Arc::new(store.clone()) as Arc<dyn Append>, Arc::new(store.clone()) as Arc<dyn Query>),
+        (None, None) => (Arc::new(NoStore) as Arc<dyn Append>, Arc::new(NoStore) as Arc<dyn Query>),
     };
     let stores = Stores { state: Arc::clone(&state) as Arc<dyn State>, append, query };
     let app = App::start(runtime.clone(), stores, &good, warnings, found.clone(), reload).await?;
     let bound = app.listen(&addresses).await?;
     if let Some(store) = &store {
         runtime.supervisor.spawn("store", store.task());
+    }
+    if let Some(remote) = &remote {
+        runtime.supervisor.spawn("store", remote.task());
     }
     runtime.supervisor.spawn("process", watch::task(&runtime, &app, &watched));
     if let Some(interval) = watchdog_interval() {
@@ -89,6 +97,9 @@ pub(super) async fn run(runtime: Runtime, arguments: Serve) -> Result<ExitCode> 
         }
         () = second => tracing::warn!("stopped at once, as asked a second time"),
     }
+    if let Some(remote) = &remote {
+        remote.close();
+    }
     if let Some(store) = &store {
         store.close();
     }
@@ -108,6 +119,25 @@ fn override_with(arguments: &Serve, config: &mut Config) {
             .iter()
             .map(|address| crate::config::ListenerConfig { address: address.to_string() })
             .collect();
+    }
+}
+
+/// The store beyond this machine in front of the local one, or nothing if its queue cannot be opened.
+fn open_remote(
+    runtime: &Runtime,
+    data: &Path,
+    config: &Config,
+    remote: &RemoteConfig,
+    local: Option<MetricStore>,
+) -> Option<RemoteStore> {
+    match RemoteStore::open(runtime, &data.join("remote"), remote, &config.storage.metrics, local) {
+        Ok(store) => Some(store),
+        Err(error) => {
+            let error = anyhow::Error::from(error);
+            let words = format!("the queue for the remote store cannot be opened, nothing is sent there: {error:#}");
+            runtime.troubles.set("store/remote", Severity::Critical, words);
+            None
+        }
     }
 }
 

@@ -27,6 +27,7 @@ pub(super) fn check(config: &Config, rules: &[(String, RuleFile)], library: &Lib
     config.host.check(&top.field("host"), problems);
     config.sink.check(&top.field("sink"), problems);
     config.storage.metrics.check(&top.field("storage").field("metrics"), problems);
+    remote(config, problems);
     runbooks(config, library, problems);
     ReceiverConfig::check_all(&config.receivers, &top.field("receivers"), problems);
     let mut names: Vec<&str> = config.receivers.iter().map(|receiver| receiver.name.as_str()).collect();
@@ -43,6 +44,33 @@ pub(super) fn check(config: &Config, rules: &[(String, RuleFile)], library: &Lib
     if config.site.url.is_none() && config.receivers.iter().any(|receiver| !receiver.is_empty()) {
         let problem = problems.warning(&top.field("site"), "links in pages lead to an address of this machine only");
         problem.hint("give `site: {url: https://…}`, the address under which a phone reaches watchbell");
+    }
+}
+
+/// There is one other store at most, said in one way.
+fn remote(config: &Config, problems: &mut Problems) {
+    let top = Path::root();
+    let (write, read) = (top.field("remote_write"), top.field("remote_read"));
+    for (at, it) in config.remote_write.iter().enumerate() {
+        it.check(&write.index(at), problems);
+    }
+    for (at, it) in config.remote_read.iter().enumerate() {
+        it.check(&read.index(at), problems);
+    }
+    for (path, count) in [(&write, config.remote_write.len()), (&read, config.remote_read.len())] {
+        if count > 1 {
+            problems.error(path, format!("there are {count}, but samples go on to one store only")).hint(
+                "keep the one that is to be read back from; let it, or a relay in front of it, send them further",
+            );
+        }
+        if count > 0 && config.storage.metrics.remote.is_some() {
+            problems
+                .error(path, "the other store is named in `storage.metrics.remote` too")
+                .hint("leave one of the two out");
+        }
+    }
+    if config.remote_write.is_empty() && !config.remote_read.is_empty() {
+        problems.error(&read, "nothing is sent to what is to be read").hint("give `remote_write` too, or leave it out");
     }
 }
 

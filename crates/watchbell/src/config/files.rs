@@ -198,6 +198,15 @@ pub(super) fn anchor(config: &mut Config, base: &Path) {
     for scrape in &mut config.scrape_configs {
         scrape.anchor(base);
     }
+    if let Some(remote) = &mut config.storage.metrics.remote {
+        remote.anchor(base);
+    }
+    for write in &mut config.remote_write {
+        write.anchor(base);
+    }
+    for read in &mut config.remote_read {
+        read.anchor(base);
+    }
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod outages;
 mod peers;
 mod readme;
 mod reload;
+mod remote;
 mod seed;
 mod sink;
 mod tidy;
