@@ -163,8 +163,14 @@ fn series_of_version_2_are_readable() {
         expect![[r#"
             constant{host="a"} 400 samples, b9582dd7d9e39568
             counter_total{host="a"} 400 samples, 20914bc476cd3faf
+            latency{host="a"} 0 samples, 0000000000000000
+              400 histograms, 3a4d2993adb3c3a2, last HistogramSample { timestamp: 2026-01-05T06:40:00.000Z, histogram: Histogram { reset: Unknown, schema: 3, zero_threshold: 0.0, zero_count: 0.0, count: 400.0, sum: 133.0, positive: Buckets { spans: [BucketSpan { offset: -3, length: 2 }, BucketSpan { offset: 1, length: 1 }], counts: [399.0, 1.0, 0.0] }, negative: Buckets { spans: [], counts: [] }, custom_values: [] } }
+              Start { from: 2026-01-05T00:01:00.000Z, start: 2023-11-14T22:13:20.000Z }
+              Start { from: 2026-01-05T04:11:00.000Z, start: 2023-11-14T22:15:00.000Z }
             rare 4 samples, be1a2b6ecae381d5
             wave{host="b"} 401 samples, a1a081a8022e7017
+            latency{host="a"}: 8 exemplars
+            latency: [Metadata { kind: Histogram, unit: "seconds", help: "How long it takes." }]
         "#]]
         .assert_eq(&said(&open(&world, "metrics-2", &files)));
     });
