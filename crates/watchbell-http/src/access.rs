@@ -28,6 +28,11 @@ pub(crate) enum Surface {
     Own,
     /// What the peers' clients use.
     Machine,
+    /// Much history at once, in or out: as [`Surface::Machine`], but it may take as long as it takes.
+    Bulk,
+    /// Deletions and the like, under the peers' addresses: they ask to sign in even on this machine, as the own API
+    /// does, and may take as long as they take.
+    Admin,
     /// Where the peers' agents bring what they measured: as [`Surface::Machine`], with larger bodies.
     Push,
     /// Alerts with a secret of their own, which the handler compares.
@@ -147,7 +152,9 @@ pub(crate) fn judge(surface: Surface, asked: Asked) -> Result<Caller, Denied> {
         _ if surface == Surface::Sink => Ok(Caller::Anybody),
         Credential::Signature if surface == Surface::Runbook => Ok(Caller::Anybody),
         Credential::Wrong => Err(Denied::Wrong),
-        _ if asked.local && matches!(surface, Surface::Machine | Surface::Push | Surface::Runbook) => Ok(Caller::Local),
+        _ if asked.local && matches!(surface, Surface::Machine | Surface::Push | Surface::Bulk | Surface::Runbook) => {
+            Ok(Caller::Local)
+        }
         _ => Err(Denied::Missing),
     }
 }

@@ -9,7 +9,7 @@ use http::{Method, StatusCode};
 
 use crate::access::Surface;
 use crate::guard::{guard, headers};
-use crate::{App, alertmanager, api, assets, health, ping, prometheus, push, signin, sink};
+use crate::{App, alertmanager, api, assets, bulk, health, ping, prometheus, push, signin, sink, upkeep};
 
 /// How large a body may be where nothing else is said, in bytes.
 const BODY_MAX: usize = 8 << 20;
@@ -29,6 +29,7 @@ pub(crate) struct Door {
 const GET: &[Method] = &[Method::GET];
 const POST: &[Method] = &[Method::POST];
 const GET_POST: &[Method] = &[Method::GET, Method::POST];
+const POST_PUT: &[Method] = &[Method::POST, Method::PUT];
 const DELETE: &[Method] = &[Method::DELETE];
 const GET_DELETE: &[Method] = &[Method::GET, Method::DELETE];
 const ANY: &[Method] = &[Method::GET, Method::HEAD, Method::POST, Method::PUT];
@@ -37,6 +38,7 @@ const ANY: &[Method] = &[Method::GET, Method::HEAD, Method::POST, Method::PUT];
 pub(crate) fn doors() -> Vec<Door> {
     let mut doors = surfaces();
     doors.extend(own());
+    doors.extend(of_the_store());
     for prefix in ["", "/prometheus"] {
         doors.extend(of_prometheus(prefix));
     }
@@ -90,9 +92,22 @@ fn own() -> Vec<Door> {
     ]
 }
 
+fn of_the_store() -> Vec<Door> {
+    let admin = |methods, path: &str, handler| {
+        door(Surface::Admin, methods, &format!("/api/watchbell/v1/store{path}"), handler)
+    };
+    vec![
+        admin(GET, "", get(upkeep::figures)),
+        admin(GET, "/check", get(upkeep::check)),
+        admin(POST, "/delete", post(upkeep::delete)),
+        admin(POST, "/clean", post(upkeep::clean)),
+    ]
+}
+
 fn of_prometheus(prefix: &str) -> Vec<Door> {
     let at = |surface, methods, path: &str, handler| door(surface, methods, &format!("{prefix}{path}"), handler);
     let machine = |methods, path, handler| at(Surface::Machine, methods, path, handler);
+    let admin = |name: &str, handler| at(Surface::Admin, POST_PUT, &format!("/api/v1/admin/tsdb/{name}"), handler);
     vec![
         machine(GET_POST, "/api/v1/query", get(prometheus::query).post(prometheus::query)),
         machine(GET_POST, "/api/v1/query_range", get(prometheus::query_range).post(prometheus::query_range)),
@@ -112,6 +127,13 @@ fn of_prometheus(prefix: &str) -> Vec<Door> {
         at(Surface::Live, GET, "/-/healthy", get(health::livez)),
         at(Surface::Live, GET, "/-/ready", get(health::readyz)),
         machine(POST, "/-/reload", post(health::reload)),
+        machine(GET, "/api/v1/status/tsdb", get(upkeep::status)),
+        admin("delete_series", post(upkeep::delete_series).put(upkeep::delete_series)),
+        admin("clean_tombstones", post(upkeep::clean_tombstones).put(upkeep::clean_tombstones)),
+        admin("snapshot", post(upkeep::snapshot).put(upkeep::snapshot)),
+        at(Surface::Bulk, GET_POST, "/api/v1/export", get(bulk::export).post(bulk::export)),
+        at(Surface::Bulk, POST, "/api/v1/import", post(bulk::import_lines)),
+        at(Surface::Bulk, POST, "/api/v1/import/prometheus", post(bulk::import_text)),
         at(Surface::Push, POST, "/api/v1/write", post(push::remote_write)),
         at(Surface::Push, POST, "/api/v1/push", post(push::remote_write)),
     ]

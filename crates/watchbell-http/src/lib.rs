@@ -11,6 +11,7 @@ mod alertmanager;
 mod api;
 mod assets;
 mod auth;
+mod bulk;
 mod config;
 mod doors;
 mod guard;
@@ -22,6 +23,7 @@ mod push;
 mod serve;
 mod signin;
 mod sink;
+mod upkeep;
 
 use std::sync::Arc;
 
@@ -29,7 +31,7 @@ use axum::Router;
 use tokio::sync::Semaphore;
 use watchbell_alarms::Alarms;
 use watchbell_alerts::Alerts;
-use watchbell_model::{Query, State};
+use watchbell_model::{Append, Query, State, Upkeep};
 use watchbell_notify::Notify;
 use watchbell_query::{Engine, EngineOptions};
 use watchbell_runtime::{CancellationToken, Runtime};
@@ -43,6 +45,7 @@ pub use auth::{
     Auth, AuthError, FIRST_LINK_VALID, LINK_VALID, LINKS_MAX, SESSION_AGE_MAX, SESSION_IDLE_MAX, SESSIONS_MAX, Session,
     TOKENS_MAX, Token,
 };
+pub use bulk::{BULK_IDLE_MAX, IMPORTS_MAX};
 pub use config::{ConfigView, LoadResult, SinkConfig, SiteInfo};
 pub use guard::{REQUEST_TIME_MAX, SIGN_IN_WINDOW, SIGN_INS_MAX};
 pub use prometheus::QUERIES_MAX;
@@ -60,6 +63,10 @@ pub struct Handles {
     pub state: Arc<dyn State>,
     /// Series.
     pub query: Arc<dyn Query>,
+    /// What is told about metrics that are imported.
+    pub append: Arc<dyn Append>,
+    /// The store of series, to be kept in order by hand.
+    pub upkeep: Arc<dyn Upkeep>,
     /// What is wrong.
     pub alarms: Arc<Alarms>,
     /// Who should know.
@@ -88,6 +95,7 @@ pub(crate) struct Shared {
     queries: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     sinking: Semaphore,
+    imports: Semaphore,
     pushes: push::Room,
 }
 
@@ -120,6 +128,7 @@ pub fn router(handles: Handles) -> Router {
         queries: Arc::new(Semaphore::new(QUERIES_MAX)),
         streams: Arc::new(Semaphore::new(STREAMS_MAX)),
         sinking: Semaphore::new(SINK_UNDER_WAY_MAX),
+        imports: Semaphore::new(IMPORTS_MAX),
         pushes: push::Room::new(),
     }))
 }

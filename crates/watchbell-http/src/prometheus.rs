@@ -32,8 +32,8 @@ pub const QUERIES_MAX: usize = 20;
 const STANDS_IN_FOR: &str = "3.14.0";
 
 /// Before and after everything that is kept, with room for sums.
-const BEGINNING: Timestamp = Timestamp(-END.0);
-const END: Timestamp = Timestamp(1 << 52);
+pub(crate) const BEGINNING: Timestamp = Timestamp(-END.0);
+pub(crate) const END: Timestamp = Timestamp(1 << 52);
 
 /// Why a request cannot be answered, by Prometheus' error types.
 pub(crate) enum Refused {
@@ -93,7 +93,7 @@ impl FromRequest<App> for Parameters {
 }
 
 impl Parameters {
-    fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(have, _)| have == name).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
@@ -101,7 +101,7 @@ impl Parameters {
         self.0.iter().filter(move |(have, _)| have == name).map(|(_, value)| value.as_str())
     }
 
-    fn time(&self, name: &str, otherwise: Timestamp) -> Result<Timestamp, Refused> {
+    pub(crate) fn time(&self, name: &str, otherwise: Timestamp) -> Result<Timestamp, Refused> {
         let Some(text) = self.get(name) else { return Ok(otherwise) };
         // How Prometheus' clients write "from the beginning" and "to the end".
         match text {
@@ -134,12 +134,12 @@ impl Parameters {
         self.get("query").unwrap_or("")
     }
 
-    fn selectors(&self) -> Result<Vec<Vec<Matcher>>, Refused> {
+    pub(crate) fn selectors(&self) -> Result<Vec<Vec<Matcher>>, Refused> {
         let one = |text| promql::metric_selector(text).map_err(|error| invalid("match[]", error.to_string()));
         self.all("match[]").map(one).collect()
     }
 
-    fn limit(&self) -> Result<usize, Refused> {
+    pub(crate) fn limit(&self) -> Result<usize, Refused> {
         self.number("limit")
     }
 
@@ -157,7 +157,7 @@ fn invalid(name: &str, reason: String) -> Refused {
     Refused::BadData(format!("invalid parameter {name:?}: {reason}"))
 }
 
-type Answered = Result<Response, Refused>;
+pub(crate) type Answered = Result<Response, Refused>;
 
 /// `/api/v1/query`.
 pub(crate) async fn query(State(app): State<App>, parameters: Parameters) -> Answered {
@@ -415,7 +415,7 @@ pub(crate) async fn targets(State(app): State<App>) -> Response {
     ok(json!({ "activeTargets": active, "droppedTargets": [], "droppedTargetCounts": {} }))
 }
 
-fn ok(data: Json) -> Response {
+pub(crate) fn ok(data: Json) -> Response {
     axum::Json(json!({ "status": "success", "data": data })).into_response()
 }
 

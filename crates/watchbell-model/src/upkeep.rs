@@ -1,6 +1,8 @@
 //! What a person does with the store of series by hand: look how full and how sound it is, delete, set a copy aside,
 //! bring history along.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Labels, Matcher, Series, Timestamp};
 
 /// Keeps the store of series in order, on demand. Everything here blocks for as long as it takes.
@@ -61,7 +63,7 @@ pub enum UpkeepError {
 pub type Counted = Vec<(String, u64)>;
 
 /// How much there is.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
     /// Series: active ones, or all of history.
     pub series: u64,
@@ -82,7 +84,7 @@ pub struct Figures {
 }
 
 /// A part of the store.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Part {
     /// Such as `memory`, `log`, `blocks`.
     pub name: String,
@@ -97,7 +99,7 @@ pub struct Part {
 }
 
 /// What a check came to.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Checkup {
     /// What was looked at, with how much of it: `blocks`, `chunks`, `samples`.
     pub looked_at: Counted,
@@ -108,7 +110,7 @@ pub struct Checkup {
 }
 
 /// What was deleted, or would be.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deleted {
     /// Series with samples in the range.
     pub series: u64,
@@ -119,7 +121,7 @@ pub struct Deleted {
 }
 
 /// What cleaning came to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cleaned {
     /// Blocks written anew.
     pub blocks: u64,
@@ -128,7 +130,7 @@ pub struct Cleaned {
 }
 
 /// A copy that was set aside.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// The folder's name.
     pub name: String,
@@ -139,7 +141,7 @@ pub struct Snapshot {
 }
 
 /// What became of imported samples; histograms count as samples.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Imported {
     /// Added.
     pub added: u64,

@@ -1,8 +1,7 @@
 //! Query languages over series: PromQL today.
 //!
 //! [`promql`] reads and prints expressions, [`Engine`] evaluates them over the port `watchbell_model::Query`. The numbers
-//! are those of Prometheus 3.14 with delayed removal of names, for floats and native histograms; `info()` and
-//! `start_timestamp()` are refused by the parser in so many words.
+//! are those of Prometheus 3.14 with delayed removal of names, for floats and native histograms.
 //!
 //! Pure: no clock, no IO, no task. What depends on the moment takes it as an argument.
 

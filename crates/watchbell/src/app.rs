@@ -11,7 +11,7 @@ use watchbell_alarms::{Alarms, Desired, Runbook, certificate, heartbeat, monitor
 use watchbell_alerts::Alerts;
 use watchbell_http::{Auth, ConfigView, Handles, LoadResult, SinkConfig, SiteInfo};
 use watchbell_model::{
-    Append, BoxFuture, Deliver, Observe, Query, Raise, RunbookRef, Severity, Span, State, Timestamp,
+    Append, BoxFuture, Deliver, Observe, Query, Raise, RunbookRef, Severity, Span, State, Timestamp, Upkeep,
 };
 use watchbell_notify::{Notify, NotifyConfig, Site};
 use watchbell_runtime::{CancellationToken, Runtime, Task};
@@ -34,6 +34,8 @@ pub struct Stores {
     pub append: Arc<dyn Append>,
     /// Gives them back.
     pub query: Arc<dyn Query>,
+    /// Keeps them in order by hand.
+    pub upkeep: Arc<dyn Upkeep>,
 }
 
 /// How the configuration is read again: the binary reads files, the simulator makes it up.
@@ -56,6 +58,7 @@ pub struct App {
     targets: Targets,
     intake: Intake,
     query: Arc<dyn Query>,
+    upkeep: Arc<dyn Upkeep>,
     context: Context,
     reload: Reload,
     view: Mutex<View>,
@@ -117,7 +120,7 @@ impl App {
         found: Vec<Found>,
         reload: Reload,
     ) -> Result<Arc<App>> {
-        let Stores { state, append, query } = stores;
+        let Stores { state, append, query, upkeep } = stores;
         let notify = Notify::open(runtime.clone(), Arc::clone(&state)).context("the outbox cannot be read")?;
         let deliver = Arc::clone(&notify) as Arc<dyn Deliver>;
         let alerts = Alerts::open(runtime.clone(), Arc::clone(&state), deliver).context("the alerts cannot be read")?;
@@ -153,6 +156,7 @@ impl App {
             heartbeats,
             auth,
             query,
+            upkeep,
             context,
             reload,
             view: Mutex::new(view),
@@ -244,6 +248,8 @@ impl App {
             alerts: Arc::clone(&self.alerts),
             notify: Arc::clone(&self.notify),
             query: Arc::clone(&self.query),
+            append: Arc::clone(&self.context.append),
+            upkeep: Arc::clone(&self.upkeep),
             state: Arc::clone(&self.context.state),
             config: Arc::clone(self) as Arc<dyn ConfigView>,
             stop: self.stop.clone(),

@@ -6,6 +6,7 @@ mod push;
 mod runbook;
 mod serve;
 mod signin;
+mod store;
 mod watch;
 
 use std::path::PathBuf;
@@ -35,7 +36,8 @@ const EXAMPLES: &str = "Examples:
   watchbell --config watchbell.yml         run a configuration
   watchbell check --config watchbell.yml   find every error in it, with line and column
   watchbell runbook new imap-down          write a run book to fill in
-  watchbell signin                         print a new one-time sign-in link";
+  watchbell signin                         print a new one-time sign-in link
+  watchbell store stats                    how much is kept, and what most of it is";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -64,6 +66,8 @@ enum Command {
         #[arg(long)]
         data: Option<PathBuf>,
     },
+    /// Series by hand: figures, check, import, export, snapshot, deletion.
+    Store(store::StoreArguments),
     /// Send a test page through a receiver, or show what would be sent.
     Push {
         /// The receiver's name; all of them if none is given.
@@ -156,6 +160,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Check { files, output } => check::run(&runtime, &files, output).await,
         Command::Runbook { command, files } => runbook::run(&runtime, &command, &files).await,
         Command::Signin { files, data } => signin::run(&runtime, &files, data).await,
+        Command::Store(arguments) => store::run(&runtime, arguments).await,
         Command::Push { receiver, files, dry_run } => push::run(&runtime, receiver.as_deref(), &files, dry_run).await,
         Command::Probe { names, files, output } => probe::run(&runtime, &names, &files, output).await,
     }

@@ -9,9 +9,10 @@ use watchbell_alarms::{Alarms, Desired, Runbook, certificate, heartbeat, monitor
 use watchbell_alerts::Alerts;
 use watchbell_http::{Auth, ConfigView, Handles, LoadResult, SinkConfig, SiteInfo};
 use watchbell_model::{
-    Append, AppendError, Appended, Batch, BoxFuture, Certificate, Exemplar, HistogramSample, Labels, Lookup, Matcher,
-    MemoryState, Metadata, Observation, Observe, Point, ProbeResult, Query, QueryError, Sample, Secret, Series,
-    SeriesKey, Severity, Span, Timestamp, Url,
+    Append, AppendError, Appended, Batch, BoxFuture, Certificate, Checkup, Cleaned, Deleted, Exemplar, Figures,
+    HistogramSample, Import, Imported, Labels, Lookup, Matcher, MemoryState, Metadata, Observation, Observe, Part,
+    Point, ProbeResult, Query, QueryError, Sample, Secret, Series, SeriesKey, Severity, Snapshot, Span, Timestamp,
+    Upkeep, UpkeepError, Url,
 };
 use watchbell_notify::{Library, Notify, NotifyConfig, ReceiverConfig, RunbooksConfig, Site, WebhookConfig};
 use watchbell_runtime::{CancellationToken, Runtime};
@@ -60,6 +61,99 @@ impl Append for Memory {
             all.entry(point.labels).or_default().push(Sample { timestamp: point.timestamp, value: point.value });
         }
         Box::pin(async move { Ok(appended) })
+    }
+}
+
+/// Takes everything that has a name; nothing is ever damaged.
+impl Upkeep for Memory {
+    fn figures(&self, top: usize, _: bool) -> Result<Figures, UpkeepError> {
+        let all = self.0.lock().unwrap();
+        let mut metrics: Vec<(String, u64)> = Vec::new();
+        for labels in all.keys() {
+            let name = labels.name().unwrap_or_default();
+            match metrics.iter_mut().find(|(have, _)| have == name) {
+                Some((_, count)) => *count += 1,
+                None => metrics.push((name.to_owned(), 1)),
+            }
+        }
+        metrics.truncate(top);
+        let (series, samples) = (all.len() as u64, all.values().map(|samples| samples.len() as u64).sum());
+        let memory = Part { name: "memory".into(), pieces: series, samples: Some(samples), ..Part::default() };
+        Ok(Figures { series, active: series, metrics, parts: vec![memory], ..Figures::default() })
+    }
+
+    fn check(&self, deep: bool) -> Result<Checkup, UpkeepError> {
+        let looked_at = vec![(if deep { "samples" } else { "series" }.to_owned(), self.0.lock().unwrap().len() as u64)];
+        Ok(Checkup { looked_at, ..Checkup::default() })
+    }
+
+    fn delete(
+        &self,
+        matchers: &[Vec<Matcher>],
+        start: Timestamp,
+        end: Timestamp,
+        dry_run: bool,
+    ) -> Result<Deleted, UpkeepError> {
+        let mut deleted = Deleted::default();
+        let fits =
+            |labels: &Labels| matchers.iter().any(|set| set.iter().all(|matcher| matcher.matches_labels(labels)));
+        for (labels, samples) in self.0.lock().unwrap().iter_mut().filter(|(labels, _)| fits(labels)) {
+            let goes = |sample: &Sample| sample.timestamp >= start && sample.timestamp <= end;
+            deleted.series += 1;
+            deleted.samples += samples.iter().filter(|sample| goes(sample)).count() as u64;
+            deleted.examples.push(labels.clone());
+            if !dry_run {
+                samples.retain(|sample| !goes(sample));
+            }
+        }
+        Ok(deleted)
+    }
+
+    fn clean(&self) -> Result<Cleaned, UpkeepError> {
+        Ok(Cleaned { blocks: 1, bytes_freed: 1000 })
+    }
+
+    fn snapshot(&self, name: &str) -> Result<Snapshot, UpkeepError> {
+        if name.contains('/') {
+            return Err(UpkeepError::Refused(format!("`{name}` is no name for a snapshot")));
+        }
+        Ok(Snapshot { name: name.to_owned(), path: format!("/data/snapshots/{name}").into(), bytes: 7 })
+    }
+
+    fn import(&self) -> Result<Box<dyn Import + '_>, UpkeepError> {
+        Ok(Box::new(Importing(self, Imported::default())))
+    }
+}
+
+struct Importing<'a>(&'a Memory, Imported);
+
+impl Import for Importing<'_> {
+    fn add(&mut self, series: Series) -> Result<(), UpkeepError> {
+        if series.labels.name().is_none() {
+            self.1.invalid += series.samples.len() as u64;
+            self.1.example = Some(format!("{} has no name", series.labels));
+            return Ok(());
+        }
+        let mut all = self.0.0.lock().unwrap();
+        let samples = all.entry(series.labels).or_default();
+        for sample in series.samples {
+            match samples.binary_search_by_key(&sample.timestamp, |it| it.timestamp) {
+                Ok(_) => self.1.known += 1,
+                Err(at) => {
+                    samples.insert(at, sample);
+                    self.1.added += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn so_far(&self) -> Imported {
+        self.1.clone()
+    }
+
+    fn finish(self: Box<Self>) -> Result<Imported, UpkeepError> {
+        Ok(self.1)
     }
 }
 
@@ -230,6 +324,8 @@ impl Stage {
             auth: self.auth.clone(),
             state: self.state.clone(),
             query: self.series.clone(),
+            append: self.series.clone(),
+            upkeep: self.series.clone(),
             alarms: self.alarms.clone(),
             alerts: self.alerts.clone(),
             notify: self.notify.clone(),

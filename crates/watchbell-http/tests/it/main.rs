@@ -8,6 +8,7 @@ mod machine;
 mod own;
 mod push;
 mod serve;
+mod upkeep;
 
 use std::net::SocketAddr;
 

@@ -36,6 +36,9 @@ pub(super) struct Evaluator<'a> {
     pub(super) step: i64,
     samples_max: usize,
     samples: Cell<usize>,
+    /// Whether of histograms only counts and sums are looked at. As in Prometheus, which then reads no buckets, each
+    /// says for certain whether it follows a reset.
+    pub(super) counts_only: Cell<bool>,
     stop: Option<&'a AtomicBool>,
     notes: RefCell<Vec<Note>>,
 }
@@ -57,6 +60,7 @@ impl<'a> Evaluator<'a> {
             step,
             samples_max: options.samples_max,
             samples: Cell::new(0),
+            counts_only: Cell::new(false),
             stop,
             notes: RefCell::default(),
         }
@@ -68,6 +72,14 @@ impl<'a> Evaluator<'a> {
 
     pub(super) fn note(&self, note: Note) {
         note::add(&mut self.notes.borrow_mut(), note);
+    }
+
+    /// Evaluates a part of which [`Evaluator::counts_only`] holds, or does not.
+    pub(super) fn counting_only<T>(&self, only: bool, part: impl FnOnce() -> T) -> T {
+        let before = self.counts_only.replace(only);
+        let result = part();
+        self.counts_only.set(before);
+        result
     }
 
     /// Counts samples against the query's limit, before they take memory where that can be known.

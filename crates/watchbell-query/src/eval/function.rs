@@ -1,5 +1,7 @@
 //! Calls of functions.
 
+use std::cell::Cell;
+
 use watchbell_model::{Histogram, Labels};
 
 use super::column::{Column, Columns, Grid, absent, is_present};
@@ -26,6 +28,7 @@ impl Evaluator<'_> {
         }
         let fill = |value: f64| Ok(Evaluated::Scalar(vec![value; grid.count]));
         match name {
+            "info" => return Ok(Evaluated::Vector(self.info(arguments, grid)?)),
             "time" => {
                 return Ok(Evaluated::Scalar((0..grid.count).map(|step| grid.at(step) as f64 / 1000.0).collect()));
             }
@@ -55,7 +58,15 @@ impl Evaluator<'_> {
         span: TextSpan,
         grid: &Grid,
     ) -> Result<Vec<Column>, EvalError> {
-        let first = || self.vector(&arguments[0], grid);
+        let first = || match name {
+            "histogram_avg" | "histogram_count" | "histogram_sum" => {
+                self.counting_only(true, || self.vector(&arguments[0], grid))
+            }
+            "histogram_quantiles" | "histogram_stddev" | "histogram_stdvar" => {
+                self.counting_only(false, || self.vector(&arguments[0], grid))
+            }
+            _ => self.vector(&arguments[0], grid),
+        };
         if let Some(change) = elementwise(name) {
             return Ok(mapped(first()?, change));
         }
@@ -80,6 +91,15 @@ impl Evaluator<'_> {
             }
             "vector" => Ok(vec![Column::new(Labels::empty(), self.scalar(&arguments[0], grid)?)]),
             "timestamp" => self.timestamp(&arguments[0], grid),
+            "start_timestamp" => match &arguments[0].unwrapped().node {
+                Node::Selector(selector) => {
+                    let mut columns = self.instant((selector, arguments[0].span), grid, Take::Start)?;
+                    columns.iter_mut().for_each(|column| column.drop_name = true);
+                    Ok(columns)
+                }
+                // What is calculated began at no time.
+                _ => self.vector(&arguments[0], grid).map(|_| Vec::new()),
+            },
             "round" => {
                 let nearest = match arguments.get(1) {
                     Some(nearest) => self.scalar(nearest, grid)?,
@@ -125,7 +145,7 @@ impl Evaluator<'_> {
             "label_join" => labels::join(first()?, &texts(&arguments[1..])),
             "histogram_quantile" => {
                 let quantiles = self.scalar(&arguments[0], grid)?;
-                let columns = self.vector(&arguments[1], grid)?;
+                let columns = self.counting_only(false, || self.vector(&arguments[1], grid))?;
                 self.histogram_quantile(&quantiles, columns, None, (&arguments[0], &arguments[1]), grid)
             }
             "histogram_quantiles" => {
@@ -144,7 +164,7 @@ impl Evaluator<'_> {
             "histogram_fraction" => {
                 let lower = self.scalar(&arguments[0], grid)?;
                 let upper = self.scalar(&arguments[1], grid)?;
-                let columns = self.vector(&arguments[2], grid)?;
+                let columns = self.counting_only(false, || self.vector(&arguments[2], grid))?;
                 self.histogram_fraction(&lower, &upper, columns, &arguments[2])
             }
             // These look at native histograms only, and answer nothing for floats.
@@ -235,6 +255,15 @@ impl Evaluator<'_> {
         }
     }
 
+    /// Notes that samples of a series count the same twice.
+    pub(super) fn note_overlap(&self, overlap: &Cell<bool>, labels: &Labels, argument: &Expr) {
+        if overlap.get() {
+            let metric = crate::promql::quote(labels.name().unwrap_or(""));
+            let message = "sample has start time that overlaps with previous sample timestamp for metric";
+            self.note(Note::warning(format!("{message} {metric}"), argument.span));
+        }
+    }
+
     /// The function's value in each window of each series.
     fn slide(
         &self,
@@ -257,6 +286,7 @@ impl Evaluator<'_> {
             let mut values = Vec::with_capacity(grid.count);
             let (mut from, mut to) = (0, 0);
             let mut any = false;
+            let overlap = Cell::new(false);
             for step in 0..grid.count {
                 let now = grid.at(step);
                 let (start, until) = ranges.bounds(now);
@@ -281,6 +311,8 @@ impl Evaluator<'_> {
                     reach: ranges.reach,
                     now,
                     arguments: &now_arguments,
+                    starts: &series.starts,
+                    overlap: &overlap,
                 };
                 // A window may hold all samples of a series, and there may be one for each of many steps.
                 self.check_stop()?;
@@ -288,6 +320,7 @@ impl Evaluator<'_> {
                 any |= value.is_some();
                 values.push(value.unwrap_or_else(absent));
             }
+            self.note_overlap(&overlap, &series.labels, argument);
             if any {
                 let drop_name = series.drop_name || !keeps_name;
                 columns.push(Column { drop_name, ..Column::new(series.labels.clone(), values) });

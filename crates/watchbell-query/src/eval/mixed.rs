@@ -3,9 +3,10 @@
 //! A function of numbers ignores histograms, with a note where there are both; a function that can work on either needs
 //! all samples of a window to be of one kind, and has no value, with a warning, where they are not.
 
+use std::cell::Cell as Flag;
 use std::sync::Arc;
 
-use watchbell_model::{Histogram, HistogramSample, ResetHint, Sample};
+use watchbell_model::{Histogram, HistogramSample, ResetHint, Sample, Timestamp};
 
 use super::EvalError;
 use super::column::{Column, Grid, absent};
@@ -64,6 +65,7 @@ impl Evaluator<'_> {
         let mut column = Column::new(series.labels.clone(), vec![absent(); grid.count]);
         column.drop_name = series.drop_name || !keeps_name;
         let metric = series.labels.name().unwrap_or("");
+        let overlap = Flag::new(false);
         for step in 0..grid.count {
             self.check_stop()?;
             let now = grid.at(step);
@@ -82,6 +84,8 @@ impl Evaluator<'_> {
                 reach: ranges.reach,
                 now,
                 arguments: &arguments,
+                starts: &series.starts,
+                overlap: &overlap,
             };
             let both = Both { name, window, histograms, metric, span: argument.span, whole: argument.span };
             let cell = match histograms.is_empty() {
@@ -94,6 +98,7 @@ impl Evaluator<'_> {
                 None => {}
             }
         }
+        self.note_overlap(&overlap, &series.labels, argument);
         Ok(column.has_values().then_some(column))
     }
 }
@@ -110,8 +115,13 @@ impl Both<'_> {
             "ts_of_last_over_time" => seconds(all[all.len() - 1].time()),
             "first_over_time" => Some(kept(all[0])),
             "last_over_time" => Some(kept(all[all.len() - 1])),
-            "changes" => self.anchored(&all).map(|all| Cell::Number(count(all, changed))),
-            "resets" => self.anchored(&all).map(|all| Cell::Number(count(all, began_anew))),
+            "changes" => self
+                .anchored(&all)
+                .map(|all| Cell::Number(all.windows(2).filter(|pair| changed(pair[0], pair[1])).count() as f64)),
+            "resets" => self.anchored(&all).map(|all| {
+                let anew = |pair: &&[Either<'_>]| self.began_anew(pair[0], pair[1]);
+                Cell::Number(all.windows(2).filter(anew).count() as f64)
+            }),
             "irate" => self.instant_difference(evaluator, &all, true),
             "idelta" => self.instant_difference(evaluator, &all, false),
             "rate" | "increase" | "delta" | "sum_over_time" | "avg_over_time" if !samples.is_empty() => {
@@ -132,6 +142,21 @@ impl Both<'_> {
                 value.map(Cell::Number)
             }
         }
+    }
+
+    fn began_anew(&self, before: Either<'_>, after: Either<'_>) -> bool {
+        let since = |sample: Either<'_>| self.window.since(Timestamp(sample.time()));
+        let fell = match (before, after) {
+            (Either::Number(a), Either::Number(b)) => b.value < a.value,
+            (Either::Histogram(a), Either::Histogram(b)) => is_reset(&b.histogram, &a.histogram),
+            _ => return true,
+        };
+        fell || since(after).began_anew(since(before))
+    }
+
+    /// Whether a counter began anew between two histograms.
+    fn is_reset(&self, before: &HistogramSample, after: &HistogramSample) -> bool {
+        self.began_anew(Either::Histogram(before), Either::Histogram(after))
     }
 
     /// All samples by time.
@@ -214,26 +239,26 @@ impl Both<'_> {
         let interval = (after.time() - before.time()) as f64 / 1000.0;
         let (before, after) = match (before, after) {
             (Either::Number(before), Either::Number(after)) => {
-                let reset = rate && after.value < before.value;
+                let reset = rate && self.began_anew(Either::Number(*before), Either::Number(*after));
                 let difference = if reset { after.value } else { after.value - before.value };
                 return Some(Cell::Number(if rate { difference / interval } else { difference }));
             }
-            (Either::Histogram(before), Either::Histogram(after)) => (&before.histogram, &after.histogram),
+            (Either::Histogram(before), Either::Histogram(after)) => (*before, *after),
             _ => {
                 evaluator.note(Note::mixed(&format!("metric name {}", quote(self.metric)), self.whole));
                 return None;
             }
         };
-        let gauges = [before, after].map(|it| it.reset == ResetHint::Gauge);
+        let gauges = [before, after].map(|it| it.histogram.reset == ResetHint::Gauge);
         if rate && gauges.contains(&true) {
             self.note_not(evaluator, "counter");
         }
         if !rate && gauges.contains(&false) {
             self.note_not(evaluator, "gauge");
         }
-        let mut difference = Tally::of(after);
-        if !rate || !is_reset(after, before) {
-            let met = difference.subtract(&Tally::of(before));
+        let mut difference = Tally::of(&after.histogram);
+        if !rate || !self.is_reset(before, after) {
+            let met = difference.subtract(&Tally::of(&before.histogram));
             self.met(evaluator, met, "subtraction")?;
         }
         difference.reset = ResetHint::Gauge;
@@ -248,26 +273,28 @@ impl Both<'_> {
         if let Some(reach) = self.window.reach {
             return self.extended(evaluator, reach, counter, per_second);
         }
-        let histograms = self.histograms;
-        if histograms.len() < 2 {
-            return None;
-        }
-        let mut difference = self.sampled_difference(evaluator, counter)?;
+        let (histograms, window) = (self.histograms, &self.window);
         let (first, last) = (&histograms[0], &histograms[histograms.len() - 1]);
-        let (window, seconds) = (&self.window, |millis: i64| millis as f64 / 1000.0);
-        let sampled = seconds(last.timestamp.0 - first.timestamp.0);
-        let stretch = window::Stretch {
-            to_start: seconds(first.timestamp.0 - window.end.saturating_sub(window.range)),
-            to_end: seconds(window.end - last.timestamp.0),
-            sampled,
-            distance: sampled / (histograms.len() - 1) as f64,
+        let begin = if counter { window.begins_within(first.timestamp) } else { None };
+        let mut difference = match (histograms.len(), begin) {
+            (1, None) => return None,
+            (1, Some(_)) => Tally::of(&first.histogram),
+            _ => {
+                let mut difference = self.sampled_difference(evaluator, counter)?;
+                if begin.is_some() {
+                    let met = difference.add_plainly(&Tally::of(&first.histogram));
+                    self.met(evaluator, met, "addition")?;
+                }
+                difference
+            }
         };
+        let stretch = window::Stretch::of(window, first.timestamp, last.timestamp, histograms.len(), begin);
         let grown = difference.finish().count;
-        let to_zero =
-            (counter && grown > 0.0 && first.histogram.count >= 0.0).then(|| sampled * (first.histogram.count / grown));
+        let to_zero = (begin.is_none() && counter && grown > 0.0 && first.histogram.count >= 0.0)
+            .then(|| stretch.sampled * (first.histogram.count / grown));
         let mut factor = stretch.factor(to_zero);
         if per_second {
-            factor /= seconds(window.range);
+            factor /= window.range as f64 / 1000.0;
         }
         difference.multiply(factor);
         Some(Cell::Histogram(difference.finish()))
@@ -285,7 +312,7 @@ impl Both<'_> {
             self.note_not(evaluator, "gauge");
         }
         // Of a counter that began anew after the first sample, that one and its buckets do not matter.
-        let fresh = counter && is_reset(histograms[1], first);
+        let fresh = counter && self.is_reset(&self.histograms[0], &self.histograms[1]);
         let begin = if fresh { Tally::empty_like(histograms[1]) } else { Tally::of(first) };
         let looked_at = if counter { &histograms[usize::from(fresh)..] } else { &[first, last][..] };
         if looked_at.iter().any(|it| it.has_custom_buckets() != last.has_custom_buckets()) {
@@ -299,11 +326,14 @@ impl Both<'_> {
         let met = difference.subtract(&begin);
         self.met(evaluator, met, "subtraction")?;
         if counter {
-            for (at, pair) in histograms.windows(2).enumerate() {
-                if is_reset(pair[1], pair[0]) && !(at == 0 && fresh) {
-                    let met = difference.add_plainly(&Tally::of(pair[0]));
+            for pair in self.histograms[usize::from(fresh)..].windows(2) {
+                if self.is_reset(&pair[0], &pair[1]) {
+                    let met = difference.add_plainly(&Tally::of(&pair[0].histogram));
                     self.met(evaluator, met, "addition")?;
                 }
+            }
+            if !self.window.starts.is_empty() {
+                self.window.look_for_overlap(self.histograms.iter().map(|sample| sample.timestamp));
             }
         }
         difference.reset = ResetHint::Gauge;
@@ -512,23 +542,10 @@ fn kept(sample: Either<'_>) -> Cell {
     }
 }
 
-/// How many neighbours are so.
-fn count(all: &[Either<'_>], is_so: fn(Either<'_>, Either<'_>) -> bool) -> f64 {
-    all.windows(2).filter(|pair| is_so(pair[0], pair[1])).count() as f64
-}
-
 fn changed(before: Either<'_>, after: Either<'_>) -> bool {
     match (before, after) {
         (Either::Number(a), Either::Number(b)) => a.value != b.value && !(a.value.is_nan() && b.value.is_nan()),
         (Either::Histogram(a), Either::Histogram(b)) => !histogram::equal(&a.histogram, &b.histogram),
-        _ => true,
-    }
-}
-
-fn began_anew(before: Either<'_>, after: Either<'_>) -> bool {
-    match (before, after) {
-        (Either::Number(a), Either::Number(b)) => b.value < a.value,
-        (Either::Histogram(a), Either::Histogram(b)) => is_reset(&b.histogram, &a.histogram),
         _ => true,
     }
 }

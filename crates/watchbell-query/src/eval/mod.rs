@@ -13,12 +13,14 @@ mod date;
 mod evaluator;
 mod function;
 mod histogram;
+mod info;
 mod kahan;
 mod keys;
 mod labels;
 mod mixed;
 mod note;
 mod select;
+mod since;
 mod window;
 
 pub(crate) use kahan::Sum;

@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
-use watchbell_model::{Histogram, HistogramSample, Labels, ResetHint, Sample, Series, Timestamp, is_stale};
+use watchbell_model::{
+    Histogram, HistogramSample, Labels, Matcher, ResetHint, Sample, Series, Start, Timestamp, is_stale,
+};
 
 use super::EvalError;
 use super::column::{Column, Grid, absent};
 use super::evaluator::Evaluator;
 use super::note::Note;
+use super::since::start_at;
 use super::window::{interpolated, with_ends, within};
-use crate::histogram::Incompatible;
+use crate::histogram::{Incompatible, is_reset};
 use crate::promql::{Anchor, BinaryOp, Expr, Length, LengthNode, Node, Reach, Selector, Subquery, TextSpan, quote};
 
 /// What an instant selector gives for a sample.
@@ -19,6 +22,19 @@ pub(super) enum Take {
     Value,
     /// Its time, in seconds.
     Time,
+    /// Since when it counts, in seconds; zero if that is not known.
+    Start,
+    /// The time of a number; a histogram as it is.
+    TimeOfNumber,
+}
+
+/// Which moment a step stands for.
+#[derive(Clone, Copy)]
+pub(super) struct Moment {
+    /// How far before.
+    pub(super) offset: i64,
+    /// In place of the step.
+    pub(super) anchor: Option<i64>,
 }
 
 /// Series with the samples that windows slide over, one window for each step.
@@ -43,6 +59,8 @@ pub(super) struct RangeSeries {
     pub(super) samples: Vec<Sample>,
     /// Likewise, at times of their own.
     pub(super) histograms: Vec<HistogramSample>,
+    /// Since when they count.
+    pub(super) starts: Vec<Start>,
 }
 
 impl Ranges {
@@ -61,6 +79,21 @@ impl Ranges {
             Some(Reach::Smoothed) => (start.saturating_sub(self.lookback), end.saturating_add(self.lookback)),
         }
     }
+}
+
+/// Where it is not known whether a histogram follows a reset, finds out.
+fn say_resets(histograms: &mut [HistogramSample]) {
+    for at in (1..histograms.len()).rev() {
+        let (before, now) = (&histograms[at - 1].histogram, &histograms[at].histogram);
+        if now.reset == ResetHint::Unknown && !now.is_stale() && !before.is_stale() {
+            let reset = if is_reset(now, before) { ResetHint::Reset } else { ResetHint::NotReset };
+            histograms[at].histogram = Arc::new(Histogram { reset, ..Histogram::clone(now) });
+        }
+    }
+}
+
+fn seconds(millis: i64) -> f64 {
+    millis as f64 / 1000.0
 }
 
 /// The histograms after a start up to and including an end.
@@ -95,11 +128,21 @@ impl Evaluator<'_> {
         if selector.reach == Some(Reach::Smoothed) && take == Take::Value {
             return self.smoothed((selector, span), grid);
         }
-        let offset = self.offset(selector.offset.as_ref())?;
-        let anchor = self.anchor(selector.at);
-        let reference = |at: i64| anchor.unwrap_or(at).saturating_sub(offset);
+        let moment = Moment { offset: self.offset(selector.offset.as_ref())?, anchor: self.anchor(selector.at) };
+        self.newest(&selector.all_matchers(), moment, grid, take)
+    }
+
+    /// The newest sample at each step of the series that pass, no older than the lookback.
+    pub(super) fn newest(
+        &self,
+        matchers: &[Matcher],
+        moment: Moment,
+        grid: &Grid,
+        take: Take,
+    ) -> Result<Vec<Column>, EvalError> {
+        let reference = |at: i64| moment.anchor.unwrap_or(at).saturating_sub(moment.offset);
         let first = reference(grid.start).saturating_sub(self.lookback).saturating_add(1);
-        let found = self.load(selector, first, reference(grid.last()))?;
+        let found = self.load(matchers, first, reference(grid.last()))?;
         self.charge(found.len().saturating_mul(grid.count))?;
         let mut columns = Vec::with_capacity(found.len());
         for series in found {
@@ -123,7 +166,8 @@ impl Evaluator<'_> {
                 any |= fresh.is_some();
                 values.push(match (fresh, take) {
                     (Some(sample), Take::Value) => sample.value,
-                    (Some(sample), Take::Time) => sample.timestamp.as_seconds(),
+                    (Some(sample), Take::Time | Take::TimeOfNumber) => sample.timestamp.as_seconds(),
+                    (Some(sample), Take::Start) => seconds(start_at(&series.starts, sample.timestamp)),
                     (None, _) => absent(),
                 });
             }
@@ -154,13 +198,15 @@ impl Evaluator<'_> {
                     continue;
                 }
                 match take {
-                    Take::Value => column.set_histogram(step, Arc::clone(&sample.histogram)),
+                    Take::Value | Take::TimeOfNumber => column.set_histogram(step, Arc::clone(&sample.histogram)),
                     Take::Time => column.values[step] = sample.timestamp.as_seconds(),
+                    Take::Start => column.values[step] = seconds(start_at(&series.starts, sample.timestamp)),
                 }
             } else if let Some(sample) = float.filter(|float| fresh(float.timestamp) && !is_stale(float.value)) {
                 column.values[step] = match take {
                     Take::Value => sample.value,
-                    Take::Time => sample.timestamp.as_seconds(),
+                    Take::Time | Take::TimeOfNumber => sample.timestamp.as_seconds(),
+                    Take::Start => seconds(start_at(&series.starts, sample.timestamp)),
                 };
             }
         }
@@ -176,7 +222,7 @@ impl Evaluator<'_> {
         let windows = Ranges { series: Vec::new(), range: 0, offset, anchor, reach, lookback };
         let (first, _) = windows.bounds(grid.start);
         let (_, last) = windows.bounds(grid.last());
-        let found = self.load(selector, first.saturating_add(1), last)?;
+        let found = self.load(&selector.all_matchers(), first.saturating_add(1), last)?;
         self.charge(found.len().saturating_mul(grid.count))?;
         let columns = found.into_iter().map(|mut series| {
             series.samples.retain(|sample| !is_stale(sample.value));
@@ -224,11 +270,11 @@ impl Evaluator<'_> {
                 let mut ranges = Ranges { series: Vec::new(), range, offset, anchor, reach, lookback };
                 let (first, _) = ranges.bounds(grid.start);
                 let (_, last) = ranges.bounds(grid.last());
-                for mut series in self.load(selector, first.saturating_add(1), last)? {
+                for mut series in self.load(&selector.all_matchers(), first.saturating_add(1), last)? {
                     series.samples.retain(|sample| !is_stale(sample.value));
                     series.histograms.retain(|sample| !sample.histogram.is_stale());
-                    let Series { labels, samples, histograms, .. } = series;
-                    ranges.series.push(RangeSeries { labels, drop_name: false, samples, histograms });
+                    let Series { labels, samples, histograms, starts } = series;
+                    ranges.series.push(RangeSeries { labels, drop_name: false, samples, histograms, starts });
                 }
                 Ok(ranges)
             }
@@ -256,7 +302,7 @@ impl Evaluator<'_> {
         let count = usize::try_from((i128::from(end) - i128::from(start)) / i128::from(step) + 1).unwrap_or(usize::MAX);
         self.charge(count)?;
         let inner = Grid { start, step, count };
-        for column in self.vector(&subquery.inner, &inner)? {
+        for column in self.counting_only(false, || self.vector(&subquery.inner, &inner))? {
             let samples: Vec<Sample> = column.samples(&inner).collect();
             let mut histograms = column.histogram_samples(&inner);
             // Samples are left out or given twice here, so that what they say of resets between them is not so.
@@ -267,7 +313,8 @@ impl Evaluator<'_> {
                 }
             }
             self.charge(samples.len() + histograms.iter().map(|sample| sample.histogram.size()).sum::<usize>())?;
-            ranges.series.push(RangeSeries { labels: column.labels, drop_name: column.drop_name, samples, histograms });
+            let (labels, drop_name) = (column.labels, column.drop_name);
+            ranges.series.push(RangeSeries { labels, drop_name, samples, histograms, starts: Vec::new() });
         }
         Ok(ranges)
     }
@@ -297,13 +344,16 @@ impl Evaluator<'_> {
         }
     }
 
-    fn load(&self, selector: &Selector, start: i64, end: i64) -> Result<Vec<Series>, EvalError> {
-        let found = self.source.select(&selector.all_matchers(), Timestamp(start), Timestamp(end))?;
+    fn load(&self, matchers: &[Matcher], start: i64, end: i64) -> Result<Vec<Series>, EvalError> {
+        let mut found = self.source.select(matchers, Timestamp(start), Timestamp(end))?;
         self.charge(found.iter().map(Series::size).sum())?;
+        if self.counts_only.get() {
+            found.iter_mut().for_each(|series| say_resets(&mut series.histograms));
+        }
         Ok(found)
     }
 
-    fn anchor(&self, anchor: Option<Anchor>) -> Option<i64> {
+    pub(super) fn anchor(&self, anchor: Option<Anchor>) -> Option<i64> {
         anchor.map(|anchor| match anchor {
             Anchor::Time(at) => at.0,
             Anchor::Start => self.start,
@@ -311,7 +361,7 @@ impl Evaluator<'_> {
         })
     }
 
-    fn offset(&self, offset: Option<&Length>) -> Result<i64, EvalError> {
+    pub(super) fn offset(&self, offset: Option<&Length>) -> Result<i64, EvalError> {
         offset.map_or(Ok(0), |offset| self.length(offset, true))
     }
 

@@ -2,10 +2,13 @@
 //!
 //! A window holds the samples after its start up to and including its end, never a staleness marker, never none.
 
-use watchbell_model::{Sample, Timestamp};
+use std::cell::Cell;
+
+use watchbell_model::{Sample, Start, Timestamp};
 
 use super::EvalError;
 use super::kahan::{Mean, Sum};
+use super::since::Since;
 use crate::promql::Reach;
 
 /// A window and what a function may need to know of it.
@@ -22,6 +25,10 @@ pub(super) struct Window<'a> {
     pub(super) now: i64,
     /// The function's scalar arguments at this step.
     pub(super) arguments: &'a [f64],
+    /// Since when samples count.
+    pub(super) starts: &'a [Start],
+    /// Set when samples count the same twice.
+    pub(super) overlap: &'a Cell<bool>,
 }
 
 /// Gives the value of a window, or none.
@@ -114,6 +121,34 @@ impl Window<'_> {
         self.samples.iter().map(|sample| sample.value).collect()
     }
 
+    /// Whether a counter began anew between two samples, by their values or by since when they count.
+    fn is_reset(&self, before: Sample, after: Sample) -> bool {
+        after.value < before.value || self.since(after.timestamp).began_anew(self.since(before.timestamp))
+    }
+
+    /// A sample's time and since when it counts.
+    pub(super) fn since(&self, at: Timestamp) -> Since {
+        Since::of(self.starts, at)
+    }
+
+    /// Since when the first sample counts, if that lies in the window before it.
+    pub(super) fn begins_within(&self, first: Timestamp) -> Option<i64> {
+        let since = self.since(first);
+        let within = since.start != 0 && since.start > self.end.saturating_sub(self.range) && since.start < since.at;
+        within.then_some(since.start)
+    }
+
+    /// Notes whether samples count the same twice.
+    pub(super) fn look_for_overlap(&self, times: impl Iterator<Item = Timestamp>) {
+        let mut before = None;
+        for at in times {
+            let since = self.since(at);
+            if before.replace(since).is_some_and(|before| since.overlaps(before)) {
+                self.overlap.set(true);
+            }
+        }
+    }
+
     /// Neighbours.
     fn pairs(&self) -> impl Iterator<Item = (f64, f64)> {
         self.samples.windows(2).map(|pair| (pair[0].value, pair[1].value))
@@ -132,27 +167,29 @@ fn extrapolated(window: &Window<'_>, counter: bool, per_second: bool) -> Option<
     if let Some(reach) = window.reach {
         return extended(window, reach, counter, per_second);
     }
-    if window.samples.len() < 2 {
+    let (first, last) = (window.first(), window.last());
+    let begin = if counter { window.begins_within(first.timestamp) } else { None };
+    if window.samples.len() < 2 && begin.is_none() {
         return None;
     }
-    let (first, last) = (window.first(), window.last());
     let mut difference = last.value - first.value;
     if counter {
-        for (before, after) in window.pairs() {
-            if after < before {
-                difference += before;
+        for pair in window.samples.windows(2) {
+            if window.is_reset(pair[0], pair[1]) {
+                difference += pair[0].value;
             }
         }
+        if !window.starts.is_empty() {
+            window.look_for_overlap(window.samples.iter().map(|sample| sample.timestamp));
+        }
     }
-    let start = window.end.saturating_sub(window.range);
-    let sampled = seconds(last.timestamp.0 - first.timestamp.0);
-    let stretch = Stretch {
-        to_start: seconds(first.timestamp.0 - start),
-        to_end: seconds(window.end - last.timestamp.0),
-        sampled,
-        distance: sampled / (window.samples.len() - 1) as f64,
-    };
-    let to_zero = (counter && difference > 0.0 && first.value >= 0.0).then(|| sampled * (first.value / difference));
+    let stretch = Stretch::of(window, first.timestamp, last.timestamp, window.samples.len(), begin);
+    if begin.is_some() {
+        difference += first.value;
+    }
+    let sampled = stretch.sampled;
+    let to_zero = (begin.is_none() && counter && difference > 0.0 && first.value >= 0.0)
+        .then(|| sampled * (first.value / difference));
     let mut factor = stretch.factor(to_zero);
     if per_second {
         factor /= seconds(window.range);
@@ -173,6 +210,23 @@ pub(super) struct Stretch {
 }
 
 impl Stretch {
+    /// Of `count` samples; with `begin`, when counting began in the window, the first one stands there, at zero.
+    pub(super) fn of(
+        window: &Window<'_>,
+        first: Timestamp,
+        last: Timestamp,
+        count: usize,
+        begin: Option<i64>,
+    ) -> Stretch {
+        let sampled = seconds(last.0 - first.0);
+        Stretch {
+            to_start: if begin.is_some() { 0.0 } else { seconds(first.0 - window.end.saturating_sub(window.range)) },
+            to_end: seconds(window.end - last.0),
+            sampled: begin.map_or(sampled, |begin| seconds(last.0 - begin)),
+            distance: if count > 1 { sampled / (count - 1) as f64 } else { 0.0 },
+        }
+    }
+
     /// By how much a difference between first and last sample grows when it is stretched to the window's ends;
     /// `to_zero`: how long before the first sample a counter was at zero.
     pub(super) fn factor(&self, to_zero: Option<f64>) -> f64 {
@@ -258,7 +312,7 @@ fn extended(window: &Window<'_>, reach: Reach, counter: bool, per_second: bool) 
 fn instant_difference(window: &Window<'_>, rate: bool) -> Option<f64> {
     let [.., before, after] = window.samples else { return None };
     let interval = after.timestamp.0 - before.timestamp.0;
-    let reset = rate && after.value < before.value;
+    let reset = rate && window.is_reset(*before, *after);
     let difference = if reset { after.value } else { after.value - before.value };
     Some(if rate { difference / seconds(interval) } else { difference })
 }
@@ -279,7 +333,7 @@ fn changes(window: &Window<'_>) -> Option<f64> {
 
 fn resets(window: &Window<'_>) -> Option<f64> {
     let window = anchored(window)?;
-    Some(window.pairs().filter(|(before, after)| after < before).count() as f64)
+    Some(window.samples.windows(2).filter(|pair| window.is_reset(pair[0], pair[1])).count() as f64)
 }
 
 fn avg(window: &Window<'_>) -> Option<f64> {

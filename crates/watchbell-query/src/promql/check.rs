@@ -9,7 +9,19 @@ use super::functions::ValueType;
 /// Checks an expression and everything in it, what is within first.
 pub(super) fn check(text: &str, expr: &Expr) -> Result<(), ParseError> {
     // Small frames: this calls itself as deep as the expression is.
-    expr.children().into_iter().try_for_each(|child| check(text, child))?;
+    let mut children = expr.children();
+    if let Node::Call { function, arguments } = &expr.node
+        && function.name == "info"
+        && let Some(second) = arguments.get(1)
+    {
+        // Only with the labels of the first argument does it select series, so that it may be empty.
+        children.truncate(1);
+        if !matches!(&second.node, Node::Selector(selector) if selector.name.is_none()) {
+            let error = ParseError::at(text, second.span, "the second argument of `info` selects labels");
+            return Err(error.hint("write a plain label selector, such as `{version=~\".+\"}`"));
+        }
+    }
+    children.into_iter().try_for_each(|child| check(text, child))?;
     check_node(text, expr)
 }
 

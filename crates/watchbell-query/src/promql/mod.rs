@@ -1,7 +1,6 @@
 //! PromQL as text: read ([`parse`]), checked for types, printed (`Display` of [`Expr`]).
 //!
 //! What is printed reads back to the same expression. Errors name line, column, what is wrong and what would be right.
-//! Not read yet, and refused by name: `info()`, `start_timestamp()`.
 
 mod ast;
 mod check;

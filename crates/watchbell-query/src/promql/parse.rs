@@ -437,16 +437,10 @@ impl Parser<'_> {
         let keyword = matches!(lower.as_str(), "start" | "end" | "step" | "range" | "min_of" | "max_of");
         let name = if keyword { lower.as_str() } else { word };
         let Some(function) = Function::of(name) else {
-            return Err(match lower.as_str() {
-                "info" => self.refuse(span, "`info` is experimental and not supported"),
-                "start_timestamp" => self.refuse(span, "`start_timestamp` is experimental and not supported"),
-                _ => {
-                    let error = self.refuse(span, format!("there is no function `{word}`"));
-                    match alike(&lower) {
-                        Some(name) => error.hint(format!("did you mean `{name}`?")),
-                        None => error,
-                    }
-                }
+            let error = self.refuse(span, format!("there is no function `{word}`"));
+            return Err(match alike(&lower) {
+                Some(name) => error.hint(format!("did you mean `{name}`?")),
+                None => error,
             });
         };
         let arguments = self.arguments()?;

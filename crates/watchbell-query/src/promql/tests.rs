@@ -117,7 +117,7 @@ fn errors_name_the_place_and_what_would_be_right() {
             "\"no end",
             "'\\q'",
             "up § 1",
-            "info(up)",
+            "info(up, rate(up[5m]))",
             "up[5m:1m] smoothed",
             "up anchored smoothed",
             "a and fill(0) b",
@@ -160,7 +160,7 @@ fn errors_name_the_place_and_what_would_be_right() {
             error 1:1: this string has no end; close it with `"`
             error 1:2: this escape sequence is not known; write a backslash as `\\`, or put the string in backticks
             error 1:4: `§` has no meaning here; strings go in quotes
-            error 1:1: `info` is experimental and not supported
+            error 1:10: the second argument of `info` selects labels; write a plain label selector, such as `{version=~".+"}`
             error 1:11: `smoothed` follows something that is no selector; write it right after a selector or its range
             error 1:13: only one of `anchored` and `smoothed` may stand here, once
             error 1:3: missing elements are filled in between instant vectors, in arithmetic and comparisons

@@ -1,7 +1,7 @@
 //! Prometheus' language for scripts that test PromQL: `load`, `clear`, `eval`.
 //!
 //! As there, what is asked for an instant is asked again with `@` on every selector at other times, and as the middle
-//! step of a range. Start times in `load` are left out.
+//! step of a range.
 
 use std::sync::Arc;
 
@@ -63,7 +63,14 @@ pub(crate) fn run(script: &str) -> Vec<Outcome> {
 
 fn load(memory: &mut Memory, line: &str, series: &[&str]) -> Result<(), String> {
     let step = millis(line.split_whitespace().nth(1).ok_or("load without a step")?)?;
-    for definition in series.iter().filter(|definition| !is_start_times(definition)) {
+    for definition in series {
+        if let Some((labels, offsets)) = start_times(definition)? {
+            for (at, offset) in offsets.into_iter().enumerate() {
+                let at = at as i64 * step;
+                memory.put_start(&labels, at, offset.map_or(0, |offset| at + offset));
+            }
+            continue;
+        }
         let (labels, values) = series_description(definition)?;
         for (at, value) in values.into_iter().enumerate() {
             match value {
@@ -79,8 +86,36 @@ fn load(memory: &mut Memory, line: &str, series: &[&str]) -> Result<(), String> 
     Ok(())
 }
 
-fn is_start_times(definition: &str) -> bool {
-    definition.split_whitespace().next().is_some_and(|first| first.ends_with("@st"))
+/// For each sample of a series how far from it counting began, in milliseconds.
+type StartTimes = (Labels, Vec<Option<i64>>);
+
+/// A line of start times, `metric@st -1m _ -30s-1mx2`: how far from each sample, in milliseconds.
+fn start_times(definition: &str) -> Result<Option<StartTimes>, String> {
+    let Some((series, offsets)) = definition.split_once("@st").filter(|(_, rest)| rest.starts_with([' ', '\t'])) else {
+        return Ok(None);
+    };
+    let (labels, _) = series_description(&format!("{series} _"))?;
+    let shape = Regex::new(r"^([+-]?[0-9a-z]+?)(?:([+-][0-9a-z]+?))?(?:x([0-9]+))?$").expect("fixed");
+    let mut all = Vec::new();
+    for word in offsets.split_whitespace() {
+        if word == "_" {
+            all.push(None);
+            continue;
+        }
+        let parts = shape.captures(word).ok_or_else(|| format!("`{word}` is no start time"))?;
+        let read = |part: usize| parts.get(part).map_or(Ok(0), |text| offset(text.as_str()));
+        let (first, by) = (read(1)?, read(2)?);
+        let times = parts.get(3).map_or(Ok(0), |times| times.as_str().parse::<i64>());
+        let times = times.map_err(|error| error.to_string())?;
+        all.extend((0..=times).map(|time| Some(first + by * time)));
+    }
+    Ok(Some((labels, all)))
+}
+
+fn offset(text: &str) -> Result<i64, String> {
+    let plain = text.trim_start_matches(['+', '-']);
+    let millis = if plain == "0" { 0 } else { millis(plain)? };
+    Ok(if text.starts_with('-') { -millis } else { millis })
 }
 
 /// One `eval` and what is expected of it.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use watchbell_model::{
     BucketSpan, Buckets, Histogram, HistogramSample, Labels, Matcher, Query, QueryError, ResetHint, Sample, Series,
-    Timestamp,
+    Start, Timestamp,
 };
 use watchbell_query::histogram_is_reset;
 
@@ -17,11 +17,17 @@ pub(crate) struct Memory(BTreeMap<Labels, Samples>);
 struct Samples {
     values: BTreeMap<i64, f64>,
     histograms: BTreeMap<i64, Arc<Histogram>>,
+    /// By sample since when it counts.
+    starts: BTreeMap<i64, i64>,
 }
 
 impl Memory {
     pub(crate) fn put(&mut self, labels: &Labels, at: i64, value: f64) {
         self.0.entry(labels.clone()).or_default().values.insert(at, value);
+    }
+
+    pub(crate) fn put_start(&mut self, labels: &Labels, at: i64, start: i64) {
+        self.0.entry(labels.clone()).or_default().starts.insert(at, start);
     }
 
     /// As Prometheus' store does, says of each whether it follows a reset, as far as it can know.
@@ -108,7 +114,9 @@ impl Query for Memory {
                 timestamp: Timestamp(*at),
                 histogram: Arc::clone(histogram),
             };
+            let begin = |(at, start): (&i64, &i64)| Start { from: Timestamp(*at), start: Timestamp(*start) };
             let series = Series {
+                starts: samples.starts.iter().map(begin).collect(),
                 histograms: samples.histograms.range(start.0..=end.0).map(histogram).collect(),
                 ..Series::new(labels.clone(), samples.values.range(start.0..=end.0).map(sample).collect())
             };

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use watchbell_model::{
-    Append, AppendError, Appended, Batch, BoxFuture, Exemplar, Labels, Lookup, Matcher, Metadata, Query, QueryError,
-    Series, Severity, State, Timestamp,
+    Append, AppendError, Appended, Batch, BoxFuture, Checkup, Cleaned, Deleted, Exemplar, Figures, Import, Labels,
+    Lookup, Matcher, Metadata, Query, QueryError, Series, Severity, Snapshot, State, Timestamp, Upkeep, UpkeepError,
 };
 use watchbell_runtime::process::{Signal, Signals, notify_systemd, watchdog_interval};
 use watchbell_runtime::{Runtime, Task};
@@ -60,12 +60,16 @@ pub(super) async fn run(runtime: Runtime, arguments: Serve) -> Result<ExitCode> 
 
     let watched: watch::Watched = Arc::new(Mutex::new(loaded.watched));
     let reload = reload(&runtime, paths, &arguments, &watched);
+    let upkeep = match &store {
+        Some(store) => Arc::new(store.clone()) as Arc<dyn Upkeep>,
+        None => Arc::new(NoStore),
+    };
     let (append, query) = match (&remote, &store) {
         (Some(store), _) => (Arc::new(store.clone()) as Arc<dyn Append>, Arc::new(store.clone()) as Arc<dyn Query>),
         (None, Some(store)) => (Arc::new(store.clone()) as Arc<dyn Append>, Arc::new(store.clone()) as Arc<dyn Query>),
         (None, None) => (Arc::new(NoStore) as Arc<dyn Append>, Arc::new(NoStore) as Arc<dyn Query>),
     };
-    let stores = Stores { state: Arc::clone(&state) as Arc<dyn State>, append, query };
+    let stores = Stores { state: Arc::clone(&state) as Arc<dyn State>, append, query, upkeep };
     let app = App::start(runtime.clone(), stores, &good, warnings, found.clone(), reload).await?;
     let bound = app.listen(&addresses).await?;
     if let Some(store) = &store {
@@ -168,6 +172,33 @@ const NO_STORE: &str = "the metrics could not be opened at the start";
 impl Append for NoStore {
     fn append(&self, _: Batch) -> BoxFuture<'_, Result<Appended, AppendError>> {
         Box::pin(async { Err(AppendError::Unavailable(NO_STORE.into())) })
+    }
+}
+
+impl NoStore {
+    fn refuse<T>() -> Result<T, UpkeepError> {
+        Err(UpkeepError::Failed(NO_STORE.into()))
+    }
+}
+
+impl Upkeep for NoStore {
+    fn figures(&self, _: usize, _: bool) -> Result<Figures, UpkeepError> {
+        NoStore::refuse()
+    }
+    fn check(&self, _: bool) -> Result<Checkup, UpkeepError> {
+        NoStore::refuse()
+    }
+    fn delete(&self, _: &[Vec<Matcher>], _: Timestamp, _: Timestamp, _: bool) -> Result<Deleted, UpkeepError> {
+        NoStore::refuse()
+    }
+    fn clean(&self) -> Result<Cleaned, UpkeepError> {
+        NoStore::refuse()
+    }
+    fn snapshot(&self, _: &str) -> Result<Snapshot, UpkeepError> {
+        NoStore::refuse()
+    }
+    fn import(&self) -> Result<Box<dyn Import + '_>, UpkeepError> {
+        NoStore::refuse()
     }
 }
 

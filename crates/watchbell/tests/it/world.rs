@@ -54,6 +54,7 @@ impl Sim {
             state: Arc::clone(&self.state) as Arc<dyn State>,
             append: Arc::new(store.clone()) as Arc<dyn Append>,
             query: Arc::new(store.clone()) as Arc<dyn Query>,
+            upkeep: Arc::new(store.clone()),
         };
         let again = runtime.clone();
         let reload: Reload = Arc::new(move || {
