@@ -5,6 +5,8 @@
 
 use std::collections::BTreeSet;
 
+use std::sync::Arc;
+
 use roaring::RoaringBitmap;
 use watchbell_model::{Found, Lookup, Matcher, QueryError};
 
@@ -24,12 +26,14 @@ impl Inner {
         let of_head = self.of_head(lookup);
         let names: Vec<String> = self.heads.index().names().map(str::to_owned).collect();
         let in_head = |look: &mut dyn FnMut(&Index)| look(&self.heads.index());
-        found.extend(names.into_iter().filter(|name| !values(&in_head, name, of_head.as_ref(), 1).is_empty()));
-        for block in self.blocks.serving().iter().filter(|block| block.overlaps(lookup.start.0, lookup.end.0)) {
+        let is_then = |series| self.is_then(series, lookup);
+        found
+            .extend(names.into_iter().filter(|name| !values(&in_head, name, of_head.as_ref(), &is_then, 1).is_empty()));
+        for block in &self.all_blocks(lookup) {
             let of_block = of_block(block, lookup);
             let in_block = |look: &mut dyn FnMut(&_)| look(&block.index);
             for name in block.index.name_texts() {
-                if !found.contains(name) && !values(&in_block, name, of_block.as_ref(), 1).is_empty() {
+                if !found.contains(name) && !values(&in_block, name, of_block.as_ref(), &|_| true, 1).is_empty() {
                     found.insert(name.to_owned());
                 }
             }
@@ -42,25 +46,35 @@ impl Inner {
         // One more tells that some are left out.
         let most = if lookup.limit == 0 { usize::MAX } else { lookup.limit.saturating_add(1) };
         let in_head = |look: &mut dyn FnMut(&Index)| look(&self.heads.index());
-        let mut found = values(&in_head, name, self.of_head(lookup).as_ref(), most);
-        for block in self.blocks.serving().iter().filter(|block| block.overlaps(lookup.start.0, lookup.end.0)) {
+        let is_then = |series| self.is_then(series, lookup);
+        let mut found = values(&in_head, name, self.of_head(lookup).as_ref(), &is_then, most);
+        for block in &self.all_blocks(lookup) {
             let in_block = |look: &mut dyn FnMut(&_)| look(&block.index);
-            found.append(&mut values(&in_block, name, of_block(block, lookup).as_ref(), most));
+            found.append(&mut values(&in_block, name, of_block(block, lookup).as_ref(), &|_| true, most));
             shorten(&mut found, most);
             self.whole(block)?;
         }
         Ok(Found::new(found, lookup.limit))
     }
 
-    /// The series of the head that are asked about; `None` for all.
-    fn of_head(&self, lookup: &Lookup<'_>) -> Option<RoaringBitmap> {
-        let series = union(lookup.matchers, |matchers| matching(&*self.heads.index(), matchers));
+    /// The blocks that speak for the time that is asked about.
+    fn all_blocks(&self, lookup: &Lookup<'_>) -> Vec<Arc<Block>> {
         let (start, end) = (lookup.start.0, lookup.end.0);
-        if start == i64::MIN && end == i64::MAX {
-            return series;
-        }
-        let series = series.unwrap_or_else(|| self.heads.index().live().clone());
-        Some(series.iter().filter(|series| self.heads.overlaps(*series, start, end)).collect())
+        let mut blocks = (*self.blocks.serving()).clone();
+        blocks.extend(self.bygone(start, end).into_iter().map(|(block, _)| block));
+        blocks.retain(|block| block.overlaps(start, end));
+        blocks
+    }
+
+    /// The series of the head that are asked about, whenever they were heard of; `None` for all.
+    fn of_head(&self, lookup: &Lookup<'_>) -> Option<RoaringBitmap> {
+        union(lookup.matchers, |matchers| matching(&*self.heads.index(), matchers))
+    }
+
+    /// Whether a series of the head was heard of in that time.
+    fn is_then(&self, series: u32, lookup: &Lookup<'_>) -> bool {
+        let (start, end) = (lookup.start.0, lookup.end.0);
+        (start == i64::MIN && end == i64::MAX) || self.heads.overlaps(series, start, end)
     }
 }
 
@@ -89,12 +103,13 @@ fn union(sets: &[Vec<Matcher>], matching: impl Fn(&[Matcher]) -> RoaringBitmap) 
     sets.iter().map(|matchers| matching(matchers)).reduce(|one, other| one | other)
 }
 
-/// The first values of a label among these series (`None` for all), `most` of them at most. `index` lends an index for
+/// The first values of a label among these series (`None` for all) of which `counts` says so, `most` of them at most. `index` lends an index for
 /// a moment, between which it may change.
 fn values<P: Postings>(
     index: &dyn Fn(&mut dyn FnMut(&P)),
     name: &str,
     series: Option<&RoaringBitmap>,
+    counts: &dyn Fn(u32) -> bool,
     most: usize,
 ) -> BTreeSet<String> {
     let (mut found, mut count) = (BTreeSet::new(), 0);
@@ -109,8 +124,9 @@ fn values<P: Postings>(
                 }
                 index(&mut |index| {
                     let Some(name) = index.name(name) else { return };
-                    for value in some.iter().filter_map(|series| index.value_of(*series, name)) {
-                        if !found.contains(value) {
+                    for series in &some {
+                        let value = index.value_of(*series, name).filter(|value| !found.contains(*value));
+                        if let Some(value) = value.filter(|_| counts(*series)) {
                             found.insert(value.to_owned());
                             shorten(&mut found, most);
                         }
@@ -127,7 +143,9 @@ fn values<P: Postings>(
                     let mut last = None;
                     for pair in index.pairs_from(name, &from).take(LOCKED_MAX) {
                         last = Some(pair);
-                        if series.is_none_or(|series| !index.posting(pair).is_disjoint(series)) {
+                        let having = index.posting(pair);
+                        let asked_about = series.map(|series| &*having & series);
+                        if asked_about.as_ref().unwrap_or(&having).iter().any(counts) {
                             found.insert(index.value(pair).to_owned());
                             if found.len() >= most {
                                 return;
@@ -135,9 +153,10 @@ fn values<P: Postings>(
                         }
                     }
                     if let Some(last) = last {
-                        // The first text behind that one.
-                        from = format!("{}\0", index.value(last));
-                        more = true;
+                        // The first text behind that one; in a damaged index there may be none.
+                        let next = format!("{}\0", index.value(last));
+                        more = next > from;
+                        from = next;
                     }
                 });
             }

@@ -18,6 +18,8 @@ const WRITE_EVERY: Duration = Duration::from_secs(1);
 const UPKEEP_EVERY: Duration = Duration::from_secs(10);
 /// How long what failed is left alone.
 const FAILED_PAUSE: Duration = Duration::from_secs(60);
+/// How long sealing before its time rests before it is done again.
+const CROWDED_PAUSE: Duration = Duration::from_secs(1);
 /// How long after its window is over, and late samples may no longer come, a block is made.
 const SEAL_AFTER: i64 = 60_000;
 /// How late samples may be for a window to wait for them; those that come later go into blocks of their own.
@@ -92,6 +94,12 @@ impl MetricStore {
                 () = self.inner.crowded.notified() => {}
             }
             self.run(MetricStore::keep_head).await;
+            // It may not have helped, and would be asked for with each batch.
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = self.inner.runtime.clock.sleep(CROWDED_PAUSE) => {}
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use watchbell_model::{Found, Labels, Lookup, Matcher, Query, QueryError, Series, Timestamp};
+use watchbell_model::{Found, Labels, Lookup, Matcher, Query, QueryError, Rollup, Series, Span, Timestamp};
 
 use super::block::{Block, ChunkRef};
 use super::both::Both;
@@ -45,6 +45,11 @@ impl Inner {
             }
             samples.settle(since);
         }
+        for (block, series, chunks, past) in &pieces.past {
+            let since = samples.mark();
+            self.read_past((block, *series), chunks, past, &mut samples.floats)?;
+            samples.settle(since);
+        }
         if let Some(part) = &pieces.head {
             let since = samples.mark();
             part.read(start, end, &mut samples.floats);
@@ -63,7 +68,7 @@ impl Inner {
     }
 
     /// As [`Query::each`], until more than `limit` samples were loaded.
-    fn each(
+    pub(crate) fn each(
         &self,
         matchers: &[Matcher],
         (start, end): (i64, i64),
@@ -114,6 +119,27 @@ impl Query for MetricStore {
     ) -> Result<(), QueryError> {
         let limit = usize::try_from(self.inner.config.query_samples_limit).unwrap_or(usize::MAX);
         self.inner.each(matchers, (start.0, end.0), limit, visit)
+    }
+
+    fn rollup(
+        &self,
+        matchers: &[Matcher],
+        start: Timestamp,
+        end: Timestamp,
+        width: Span,
+    ) -> Result<Vec<(Labels, Vec<Rollup>)>, QueryError> {
+        if let Some(found) = self.inner.rollup(matchers, start.0, end.0, width) {
+            return found;
+        }
+        let mut found = Vec::new();
+        self.each(matchers, start, end, &mut |series| {
+            let rollups = Rollup::of_series(&series, width);
+            if !rollups.is_empty() {
+                found.push((series.labels, rollups));
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(found)
     }
 
     fn series(&self, lookup: &Lookup<'_>) -> Result<Found<Labels>, QueryError> {

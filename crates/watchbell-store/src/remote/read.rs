@@ -380,3 +380,172 @@ pub(crate) fn merge(mut series: Vec<Series>) -> Vec<Series> {
     }
     merged
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use expect_test::{Expect, expect};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use watchbell_runtime::sim::{self, World};
+    use watchbell_wire::remote_read::encode_samples;
+
+    use super::*;
+
+    fn reader(world: &World, end: &str) -> Reader {
+        let config: RemoteConfig = serde_json::from_value(serde_json::json!({
+            "write": { "url": "http://vm/write", "name": "vm" },
+            "read": { "url": format!("http://vm/select/7/api/v1/{end}") },
+            "tenant": "me",
+        }))
+        .unwrap();
+        Reader::new(&world.runtime(), &config).unwrap()
+    }
+
+    /// Answers every question like this; gives what was asked: method, address, headers of ours, form.
+    fn serve(world: &World, status: u16, answer: &[u8]) -> Arc<Mutex<Vec<String>>> {
+        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+        let (log, answer) = (Arc::clone(&asked), answer.to_vec());
+        world.net.serve("vm", 80, move |mut stream| {
+            let (log, answer) = (Arc::clone(&log), answer.clone());
+            async move {
+                let mut bytes = Vec::new();
+                let (head, form) = loop {
+                    if stream.read_buf(&mut bytes).await.unwrap() == 0 {
+                        return;
+                    }
+                    let Some(end) = bytes.windows(4).position(|it| it == b"\r\n\r\n") else { continue };
+                    let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
+                    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+                    if bytes.len() >= end + 4 + length.unwrap_or(0) {
+                        break (head, String::from_utf8_lossy(&bytes[end + 4..]).into_owned());
+                    }
+                };
+                let line = head.lines().next().unwrap_or_default().trim_end_matches(" HTTP/1.1").to_owned();
+                let tenant = if head.to_lowercase().contains("x-scope-orgid: me") { " as me" } else { "" };
+                log.lock().unwrap().push(format!("{line}{tenant} {}", form.replace('&', " ")).trim_end().to_owned());
+                let head = format!("HTTP/1.1 {status} it\r\ncontent-length: {}\r\n\r\n", answer.len());
+                stream.write_all(head.as_bytes()).await.unwrap();
+                stream.write_all(&answer).await.unwrap();
+            }
+        });
+        asked
+    }
+
+    fn matchers() -> Vec<Matcher> {
+        let host = Matcher::new("host", MatchOp::NotRegex, "a\"b\\\\.*").unwrap();
+        vec![Matcher::equal(Labels::NAME, "up"), host]
+    }
+
+    fn show(found: Result<Vec<Series>, QueryError>) -> String {
+        let sample = |it: &Sample| format!("{}={:x}", it.timestamp.0, it.value.to_bits());
+        let one =
+            |it: &Series| format!("{} {}", it.labels, it.samples.iter().map(sample).collect::<Vec<_>>().join(" "));
+        found.map_or_else(|error| error.to_string(), |found| found.iter().map(one).collect::<Vec<_>>().join("\n"))
+    }
+
+    /// What an export of this is taken for, and what was asked.
+    fn check(status: u16, answer: &'static str, expected: Expect) {
+        sim::run(1, |world| async move {
+            let asked = serve(&world, status, answer.as_bytes());
+            let found = reader(&world, "export").select(&matchers(), Timestamp(-5), Timestamp(3000)).await;
+            let asked = asked.lock().unwrap().join("\n");
+            expect![[r#"
+                POST /select/7/api/v1/export as me match%5B%5D=%7B__name__%3D%22up%22%2Chost%21~%22a%5C%22b%5C%5C%5C%5C.%2A%22%7D reduce_mem_usage=1 start=0.000 end=3.000 deny_partial_response=1 nocache=1 partial_response=false"#]]
+            .assert_eq(&asked.replace(" &", " ").replace("as me  ", "as me "));
+            expected.assert_eq(&show(found));
+        });
+    }
+
+    #[test]
+    fn an_export_is_put_together_by_series_and_time() {
+        check(
+            200,
+            r#"{"metric":{"__name__":"up","host":"b"},"values":[2,0.1,"Infinity",9],"timestamps":[2000,1000,3000,3001]}
+{"metric":{"__name__":"up","host":"a"},"values":[null],"timestamps":[1]}
+
+{"metric":{"__name__":"up","host":"b"},"values":[5,7],"timestamps":[1500,2000]}
+{"metric":{"__name__":"other"},"values":[5],"timestamps":[1500]}
+"#,
+            expect![[r#"
+                up{host="a"} 1=7ff0000000000002
+                up{host="b"} 1000=3fb999999999999a 1500=4014000000000000 2000=4000000000000000 3000=7ff0000000000000"#]],
+        );
+    }
+
+    #[test]
+    fn what_is_no_whole_answer_is_an_error_and_never_no_data() {
+        check(503, "cannot fetch from 1 of 3 nodes\nand more", expect!["the store cannot be read: vm cannot be read: it answers 503: cannot fetch from 1 of 3 nodes"]);
+        check(200, "<html>sign in</html>", expect!["the store cannot be read: vm cannot be read: expected value at line 1 column 1"]);
+        check(200, r#"{"metric":{"__name__":"up"},"values":[1,2],"timestamps":[1]}"#, expect!["the store cannot be read: vm cannot be read: a series has more values than times, or fewer"]);
+        check(200, r#"{"metric":{"__name__":"up"},"values":["x"],"timestamps":[1]}"#, expect!["the store cannot be read: vm cannot be read: a value is not a number"]);
+        check(200, r#"{"metric":{"__name__":"up"},"values":[1],"#, expect!["the store cannot be read: vm cannot be read: EOF while parsing a value at line 1 column 41"]);
+        check(200, "", expect![[""]]);
+    }
+
+    #[test]
+    fn remote_read_is_asked_for_one_question_and_must_give_one_answer() {
+        sim::run(1, |world| async move {
+            let series = Series::new(
+                Labels::metric("up", &[("host", "b")]),
+                vec![Sample { timestamp: Timestamp(1), value: stale_nan() }],
+            );
+            for (results, expected) in
+                [(vec![vec![series.clone()]], expect![[r#"up{host="b"} 1=7ff0000000000002"#]]), (vec![vec![]], expect![[""]]), (vec![], expect!["the store cannot be read: vm cannot be read: it gives 0 results for one question"])]
+            {
+                serve(&world, 200, &snappy::compress(&encode_samples(&results)));
+                let found = reader(&world, "read").select(&matchers(), Timestamp(0), Timestamp(10)).await;
+                expected.assert_eq(&show(found));
+            }
+            world.net.refuse("vm", 80);
+            let found = reader(&world, "read").select(&matchers(), Timestamp(0), Timestamp(10)).await;
+            expect!["the store cannot be read: vm cannot be read: 10.0.0.1:80 refuses the connection: connection refused"].assert_eq(&show(found));
+        });
+    }
+
+    #[test]
+    fn labels_are_looked_up_whole_or_not_at_all() {
+        sim::run(1, |world| async move {
+            let ask = async |answer: &str, limit| {
+                let asked = serve(&world, 200, answer.as_bytes());
+                let lookup = Lookup { start: Timestamp(0), end: Timestamp(1000), limit, ..Lookup::ALL };
+                let found = reader(&world, "read").label_values("a.b", &lookup).await;
+                let found =
+                    found.map_or_else(|error| error.to_string(), |found| format!("{:?} {}", found.items, found.cut));
+                format!("{}\n{found}", asked.lock().unwrap().join("\n"))
+            };
+            let whole = r#"{"status":"success","isPartial":false,"data":["b","a","c"]}"#;
+            expect![[r#"
+                GET /select/7/api/v1/label/U__a_2E_b/values?&start=0.000&end=1.000&limit=3&deny_partial_response=1&nocache=1&partial_response=false as me
+                ["a", "b"] true"#]].assert_eq(&ask(whole, 2).await);
+            let cut = r#"{"status":"success","data":["a"],"warnings":["results truncated due to limit"]}"#;
+            expect![[r#"
+                GET /select/7/api/v1/label/U__a_2E_b/values?&start=0.000&end=1.000&deny_partial_response=1&nocache=1&partial_response=false as me
+                ["a"] true"#]].assert_eq(&ask(cut, 0).await);
+            for partial in [
+                r#"{"status":"success","isPartial":true,"data":["a"]}"#,
+                r#"{"status":"success","data":["a"],"warnings":["a store is away"]}"#,
+                r#"{"status":"error","error":"no"}"#,
+            ] {
+                let said = ask(partial, 0).await;
+                assert!(said.contains("the store cannot be read: vm cannot be read: "), "{said}");
+            }
+            let asked =
+                serve(&world, 200, br#"{"status":"success","data":[{"__name__":"up","host":"b"},{"__name__":"x"}]}"#);
+            let sets = [matchers()];
+            let found = reader(&world, "read").series(&Lookup { matchers: &sets, ..Lookup::ALL }).await.unwrap();
+            assert_eq!(format!("{:?}", found.items), r#"[up{host="b"}]"#);
+            assert!(asked.lock().unwrap()[0].starts_with("POST /select/7/api/v1/series as me "));
+        });
+    }
+
+    #[test]
+    fn a_selector_is_one_that_every_store_takes() {
+        assert_eq!(selector(&[]), r#"{__name__=~".+"}"#);
+        let odd = Matcher::new("a.b", MatchOp::Regex, ".*\n\u{1}é").unwrap();
+        assert_eq!(selector(&[odd]), r#"{"a.b"=~".*\n\x01é"}"#);
+        let all = Matcher::new("a", MatchOp::Regex, ".*").unwrap();
+        assert_eq!(selector(&[all]), r#"{a=~".*",__name__=~".+"}"#);
+        assert_eq!((escaped("a_b"), escaped("a.b_é")), ("a_b".to_owned(), "U__a_2E_b___E9_".to_owned()));
+    }
+}

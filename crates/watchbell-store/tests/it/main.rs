@@ -3,10 +3,12 @@
 mod blocks;
 mod engine;
 mod formats;
+mod fuzz;
 mod import;
 mod metrics;
 mod reading;
 mod remote;
+mod rollups;
 mod soak;
 mod state;
 mod writing;

@@ -117,20 +117,24 @@ proptest! {
     #[test]
     fn lookups_say_what_the_series_say(
         rounds in prop::collection::vec(prop::collection::vec(0..60_u16, 0..30), 1..5),
-        questions in prop::collection::vec((0..4_usize, 0..4_usize, 0..12_usize), 1..20),
+        questions in prop::collection::vec((0..4_usize, 0..4_usize, 0..12_usize, 0..5_usize, 0..6_usize), 1..20),
     ) {
         sim::run(1, |world| async move {
             let (store, _) = MetricStore::open(&world.runtime(), Path::new("/data"), MetricsConfig::default()).unwrap();
-            // Each round is two hours of its own: the first ones are in blocks.
+            // Each round is in two hours of its own: the first ones are in blocks.
+            let begin = world.clock.now();
             for round in &rounds {
                 let points = round.iter().map(|at| Point { labels: labels(*at), timestamp: world.clock.now(), value: 1.0 });
                 store.append(Batch::of("test", points.collect())).await.unwrap();
                 world.clock.sleep(Duration::from_secs(7200)).await;
                 store.maintain();
             }
-            let all: BTreeSet<Labels> = rounds.iter().flatten().map(|at| labels(*at)).collect();
             let matcher = |name, op, value| Matcher::new(name, op, value).unwrap();
-            for (set, what, limit) in questions {
+            for (set, what, limit, from, count) in questions {
+                let asked_about = rounds.iter().skip(from).take(count);
+                let all: BTreeSet<Labels> = asked_about.flatten().map(|at| labels(*at)).collect();
+                let start = begin + Duration::from_secs(7200) * from as u32;
+                let end = start + Duration::from_secs(7200) * count as u32 - Duration::from_secs(1);
                 let matchers = match set {
                     0 => vec![],
                     1 => vec![vec![matcher("a", MatchOp::Regex, "1|2")]],
@@ -141,7 +145,7 @@ proptest! {
                     let all = |set: &Vec<Matcher>| set.iter().all(|matcher| matcher.matches_labels(labels));
                     matchers.is_empty() || matchers.iter().any(all)
                 };
-                let lookup = Lookup { matchers: &matchers, limit, ..Lookup::ALL };
+                let lookup = Lookup { matchers: &matchers, limit, start, end };
                 let passing = || all.iter().filter(passes);
                 let (found, wanted): (_, BTreeSet<String>) = match what {
                     0 => {
