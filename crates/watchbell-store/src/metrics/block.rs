@@ -197,7 +197,8 @@ impl Block {
 
     pub(crate) fn labels(&self, series: u32) -> Labels {
         let pairs = self.index.symbols_of(series);
-        Labels::from_sorted(pairs.map(|(name, value)| (self.index.symbol(name), self.index.symbol(value))))
+        // They are sorted, unless a part of the index is damaged.
+        Labels::from_pairs(pairs.map(|(name, value)| (self.index.symbol(name), self.index.symbol(value))))
     }
 
     /// The series with these labels.

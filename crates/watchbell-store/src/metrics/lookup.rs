@@ -153,9 +153,10 @@ fn values<P: Postings>(
                         }
                     }
                     if let Some(last) = last {
-                        // The first text behind that one.
-                        from = format!("{}\0", index.value(last));
-                        more = true;
+                        // The first text behind that one; in a damaged index there may be none.
+                        let next = format!("{}\0", index.value(last));
+                        more = next > from;
+                        from = next;
                     }
                 });
             }

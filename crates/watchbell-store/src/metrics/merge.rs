@@ -279,12 +279,15 @@ impl<'a> Merging<'a> {
         Ok(())
     }
 
-    /// The next series of an input.
+    /// The next series of an input; one whose labels make no sense is left out.
     fn add(&self, next: &mut BTreeMap<(Pairs, usize), u32>, input: usize, series: u32) {
-        if u64::from(series) < self.inputs[input].meta.series {
-            let place = |symbol: u32| self.places[input][symbol as usize];
+        let place = |symbol: u32| self.places[input].get(symbol as usize).copied();
+        for series in series..u32::try_from(self.inputs[input].meta.series).unwrap_or(u32::MAX) {
             let pairs = self.inputs[input].index.symbols_of(series);
-            next.insert((pairs.map(|(name, value)| (place(name), place(value))).collect(), input), series);
+            if let Some(pairs) = pairs.map(|(name, value)| Some((place(name)?, place(value)?))).collect() {
+                next.insert((pairs, input), series);
+                return;
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 mod blocks;
 mod engine;
 mod formats;
+mod fuzz;
 mod import;
 mod metrics;
 mod reading;

@@ -5,6 +5,8 @@
 mod browser;
 mod configs;
 mod faults;
+mod full;
+mod kill;
 mod kit;
 mod mail;
 mod manual;
