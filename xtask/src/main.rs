@@ -18,6 +18,9 @@ const USAGE: &str = "usage: cargo xtask <command>
   test          everything CI runs: formatting, clippy, licences, all tests, the README's commands
   conformance   the recorded cases of the real tools, from ../shared/conformance or $WATCHBELL_CONFORMANCE
   soak [seeds]  the metrics engine on a simulated disk that fails in every way (5000 seeds)
+  fuzz [cases]  readers of files and bodies against mutated bytes (100000 cases of each kind)
+  kill-loop [rounds]
+                kill -9 of the release build under remote write (200 rounds of each policy)
   bench [idle]  memory, CPU, start and size of the release build, idle with no configuration
   bench metrics [--quick] [--output FILE] [--watchbell BINARY] [--only NAME]
                 the metrics engine beside Prometheus and VictoriaMetrics, in one run
@@ -36,6 +39,10 @@ fn main() -> ExitCode {
         },
         ["soak"] => soak("5000"),
         ["soak", seeds] => soak(seeds),
+        ["fuzz"] => fuzz("100000"),
+        ["fuzz", cases] => fuzz(cases),
+        ["kill-loop"] => kill_loop("200"),
+        ["kill-loop", rounds] => kill_loop(rounds),
         _ => return usage(),
     };
     match done {
@@ -103,7 +110,7 @@ fn test() -> Result<()> {
     run("release build", &mut cargo(&["build", "--release"]))?;
     // The whole workspace again, so that nothing is compiled anew for other features.
     let mut readme = cargo(&["test", "--workspace", "--test", "it", "readme::"]);
-    readme.env("WATCHBELL_RELEASE", root().join("target/release/watchbell"));
+    readme.env("WATCHBELL_RELEASE", target().join("release/watchbell"));
     counted.add(&self::counted("the README's commands", &mut readme)?);
     println!("\n{} passed, {} failed", counted.passed, counted.failed);
     if counted.failed > 0 || !counted.green {
@@ -130,6 +137,24 @@ fn soak(seeds: &str) -> Result<()> {
     let mut command = cargo(&["test", "-p", "watchbell-store", "--test", "it", "soak::", "--", "--nocapture"]);
     command.env("WATCHBELL_SEEDS", seeds);
     run("soak", &mut command)
+}
+
+/// With a bound on memory, so that a length that nobody should believe is noticed.
+fn fuzz(cases: &str) -> Result<()> {
+    let test = ["test", "-p", "watchbell-store", "--test", "it"];
+    run("build", cargo(&test).arg("--no-run"))?;
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -v 6000000; exec \"$@\"", "sh"]).arg("cargo").args(test);
+    command.args(["fuzz::", "--", "--nocapture"]).current_dir(root());
+    command.env("CARGO_INCREMENTAL", "0").env("WATCHBELL_FUZZ_CASES", cases);
+    run("fuzz", &mut command)
+}
+
+fn kill_loop(rounds: &str) -> Result<()> {
+    run("release build", &mut cargo(&["build", "--release"]))?;
+    let mut command = cargo(&["test", "-p", "watchbell", "--test", "it", "kill::", "--", "--nocapture"]);
+    command.env("WATCHBELL_RELEASE", target().join("release/watchbell")).env("WATCHBELL_KILL_ROUNDS", rounds);
+    run("kill loop", &mut command)
 }
 
 /// `cargo deny`, installed if need be. The advisory database is not fetched: it lies outside the package registries.

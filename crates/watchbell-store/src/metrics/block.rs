@@ -17,6 +17,7 @@ use super::both::Both;
 use super::bytes::{Cursor, put_signed, put_varint};
 use super::chunk::{self, Kind};
 use super::histogram_chunk;
+use super::rollup::{self, Row};
 use super::starts;
 use super::tombstones::{self, Gone};
 
@@ -88,6 +89,8 @@ impl ChunkRef {
             >= match self.kind {
                 Kind::Floats => chunk::CHUNK_FULL,
                 Kind::Histograms => histogram_chunk::CHUNK_FULL,
+                // Put together anew each time: they are few.
+                Kind::Rows => usize::MAX,
             }
     }
 }
@@ -135,7 +138,7 @@ impl Block {
             !left.iter().any(|chunk| {
                 let mut samples = Both::default();
                 let read = |samples: &mut _| self.read_but(stretches, *chunk, i64::MIN, i64::MAX, samples).is_ok();
-                !chunk.cut || (read(&mut samples) && !samples.is_empty())
+                !chunk.cut || chunk.kind == Kind::Rows || (read(&mut samples) && !samples.is_empty())
             })
         };
         gone.whole = gone.series().filter(|series| is_whole(*series)).collect();
@@ -194,7 +197,8 @@ impl Block {
 
     pub(crate) fn labels(&self, series: u32) -> Labels {
         let pairs = self.index.symbols_of(series);
-        Labels::from_sorted(pairs.map(|(name, value)| (self.index.symbol(name), self.index.symbol(value))))
+        // They are sorted, unless a part of the index is damaged.
+        Labels::from_pairs(pairs.map(|(name, value)| (self.index.symbol(name), self.index.symbol(value))))
     }
 
     /// The series with these labels.
@@ -235,6 +239,18 @@ impl Block {
         Ok(())
     }
 
+    /// The rows of a chunk of a coarser copy, deleted ones among them.
+    pub(crate) fn read_rows(&self, at: ChunkRef) -> Result<Vec<Row>, Damaged> {
+        if self.bad().contains(&at.offset) {
+            return Ok(Vec::new());
+        }
+        let read = self.raw(at).and_then(|bytes| rollup::decode(bytes, at.first, at.count));
+        read.ok_or_else(|| {
+            self.bad().insert(at.offset);
+            Damaged
+        })
+    }
+
     /// Decodes a chunk as it is in the file, also one that was found damaged before.
     pub(crate) fn verify(&self, at: ChunkRef, out: &mut Both) -> Result<(), Damaged> {
         self.decode(at, i64::MIN, i64::MAX, out).ok_or_else(|| {
@@ -248,6 +264,8 @@ impl Block {
         match at.kind {
             Kind::Floats => chunk::decode(bytes, at.first, at.count, start, end, &mut out.floats),
             Kind::Histograms => histogram_chunk::decode(bytes, at.first, at.count, start, end, &mut out.histograms),
+            // No samples: see `read_rows`.
+            Kind::Rows => None,
         }
     }
 

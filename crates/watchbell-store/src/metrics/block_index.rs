@@ -145,7 +145,8 @@ impl BlockIndex {
     }
 
     fn count(&self, section: &Range<usize>) -> u32 {
-        self.word(section.start).unwrap_or(0)
+        // Whatever it says, each takes four bytes at least.
+        self.word(section.start).unwrap_or(0).min((section.len() / 4) as u32)
     }
 
     /// An item of a section that is a count, one offset more than items, and the items.
@@ -210,7 +211,8 @@ impl BlockIndex {
 
     /// The pairs of a name, by their values.
     fn pairs_of(&self, name: u32) -> Range<u32> {
-        let range = || Some(self.name_at(name)?.1..self.name_at(name + 1)?.1);
+        let most = (self.postings.len() / 8) as u32;
+        let range = || Some(self.name_at(name)?.1..self.name_at(name + 1)?.1.min(most));
         range().unwrap_or(0..0)
     }
 

@@ -62,6 +62,7 @@ impl Blocks {
             let Some(number) = name.strip_suffix(".block").and_then(|name| name.parse::<u64>().ok()) else { continue };
             next = next.max(number + 1);
             missing.remove(&number);
+            let name = display(&path);
             let mut tell = |words: String| told.push(Damage { name: name.clone(), words });
             match Block::open(disk, &path, number) {
                 Ok(Ok(block)) => match Gone::load(disk, &path) {
@@ -89,7 +90,7 @@ impl Blocks {
             let _ = disk.remove(&block.path);
         }
         for number in missing.difference(&replaced) {
-            let name = file_name(*number);
+            let name = display(&dir.join(file_name(*number)));
             let words = format!("the block {name} is not there any more; nobody of us removed it");
             told.push(Damage { name, words });
         }
@@ -145,6 +146,15 @@ impl Blocks {
         *serving = Arc::new(blocks);
     }
 
+    /// One more serves.
+    pub(crate) fn add(&self, new: Option<Arc<Block>>) {
+        let mut serving = self.serving.write().expect("no panic while held");
+        let mut blocks = (**serving).clone();
+        blocks.extend(new);
+        sort(&mut blocks);
+        *serving = Arc::new(blocks);
+    }
+
     /// Names those that serve on disk.
     pub(crate) fn save_list(&self) -> io::Result<()> {
         let serving = self.serving();
@@ -190,6 +200,13 @@ impl Blocks {
 /// Of a block, by its number.
 pub(crate) fn file_name(number: u64) -> String {
     format!("{number:010}.block")
+}
+
+/// A block as people know it: by its name, and its folder if that is not the one of samples.
+pub(crate) fn display(path: &Path) -> String {
+    let part = |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
+    let (dir, name) = (part(path.parent().and_then(Path::file_name)), part(path.file_name()));
+    if dir == "blocks" { name } else { format!("{dir}/{name}") }
 }
 
 /// The numbers of the blocks that served last; `None` if that is not known.

@@ -9,14 +9,18 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use watchbell_model::{
-    Checkup, Cleaned, Deleted, Figures, Import, Labels, Matcher, Snapshot, Timestamp, Upkeep, UpkeepError,
+    Checkup, Cleaned, Deleted, Figures, Import, Labels, Lookup, Matcher, Snapshot, Timestamp, Upkeep, UpkeepError,
 };
 use watchbell_runtime::Disk;
 
 use super::block::Block;
+use super::blocks::display;
 use super::both::Both;
+use super::chunk::Kind;
+use super::facts::FILES;
 use super::import::Importing;
 use super::matching::matching;
+use super::rollups::Days;
 use super::walk::Pieces;
 use super::{Inner, MetricStore};
 
@@ -24,6 +28,8 @@ use super::{Inner, MetricStore};
 const EXAMPLES_MAX: usize = 10;
 /// Snapshots lie in this folder beside the blocks, each in one of its own.
 const SNAPSHOTS: &str = "snapshots";
+/// Folders of files that never change.
+const FOLDERS: [&str; 3] = ["blocks", "blocks-5m", "blocks-1h"];
 /// How long the name of a snapshot may be, in bytes.
 const NAME_MAX: usize = 100;
 
@@ -61,6 +67,9 @@ impl MetricStore {
         }
         let deleted = inner.count(matchers, start.0, end.0)?;
         inner.bury(matchers, start.0, end.0).map_err(failed)?;
+        let lookup = Lookup { matchers, start, end, limit: 0 };
+        inner.facts.lock().expect("no panic while held").exemplars.delete(&lookup);
+        inner.save_facts().map_err(failed)?;
         // Series of which nothing is left are not to be found by their labels either.
         let log = inner.log.lock().expect("no panic while held");
         for set in matchers {
@@ -82,6 +91,15 @@ impl MetricStore {
             cleaned.blocks += 1;
             cleaned.bytes_freed += before.saturating_sub(after);
         }
+        for level in &inner.levels {
+            let cut = |days: &&Days| days.block.as_ref().is_some_and(|block| !block.gone().is_empty());
+            while let Some(days) = level.days().iter().find(cut).cloned() {
+                let before = level.bytes();
+                inner.merge_level(level, &[days], &|| false).map_err(failed)?;
+                cleaned.blocks += 1;
+                cleaned.bytes_freed += before.saturating_sub(level.bytes());
+            }
+        }
         Ok(cleaned)
     }
 
@@ -90,8 +108,9 @@ impl MetricStore {
     pub fn check(&self, deep: bool) -> Result<Checkup, UpkeepError> {
         let inner = &self.inner;
         let (mut checkup, mut looked_at) = (Checkup::default(), Looked::default());
-        for block in inner.blocks.serving().iter() {
-            inner.check_block(block, deep, &mut looked_at, &mut checkup.damaged);
+        let copies = inner.levels.iter().map(|level| level.blocks.serving());
+        for block in [inner.blocks.serving()].into_iter().chain(copies).flat_map(|serving| (*serving).clone()) {
+            inner.check_block(&block, deep, &mut looked_at, &mut checkup.damaged);
         }
         checkup.looked_at = vec![("blocks".into(), looked_at.blocks), ("series".into(), looked_at.series)];
         if deep {
@@ -118,9 +137,11 @@ impl MetricStore {
         let beside = all.join(format!(".{name}.new"));
         let done = inner.copy_to(&beside).and_then(|bytes| {
             inner.runtime.disk.rename(&beside, &path)?;
-            for folder in [path.join("blocks"), path.join("wal"), path.clone(), all.clone()] {
-                inner.runtime.disk.sync_dir(&folder)?;
+            for folder in FOLDERS.iter().chain(&["wal"]) {
+                inner.runtime.disk.sync_dir(&path.join(folder))?;
             }
+            inner.runtime.disk.sync_dir(&path)?;
+            inner.runtime.disk.sync_dir(&all)?;
             Ok(bytes)
         });
         if done.is_err() {
@@ -176,7 +197,7 @@ struct Looked {
 }
 
 impl Inner {
-    fn dir(&self) -> &Path {
+    pub(crate) fn dir(&self) -> &Path {
         self.mark_path.parent().unwrap_or(Path::new("."))
     }
 
@@ -204,23 +225,50 @@ impl Inner {
 
     /// Writes tombstones; each block is free of the samples as soon as they are on disk.
     fn bury(&self, matchers: &[Vec<Matcher>], start: i64, end: i64) -> io::Result<()> {
-        let _shelf = self.shelf.lock().expect("no panic while held");
-        for block in self.blocks.serving().iter().filter(|block| block.overlaps(start, end)) {
-            let mut gone = (*block.gone()).clone();
-            for series in matchers.iter().flat_map(|set| matching(&block.index, set)) {
-                if !block.chunks(series, start, end).is_empty() {
-                    gone.add(series, start.max(block.meta.first), end.min(block.meta.last));
+        let mut shelf = self.shelf.lock().expect("no panic while held");
+        for block in self.blocks.serving().iter() {
+            self.bury_in(block, matchers, start, end)?;
+        }
+        for level in &self.levels {
+            // Of windows that go in part the rest is made again, if it can be; until then samples speak for their days.
+            let (first, last) = (start.div_euclid(level.width), end.div_euclid(level.width));
+            let windows = (first.saturating_mul(level.width), (last + 1).saturating_mul(level.width).saturating_sub(1));
+            for days in level.days().iter() {
+                if let Some(block) = days.block.as_ref().filter(|block| block.overlaps(windows.0, windows.1)) {
+                    self.bury_in(block, matchers, windows.0, windows.1)?;
                 }
             }
-            if block.index.is_damaged() {
-                // It no longer serves by the time somebody asks for the deletion again.
-                let name = block.path.file_name().unwrap_or_default().to_string_lossy();
-                return Err(io::Error::other(format!("the index of {name} is damaged; ask again without it")));
+            for (edge, is_cut) in [(start, windows.0 < start), (end, end < windows.1)] {
+                if is_cut {
+                    self.changed(&mut shelf, edge, edge);
+                }
             }
-            if gone != *block.gone() {
-                gone.save(&self.runtime.disk, &block.path)?;
-                block.set_gone(gone);
+        }
+        // What is being made of samples right now has those that go.
+        shelf.changed.push((start, end));
+        self.save_days(&mut shelf, false)
+    }
+
+    fn bury_in(&self, block: &Block, matchers: &[Vec<Matcher>], start: i64, end: i64) -> io::Result<()> {
+        if !block.overlaps(start, end) {
+            return Ok(());
+        }
+        let mut gone = (*block.gone()).clone();
+        for series in matchers.iter().flat_map(|set| matching(&block.index, set)) {
+            if !block.chunks(series, start, end).is_empty() {
+                gone.add(series, start.max(block.meta.first), end.min(block.meta.last));
             }
+        }
+        if block.index.is_damaged() {
+            // It no longer serves by the time somebody asks for the deletion again.
+            return Err(io::Error::other(format!(
+                "the index of {} is damaged; ask again without it",
+                display(&block.path)
+            )));
+        }
+        if gone != *block.gone() {
+            gone.save(&self.runtime.disk, &block.path)?;
+            block.set_gone(gone);
         }
         Ok(())
     }
@@ -228,7 +276,7 @@ impl Inner {
     fn check_block(&self, block: &Block, deep: bool, looked_at: &mut Looked, damaged: &mut Vec<String>) {
         looked_at.blocks += 1;
         looked_at.series += block.meta.series;
-        let name = block.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = display(&block.path);
         match Block::open(&self.runtime.disk, &block.path, block.number) {
             Ok(Ok(read)) if read.index.verify() => {}
             Ok(Ok(_)) => return damaged.push(format!("the block {name}: a page of its index is damaged")),
@@ -243,7 +291,11 @@ impl Inner {
             for chunk in block.chunks(series, i64::MIN, i64::MAX) {
                 samples.clear();
                 looked_at.chunks += 1;
-                match block.verify(chunk, &mut samples) {
+                let read = match chunk.kind {
+                    Kind::Rows => block.read_rows(chunk).map(|_| ()),
+                    _ => block.verify(chunk, &mut samples),
+                };
+                match read {
                     Ok(()) => looked_at.samples += samples.len() as u64,
                     Err(_) => bad += 1,
                 }
@@ -268,11 +320,13 @@ impl Inner {
         log.write()?;
         drop(log);
         let mut bytes = 0;
-        for folder in ["blocks"] {
+        for folder in FOLDERS {
             bytes += link_all(disk, &self.dir().join(folder), &to.join(folder))?;
         }
         bytes += copy_all(disk, &self.dir().join("wal"), &to.join("wal"))?;
-        bytes += copy(disk, &self.mark_path, &to.join("sealed"))?;
+        for file in ["sealed", "forgotten"].into_iter().chain(FILES) {
+            bytes += copy(disk, &self.dir().join(file), &to.join(file))?;
+        }
         disk.sync_dir(to)?;
         Ok(bytes)
     }

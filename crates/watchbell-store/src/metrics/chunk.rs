@@ -24,6 +24,8 @@ pub(crate) enum Kind {
     #[default]
     Floats,
     Histograms,
+    /// Only in blocks of rollups.
+    Rows,
 }
 
 impl Kind {
@@ -32,11 +34,12 @@ impl Kind {
         match self {
             Kind::Floats => 0,
             Kind::Histograms => 1,
+            Kind::Rows => 2,
         }
     }
 
     pub(crate) fn of(code: u8) -> Option<Kind> {
-        [Kind::Floats, Kind::Histograms].into_iter().find(|kind| kind.code() == code)
+        [Kind::Floats, Kind::Histograms, Kind::Rows].into_iter().find(|kind| kind.code() == code)
     }
 }
 

@@ -17,6 +17,8 @@ pub struct MetricsConfig {
     pub retention: Span,
     /// How many bytes series may take on disk before the oldest go; `0` for no bound, which is the default.
     pub retention_size: u64,
+    /// Coarser copies, so that a year is drawn in little time, and goes on being there when its samples are too old.
+    pub rollups: RollupsConfig,
     /// How much older than its series' newest sample one may be and still be taken, up to `1d`; older ones are refused
     /// and counted. Of two different values for one time the first stays, and the second is refused as a duplicate.
     /// Default `10m`.
@@ -40,6 +42,45 @@ pub struct MetricsConfig {
     pub query_samples_limit: u64,
     /// A store beyond this machine that all samples go on to and are read back from.
     pub remote: Option<RemoteConfig>,
+    /// How many exemplars are kept, the newest of all series together; `0` for none. Default 100,000, which take about
+    /// 30 MB.
+    pub exemplars_limit: u64,
+}
+
+/// Which coarser copies are kept. Each has, for windows of its width, the least and the greatest value, the sum, the
+/// count, the last value with its time, and by how much a counter grew. They are made once a day is over.
+///
+/// Once samples are older than `retention`, the last one of each window stands for them in every query, with its real
+/// time. Of `1h` that is one an hour: an expression that looks back five minutes finds it only then, one with a range
+/// such as `[2h]` always does. Native histograms are in no copy.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RollupsConfig {
+    /// Windows of five minutes. Default: not kept; they take about as much room as samples every 15 seconds.
+    #[serde(rename = "5m")]
+    pub five_minutes: RollupConfig,
+    /// Windows of an hour. Default: kept for `1830d`, about five years.
+    #[serde(rename = "1h")]
+    pub hour: RollupConfig,
+}
+
+/// How a coarser copy is kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RollupConfig {
+    /// For how long; `0s` makes no new one, and leaves what there is.
+    pub retention: Span,
+    /// How many bytes it may take on disk before the oldest go; `0` for no bound, which is the default.
+    pub retention_size: u64,
+}
+
+impl Default for RollupsConfig {
+    fn default() -> RollupsConfig {
+        RollupsConfig {
+            five_minutes: RollupConfig { retention: Span::ZERO, retention_size: 0 },
+            hour: RollupConfig { retention: Span::days(1830), retention_size: 0 },
+        }
+    }
 }
 
 /// When accepted samples are made to survive power loss.
@@ -60,6 +101,7 @@ impl Default for MetricsConfig {
         MetricsConfig {
             retention: Span::days(400),
             retention_size: 0,
+            rollups: RollupsConfig::default(),
             out_of_order_window: Span::minutes(10),
             fsync: Fsync::Interval,
             fsync_interval: Span::seconds(1),
@@ -68,6 +110,7 @@ impl Default for MetricsConfig {
             source_limits: BTreeMap::new(),
             query_samples_limit: 50_000_000,
             remote: None,
+            exemplars_limit: 100_000,
         }
     }
 }
@@ -93,6 +136,16 @@ impl MetricsConfig {
             problems
                 .error(&path.field("retention_size"), format!("{} bytes hold too little", self.retention_size))
                 .hint(format!("at least {RETENTION_SIZE_MIN}, or 0 for no bound"));
+        }
+        for (name, rollup) in [("5m", &self.rollups.five_minutes), ("1h", &self.rollups.hour)] {
+            if !rollup.retention.is_zero() && rollup.retention < Span::days(2) {
+                problems
+                    .error(
+                        &path.field("rollups").field(name).field("retention"),
+                        format!("`{}` is shorter than it takes to make one", rollup.retention),
+                    )
+                    .hint("at least `2d`, or `0s` for none");
+            }
         }
         if self.out_of_order_window > Span::days(1) {
             problems

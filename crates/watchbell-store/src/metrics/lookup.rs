@@ -5,6 +5,8 @@
 
 use std::collections::BTreeSet;
 
+use std::sync::Arc;
+
 use roaring::RoaringBitmap;
 use watchbell_model::{Found, Lookup, Matcher, QueryError};
 
@@ -27,7 +29,7 @@ impl Inner {
         let is_then = |series| self.is_then(series, lookup);
         found
             .extend(names.into_iter().filter(|name| !values(&in_head, name, of_head.as_ref(), &is_then, 1).is_empty()));
-        for block in self.blocks.serving().iter().filter(|block| block.overlaps(lookup.start.0, lookup.end.0)) {
+        for block in &self.all_blocks(lookup) {
             let of_block = of_block(block, lookup);
             let in_block = |look: &mut dyn FnMut(&_)| look(&block.index);
             for name in block.index.name_texts() {
@@ -46,13 +48,22 @@ impl Inner {
         let in_head = |look: &mut dyn FnMut(&Index)| look(&self.heads.index());
         let is_then = |series| self.is_then(series, lookup);
         let mut found = values(&in_head, name, self.of_head(lookup).as_ref(), &is_then, most);
-        for block in self.blocks.serving().iter().filter(|block| block.overlaps(lookup.start.0, lookup.end.0)) {
+        for block in &self.all_blocks(lookup) {
             let in_block = |look: &mut dyn FnMut(&_)| look(&block.index);
             found.append(&mut values(&in_block, name, of_block(block, lookup).as_ref(), &|_| true, most));
             shorten(&mut found, most);
             self.whole(block)?;
         }
         Ok(Found::new(found, lookup.limit))
+    }
+
+    /// The blocks that speak for the time that is asked about.
+    fn all_blocks(&self, lookup: &Lookup<'_>) -> Vec<Arc<Block>> {
+        let (start, end) = (lookup.start.0, lookup.end.0);
+        let mut blocks = (*self.blocks.serving()).clone();
+        blocks.extend(self.bygone(start, end).into_iter().map(|(block, _)| block));
+        blocks.retain(|block| block.overlaps(start, end));
+        blocks
     }
 
     /// The series of the head that are asked about, whenever they were heard of; `None` for all.
@@ -142,9 +153,10 @@ fn values<P: Postings>(
                         }
                     }
                     if let Some(last) = last {
-                        // The first text behind that one.
-                        from = format!("{}\0", index.value(last));
-                        more = true;
+                        // The first text behind that one; in a damaged index there may be none.
+                        let next = format!("{}\0", index.value(last));
+                        more = next > from;
+                        from = next;
                     }
                 });
             }

@@ -14,6 +14,7 @@ use watchbell_runtime::fault;
 use super::Inner;
 use super::block::{Block, ChunkRef};
 use super::block_writer::BlockWriter;
+use super::blocks::display;
 use super::both::Both;
 use super::chunk::{Effort, Encoded};
 use super::series::WINDOW;
@@ -190,20 +191,26 @@ impl Inner {
 
     /// The index of a block is damaged: it no longer serves and is set aside. Says so on the board.
     pub(crate) fn lost(&self, block: &Block) -> io::Result<()> {
+        let name = display(&block.path);
+        let words = format!("the index of the block {name} is damaged; its samples are lost, the rest serves");
+        self.runtime.troubles.set(&format!("metrics/damaged/{name}"), Severity::Warning, words);
         let mut shelf = self.shelf.lock().expect("no panic while held");
+        if let Some(level) = self.levels.iter().find(|level| block.path.parent() == Some(level.blocks.dir())) {
+            level.drop_block(block.number);
+            shelf.unsaved = true;
+            self.save_list(&mut shelf, false);
+            return level.blocks.remove(&[block]);
+        }
         self.blocks.replace(Vec::new(), &[block.number]);
         self.save_list(&mut shelf, true);
         drop(shelf);
-        let name = block.path.file_name().unwrap_or_default().to_string_lossy();
-        let words = format!("the index of the block {name} is damaged; its samples are lost, the rest serves");
-        self.runtime.troubles.set(&format!("metrics/damaged/{name}"), Severity::Warning, words);
         self.blocks.remove(&[block])
     }
 
     /// A chunk's checksum did not fit: says so on the board, once for each block.
     pub(crate) fn found_damaged(&self, block: &Block) {
         self.counters.damaged_chunks.inc();
-        let name = block.path.file_name().unwrap_or_default().to_string_lossy();
+        let name = display(&block.path);
         let words = format!("a part of the block {name} is damaged; its samples are lost, the rest serves");
         self.runtime.troubles.set(&format!("metrics/damaged/{name}"), Severity::Warning, words);
     }
@@ -272,12 +279,15 @@ impl<'a> Merging<'a> {
         Ok(())
     }
 
-    /// The next series of an input.
+    /// The next series of an input; one whose labels make no sense is left out.
     fn add(&self, next: &mut BTreeMap<(Pairs, usize), u32>, input: usize, series: u32) {
-        if u64::from(series) < self.inputs[input].meta.series {
-            let place = |symbol: u32| self.places[input][symbol as usize];
+        let place = |symbol: u32| self.places[input].get(symbol as usize).copied();
+        for series in series..u32::try_from(self.inputs[input].meta.series).unwrap_or(u32::MAX) {
             let pairs = self.inputs[input].index.symbols_of(series);
-            next.insert((pairs.map(|(name, value)| (place(name), place(value))).collect(), input), series);
+            if let Some(pairs) = pairs.map(|(name, value)| Some((place(name)?, place(value)?))).collect() {
+                next.insert((pairs, input), series);
+                return;
+            }
         }
     }
 }

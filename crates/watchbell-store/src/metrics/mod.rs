@@ -21,6 +21,7 @@ mod chunk;
 mod columns;
 mod config;
 mod exemplars;
+mod facts;
 mod figures;
 mod filling;
 pub(crate) mod frames;
@@ -41,8 +42,13 @@ mod merge;
 pub(crate) mod metadata;
 mod rare;
 mod record;
+mod record_rare;
 mod replay;
 mod retention;
+mod rollup;
+mod rollup_make;
+mod rollup_read;
+mod rollups;
 mod seal;
 mod select;
 mod series;
@@ -57,6 +63,7 @@ mod wal;
 mod walk;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
@@ -66,15 +73,17 @@ use watchbell_runtime::{Disk, Runtime};
 use crate::OpenError;
 use append::{Counters, Queue};
 use blocks::Blocks;
+use facts::Facts;
 use filling::Filling;
 use head::Heads;
 use maintain::Upkeep;
+use rollups::Level;
 use seal::Mark;
 use tend::{Shelf, Tending, Work};
 use wal::Wal;
 
 pub use append::{BATCHES_WAITING_MAX, BYTES_WAITING_MAX};
-pub use config::{Fsync, MetricsConfig};
+pub use config::{Fsync, MetricsConfig, RollupConfig, RollupsConfig};
 pub use select::SELECT_SAMPLES_MAX;
 
 /// Series and their samples, open. Cheap to clone.
@@ -91,6 +100,10 @@ struct Inner {
     blocks: Blocks,
     mark_path: PathBuf,
     damaged_dir: PathBuf,
+    /// Coarser copies, the finest first.
+    levels: Vec<Level>,
+    /// Samples are all there since then.
+    forgotten: AtomicI64,
     upkeep: Mutex<Upkeep>,
     /// Told when there is too much in memory.
     crowded: Notify,
@@ -101,6 +114,7 @@ struct Inner {
     work: Work,
     queue: Mutex<Queue>,
     counters: Counters,
+    facts: Mutex<Facts>,
 }
 
 /// What was found when the store was opened.
@@ -133,6 +147,10 @@ pub struct Stats {
     pub block_bytes: u64,
     /// Bytes of the log on disk.
     pub wal_bytes: u64,
+    /// Blocks of coarser copies.
+    pub rollup_blocks: u64,
+    /// Bytes of these, their indexes included.
+    pub rollup_bytes: u64,
 }
 
 impl MetricStore {
@@ -155,10 +173,25 @@ impl MetricStore {
             // The log may still hold what was in the damaged block; at later starts too, when that one is set aside.
             sealed = Some(mark.voided(disk, &mark_path).unwrap_or(mark));
         }
-        let mut filling = Filling::new(&heads, sealed, matches!(disk, Disk::Os));
+        let (mut facts, told) = Facts::load(disk, dir, &damaged_dir, config.exemplars_limit)
+            .map_err(OpenError::io("read exemplars and metadata in", dir))?;
+        damaged.extend(told);
+        let mut filling = Filling::new(&heads, &mut facts, sealed, matches!(disk, Disk::Os));
         let found = replay::replay(disk, &wal_dir, &damaged_dir, &mut filling)
             .map_err(OpenError::io("read the log in", &wal_dir))?;
         damaged.extend(found.damaged);
+        let mut levels = Vec::new();
+        let rollups = [(("5m", 300_000), &config.rollups.five_minutes), (("1h", 3_600_000), &config.rollups.hour)];
+        for (name, rollup) in rollups {
+            let (level, found) = Level::open(disk, dir, &damaged_dir, name, rollup.clone())
+                .map_err(OpenError::io("read the coarser copies in", dir))?;
+            for damage in found {
+                let key = format!("metrics/damaged/{}", damage.name);
+                runtime.troubles.set(&key, Severity::Warning, damage.words.clone());
+                damaged.push(damage.words);
+            }
+            levels.push(level);
+        }
         let report = OpenReport {
             damaged,
             replayed_samples: found.samples,
@@ -175,6 +208,8 @@ impl MetricStore {
             blocks: opened.blocks,
             mark_path,
             damaged_dir,
+            levels,
+            forgotten: AtomicI64::new(rollups::load_forgotten(disk, &dir.join("forgotten"))),
             crowded: Notify::new(),
             upkeep: Mutex::new(Upkeep::new(sealed)),
             tending: Mutex::new(Tending::new(&runtime.clock)),
@@ -183,7 +218,14 @@ impl MetricStore {
             work: Work::new(&runtime.metrics),
             queue: Mutex::default(),
             counters: Counters::new(&runtime.metrics),
+            facts: Mutex::new(facts),
         };
+        let mut shelf = inner.shelf.lock().expect("no panic while held");
+        for (first, last) in &opened.new {
+            inner.changed(&mut shelf, *first, *last);
+        }
+        inner.save_list(&mut shelf, !opened.new.is_empty());
+        drop(shelf);
         Ok((MetricStore { inner: Arc::new(inner) }, report))
     }
 
@@ -212,6 +254,8 @@ impl MetricStore {
             block_samples: blocks.iter().map(|block| block.meta.samples).sum(),
             block_bytes: blocks.iter().map(|block| block.bytes()).sum(),
             wal_bytes: inner.log.lock().expect("no panic while held").bytes(),
+            rollup_blocks: inner.levels.iter().map(|level| level.blocks.serving().len() as u64).sum(),
+            rollup_bytes: inner.levels.iter().map(Level::bytes).sum(),
         }
     }
 }

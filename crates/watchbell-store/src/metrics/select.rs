@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use watchbell_model::{Found, Labels, Lookup, Matcher, Query, QueryError, Series, Timestamp};
+use watchbell_model::{
+    Exemplar, Found, Labels, Lookup, Matcher, Metadata, Query, QueryError, Rollup, Series, Span, Timestamp,
+};
 
 use super::block::{Block, ChunkRef};
 use super::both::Both;
@@ -45,9 +47,14 @@ impl Inner {
             }
             samples.settle(since);
         }
+        for (block, series, chunks, past) in &pieces.past {
+            let since = samples.mark();
+            self.read_past((block, *series), chunks, past, &mut samples.floats)?;
+            samples.settle(since);
+        }
         if let Some(part) = &pieces.head {
             let since = samples.mark();
-            part.read(start, end, &mut samples.floats);
+            part.read(start, end, &mut samples);
             samples.settle(since);
         }
         samples.once();
@@ -57,13 +64,14 @@ impl Inner {
     /// A whole series: its samples, and since when they count.
     fn read_series(&self, labels: Labels, pieces: &Pieces, start: i64, end: i64) -> Result<Series, QueryError> {
         let samples = self.read(pieces, start, end)?;
-        let told = pieces.blocks.iter().flat_map(|(block, series, _)| block.starts(*series));
-        let starts = samples.starts(told.collect());
+        let blocks = pieces.blocks.iter().flat_map(|(block, series, _)| block.starts(*series));
+        let head = pieces.head.iter().flat_map(|part| part.starts().iter().copied());
+        let starts = samples.starts(blocks.chain(head).collect());
         Ok(Series { labels, samples: samples.floats, histograms: samples.histograms, starts })
     }
 
     /// As [`Query::each`], until more than `limit` samples were loaded.
-    fn each(
+    pub(crate) fn each(
         &self,
         matchers: &[Matcher],
         (start, end): (i64, i64),
@@ -116,6 +124,27 @@ impl Query for MetricStore {
         self.inner.each(matchers, (start.0, end.0), limit, visit)
     }
 
+    fn rollup(
+        &self,
+        matchers: &[Matcher],
+        start: Timestamp,
+        end: Timestamp,
+        width: Span,
+    ) -> Result<Vec<(Labels, Vec<Rollup>)>, QueryError> {
+        if let Some(found) = self.inner.rollup(matchers, start.0, end.0, width) {
+            return found;
+        }
+        let mut found = Vec::new();
+        self.each(matchers, start, end, &mut |series| {
+            let rollups = Rollup::of_series(&series, width);
+            if !rollups.is_empty() {
+                found.push((series.labels, rollups));
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(found)
+    }
+
     fn series(&self, lookup: &Lookup<'_>) -> Result<Found<Labels>, QueryError> {
         let (mut found, mut reads, every) = (BTreeSet::new(), READ_MAX, [Vec::new()]);
         let (start, end) = (lookup.start.0, lookup.end.0);
@@ -132,6 +161,14 @@ impl Query for MetricStore {
             })?;
         }
         Ok(Found::new(found, lookup.limit))
+    }
+
+    fn exemplars(&self, lookup: &Lookup<'_>) -> Result<Vec<(Labels, Vec<Exemplar>)>, QueryError> {
+        Ok(self.inner.find_exemplars(lookup))
+    }
+
+    fn metadata(&self, metric: Option<&str>) -> Result<Vec<(String, Vec<Metadata>)>, QueryError> {
+        Ok(self.inner.find_metadata(metric))
     }
 
     fn label_names(&self, lookup: &Lookup<'_>) -> Result<Found<String>, QueryError> {

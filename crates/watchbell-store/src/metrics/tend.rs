@@ -6,8 +6,10 @@
 use std::io;
 use std::time::Duration;
 
-use watchbell_runtime::{Clock, metrics::Counter, metrics::Metrics};
+use watchbell_runtime::Clock;
+use watchbell_runtime::metrics::{Counter, Histogram, Metrics};
 
+use super::block::Block;
 use super::series::millis;
 use super::{Inner, merge};
 
@@ -26,6 +28,18 @@ pub(crate) struct Tending {
 pub(crate) struct Shelf {
     /// The list of those that serve could not be written.
     unlisted: bool,
+    /// Which days are in coarser copies could not be written.
+    pub(crate) unsaved: bool,
+    /// First and last time of what changed since the making of rollups that is under way began.
+    pub(crate) changed: Vec<(i64, i64)>,
+}
+
+impl Shelf {
+    /// Interrupted, if something between these times changed.
+    pub(crate) fn check_unchanged(&self, start: i64, end: i64) -> io::Result<()> {
+        let overlaps = self.changed.iter().any(|(first, last)| *first <= end && start <= *last);
+        if overlaps { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
+    }
 }
 
 /// What merging cost.
@@ -33,7 +47,8 @@ pub(crate) struct Work {
     pub(crate) merges: Counter,
     pub(crate) read: Counter,
     pub(crate) written: Counter,
-    pub(crate) seconds: watchbell_runtime::metrics::Histogram,
+    pub(crate) seconds: Histogram,
+    pub(crate) days: Counter,
 }
 
 impl Work {
@@ -48,6 +63,7 @@ impl Work {
                 &[],
                 &[0.01, 0.1, 1.0, 10.0, 60.0, 600.0],
             ),
+            days: metrics.counter("watchbell_metrics_rollup_days_total", "Days that coarser copies were made of.", &[]),
         }
     }
 }
@@ -68,9 +84,12 @@ impl Inner {
         }
         let done = [
             self.told("merge", "blocks cannot be merged", self.merge_all(stop)),
+            self.told("rollup", "coarser copies cannot be made", self.make_rollups(&tending, stop)),
             self.told("forget", "old blocks cannot be removed", self.forget_old(&tending)),
         ];
-        self.save_list(&mut self.shelf.lock().expect("no panic while held"), false);
+        let mut shelf = self.shelf.lock().expect("no panic while held");
+        self.save_list(&mut shelf, false);
+        drop(shelf);
         if done.contains(&false) {
             tending.not_before = elapsed + FAILED_PAUSE;
         }
@@ -90,16 +109,21 @@ impl Inner {
     }
 
     /// New samples serve from these blocks.
-    pub(crate) fn serve(&self, new: Vec<super::block::Block>) {
+    pub(crate) fn serve(&self, new: Vec<Block>) {
         let mut shelf = self.shelf.lock().expect("no panic while held");
+        for block in &new {
+            self.changed(&mut shelf, block.meta.first, block.meta.last);
+        }
         self.blocks.replace(new, &[]);
         self.save_list(&mut shelf, true);
     }
 
     /// Names on disk which blocks serve, if that changed or failed before; a failure costs nothing but what the list
-    /// is good for, and is tried again.
+    /// is good for, and is tried again. Never before it is on disk which days of copies the blocks changed: what the
+    /// list does not name is new at the next start, and changes them then.
     pub(crate) fn save_list(&self, shelf: &mut Shelf, changed: bool) {
-        if changed || shelf.unlisted {
+        shelf.unlisted |= changed;
+        if self.save_days(shelf, false).is_ok() && shelf.unlisted {
             shelf.unlisted = self.blocks.save_list().is_err();
         }
     }

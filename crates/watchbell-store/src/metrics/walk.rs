@@ -23,17 +23,21 @@ pub(crate) struct Pieces {
     /// In the order in which they were written: the block, the number of the series in it, chunks by time.
     pub(crate) blocks: Vec<(Arc<Block>, u32, Vec<ChunkRef>)>,
     pub(crate) head: Option<Part>,
+    /// In coarser copies, where samples were forgotten: as in `blocks`, and the stretches of time the copy speaks for.
+    pub(crate) past: Vec<(Arc<Block>, u32, Vec<ChunkRef>, Vec<(i64, i64)>)>,
 }
 
 impl Pieces {
     fn is_empty(&self) -> bool {
-        self.blocks.is_empty() && self.head.is_none()
+        self.blocks.is_empty() && self.head.is_none() && self.past.is_empty()
     }
 }
 
 /// The series of a block that pass, at one of them.
 struct InBlock {
     block: Arc<Block>,
+    /// Of a coarser copy: the stretches of time it speaks for.
+    past: Option<Vec<(i64, i64)>>,
     series: RoaringBitmap,
     /// How many are behind us.
     passed: u64,
@@ -45,7 +49,7 @@ impl InBlock {
     /// The first one behind `last`.
     fn new(block: &Arc<Block>, matchers: &[Matcher], last: Option<&Labels>) -> InBlock {
         let series = matching(&block.index, matchers);
-        let mut found = InBlock { block: Arc::clone(block), series, passed: 0, at: None };
+        let mut found = InBlock { block: Arc::clone(block), past: None, series, passed: 0, at: None };
         if let Some(last) = last {
             let (mut from, mut to) = (0, found.series.len());
             while from < to {
@@ -113,7 +117,9 @@ impl Inner {
             for block in &mut blocks {
                 if let Some((series, _)) = block.at.as_ref().filter(|(_, labels)| *labels == next) {
                     let chunks = block.block.chunks(*series, start, end);
-                    if !chunks.is_empty() {
+                    if let Some(past) = block.past.as_ref().filter(|_| !chunks.is_empty()) {
+                        pieces.past.push((Arc::clone(&block.block), *series, chunks, past.clone()));
+                    } else if !chunks.is_empty() {
                         pieces.blocks.push((Arc::clone(&block.block), *series, chunks));
                     }
                     block.pass();
@@ -153,6 +159,12 @@ impl Inner {
                     self.whole(block)?;
                 }
             }
+        }
+        for (block, past) in self.bygone(start, end) {
+            let mut in_block = InBlock::new(&block, matchers, last);
+            in_block.past = Some(past);
+            found.push(in_block);
+            self.whole(&block)?;
         }
         Ok(found)
     }

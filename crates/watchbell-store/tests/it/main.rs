@@ -3,10 +3,13 @@
 mod blocks;
 mod engine;
 mod formats;
+mod fuzz;
 mod import;
+mod kinds;
 mod metrics;
 mod reading;
 mod remote;
+mod rollups;
 mod soak;
 mod state;
 mod writing;

@@ -77,7 +77,7 @@ struct Story {
     config: MetricsConfig,
     store: Option<(MetricStore, Runtime)>,
     truth: BTreeMap<Key, (u64, Known)>,
-    /// Lost by flipped bits: may come back where another copy turns up.
+    /// Lost at their owner's risk or by flipped bits: may come back where another copy turns up.
     buried: BTreeMap<Key, u64>,
     /// The clock was set back: samples may be refused as too old.
     clock_was_set: bool,
@@ -500,13 +500,20 @@ impl Story {
         self.settle(&found);
     }
 
-    /// What might have been lost and was is forgotten, so that it can be sent again.
+    /// What might have been lost and was is not expected any more; it may turn up again, where a file comes back whose
+    /// removal was not synced, so it is not sent again.
     fn settle(&mut self, found: &BTreeMap<Key, u64>) {
         let before = self.truth.len();
-        self.truth.retain(|key, (_, known)| *known != Known::Maybe || found.contains_key(key));
-        self.say(|| {
-            format!("read {} samples, {} were lost at their owner's risk", found.len(), before - self.truth.len())
+        let buried = &mut self.buried;
+        self.truth.retain(|key, (bits, known)| {
+            let stays = *known != Known::Maybe || found.contains_key(key);
+            if !stays {
+                buried.insert(key.clone(), *bits);
+            }
+            stays
         });
+        let lost = before - self.truth.len();
+        self.say(|| format!("read {} samples, {lost} were lost at their owner's risk", found.len()));
     }
 
     /// A range of one series, and whether the lookup of series agrees.

@@ -5,11 +5,14 @@
 mod browser;
 mod configs;
 mod faults;
+mod full;
+mod kill;
 mod kit;
 mod mail;
 mod manual;
 mod outages;
 mod peers;
+mod pushed;
 mod readme;
 mod reload;
 mod remote;
