@@ -85,9 +85,7 @@ fn openapi() -> Value {
                 json!([{ "name": "id", "in": "path", "required": true, "schema": { "type": "string" } }]);
         }
         if operation.path == "rollup" {
-            let parameter = |(name, required, what): (&str, bool, &str)| {
-                json!({ "name": name, "in": "query", "required": required, "description": what, "schema": { "type": "string" } })
-            };
+            let parameter = |(name, required, what): (&str, bool, &str)| json!({ "name": name, "in": "query", "required": required, "description": what, "schema": { "type": "string" } });
             let all = [
                 ("match[]", true, "One selector, such as `up{job=\"mail\"}`."),
                 ("start", false, "Seconds since 1970 or RFC 3339; a day ago if it is not given."),

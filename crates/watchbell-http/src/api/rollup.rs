@@ -38,7 +38,8 @@ pub(crate) async fn get(State(app): State<App>, parameters: Parameters) -> Resul
 }
 
 fn of_series(labels: &Labels, windows: &[Rollup], step: f64) -> view::RollupSeries {
-    let column = |value: fn(&Rollup) -> f64| windows.iter().map(|it| Some(value(it)).filter(|it| it.is_finite())).collect();
+    let column =
+        |value: fn(&Rollup) -> f64| windows.iter().map(|it| Some(value(it)).filter(|it| it.is_finite())).collect();
     view::RollupSeries {
         labels: labels.clone(),
         step,
