@@ -79,7 +79,7 @@ impl MetricStore {
         let blocks = inner.blocks.serving();
         let range = blocks.iter().map(|block| (block.meta.first, block.meta.last));
         let range = range.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
-        vec![
+        let mut parts = vec![
             Part {
                 name: "memory".into(),
                 pieces: stats.series,
@@ -95,7 +95,12 @@ impl MetricStore {
                 bytes: stats.block_bytes,
                 range: range.map(|(first, last)| (Timestamp(first), Timestamp(last))),
             },
-        ]
+        ];
+        if stats.rollup_blocks > 0 {
+            let (pieces, bytes) = (stats.rollup_blocks, stats.rollup_bytes);
+            parts.push(Part { name: "coarse copies".into(), pieces, samples: None, bytes, range: None });
+        }
+        parts
     }
 }
 
