@@ -6,17 +6,43 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 /// A package and a file that shows it is there.
-const NEEDED: [(&str, &str); 6] = [
+const NEEDED: [(&str, &str); 8] = [
     ("postfix", "/usr/sbin/postfix"),
     ("dovecot-imapd", "/usr/lib/dovecot/imap"),
     ("prometheus-node-exporter", "/usr/bin/prometheus-node-exporter"),
+    ("prometheus", "/usr/bin/prometheus"),
+    ("python3-venv", "/usr/share/doc/python3-venv"),
     ("chromium", "/usr/bin/chromium"),
     ("ca-certificates", "/etc/ssl/certs/ca-certificates.crt"),
     ("gcc", "/usr/bin/cc"),
 ];
 
-/// Installs what is missing when root; otherwise names it and fails.
+/// Where OpenTelemetry's SDK is, a real sender of metrics.
+const VENV: &str = "target/opentelemetry";
+/// What is installed there from the Python package index.
+const SENDERS: [&str; 3] =
+    ["opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http", "opentelemetry-exporter-otlp-proto-grpc"];
+
+/// Installs what the tests need: Debian's packages, and OpenTelemetry's SDK in a folder below `target`.
 pub fn install() -> Result<()> {
+    debian()?;
+    let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(VENV);
+    if venv.join("ready").exists() {
+        return Ok(());
+    }
+    eprintln!("== installing {}", SENDERS.join(" "));
+    let made = Command::new("python3").args(["-m", "venv"]).arg(&venv).status().is_ok_and(|it| it.success());
+    let pip = venv.join("bin/pip");
+    let arguments = ["install", "--quiet", "--disable-pip-version-check"];
+    if !made || !Command::new(pip).args(arguments).args(SENDERS).status().is_ok_and(|it| it.success()) {
+        bail!("OpenTelemetry's SDK could not be installed into {VENV} with pip");
+    }
+    std::fs::write(venv.join("ready"), "")?;
+    Ok(())
+}
+
+/// Installs what is missing when root; otherwise names it and fails.
+fn debian() -> Result<()> {
     let missing: Vec<&str> =
         NEEDED.iter().filter(|(_, file)| !Path::new(file).exists()).map(|(name, _)| *name).collect();
     let node = Command::new("npm").arg("--version").output().is_ok_and(|output| output.status.success());

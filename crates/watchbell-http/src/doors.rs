@@ -9,7 +9,7 @@ use http::{Method, StatusCode};
 
 use crate::access::Surface;
 use crate::guard::{guard, headers};
-use crate::{App, alertmanager, api, assets, bulk, health, ping, prometheus, push, signin, sink, upkeep};
+use crate::{App, alertmanager, api, assets, bulk, health, otlp, ping, prometheus, push, signin, sink, upkeep};
 
 /// How large a body may be where nothing else is said, in bytes.
 const BODY_MAX: usize = 8 << 20;
@@ -51,7 +51,7 @@ fn door(surface: Surface, methods: &'static [Method], path: &str, handler: Metho
 }
 
 fn surfaces() -> Vec<Door> {
-    use Surface::{Asset, Live, Machine, Page, Ping, Runbook, SignIn, Sink};
+    use Surface::{Asset, Live, Machine, Page, Ping, Push, Runbook, SignIn, Sink};
     let mut doors = vec![
         door(Live, GET, "/livez", get(health::livez)),
         door(Live, GET, "/readyz", get(health::readyz)),
@@ -62,6 +62,8 @@ fn surfaces() -> Vec<Door> {
         door(SignIn, POST, "/signout", post(signin::leave)),
         door(Ping, ANY, "/ping/{*path}", any(ping::ping)),
         door(Sink, POST, "/sink", post(sink::sink)),
+        door(Push, POST, "/v1/metrics", post(otlp::metrics)),
+        door(Push, POST, "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export", post(otlp::grpc_metrics)),
         door(Page, GET, "/", get(api::overview::page)),
         door(Page, GET, "/alarms/{*id}", get(api::runbooks::alarm_page)),
         door(Runbook, GET, "/runbooks/{*name}", get(api::runbooks::show)),
@@ -87,6 +89,7 @@ fn own() -> Vec<Door> {
         own(GET, "runbooks", get(api::runbooks::list)),
         own(GET, "config", get(api::overview::get_config)),
         own(GET, "events", get(api::events::follow)),
+        own(GET, "rollup", get(api::rollup::get)),
         own(GET, "sessions", get(api::sessions)),
         own(DELETE, "sessions/{id}", delete(api::end_session)),
     ]
@@ -136,6 +139,7 @@ fn of_prometheus(prefix: &str) -> Vec<Door> {
         at(Surface::Bulk, POST, "/api/v1/import/prometheus", post(bulk::import_text)),
         at(Surface::Push, POST, "/api/v1/write", post(push::remote_write)),
         at(Surface::Push, POST, "/api/v1/push", post(push::remote_write)),
+        at(Surface::Push, POST, "/api/v1/otlp/v1/metrics", post(otlp::metrics)),
     ]
 }
 

@@ -17,7 +17,9 @@ mod doors;
 mod guard;
 mod health;
 mod html;
+mod otlp;
 mod ping;
+mod preface;
 mod prometheus;
 mod push;
 mod serve;
@@ -48,6 +50,7 @@ pub use auth::{
 pub use bulk::{BULK_IDLE_MAX, IMPORTS_MAX};
 pub use config::{ConfigView, LoadResult, SinkConfig, SiteInfo};
 pub use guard::{REQUEST_TIME_MAX, SIGN_IN_WINDOW, SIGN_INS_MAX};
+pub use otlp::OTLP_DECOMPRESSED_MAX;
 pub use prometheus::QUERIES_MAX;
 pub use push::{PUSH_BODY_MAX, PUSH_BYTES_UNDER_WAY_MAX, PUSH_DECOMPRESSED_MAX, PUSHES_UNDER_WAY_MAX};
 pub use serve::{CONNECTIONS_MAX, HEADER_BYTES_MAX, HEADER_TIME_MAX, STOP_TIME_MAX, serve};

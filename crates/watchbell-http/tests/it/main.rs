@@ -107,12 +107,15 @@ impl Site {
         let listener: SocketAddr = ask.listener.parse().unwrap();
         let router = watchbell_http::as_if_from(self.router.clone(), ask.peer.parse().unwrap(), listener);
         let response = router.oneshot(request).await.unwrap();
-        let (parts, body) = response.into_parts();
+        let (mut parts, body) = response.into_parts();
         let stream = parts.headers.get("content-type").is_some_and(|kind| kind == "text/event-stream");
         let body = if stream {
             String::new()
         } else {
-            String::from_utf8_lossy(&body.collect().await.unwrap().to_bytes()).into_owned()
+            let whole = body.collect().await.unwrap();
+            // Trailers, which only gRPC has, are headers that come late.
+            parts.headers.extend(whole.trailers().cloned().unwrap_or_default());
+            String::from_utf8_lossy(&whole.to_bytes()).into_owned()
         };
         Answer { status: parts.status, headers: parts.headers, body }
     }

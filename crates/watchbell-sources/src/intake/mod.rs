@@ -11,6 +11,8 @@
 
 mod batch;
 mod known;
+mod otlp;
+mod otlp_names;
 mod remote_write;
 #[cfg(test)]
 mod tests;

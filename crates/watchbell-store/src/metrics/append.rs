@@ -59,6 +59,10 @@ pub(crate) struct Counters {
     unknown: Counter,
     failed: Counter,
     pub(crate) damaged_chunks: Counter,
+    pub(crate) invalid: Counter,
+    pub(crate) starts_refused: Counter,
+    pub(crate) exemplars_out_of_order: Counter,
+    pub(crate) exemplars_too_long: Counter,
 }
 
 impl Counters {
@@ -67,7 +71,19 @@ impl Counters {
             let help = "Samples that were refused, by reason.";
             metrics.counter("watchbell_metrics_samples_refused_total", help, &[("reason", reason)])
         };
+        let exemplars = |reason| {
+            let help = "Exemplars that were refused, by reason.";
+            metrics.counter("watchbell_metrics_exemplars_refused_total", help, &[("reason", reason)])
+        };
         Counters {
+            invalid: refused("invalid"),
+            starts_refused: metrics.counter(
+                "watchbell_metrics_starts_refused_total",
+                "Start timestamps that were refused: too old, too far ahead, or too many of one series.",
+                &[],
+            ),
+            exemplars_out_of_order: exemplars("out_of_order"),
+            exemplars_too_long: exemplars("too_long"),
             kept: metrics.counter("watchbell_metrics_samples_total", "Samples that were kept.", &[]),
             duplicate: refused("duplicate"),
             too_old: refused("too_old"),

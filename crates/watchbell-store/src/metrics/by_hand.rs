@@ -6,10 +6,10 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use watchbell_model::{
-    Checkup, Cleaned, Deleted, Figures, Import, Labels, Matcher, Snapshot, Timestamp, Upkeep, UpkeepError,
+    Checkup, Cleaned, Deleted, Figures, Import, Labels, Lookup, Matcher, Snapshot, Timestamp, Upkeep, UpkeepError,
 };
 use watchbell_runtime::Disk;
 
@@ -17,6 +17,7 @@ use super::block::Block;
 use super::blocks::display;
 use super::both::Both;
 use super::chunk::Kind;
+use super::facts::FILES;
 use super::import::Importing;
 use super::matching::matching;
 use super::rollups::Days;
@@ -66,6 +67,9 @@ impl MetricStore {
         }
         let deleted = inner.count(matchers, start.0, end.0)?;
         inner.bury(matchers, start.0, end.0).map_err(failed)?;
+        let lookup = Lookup { matchers, start, end, limit: 0 };
+        inner.facts.lock().expect("no panic while held").exemplars.delete(&lookup);
+        inner.save_facts().map_err(failed)?;
         // Series of which nothing is left are not to be found by their labels either.
         let log = inner.log.lock().expect("no panic while held");
         for set in matchers {
@@ -320,7 +324,7 @@ impl Inner {
             bytes += link_all(disk, &self.dir().join(folder), &to.join(folder))?;
         }
         bytes += copy_all(disk, &self.dir().join("wal"), &to.join("wal"))?;
-        for file in ["sealed", "forgotten"] {
+        for file in ["sealed", "forgotten"].into_iter().chain(FILES) {
             bytes += copy(disk, &self.dir().join(file), &to.join(file))?;
         }
         disk.sync_dir(to)?;
@@ -346,7 +350,7 @@ fn copy_all(disk: &Disk, from: &Path, to: &Path) -> io::Result<u64> {
     disk.list(from)?.iter().map(|name| copy(disk, &from.join(name), &to.join(name))).sum()
 }
 
-fn copy(disk: &Disk, from: &Path, to: &PathBuf) -> io::Result<u64> {
+fn copy(disk: &Disk, from: &Path, to: &Path) -> io::Result<u64> {
     match disk.read(from) {
         Ok(content) => {
             disk.write_atomic(to, &content)?;

@@ -42,6 +42,9 @@ pub struct MetricsConfig {
     pub query_samples_limit: u64,
     /// A store beyond this machine that all samples go on to and are read back from.
     pub remote: Option<RemoteConfig>,
+    /// How many exemplars are kept, the newest of all series together; `0` for none. Default 100,000, which take about
+    /// 30 MB.
+    pub exemplars_limit: u64,
 }
 
 /// Which coarser copies are kept. Each has, for windows of its width, the least and the greatest value, the sum, the
@@ -107,6 +110,7 @@ impl Default for MetricsConfig {
             source_limits: BTreeMap::new(),
             query_samples_limit: 50_000_000,
             remote: None,
+            exemplars_limit: 100_000,
         }
     }
 }

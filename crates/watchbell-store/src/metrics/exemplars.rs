@@ -94,10 +94,6 @@ impl Exemplars {
         self.changed = true;
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.ring.len()
-    }
-
     /// By series, oldest first. The limit is one of series.
     pub(crate) fn find(&self, lookup: &Lookup<'_>) -> Vec<(Labels, Vec<Exemplar>)> {
         let passes = |labels: &Labels| {
@@ -268,7 +264,7 @@ mod tests {
             c 4:1{trace="x"}
         "#]],
         );
-        assert_eq!((all.len(), all.series.len()), (3, 3));
+        assert_eq!((all.ring.len(), all.series.len()), (3, 3));
     }
 
     #[test]

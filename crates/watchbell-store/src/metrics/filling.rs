@@ -6,9 +6,11 @@
 use watchbell_model::Labels;
 use watchbell_runtime::thread;
 
+use super::facts::Facts;
 use super::head::Heads;
 use super::index::Ref;
 use super::record::{Entries, Logged, Named};
+use super::record_rare::Said;
 use super::seal::Mark;
 use super::series::{Limits, Outcome};
 
@@ -22,6 +24,7 @@ const NAMELESS: Ref = Ref::MAX;
 /// Fills a head.
 pub(crate) struct Filling<'a> {
     heads: &'a Heads,
+    facts: &'a mut Facts,
     sealed: Option<Mark>,
     /// On two cores.
     both: bool,
@@ -31,8 +34,8 @@ pub(crate) struct Filling<'a> {
 }
 
 impl<'a> Filling<'a> {
-    pub(crate) fn new(heads: &'a Heads, sealed: Option<Mark>, both: bool) -> Filling<'a> {
-        Filling { heads, sealed, both, gathered: Vec::new(), sorted: Vec::new() }
+    pub(crate) fn new(heads: &'a Heads, facts: &'a mut Facts, sealed: Option<Mark>, both: bool) -> Filling<'a> {
+        Filling { heads, facts, sealed, both, gathered: Vec::new(), sorted: Vec::new() }
     }
 
     /// To take a segment of the log.
@@ -106,6 +109,10 @@ pub(crate) struct FillingSegment<'f, 'a> {
 }
 
 impl FillingSegment<'_, '_> {
+    fn known(&self, number: u32) -> Option<Ref> {
+        self.known.get(number as usize).copied().filter(|series| *series != NAMELESS)
+    }
+
     /// The newest time, how many samples of known series there were, and how many of others.
     pub(crate) fn found(&self) -> (i64, u64, u64) {
         (self.newest, self.samples, self.nameless)
@@ -146,6 +153,38 @@ impl Entries for FillingSegment<'_, '_> {
         }
         if self.to.gathered.len() >= GATHERED {
             self.to.put_in();
+        }
+    }
+
+    fn rare(&mut self, said: Said) {
+        let heads = self.to.heads;
+        match said {
+            Said::Histogram { series, time, histogram } => {
+                let Some(series) = self.known(series) else {
+                    self.nameless += 1;
+                    return;
+                };
+                self.newest = self.newest.max(time);
+                self.samples += 1;
+                if time >= self.sealed {
+                    let mut walk = heads.walk();
+                    let (outcome, grown) = walk.head(series).append_histogram(time, &histogram, Limits::none(), None);
+                    if outcome == Outcome::Kept {
+                        walk.grown(grown);
+                    }
+                }
+            }
+            Said::Start { series, start } => {
+                if let Some(series) = self.known(series) {
+                    heads.walk().head(series).tell(start, Limits::none());
+                }
+            }
+            Said::Exemplar { series, exemplar } => {
+                if let Some(series) = self.known(series) {
+                    self.to.facts.exemplars.add(&heads.index().labels(series), &exemplar, i64::MAX);
+                }
+            }
+            Said::Metadata { metric, metadata } => _ = self.to.facts.metrics.learn(&metric, &metadata, self.newest),
         }
     }
 }

@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use watchbell_model::{Labels, Sample, SeriesKey};
+use watchbell_model::{Labels, SeriesKey, Start};
 
+use super::both::Both;
 use super::index::{Index, Ref};
 use super::seal::Sealing;
 use super::series::{Head, Part};
@@ -157,10 +158,19 @@ impl Heads {
         Sealing::new(windows)
     }
 
-    /// Adds what of a series goes into a block and lies between `start` and `end`, both included, by time.
-    pub(crate) fn read_sealing(&self, series: Ref, start: i64, end: i64, out: &mut Vec<Sample>) {
+    /// What of a series goes into a block and lies between `start` and `end`, both included, by time; and since when
+    /// it counts.
+    pub(crate) fn read_sealing(&self, series: Ref, start: i64, end: i64) -> (Both, Vec<Start>) {
         let part = self.shard(series).head(series).sealing(start, end);
-        part.read(start, end, out);
+        let mut samples = Both::default();
+        part.read(start, end, &mut samples);
+        let starts = samples.starts(part.starts().to_vec());
+        (samples, starts)
+    }
+
+    /// Since when a series counts, as told last.
+    pub(crate) fn last_start(&self, series: Ref) -> Option<Start> {
+        self.shard(series).head(series).last_start()
     }
 
     /// The blocks are served (`done`), and what is in them goes; or they were not made, and it stays.

@@ -83,37 +83,37 @@ fn sizes() {
     check(
         service(480, 40, 10, 15_000),
         expect![
-            "in memory 4 chunks of 11098 bytes; Quick 1 chunks of 5277 bytes; Thorough 1 chunks of 5141 bytes; log 28788 bytes"
+            "in memory 4 chunks of 14330 bytes; Quick 1 chunks of 5277 bytes; Thorough 1 chunks of 5141 bytes; log 28788 bytes"
         ],
     );
     check(
         service(480, 40, 1000, 15_000),
         expect![
-            "in memory 4 chunks of 19800 bytes; Quick 1 chunks of 17182 bytes; Thorough 1 chunks of 13235 bytes; log 45632 bytes"
+            "in memory 4 chunks of 23032 bytes; Quick 1 chunks of 17182 bytes; Thorough 1 chunks of 13235 bytes; log 45632 bytes"
         ],
     );
     check(
         service(2880, 160, 100, 60_000),
         expect![
-            "in memory 24 chunks of 213904 bytes; Quick 4 chunks of 113045 bytes; Thorough 4 chunks of 107150 bytes; log 627356 bytes"
+            "in memory 24 chunks of 279376 bytes; Quick 4 chunks of 113045 bytes; Thorough 4 chunks of 107150 bytes; log 627356 bytes"
         ],
     );
     check(
         service(480, 10, 0, 15_000),
         expect![
-            "in memory 4 chunks of 2216 bytes; Quick 1 chunks of 30 bytes; Thorough 1 chunks of 30 bytes; log 13440 bytes"
+            "in memory 4 chunks of 3528 bytes; Quick 1 chunks of 30 bytes; Thorough 1 chunks of 30 bytes; log 13440 bytes"
         ],
     );
     check(
         service(5, 10, 10, 300_000),
         expect![
-            "in memory 1 chunks of 381 bytes; Quick 1 chunks of 120 bytes; Thorough 1 chunks of 120 bytes; log 140 bytes"
+            "in memory 1 chunks of 709 bytes; Quick 1 chunks of 120 bytes; Thorough 1 chunks of 120 bytes; log 140 bytes"
         ],
     );
     check(
         service(1, 10, 10, 300_000),
         expect![
-            "in memory 1 chunks of 328 bytes; Quick 1 chunks of 43 bytes; Thorough 1 chunks of 43 bytes; log 28 bytes"
+            "in memory 1 chunks of 656 bytes; Quick 1 chunks of 43 bytes; Thorough 1 chunks of 43 bytes; log 28 bytes"
         ],
     );
 }

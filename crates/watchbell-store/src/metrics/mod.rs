@@ -21,6 +21,7 @@ mod chunk;
 mod columns;
 mod config;
 mod exemplars;
+mod facts;
 mod figures;
 mod filling;
 pub(crate) mod frames;
@@ -41,6 +42,7 @@ mod merge;
 pub(crate) mod metadata;
 mod rare;
 mod record;
+mod record_rare;
 mod replay;
 mod retention;
 mod rollup;
@@ -71,6 +73,7 @@ use watchbell_runtime::{Disk, Runtime};
 use crate::OpenError;
 use append::{Counters, Queue};
 use blocks::Blocks;
+use facts::Facts;
 use filling::Filling;
 use head::Heads;
 use maintain::Upkeep;
@@ -111,6 +114,7 @@ struct Inner {
     work: Work,
     queue: Mutex<Queue>,
     counters: Counters,
+    facts: Mutex<Facts>,
 }
 
 /// What was found when the store was opened.
@@ -169,7 +173,10 @@ impl MetricStore {
             // The log may still hold what was in the damaged block; at later starts too, when that one is set aside.
             sealed = Some(mark.voided(disk, &mark_path).unwrap_or(mark));
         }
-        let mut filling = Filling::new(&heads, sealed, matches!(disk, Disk::Os));
+        let (mut facts, told) = Facts::load(disk, dir, &damaged_dir, config.exemplars_limit)
+            .map_err(OpenError::io("read exemplars and metadata in", dir))?;
+        damaged.extend(told);
+        let mut filling = Filling::new(&heads, &mut facts, sealed, matches!(disk, Disk::Os));
         let found = replay::replay(disk, &wal_dir, &damaged_dir, &mut filling)
             .map_err(OpenError::io("read the log in", &wal_dir))?;
         damaged.extend(found.damaged);
@@ -211,6 +218,7 @@ impl MetricStore {
             work: Work::new(&runtime.metrics),
             queue: Mutex::default(),
             counters: Counters::new(&runtime.metrics),
+            facts: Mutex::new(facts),
         };
         let mut shelf = inner.shelf.lock().expect("no panic while held");
         for (first, last) in &opened.new {

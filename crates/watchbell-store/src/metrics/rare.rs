@@ -23,12 +23,14 @@ pub(crate) struct Rare {
     /// A block is being written with these.
     sealing: BTreeMap<i64, Arc<Histogram>>,
     starts: Vec<Start>,
+    /// Up to when samples are being sealed.
+    sealing_until: i64,
 }
 
 impl Rare {
     /// The newest histogram, if it is of this time.
-    pub(crate) fn newest_at(&self, time: i64) -> Option<&Histogram> {
-        self.newest.as_ref().filter(|(newest, _)| *newest == time).map(|(_, histogram)| &**histogram)
+    pub(crate) fn newest_at(&self, time: i64) -> Option<&Arc<Histogram>> {
+        self.newest.as_ref().filter(|(newest, _)| *newest == time).map(|(_, histogram)| histogram)
     }
 
     /// Blocks have a newer one than memory.
@@ -102,6 +104,15 @@ impl Rare {
         self.open.is_none() && self.frozen.is_empty() && self.late.is_empty() && self.sealing.is_empty()
     }
 
+    /// Whether something holds histograms from `start` to `end`, as far as can be told without reading it.
+    pub(crate) fn overlaps(&self, start: i64, end: i64) -> bool {
+        let overlaps = |first: i64, last: i64| first <= end && last >= start;
+        let late = || [&self.late, &self.sealing].iter().any(|late| late.range(start..=end).next().is_some());
+        self.open.as_ref().is_some_and(|open| overlaps(open.first(), open.last()))
+            || self.frozen.iter().any(|chunk| overlaps(chunk.first, chunk.last))
+            || start <= end && late()
+    }
+
     /// A copy of what holds histograms from `start` to `end`, and of all starts.
     pub(crate) fn part(&self, start: i64, end: i64) -> RarePart {
         let overlaps = |first: i64, last: i64| first <= end && last >= start;
@@ -118,6 +129,7 @@ impl Rare {
 
     /// As [`super::series::Head::begin_seal`].
     pub(crate) fn begin_seal(&mut self, end: i64, windows: &mut Vec<i64>) {
+        self.sealing_until = end;
         if self.open.as_ref().is_some_and(|open| open.first() < end) {
             self.freeze();
         }
@@ -137,8 +149,8 @@ impl Rare {
         RarePart { chunks: chunks.cloned().collect(), late: late.collect(), starts: self.starts.clone() }
     }
 
-    /// The block is in place (`done`) with everything before `end`, or was not made. Answers the newest time that went.
-    pub(crate) fn end_seal(&mut self, done: bool, end: i64) -> Option<i64> {
+    /// The block is in place (`done`), or was not made. Answers the newest time that went.
+    pub(crate) fn end_seal(&mut self, done: bool) -> Option<i64> {
         let sealed = std::mem::take(&mut self.sealing);
         let mut newest = None;
         if done {
@@ -146,7 +158,7 @@ impl Rare {
             newest = last.max(sealed.keys().last().copied());
             self.frozen.retain(|chunk| !chunk.sealing);
             // What was said of samples that are still to come stays, and what is in force then.
-            let before = self.starts.partition_point(|start| start.from.0 < end);
+            let before = self.starts.partition_point(|start| start.from.0 < self.sealing_until);
             self.starts.drain(..before.saturating_sub(1));
         } else {
             self.late.extend(sealed);

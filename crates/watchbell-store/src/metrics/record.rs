@@ -4,7 +4,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use watchbell_model::Histogram;
+
 use super::bytes::{Cursor, put_signed, put_text, put_varint};
+use super::record_rare::{Gathered, Reading, Said};
 
 /// A sample as the log holds it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,6 +23,7 @@ pub(crate) struct Record {
     /// By the caller's number of the source.
     names: BTreeMap<u16, Names>,
     samples: Vec<Logged>,
+    rare: Gathered,
     /// The newest time in it.
     newest: Option<i64>,
 }
@@ -65,18 +69,33 @@ impl Record {
         self.samples.push(sample);
     }
 
+    pub(crate) fn histogram(&mut self, series: u32, time: i64, histogram: &Histogram) {
+        self.newest = self.newest.max(Some(time));
+        self.rare.histogram(series, time, histogram);
+    }
+
+    /// What is neither a float nor a histogram.
+    pub(crate) fn rare(&mut self) -> &mut Gathered {
+        &mut self.rare
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
-        self.samples.is_empty() && self.names.is_empty()
+        self.samples.is_empty() && self.names.is_empty() && self.rare.is_empty()
     }
 
     /// About how many bytes it will be, before compression.
     pub(crate) fn size(&self) -> usize {
         let names = self.names.values().map(|names| names.pairs.len() + names.series.len()).sum::<usize>();
-        names + self.samples.len() * 12
+        names + self.samples.len() * 12 + self.rare.size()
     }
 
     pub(crate) fn samples(&self) -> usize {
         self.samples.len()
+    }
+
+    /// How many bytes it has besides names and floats.
+    pub(crate) fn rare_size(&self) -> usize {
+        self.rare.size()
     }
 
     /// The newest time in it.
@@ -112,6 +131,7 @@ impl Record {
                 out.extend_from_slice(&sample.value.to_le_bytes());
             }
         }
+        out.extend_from_slice(self.rare.bytes());
         out
     }
 }
@@ -153,17 +173,19 @@ pub(crate) trait Entries {
     fn names(&mut self, named: &Named<'_>) -> Option<()>;
     /// Samples, each with its series' number.
     fn floats(&mut self, samples: &[Logged]);
+    /// Something else.
+    fn rare(&mut self, said: Said);
 }
 
 /// Reads a record; `None` if the bytes are not one.
 pub(crate) fn decode(bytes: &[u8], to: &mut impl Entries) -> Option<()> {
-    let mut from = Cursor(bytes);
+    let (mut from, mut rare) = (Cursor(bytes), Reading::default());
     while !from.0.is_empty() {
         match from.u8()? {
             SERIES => series(&mut from, to)?,
             FLOATS => floats(&mut from, to)?,
             NAMES => names(&mut from, to)?,
-            _ => return None,
+            kind => to.rare(rare.next(kind, &mut from)?),
         }
     }
     Some(())
@@ -247,6 +269,10 @@ mod tests {
 
         fn floats(&mut self, samples: &[Logged]) {
             self.samples.extend(samples);
+        }
+
+        fn rare(&mut self, said: Said) {
+            self.series.push(format!("{said:?}"));
         }
     }
 

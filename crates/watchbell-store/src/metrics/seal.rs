@@ -7,14 +7,13 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use watchbell_model::Sample;
 use watchbell_runtime::{Disk, fault};
 
 use super::Inner;
 use super::block::Block;
 use super::block_writer::BlockWriter;
 use super::bytes::Cursor;
-use super::chunk::{self, Effort};
+use super::chunk::Effort;
 use super::head_order::Gathered;
 use super::index::Ref;
 use super::series::WINDOW;
@@ -74,6 +73,7 @@ impl Inner {
             }
         }
         self.heads.end_seal(true);
+        self.save_facts()?;
         let mark = Mark { segment, end };
         mark.save(&self.runtime.disk, &self.mark_path)?;
         fault::point("store.mark_saved");
@@ -104,11 +104,9 @@ impl Inner {
         let ordered = Gathered::of(&self.heads, series.iter().copied()).in_order();
         let (symbols, series) = ordered.ranked();
         let mut writer = BlockWriter::begin(&self.runtime.disk, path, symbols, order, Vec::new())?;
-        let mut samples: Vec<Sample> = Vec::new();
         for (number, labels) in series {
-            samples.clear();
-            self.heads.read_sealing(number, start, end, &mut samples);
-            writer.add(&labels, &chunk::encode_all(&samples, Effort::Quick), &[])?;
+            let (samples, starts) = self.heads.read_sealing(number, start, end);
+            writer.add(&labels, &samples.encode(Effort::Quick), &starts)?;
         }
         writer.finish()
     }

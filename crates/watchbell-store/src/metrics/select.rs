@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use watchbell_model::{Found, Labels, Lookup, Matcher, Query, QueryError, Rollup, Series, Span, Timestamp};
+use watchbell_model::{
+    Exemplar, Found, Labels, Lookup, Matcher, Metadata, Query, QueryError, Rollup, Series, Span, Timestamp,
+};
 
 use super::block::{Block, ChunkRef};
 use super::both::Both;
@@ -52,7 +54,7 @@ impl Inner {
         }
         if let Some(part) = &pieces.head {
             let since = samples.mark();
-            part.read(start, end, &mut samples.floats);
+            part.read(start, end, &mut samples);
             samples.settle(since);
         }
         samples.once();
@@ -62,8 +64,9 @@ impl Inner {
     /// A whole series: its samples, and since when they count.
     fn read_series(&self, labels: Labels, pieces: &Pieces, start: i64, end: i64) -> Result<Series, QueryError> {
         let samples = self.read(pieces, start, end)?;
-        let told = pieces.blocks.iter().flat_map(|(block, series, _)| block.starts(*series));
-        let starts = samples.starts(told.collect());
+        let blocks = pieces.blocks.iter().flat_map(|(block, series, _)| block.starts(*series));
+        let head = pieces.head.iter().flat_map(|part| part.starts().iter().copied());
+        let starts = samples.starts(blocks.chain(head).collect());
         Ok(Series { labels, samples: samples.floats, histograms: samples.histograms, starts })
     }
 
@@ -158,6 +161,14 @@ impl Query for MetricStore {
             })?;
         }
         Ok(Found::new(found, lookup.limit))
+    }
+
+    fn exemplars(&self, lookup: &Lookup<'_>) -> Result<Vec<(Labels, Vec<Exemplar>)>, QueryError> {
+        Ok(self.inner.find_exemplars(lookup))
+    }
+
+    fn metadata(&self, metric: Option<&str>) -> Result<Vec<(String, Vec<Metadata>)>, QueryError> {
+        Ok(self.inner.find_metadata(metric))
     }
 
     fn label_names(&self, lookup: &Lookup<'_>) -> Result<Found<String>, QueryError> {

@@ -3,11 +3,15 @@
 //! Invariant: a chunk never reaches across a multiple of [`WINDOW`], so that whole chunks go into a block.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use watchbell_model::{Sample, Span, Timestamp};
+use watchbell_model::{Histogram, HistogramSample, Sample, Span, Start, Timestamp};
 
 use super::MetricsConfig;
+use super::both::Both;
 use super::gorilla::{Frozen, Open};
+use super::rare::{Rare, RarePart};
+use super::starts::Told;
 
 /// The length of time one block of the first level covers, in milliseconds.
 pub(crate) const WINDOW: i64 = 2 * 3600 * 1000;
@@ -42,13 +46,32 @@ pub(crate) struct Past {
     pub(crate) from: i64,
     /// In order of time.
     pub(crate) samples: Vec<(i64, u64)>,
+    /// The samples that are histograms, in order of time.
+    pub(crate) histograms: Vec<HistogramSample>,
 }
 
 impl Past {
-    fn value_at(&self, time: i64) -> Option<u64> {
-        let at = self.samples.binary_search_by_key(&time, |(time, _)| *time).ok()?;
-        Some(self.samples[at].1)
+    fn has(&self, time: i64) -> Option<Value<'_>> {
+        if let Ok(at) = self.samples.binary_search_by_key(&time, |(time, _)| *time) {
+            return Some(Value::Float(self.samples[at].1));
+        }
+        let at = self.histograms.binary_search_by_key(&time, |sample| sample.timestamp.0).ok()?;
+        Some(Value::Histogram(&self.histograms[at].histogram))
     }
+}
+
+/// What a sample is.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Value<'a> {
+    /// Bits.
+    Float(u64),
+    Histogram(&'a Arc<Histogram>),
+}
+
+/// Where a sample that is taken goes.
+enum Place {
+    Newest,
+    Late,
 }
 
 /// What decides whether a sample is taken, in milliseconds.
@@ -110,11 +133,13 @@ pub(crate) struct Head {
     frozen: Vec<Frozen>,
     /// Samples that came late; hardly any series has some.
     late: Option<Box<Late>>,
+    /// Histograms, and since when it counts; most series have none.
+    rare: Option<Box<Rare>>,
 }
 
 impl Default for Head {
     fn default() -> Head {
-        Head { logged: 0, newest: None, sealed: i64::MAX, open: None, frozen: Vec::new(), late: None }
+        Head { logged: 0, newest: None, sealed: i64::MAX, open: None, frozen: Vec::new(), late: None, rare: None }
     }
 }
 
@@ -146,15 +171,63 @@ impl Late {
 impl Head {
     /// Takes a sample if it may still come; answers also by how many bytes the series grew.
     pub(crate) fn append(&mut self, time: i64, value: u64, limits: Limits, past: Option<&Past>) -> (Outcome, usize) {
+        match self.judge(time, Value::Float(value), limits, past) {
+            Ok(Place::Newest) => {
+                self.newest = Some((time, value));
+                (Outcome::Kept, self.push(time, value))
+            }
+            Ok(Place::Late) => {
+                self.late.get_or_insert_default().samples.insert(time, value);
+                (Outcome::Kept, LATE_BYTES)
+            }
+            Err(outcome) => (outcome, 0),
+        }
+    }
+
+    /// As [`Head::append`].
+    pub(crate) fn append_histogram(
+        &mut self,
+        time: i64,
+        histogram: &Arc<Histogram>,
+        limits: Limits,
+        past: Option<&Past>,
+    ) -> (Outcome, usize) {
+        match self.judge(time, Value::Histogram(histogram), limits, past) {
+            Ok(Place::Newest) => {
+                self.newest = Some((time, 0));
+                (Outcome::Kept, self.rare.get_or_insert_default().push(time, histogram))
+            }
+            Ok(Place::Late) => (Outcome::Kept, self.rare.get_or_insert_default().push_late(time, histogram)),
+            Err(outcome) => (outcome, 0),
+        }
+    }
+
+    /// Takes in since when it counts, if a sample of that time could be taken.
+    pub(crate) fn tell(&mut self, start: Start, limits: Limits) -> Told {
+        let from = start.from.0;
+        let too_old = self.newest().is_some_and(|newest| from < limits.oldest(newest));
+        if from > limits.to || from < limits.from || too_old {
+            return Told::TooMany;
+        }
+        self.rare.get_or_insert_default().tell(start)
+    }
+
+    /// Since when it counts, as told last.
+    pub(crate) fn last_start(&self) -> Option<Start> {
+        self.rare.as_ref().and_then(|rare| rare.last_start())
+    }
+
+    /// Where a sample goes, if it may still come.
+    fn judge(&mut self, time: i64, value: Value<'_>, limits: Limits, past: Option<&Past>) -> Result<Place, Outcome> {
         if time > limits.to {
-            return (Outcome::TooNew, 0);
+            return Err(Outcome::TooNew);
         }
         if time < limits.from {
-            return (Outcome::TooOld, 0);
+            return Err(Outcome::TooOld);
         }
         if self.sealed == i64::MAX && !limits.replaying {
             if time <= limits.blocks {
-                let Some(past) = past else { return (Outcome::Ask, 0) };
+                let Some(past) = past else { return Err(Outcome::Ask) };
                 self.learn(past);
             } else {
                 // Newer than anything: how far blocks go with this series need not be asked.
@@ -162,27 +235,29 @@ impl Head {
             }
         }
         let Some((newest, last)) = self.newest.filter(|(newest, _)| time <= *newest) else {
-            self.newest = Some((time, value));
-            return (Outcome::Kept, self.push(time, value));
+            return Ok(Place::Newest);
         };
-        let same = |have: u64| if have == value { (Outcome::Same, 0) } else { (Outcome::Duplicate, 0) };
+        let same = |have: Value<'_>| Err(if have == value { Outcome::Same } else { Outcome::Duplicate });
         if time == newest {
-            return same(last);
+            let histogram = self.rare.as_ref().and_then(|rare| rare.newest_at(time));
+            return same(histogram.map_or(Value::Float(last), Value::Histogram));
         }
         if time < limits.oldest(newest) {
-            return (Outcome::TooOld, 0);
+            return Err(Outcome::TooOld);
         }
         if let Some(have) = self.value_at(time) {
-            return same(have);
+            return same(Value::Float(have));
+        }
+        if let Some(have) = self.rare.as_ref().and_then(|rare| rare.histogram_at(time)) {
+            return same(Value::Histogram(&have));
         }
         if time <= self.sealed.min(limits.blocks) {
-            let Some(past) = past.filter(|past| past.from <= time) else { return (Outcome::Ask, 0) };
-            if let Some(have) = past.value_at(time) {
+            let Some(past) = past.filter(|past| past.from <= time) else { return Err(Outcome::Ask) };
+            if let Some(have) = past.has(time) {
                 return same(have);
             }
         }
-        self.late.get_or_insert_default().samples.insert(time, value);
-        (Outcome::Kept, LATE_BYTES)
+        Ok(Place::Late)
     }
 
     /// A series that was not heard of since the start goes on where blocks end.
@@ -190,6 +265,11 @@ impl Head {
         self.sealed = past.newest.map_or(past.from.saturating_sub(1), |(time, _)| time);
         if past.newest.is_some_and(|(time, _)| self.newest.is_none_or(|(newest, _)| newest < time)) {
             self.newest = past.newest;
+            if let Some(last) =
+                past.histograms.last().filter(|last| past.newest.is_some_and(|(at, _)| at == last.timestamp.0))
+            {
+                self.rare.get_or_insert_default().learn(last.timestamp.0, &last.histogram);
+            }
         }
     }
 
@@ -235,16 +315,19 @@ impl Head {
         self.open.as_ref().map_or(0, Open::bytes)
             + self.frozen.iter().map(|chunk| chunk.bytes.len()).sum::<usize>()
             + self.late.as_ref().map_or(0, |late| late.len()) * LATE_BYTES
+            + self.rare.as_ref().map_or(0, |rare| rare.bytes())
     }
 
     pub(crate) fn samples(&self) -> u64 {
         let chunks = self.frozen.iter().map(|chunk| u64::from(chunk.count)).sum::<u64>();
         let late = self.late.as_ref().map_or(0, |late| late.len());
-        chunks + self.open.as_ref().map_or(0, |open| u64::from(open.count())) + late as u64
+        let rare = self.rare.as_ref().map_or(0, |rare| rare.samples());
+        chunks + self.open.as_ref().map_or(0, |open| u64::from(open.count())) + late as u64 + rare
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.open.is_none() && self.frozen.is_empty() && self.late.is_none()
+        let rare = self.rare.as_ref().is_none_or(|rare| rare.is_empty());
+        self.open.is_none() && self.frozen.is_empty() && self.late.is_none() && rare
     }
 
     /// The newest sample's time.
@@ -258,6 +341,7 @@ impl Head {
         self.open.as_ref().is_some_and(|open| overlaps(open.first(), open.last()))
             || self.frozen.iter().any(|chunk| overlaps(chunk.first.0, chunk.last))
             || start <= end && self.late.as_ref().is_some_and(|late| late.overlaps(start, end))
+            || self.rare.as_ref().is_some_and(|rare| rare.overlaps(start, end))
     }
 
     /// A copy of what holds samples from `start` to `end`: cheap, to be read after the lock is let go.
@@ -272,7 +356,7 @@ impl Head {
                 have.samples.range(start..=end).chain(have.sealing.range(start..=end)).map(|(at, is)| (*at, *is)),
             );
         }
-        Part { chunks, late }
+        Part { chunks, late, rare: self.rare.as_ref().map(|rare| rare.part(start, end)) }
     }
 
     /// Marks everything before `end` as going into a block; adds the windows of [`WINDOW`] it lies in, by start, to
@@ -284,6 +368,9 @@ impl Head {
         for chunk in self.frozen.iter_mut().filter(|chunk| chunk.last < end) {
             chunk.sealing = true;
             windows.push(window(chunk.last));
+        }
+        if let Some(rare) = &mut self.rare {
+            rare.begin_seal(end, windows);
         }
         if let Some(late) = &mut self.late {
             let stay = late.samples.split_off(&end);
@@ -301,15 +388,17 @@ impl Head {
     pub(crate) fn sealing(&self, start: i64, end: i64) -> Part {
         let chunks = self.frozen.iter().filter(|chunk| chunk.sealing && chunk.first.0 <= end && chunk.last >= start);
         let late = self.late.iter().flat_map(|late| late.sealing.range(start..=end));
-        Part { chunks: chunks.cloned().collect(), late: late.map(|(time, value)| (*time, *value)).collect() }
+        let rare = self.rare.as_ref().map(|rare| rare.sealing(start, end));
+        Part { chunks: chunks.cloned().collect(), late: late.map(|(time, value)| (*time, *value)).collect(), rare }
     }
 
     /// The block is in place (`done`) or was not made.
     pub(crate) fn end_seal(&mut self, done: bool) {
+        let rare = self.rare.as_mut().and_then(|rare| rare.end_seal(done));
         if done {
             let last = self.frozen.iter().filter(|chunk| chunk.sealing).map(|chunk| chunk.last).max();
             let late = self.late.as_ref().and_then(|late| late.sealing.keys().last().copied());
-            if let Some(last) = last.max(late) {
+            if let Some(last) = last.max(late).max(rare) {
                 // Stays unknown if it was: blocks from before the start may have newer ones.
                 self.sealed = self.sealed.max(last);
             }
@@ -339,11 +428,17 @@ pub(crate) fn window(time: i64) -> i64 {
 pub(crate) struct Part {
     chunks: Vec<Frozen>,
     late: Vec<(i64, u64)>,
+    rare: Option<RarePart>,
 }
 
 impl Part {
     pub(crate) fn is_empty(&self) -> bool {
-        self.chunks.is_empty() && self.late.is_empty()
+        self.chunks.is_empty() && self.late.is_empty() && self.rare.as_ref().is_none_or(RarePart::is_empty)
+    }
+
+    /// Since when the series counts.
+    pub(crate) fn starts(&self) -> &[Start] {
+        self.rare.as_ref().map_or(&[], |rare| &rare.starts)
     }
 
     /// Whether some of it certainly lies between `start` and `end`, both included.
@@ -353,8 +448,11 @@ impl Part {
     }
 
     /// The samples from `start` to `end`, both included, by time, added to `out`.
-    pub(crate) fn read(&self, start: i64, end: i64, out: &mut Vec<Sample>) {
-        let from = out.len();
+    pub(crate) fn read(&self, start: i64, end: i64, to: &mut Both) {
+        if let Some(rare) = &self.rare {
+            rare.read(start, end, &mut to.histograms);
+        }
+        let (from, out) = (to.floats.len(), &mut to.floats);
         for chunk in &self.chunks {
             chunk.read(start, end, out).expect("what this process wrote can be read");
         }
@@ -383,9 +481,10 @@ mod tests {
             let outcome = head.append(time, value.parse::<f64>().unwrap().to_bits(), limits, None).0;
             said.push(format!("{text} {outcome:?}"));
         }
-        let mut kept = Vec::new();
+        let mut kept = Both::default();
         head.part(i64::MIN, i64::MAX).read(i64::MIN, i64::MAX, &mut kept);
-        let kept: Vec<_> = kept.iter().map(|s| format!("{}={}", (s.timestamp.0 - WINDOW) / 60_000, s.value)).collect();
+        let kept: Vec<_> =
+            kept.floats.iter().map(|s| format!("{}={}", (s.timestamp.0 - WINDOW) / 60_000, s.value)).collect();
         expected.assert_eq(&format!("{}\n{}", said.join(", "), kept.join(" ")));
     }
 
@@ -411,9 +510,9 @@ mod tests {
     }
 
     fn times(part: Part) -> Vec<i64> {
-        let mut out = Vec::new();
+        let mut out = Both::default();
         part.read(i64::MIN, i64::MAX, &mut out);
-        out.iter().map(|sample| sample.timestamp.0).collect()
+        out.floats.iter().map(|sample| sample.timestamp.0).collect()
     }
 
     #[test]
@@ -444,7 +543,7 @@ mod tests {
         let limits = Limits { window: 50, blocks: 100, replaying: false, ..Limits::none() };
         let past = |from: i64| {
             let samples = [(60, 6), (80, 8), (100, 10)].into_iter().filter(|(time, _)| *time >= from).collect();
-            Past { newest: Some((100, 10)), from, samples }
+            Past { newest: Some((100, 10)), from, samples, histograms: Vec::new() }
         };
         let mut head = Head::default();
         // As after a restart: nothing is known of it, so that blocks say how far it had come.

@@ -5,21 +5,25 @@
 
 use std::collections::HashMap;
 
-use watchbell_model::{Appended, Batch, Labels, SeriesKey, Timestamp};
+use watchbell_model::{Appended, Batch, Labels, SeriesKey, Start, Timestamp};
 
 use super::Inner;
 use super::block::Block;
 use super::both::Both;
+use super::exemplars::Shown;
 use super::index::Ref;
 use super::record::{Logged, Record};
-use super::series::{Limits, Outcome, Past};
+use super::series::{Head, Limits, Outcome, Past, Value};
 use super::sources::SeriesLimits;
+use super::starts::Told;
 use super::wal::Wal;
 
 /// A record of more samples is followed by a new one.
 const RECORD_SAMPLES_MAX: usize = 1 << 18;
 /// A record that names more series is followed by a new one.
 const RECORD_NAMES_MAX: usize = 1 << 15;
+/// A record with more bytes of histograms and the like is followed by a new one.
+const RECORD_RARE_MAX: usize = 4 << 20;
 /// How many samples of blocks are kept at hand to judge late ones by.
 const PAST_SAMPLES_MAX: usize = 1 << 20;
 
@@ -50,28 +54,44 @@ impl<'a> Taking<'a> {
         let resolved = heads.resolve(&batch.series, source, &SeriesLimits::new(&self.inner.config));
         let mut appended = Appended::default();
         let mut walk = heads.walk();
-        for sample in &batch.samples {
-            let Some(series) = resolved.series[sample.series as usize] else {
-                let key = &batch.series[sample.series as usize];
+        let floats = batch
+            .samples
+            .iter()
+            .map(|sample| (sample.series as usize, sample.timestamp, Value::Float(sample.value.to_bits())));
+        let histograms = batch
+            .histograms
+            .iter()
+            .map(|sample| (sample.series as usize, sample.timestamp, Value::Histogram(&sample.histogram)));
+        for (place, timestamp, value) in floats.chain(histograms) {
+            if let Value::Histogram(histogram) = value
+                && let Err(error) = histogram.check()
+            {
+                // Whoever sends had to check; what makes no sense could not be read again.
+                self.inner.counters.invalid.inc();
+                appended.example.get_or_insert_with(|| error.to_string());
+                continue;
+            }
+            let Some(series) = resolved.series[place] else {
+                let key = &batch.series[place];
                 let (reason, labels) = match key {
                     SeriesKey::Labels(labels) => (Refusal::OverLimit(resolved.limit), format!("`{labels}`")),
                     SeriesKey::Known(_) => (Refusal::Unknown, "a series".to_owned()),
                 };
                 reason.count(&mut appended);
                 if appended.example.is_none() {
-                    appended.example = Some(self.example(&reason, &labels, sample.timestamp));
+                    appended.example = Some(self.example(&reason, &labels, timestamp));
                 }
                 continue;
             };
-            let (time, value) = (sample.timestamp.0, sample.value.to_bits());
+            let time = timestamp.0;
             let past = if self.past.is_empty() { None } else { self.past.get(&series) };
             let mut head = walk.head(series);
-            let (mut outcome, mut grown) = head.append(time, value, self.limits, past);
+            let (mut outcome, mut grown) = append(head, time, value, self.limits, past);
             if outcome == Outcome::Ask {
                 walk.rest();
                 let (limits, past) = (self.limits, self.past(series, time));
                 head = walk.head(series);
-                (outcome, grown) = head.append(time, value, limits, Some(past));
+                (outcome, grown) = append(head, time, value, limits, Some(past));
             }
             let reason = match outcome {
                 Outcome::Kept => {
@@ -81,8 +101,14 @@ impl<'a> Taking<'a> {
                         self.unnamed.push(series);
                     }
                     walk.grown(grown);
-                    self.record.sample(Logged { series, time, value });
-                    if self.record.samples() >= RECORD_SAMPLES_MAX || self.unnamed.len() >= RECORD_NAMES_MAX {
+                    match value {
+                        Value::Float(value) => self.record.sample(Logged { series, time, value }),
+                        Value::Histogram(histogram) => {
+                            appended.kept_histograms += 1;
+                            self.record.histogram(series, time, histogram);
+                        }
+                    }
+                    if self.is_record_full() {
                         walk.rest();
                         self.end_record();
                     }
@@ -90,6 +116,7 @@ impl<'a> Taking<'a> {
                 }
                 Outcome::Same => {
                     appended.kept += 1;
+                    appended.kept_histograms += u64::from(matches!(value, Value::Histogram(_)));
                     continue;
                 }
                 Outcome::Duplicate => Refusal::Duplicate,
@@ -101,13 +128,78 @@ impl<'a> Taking<'a> {
             if appended.example.is_none() {
                 walk.rest();
                 let labels = format!("`{}`", heads.index().labels(series));
-                appended.example = Some(self.example(&reason, &labels, sample.timestamp));
+                appended.example = Some(self.example(&reason, &labels, timestamp));
             }
         }
         drop(walk);
+        self.starts(batch, &resolved.series);
+        self.facts(batch, &resolved.series, &mut appended);
         let index = heads.index();
         appended.refs = resolved.series.iter().map(|series| series.map(|series| index.reference(series))).collect();
         appended
+    }
+
+    fn is_record_full(&self) -> bool {
+        let full = self.record.samples() >= RECORD_SAMPLES_MAX || self.unnamed.len() >= RECORD_NAMES_MAX;
+        full || self.record.rare_size() >= RECORD_RARE_MAX
+    }
+
+    /// Takes in since when series count.
+    fn starts(&mut self, batch: &Batch, resolved: &[Option<Ref>]) {
+        let heads = &self.inner.heads;
+        for (place, from, start) in &batch.starts {
+            let Some(series) = resolved[*place as usize] else { continue };
+            let start = Start { from: *from, start: *start };
+            let mut walk = heads.walk();
+            let head = walk.head(series);
+            let told = head.tell(start, self.limits);
+            if told == Told::Kept && head.logged != self.log.number() {
+                head.logged = self.log.number();
+                self.unnamed.push(series);
+            }
+            match told {
+                Told::Kept => self.record.rare().start(series, start),
+                Told::Known => {}
+                Told::TooMany => self.inner.counters.starts_refused.inc(),
+            }
+        }
+    }
+
+    /// Takes examples and metadata.
+    fn facts(&mut self, batch: &Batch, resolved: &[Option<Ref>], appended: &mut Appended) {
+        if batch.exemplars.is_empty() && batch.metadata.is_empty() {
+            return;
+        }
+        let (heads, counters, now) = (&self.inner.heads, &self.inner.counters, self.inner.runtime.clock.now().0);
+        let mut facts = self.inner.facts.lock().expect("no panic while held");
+        for (place, exemplar) in &batch.exemplars {
+            let Some(series) = resolved[*place as usize] else { continue };
+            let labels = match &batch.series[*place as usize] {
+                SeriesKey::Labels(labels) => labels.clone(),
+                SeriesKey::Known(_) => heads.index().labels(series),
+            };
+            match facts.exemplars.add(&labels, exemplar, now) {
+                Shown::Kept => {
+                    appended.kept_exemplars += 1;
+                    let mut walk = heads.walk();
+                    let head = walk.head(series);
+                    if head.logged != self.log.number() {
+                        head.logged = self.log.number();
+                        self.unnamed.push(series);
+                    }
+                    self.record.rare().exemplar(series, exemplar);
+                }
+                Shown::Same => appended.kept_exemplars += 1,
+                Shown::Off => {}
+                Shown::TooOld | Shown::TooNew => counters.exemplars_out_of_order.inc(),
+                Shown::TooLong => counters.exemplars_too_long.inc(),
+            }
+        }
+        for (metric, metadata) in &batch.metadata {
+            if facts.metrics.learn(metric, metadata, now) {
+                self.record.rare().metadata(metric, metadata);
+            }
+        }
     }
 
     /// What blocks hold of a series from `time` on, or from the oldest time at which late samples are taken.
@@ -118,7 +210,8 @@ impl<'a> Taking<'a> {
         }
         let labels = self.inner.heads.index().labels(series);
         let past = self.inner.past(&labels, time, self.limits);
-        self.past_samples += past.samples.len();
+        self.past_samples +=
+            past.samples.len() + past.histograms.iter().map(|s| s.histogram.size() * 10).sum::<usize>();
         self.past.entry(series).insert_entry(past).into_mut()
     }
 
@@ -154,6 +247,9 @@ impl<'a> Taking<'a> {
                     (&**name, &**value)
                 };
                 record.name(series, (source, sources.name(source)), index.pairs_of(series), text);
+                if let Some(start) = heads.last_start(series) {
+                    record.rare().start(series, start);
+                }
             }
         }
         self.log.add(&record);
@@ -194,7 +290,7 @@ impl Inner {
         };
         let blocks = || serving.iter().filter(|block| block.meta.last >= time);
         let Some(newest) = blocks().flat_map(|block| chunks(block, time)).map(|chunk| chunk.last).max() else {
-            return Past { newest: None, from: time, samples: Vec::new() };
+            return Past { newest: None, from: time, ..Past::default() };
         };
         let from = limits.oldest(newest);
         let mut both = Both::default();
@@ -210,6 +306,13 @@ impl Inner {
         both.once();
         let samples: Vec<_> = both.floats.iter().map(|sample| (sample.timestamp.0, sample.value.to_bits())).collect();
         let newest = samples.last().copied().max(both.histograms.last().map(|sample| (sample.timestamp.0, 0)));
-        Past { newest, from, samples }
+        Past { newest, from, samples, histograms: both.histograms }
+    }
+}
+
+fn append(head: &mut Head, time: i64, value: Value<'_>, limits: Limits, past: Option<&Past>) -> (Outcome, usize) {
+    match value {
+        Value::Float(value) => head.append(time, value, limits, past),
+        Value::Histogram(histogram) => head.append_histogram(time, histogram, limits, past),
     }
 }

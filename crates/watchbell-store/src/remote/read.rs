@@ -475,11 +475,31 @@ mod tests {
 
     #[test]
     fn what_is_no_whole_answer_is_an_error_and_never_no_data() {
-        check(503, "cannot fetch from 1 of 3 nodes\nand more", expect!["the store cannot be read: vm cannot be read: it answers 503: cannot fetch from 1 of 3 nodes"]);
-        check(200, "<html>sign in</html>", expect!["the store cannot be read: vm cannot be read: expected value at line 1 column 1"]);
-        check(200, r#"{"metric":{"__name__":"up"},"values":[1,2],"timestamps":[1]}"#, expect!["the store cannot be read: vm cannot be read: a series has more values than times, or fewer"]);
-        check(200, r#"{"metric":{"__name__":"up"},"values":["x"],"timestamps":[1]}"#, expect!["the store cannot be read: vm cannot be read: a value is not a number"]);
-        check(200, r#"{"metric":{"__name__":"up"},"values":[1],"#, expect!["the store cannot be read: vm cannot be read: EOF while parsing a value at line 1 column 41"]);
+        check(
+            503,
+            "cannot fetch from 1 of 3 nodes\nand more",
+            expect!["the store cannot be read: vm cannot be read: it answers 503: cannot fetch from 1 of 3 nodes"],
+        );
+        check(
+            200,
+            "<html>sign in</html>",
+            expect!["the store cannot be read: vm cannot be read: expected value at line 1 column 1"],
+        );
+        check(
+            200,
+            r#"{"metric":{"__name__":"up"},"values":[1,2],"timestamps":[1]}"#,
+            expect!["the store cannot be read: vm cannot be read: a series has more values than times, or fewer"],
+        );
+        check(
+            200,
+            r#"{"metric":{"__name__":"up"},"values":["x"],"timestamps":[1]}"#,
+            expect!["the store cannot be read: vm cannot be read: a value is not a number"],
+        );
+        check(
+            200,
+            r#"{"metric":{"__name__":"up"},"values":[1],"#,
+            expect!["the store cannot be read: vm cannot be read: EOF while parsing a value at line 1 column 41"],
+        );
         check(200, "", expect![[""]]);
     }
 
@@ -490,16 +510,21 @@ mod tests {
                 Labels::metric("up", &[("host", "b")]),
                 vec![Sample { timestamp: Timestamp(1), value: stale_nan() }],
             );
-            for (results, expected) in
-                [(vec![vec![series.clone()]], expect![[r#"up{host="b"} 1=7ff0000000000002"#]]), (vec![vec![]], expect![[""]]), (vec![], expect!["the store cannot be read: vm cannot be read: it gives 0 results for one question"])]
-            {
+            for (results, expected) in [
+                (vec![vec![series.clone()]], expect![[r#"up{host="b"} 1=7ff0000000000002"#]]),
+                (vec![vec![]], expect![[""]]),
+                (vec![], expect!["the store cannot be read: vm cannot be read: it gives 0 results for one question"]),
+            ] {
                 serve(&world, 200, &snappy::compress(&encode_samples(&results)));
                 let found = reader(&world, "read").select(&matchers(), Timestamp(0), Timestamp(10)).await;
                 expected.assert_eq(&show(found));
             }
             world.net.refuse("vm", 80);
             let found = reader(&world, "read").select(&matchers(), Timestamp(0), Timestamp(10)).await;
-            expect!["the store cannot be read: vm cannot be read: 10.0.0.1:80 refuses the connection: connection refused"].assert_eq(&show(found));
+            expect![
+                "the store cannot be read: vm cannot be read: 10.0.0.1:80 refuses the connection: connection refused"
+            ]
+            .assert_eq(&show(found));
         });
     }
 

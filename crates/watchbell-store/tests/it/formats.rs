@@ -3,10 +3,14 @@
 //! `UPDATE_EXPECT=1` writes those of the present version anew; those of released versions never change.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use expect_test::expect;
-use watchbell_model::{Append, Batch, Change, Matcher, Point, Query, State, Timestamp, stale_nan};
+use watchbell_model::{
+    Append, Batch, BatchHistogram, BucketSpan, Buckets, Change, Exemplar, Histogram, Labels, Lookup, Matcher, Metadata,
+    MetricType, Point, Query, ResetHint, SeriesKey, State, Timestamp, stale_nan,
+};
 use watchbell_runtime::sim::{self, World};
 use watchbell_runtime::{Disk, Runtime};
 use watchbell_store::metrics::OpenReport;
@@ -22,6 +26,35 @@ fn fixture(name: &str) -> PathBuf {
 
 fn is_update() -> bool {
     std::env::var_os("UPDATE_EXPECT").is_some()
+}
+
+/// What is neither float nor label.
+fn rest(batch: &mut Batch, minute: i32, now: Timestamp) {
+    let latency = batch.add(SeriesKey::Labels(Labels::metric("latency", &[("host", "a")])));
+    let count = f64::from(minute);
+    let spans = vec![BucketSpan { offset: -3, length: 2 }, BucketSpan { offset: minute / 200, length: 1 }];
+    let positive = Buckets { spans, counts: vec![count, 1.0, 0.0] };
+    let plain = Histogram { schema: 3, count: count + 1.0, sum: count / 3.0, positive, ..Histogram::default() };
+    let histogram = match minute {
+        300 => Histogram::stale(),
+        301..330 => Histogram {
+            schema: Histogram::CUSTOM_BUCKETS,
+            custom_values: vec![0.1, 1.0],
+            positive: Buckets { spans: vec![BucketSpan { offset: 0, length: 3 }], counts: vec![0.5, count, f64::NAN] },
+            reset: ResetHint::Gauge,
+            ..plain
+        },
+        _ => plain,
+    };
+    batch.histograms.push(BatchHistogram { series: latency, timestamp: now, histogram: Arc::new(histogram) });
+    let began = Timestamp(if minute < 250 { 1_700_000_000_000 } else { 1_700_000_100_000 });
+    batch.starts.push((latency, now, began));
+    if minute % 50 == 0 {
+        let labels = Labels::from_pairs([("trace_id", format!("t{minute}"))]);
+        batch.exemplars.push((latency, Exemplar { labels, value: 0.25, timestamp: now }));
+    }
+    let metadata = Metadata { kind: MetricType::Histogram, unit: "seconds".into(), help: "How long it takes.".into() };
+    batch.metadata.push(("latency".into(), metadata));
 }
 
 /// A block of six hours and a log, with every kind of chunk in them.
@@ -40,7 +73,9 @@ async fn write_metrics(world: &World) {
         if minute % 100 == 7 {
             batch.push(Point::new("rare", &[], now, if minute > 200 { stale_nan() } else { wave }));
         }
-        store.append(Batch::of("test", batch)).await.unwrap();
+        let mut batch = Batch::of("test", batch);
+        rest(&mut batch, minute, now);
+        store.append(batch).await.unwrap();
     }
     store.maintain();
     world.clock.sleep(Duration::from_secs(60)).await;
@@ -54,9 +89,20 @@ fn said(store: &MetricStore) -> String {
     let said = all.iter().map(|series| {
         let bits = series.samples.iter().map(|s| s.value.to_bits() ^ s.timestamp.0 as u64);
         let digest = bits.fold(0_u64, |digest, bits| digest.rotate_left(7) ^ bits);
-        format!("{} {} samples, {digest:016x}\n", series.labels, series.samples.len())
+        let mut line = format!("{} {} samples, {digest:016x}\n", series.labels, series.samples.len());
+        if let Some(last) = series.histograms.last() {
+            let sums = series.histograms.iter().map(|s| s.histogram.sum.to_bits() ^ s.timestamp.0 as u64);
+            let counts =
+                series.histograms.iter().flat_map(|s| &s.histogram.positive.counts).map(|count| count.to_bits());
+            let digest = sums.chain(counts).fold(0_u64, |digest, bits| digest.rotate_left(7) ^ bits);
+            line += &format!("  {} histograms, {digest:016x}, last {last:?}\n", series.histograms.len());
+        }
+        line + &series.starts.iter().map(|start| format!("  {start:?}\n")).collect::<String>()
     });
-    said.collect()
+    let exemplars = store.exemplars(&Lookup::ALL).unwrap();
+    let exemplars = exemplars.iter().map(|(labels, found)| format!("{labels}: {} exemplars\n", found.len()));
+    let metadata = store.metadata(None).unwrap().into_iter().map(|(metric, said)| format!("{metric}: {said:?}\n"));
+    said.chain(exemplars).chain(metadata).collect()
 }
 
 fn open(world: &World, version: &str, files: &[&str]) -> MetricStore {
@@ -94,28 +140,39 @@ fn series_of_version_1_are_readable() {
     });
 }
 
-const METRICS_2: [&str; 6] = METRICS_1;
-
 #[test]
 fn series_of_version_2_are_readable() {
     sim::run(1, |world| async move {
+        let folder = fixture("metrics-2");
         if is_update() {
-            let folder = fixture("metrics-2");
+            let _ = Disk::Os.remove_dir_all(&folder);
             write_metrics(&world).await;
-            for file in METRICS_2 {
-                let path = folder.join(file);
-                Disk::Os.create_dir_all(path.parent().unwrap()).unwrap();
-                let content = world.runtime().disk.read(&Path::new(DIR).join(file)).unwrap();
-                Disk::Os.write_atomic(&path, &content).unwrap();
+            for path in world.disk.files() {
+                let to = folder.join(path.strip_prefix(DIR).unwrap());
+                Disk::Os.create_dir_all(to.parent().unwrap()).unwrap();
+                Disk::Os.write_atomic(&to, &world.runtime().disk.read(&path).unwrap()).unwrap();
             }
         }
+        let list = |name: &str| {
+            let files = Disk::Os.list(&folder.join(name)).unwrap().into_iter();
+            files.map(|file| Path::new(name).join(file).to_string_lossy().into_owned()).collect::<Vec<_>>()
+        };
+        let mut files = [list("blocks"), list("wal")].concat();
+        files.extend(["sealed", "exemplars", "metadata"].map(str::to_owned));
+        let files: Vec<&str> = files.iter().map(String::as_str).collect();
         expect![[r#"
             constant{host="a"} 400 samples, b9582dd7d9e39568
             counter_total{host="a"} 400 samples, 20914bc476cd3faf
+            latency{host="a"} 0 samples, 0000000000000000
+              400 histograms, 3a4d2993adb3c3a2, last HistogramSample { timestamp: 2026-01-05T06:40:00.000Z, histogram: Histogram { reset: Unknown, schema: 3, zero_threshold: 0.0, zero_count: 0.0, count: 400.0, sum: 133.0, positive: Buckets { spans: [BucketSpan { offset: -3, length: 2 }, BucketSpan { offset: 1, length: 1 }], counts: [399.0, 1.0, 0.0] }, negative: Buckets { spans: [], counts: [] }, custom_values: [] } }
+              Start { from: 2026-01-05T00:01:00.000Z, start: 2023-11-14T22:13:20.000Z }
+              Start { from: 2026-01-05T04:11:00.000Z, start: 2023-11-14T22:15:00.000Z }
             rare 4 samples, be1a2b6ecae381d5
             wave{host="b"} 401 samples, a1a081a8022e7017
+            latency{host="a"}: 8 exemplars
+            latency: [Metadata { kind: Histogram, unit: "seconds", help: "How long it takes." }]
         "#]]
-        .assert_eq(&said(&open(&world, "metrics-2", &METRICS_2)));
+        .assert_eq(&said(&open(&world, "metrics-2", &files)));
     });
 }
 

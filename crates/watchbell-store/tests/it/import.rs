@@ -108,7 +108,7 @@ fn what_contradicts_is_old_or_makes_no_sense_is_refused_and_said() {
                 too_new: 1,
                 invalid: 2,
                 example: Some(
-                    "up at 2024-08-23T00:00:00Z: older than the retention keeps",
+                    "up at 2024-08-23T00:00:00.000Z: older than the retention keeps",
                 ),
             }"#]]
         .assert_eq(&format!("{done:#?}"));

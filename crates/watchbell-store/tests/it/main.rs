@@ -5,6 +5,7 @@ mod engine;
 mod formats;
 mod fuzz;
 mod import;
+mod kinds;
 mod metrics;
 mod reading;
 mod remote;

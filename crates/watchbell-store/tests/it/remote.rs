@@ -387,7 +387,10 @@ fn nothing_is_lost_nor_counted_twice_whatever_fails() {
 fn what_is_refused_for_good_is_counted_and_holds_up_nothing() {
     sim::run(1, |world| async move {
         let receiver = Shared::default();
-        receiver.lock().unwrap().acts = vec![Act::Answer(400, ""), Act::Answer(429, "retry-after: 20\r\n")];
+        // All three, then each by itself: it is looked for what is good among them.
+        let mut acts = vec![Act::Answer(400, ""); 4];
+        acts.push(Act::Answer(429, "retry-after: 20\r\n"));
+        receiver.lock().unwrap().acts = acts;
         receiver.lock().unwrap().most = 7;
         serve(&world, &receiver);
         let process = start(&world, serde_json::json!({ "write": { "queue_config": { "max_shards": 1 } } }));
@@ -397,10 +400,10 @@ fn what_is_refused_for_good_is_counted_and_holds_up_nothing() {
         world.clock.sleep(Duration::from_secs(15)).await;
         assert_eq!(receiver.lock().unwrap().samples.len(), 0, "it was asked to wait");
         process.check_troubles(expect![[
-            r#"remote/refused: vm refused 3 samples for good, such as some of up{host="0"}: it answers 400: this"#
+            r#"remote/refused: vm refused 3 samples for good, such as some of up{host="2"}: it answers 400: this"#
         ]]);
         world.clock.sleep(Duration::from_secs(15)).await;
-        // Twenty do not fit: ten do not either, five do.
+        // More than seven at once do not fit.
         assert_eq!(receiver.lock().unwrap().samples.len(), 20);
         assert_eq!(process.number("watchbell_remote_samples_refused_total"), 3.0);
         assert_eq!(process.number("watchbell_remote_samples_total"), 20.0);

@@ -268,7 +268,8 @@ fn a_damaged_copy_is_made_again() {
         fill(&world, &store, &mut truth, 3 * 24).await;
         drop(store);
         let disk = world.runtime().disk;
-        let files: Vec<_> = world.disk.files().into_iter().map(|path| (path.clone(), disk.read(&path).unwrap())).collect();
+        let files: Vec<_> =
+            world.disk.files().into_iter().map(|path| (path.clone(), disk.read(&path).unwrap())).collect();
         let is_copy = |path: &Path| {
             path.to_string_lossy().contains("/blocks-") && path.extension().is_some_and(|end| end == "block")
         };

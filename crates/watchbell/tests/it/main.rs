@@ -12,6 +12,7 @@ mod mail;
 mod manual;
 mod outages;
 mod peers;
+mod pushed;
 mod readme;
 mod reload;
 mod remote;

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use watchbell_model::{Checkup, Counted, Deleted, Figures, Imported};
+use watchbell_model::{Checkup, Counted, Deleted, Figures, Imported, Timestamp};
 use watchbell_runtime::{Clock, Runtime};
 
 /// How often progress is shown anew.
@@ -33,6 +33,12 @@ pub(super) fn bytes(bytes: u64) -> String {
         value /= 1024.0;
     }
     format!("{value:.1} TiB")
+}
+
+/// To the second.
+fn moment(at: Timestamp) -> String {
+    let text = at.to_string();
+    text.split_once('.').map_or_else(|| text.clone(), |(second, _)| format!("{second}Z"))
 }
 
 /// A table: the first column to the left, the others to the right.
@@ -65,8 +71,7 @@ pub(super) fn figures(figures: &Figures) -> String {
     for part in &figures.parts {
         let each = part.samples.filter(|samples| *samples > 0);
         let each = each.map_or(String::new(), |samples| format!("{:.2} bytes", part.bytes as f64 / samples as f64));
-        let (from, to) =
-            part.range.map_or_else(Default::default, |(first, last)| (first.to_string(), last.to_string()));
+        let (from, to) = part.range.map_or_else(Default::default, |(first, last)| (moment(first), moment(last)));
         let samples = part.samples.map_or(String::new(), number);
         rows.push(vec![part.name.clone(), samples, bytes(part.bytes), each, from, to]);
     }
@@ -165,7 +170,7 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use expect_test::expect;
-    use watchbell_model::{Part, Timestamp};
+    use watchbell_model::Part;
 
     use super::*;
 
