@@ -65,14 +65,14 @@ impl BlockIndex {
         }
         let mut sections = [const { 0..0 }; 5];
         let mut from = Cursor(table);
-        for at in 0..table.len() / SECTION {
+        for (at, section) in sections.iter_mut().enumerate().take(table.len() / SECTION) {
             let (offset, len, sum) = (from.u64(), from.u64(), from.u32());
             let offset = offset.unwrap_or(u64::MAX).min(footer as u64) as usize;
             let end = offset.saturating_add(len.unwrap_or(u64::MAX) as usize).min(footer);
             if (version == 1 || at >= 3) && sum != Some(crc32c::crc32c(&bytes[offset..end])) {
                 return Err("a checksum of its index does not fit");
             }
-            sections[at] = offset..end;
+            *section = offset..end;
         }
         let [symbols, series, postings, meta, sums] = sections;
         let meta = Meta::decode(&bytes[meta]).ok_or("its description makes no sense")?;

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use watchbell_model::{
     Checkup, Cleaned, Deleted, Figures, Import, Labels, Lookup, Matcher, Snapshot, Timestamp, Upkeep, UpkeepError,
@@ -350,7 +350,7 @@ fn copy_all(disk: &Disk, from: &Path, to: &Path) -> io::Result<u64> {
     disk.list(from)?.iter().map(|name| copy(disk, &from.join(name), &to.join(name))).sum()
 }
 
-fn copy(disk: &Disk, from: &Path, to: &PathBuf) -> io::Result<u64> {
+fn copy(disk: &Disk, from: &Path, to: &Path) -> io::Result<u64> {
     match disk.read(from) {
         Ok(content) => {
             disk.write_atomic(to, &content)?;
