@@ -309,6 +309,28 @@ export interface Overview {
   wrong: Alarm[];
 }
 
+/** A series summed up over windows. The lists have an item for each window that has a value; numbers that JSON cannot write are null. */
+export interface RollupSeries {
+  /** How many values there are. */
+  count: number[];
+  /** By how much a counter grew, resets made good. */
+  increase: (number | null)[];
+  /** Whose it is. */
+  labels: Record<string, string>;
+  /** Last values. */
+  last: (number | null)[];
+  /** Greatest values. */
+  max: (number | null)[];
+  /** Means. */
+  mean: (number | null)[];
+  /** Least values. */
+  min: (number | null)[];
+  /** When each window begins, in seconds since 1970. */
+  starts: number[];
+  /** Length of a window in seconds. */
+  step: number;
+}
+
 /** A run book in the list. */
 export interface Runbook {
   /** Alarms that link to it. */

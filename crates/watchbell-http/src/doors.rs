@@ -89,6 +89,7 @@ fn own() -> Vec<Door> {
         own(GET, "runbooks", get(api::runbooks::list)),
         own(GET, "config", get(api::overview::get_config)),
         own(GET, "events", get(api::events::follow)),
+        own(GET, "rollup", get(api::rollup::get)),
         own(GET, "sessions", get(api::sessions)),
         own(DELETE, "sessions/{id}", delete(api::end_session)),
     ]

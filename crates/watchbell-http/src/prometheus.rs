@@ -116,7 +116,7 @@ impl Parameters {
             .ok_or_else(|| invalid(name, format!("cannot parse {text:?} to a valid timestamp")))
     }
 
-    fn span(&self, name: &str) -> Result<Option<Span>, Refused> {
+    pub(crate) fn span(&self, name: &str) -> Result<Option<Span>, Refused> {
         let Some(text) = self.get(name) else { return Ok(None) };
         let seconds = text.parse::<f64>().ok().and_then(|it| std::time::Duration::try_from_secs_f64(it).ok()).map(Span);
         let span = seconds.or_else(|| text.parse().ok());
@@ -153,7 +153,7 @@ impl Parameters {
     }
 }
 
-fn invalid(name: &str, reason: String) -> Refused {
+pub(crate) fn invalid(name: &str, reason: String) -> Refused {
     Refused::BadData(format!("invalid parameter {name:?}: {reason}"))
 }
 
@@ -277,7 +277,7 @@ async fn lookup<T: Serialize + Send + 'static>(
 }
 
 /// Reads the store off the threads that serve requests, so many at a time.
-async fn run<T, E>(app: App, read: impl FnOnce(&App) -> Result<T, E> + Send + 'static) -> Result<T, Refused>
+pub(crate) async fn run<T, E>(app: App, read: impl FnOnce(&App) -> Result<T, E> + Send + 'static) -> Result<T, Refused>
 where
     T: Send + 'static,
     E: Into<Refused> + Send + 'static,

@@ -9,6 +9,7 @@ pub(crate) mod outbox;
 pub(crate) mod overview;
 #[cfg(test)]
 mod reference;
+pub(crate) mod rollup;
 pub(crate) mod runbooks;
 pub(crate) mod view;
 

@@ -52,6 +52,7 @@ fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
         operation!("get" "runbooks" "Every run book and what links to it" -> Vec<view::Runbook>),
         operation!("get" "config" "Whether the configuration in use is the one on disk" -> view::ConfigState),
         operation!("get" "events" "Notices of change, as server-sent events named `change`" -> view::ChangeNotice),
+        operation!("get" "rollup" "Series summed up over windows, from coarse copies where they are kept" -> Vec<view::RollupSeries>),
         operation!("get" "sessions" "Browsers that are signed in" -> Vec<view::Session>),
         Operation { method: "delete", path: "sessions/{id}", summary: "Ends a session", takes: None, answers: None },
     ]
@@ -82,6 +83,16 @@ fn openapi() -> Value {
         if operation.path.contains("{id}") {
             path["parameters"] =
                 json!([{ "name": "id", "in": "path", "required": true, "schema": { "type": "string" } }]);
+        }
+        if operation.path == "rollup" {
+            let parameter = |(name, required, what): (&str, bool, &str)| json!({ "name": name, "in": "query", "required": required, "description": what, "schema": { "type": "string" } });
+            let all = [
+                ("match[]", true, "One selector, such as `up{job=\"mail\"}`."),
+                ("start", false, "Seconds since 1970 or RFC 3339; a day ago if it is not given."),
+                ("end", false, "Likewise; now if it is not given."),
+                ("width", false, "Length of a window, such as `1h` (the default) or `5m`."),
+            ];
+            document["parameters"] = all.into_iter().map(parameter).collect();
         }
         path[operation.method] = document;
     }

@@ -401,6 +401,30 @@ pub(crate) struct Chart {
     pub values: Vec<Option<f64>>,
 }
 
+/// A series summed up over windows. The lists have an item for each window that has a value; numbers that JSON cannot
+/// write are null.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(crate) struct RollupSeries {
+    /// Whose it is.
+    pub labels: Labels,
+    /// Length of a window in seconds.
+    pub step: f64,
+    /// When each window begins, in seconds since 1970.
+    pub starts: Vec<f64>,
+    /// Least values.
+    pub min: Vec<Option<f64>>,
+    /// Greatest values.
+    pub max: Vec<Option<f64>>,
+    /// Means.
+    pub mean: Vec<Option<f64>>,
+    /// Last values.
+    pub last: Vec<Option<f64>>,
+    /// By how much a counter grew, resets made good.
+    pub increase: Vec<Option<f64>>,
+    /// How many values there are.
+    pub count: Vec<u64>,
+}
+
 /// How full a file system is.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub(crate) struct DiskUse {

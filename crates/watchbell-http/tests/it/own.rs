@@ -273,3 +273,22 @@ fn this_host_shows_within_seconds_of_the_start() {
         "mail-1" step 10.0 cpu 0.25 memory 0.75 of 4000000000.0 disks [{"bytes":8000000000.0,"mountpoint":"/","used":0.75}]
     "#]].assert_eq(&shown);
 }
+
+#[test]
+fn series_are_summed_up_over_windows() {
+    use watchbell_model::{Append, Point};
+    let shown = play(|site| async move {
+        let now = site.stage.runtime.clock.now();
+        let point = |minutes: u64, value| {
+            let at = now - std::time::Duration::from_secs(60 * minutes);
+            Point::new("requests_total", &[("job", "api")], at, value)
+        };
+        let points = vec![point(50, 5.0), point(40, 9.0), point(20, 2.0), point(10, 4.0)];
+        site.stage.series.append(points.into()).await.unwrap();
+        let cookie = site.sign_in().await;
+        let start = now.as_seconds() - 3600.0;
+        let half_hours = format!("rollup?match[]=requests_total&start={start}&width=30m");
+        format!("{}\n", site.get(&cookie, &half_hours).await)
+    });
+    expect![[""]].assert_eq(&shown);
+}

@@ -65,14 +65,14 @@ impl BlockIndex {
         }
         let mut sections = [const { 0..0 }; 5];
         let mut from = Cursor(table);
-        for at in 0..table.len() / SECTION {
+        for (at, section) in sections.iter_mut().enumerate().take(table.len() / SECTION) {
             let (offset, len, sum) = (from.u64(), from.u64(), from.u32());
             let offset = offset.unwrap_or(u64::MAX).min(footer as u64) as usize;
             let end = offset.saturating_add(len.unwrap_or(u64::MAX) as usize).min(footer);
             if (version == 1 || at >= 3) && sum != Some(crc32c::crc32c(&bytes[offset..end])) {
                 return Err("a checksum of its index does not fit");
             }
-            sections[at] = offset..end;
+            *section = offset..end;
         }
         let [symbols, series, postings, meta, sums] = sections;
         let meta = Meta::decode(&bytes[meta]).ok_or("its description makes no sense")?;
@@ -104,12 +104,17 @@ impl BlockIndex {
 
     /// Looks at every page; whether all are whole.
     pub(crate) fn verify(&self) -> bool {
-        let pages = (self.sums.len() / 4) as u32;
-        (0..pages as usize).for_each(|page| _ = self.is_whole(page));
+        (0..self.pages()).for_each(|page| _ = self.is_whole(page));
         !self.is_damaged()
     }
 
-    fn is_whole(&self, page: usize) -> bool {
+    /// How many pages there are; none in version 1.
+    pub(crate) fn pages(&self) -> usize {
+        self.sums.len() / 4
+    }
+
+    /// Whether the checksum of a page fits.
+    pub(crate) fn is_whole(&self, page: usize) -> bool {
         let (word, bit) = (&self.checked[page / 64], 1_u64 << (page % 64));
         if word.load(Ordering::Relaxed) & bit != 0 {
             return true;

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use watchbell_model::{
     Checkup, Cleaned, Deleted, Figures, Import, Labels, Lookup, Matcher, Snapshot, Timestamp, Upkeep, UpkeepError,
@@ -116,7 +116,7 @@ impl MetricStore {
         if deep {
             checkup.looked_at.extend([("chunks".into(), looked_at.chunks), ("samples".into(), looked_at.samples)]);
         }
-        checkup.set_aside = inner.runtime.disk.list(&inner.damaged_dir).map_err(failed)?;
+        checkup.set_aside = inner.aside.files().map_err(failed)?;
         Ok(checkup)
     }
 
@@ -350,7 +350,7 @@ fn copy_all(disk: &Disk, from: &Path, to: &Path) -> io::Result<u64> {
     disk.list(from)?.iter().map(|name| copy(disk, &from.join(name), &to.join(name))).sum()
 }
 
-fn copy(disk: &Disk, from: &Path, to: &PathBuf) -> io::Result<u64> {
+fn copy(disk: &Disk, from: &Path, to: &Path) -> io::Result<u64> {
     match disk.read(from) {
         Ok(content) => {
             disk.write_atomic(to, &content)?;

@@ -174,7 +174,7 @@ mod tests {
     fn decimals_are_packed_as_whole_numbers_and_a_marker_spoils_nothing() {
         let noise = |at: i64| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as i64) as u64 >> 54) as f64;
         check(|at| (noise(at) + 5000.0) / 1e3, expect!["2880: 620 bytes, 2880: 618 bytes"]);
-        check(|at| noise(at), expect!["2880: 619 bytes, 2880: 617 bytes"]);
+        check(noise, expect!["2880: 619 bytes, 2880: 617 bytes"]);
         check(
             |at| if at % 700 == 3 { watchbell_model::stale_nan() } else { noise(at) },
             expect!["2880: 712 bytes, 2880: 699 bytes"],

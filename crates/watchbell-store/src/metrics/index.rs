@@ -409,7 +409,7 @@ mod tests {
         #[test]
         fn what_is_forgotten_leaves_nothing_behind(steps in prop::collection::vec((0..400_u32, 0..3_u8), 0..1200)) {
             let labels = |at: u32| {
-                let (b, c) = ((at % 150).to_string(), if at % 3 == 0 { at.to_string() } else { String::new() });
+                let (b, c) = ((at % 150).to_string(), if at.is_multiple_of(3) { at.to_string() } else { String::new() });
                 Labels::from_pairs([("a", "all"), ("b", &*b), ("c", &*c), ("d", if at < 200 { "yes" } else { "no" })])
             };
             let (mut index, mut truth) = (Index::default(), BTreeMap::<Labels, SeriesRef>::new());

@@ -31,7 +31,7 @@ pub(super) enum Store {
     /// Nobody else has it.
     Here { store: MetricStore, found: Vec<String>, _data: DataDir },
     /// A watchbell runs.
-    There(Api),
+    There(Box<Api>),
 }
 
 /// A running watchbell.
@@ -53,7 +53,7 @@ impl Store {
         if let Some(url) = url {
             let url = url.parse().with_context(|| format!("`{url}` is no address"))?;
             let token = runtime.environment.get("WATCHBELL_TOKEN");
-            return Ok(Store::There(Api { runtime: runtime.clone(), url, token, made: None }));
+            return Ok(Store::There(Box::new(Api { runtime: runtime.clone(), url, token, made: None })));
         }
         let paths = files.paths(runtime);
         let config = match crate::config::load(runtime, &paths).await.good {
@@ -91,7 +91,7 @@ impl Store {
         let name = format!("watchbell store {}", runtime.rng.uuid());
         let token = auth.issue_token(&name).await?;
         let api = Api { runtime: runtime.clone(), url, token: Some(token), made: Some((auth, name, state)) };
-        Ok(Store::There(api))
+        Ok(Store::There(Box::new(api)))
     }
 
     /// What was damaged and set aside when it was opened.
@@ -123,20 +123,20 @@ impl Store {
     pub(super) async fn close(self) {
         match self {
             Store::Here { store, .. } => store.close(),
-            Store::There(Api { made: Some((auth, name, state)), .. }) => {
+            Store::There(api) => {
+                let Some((auth, name, state)) = api.made else { return };
                 if let Err(error) = auth.revoke_token(&name).await {
                     eprintln!("watchbell: the token `{name}` could not be taken back: {error}");
                 }
                 state.close();
             }
-            Store::There(_) => {}
         }
     }
 
     fn upkeep(&self) -> &dyn Upkeep {
         match self {
             Store::Here { store, .. } => store,
-            Store::There(api) => api,
+            Store::There(api) => &**api,
         }
     }
 }
