@@ -117,7 +117,7 @@ impl Engine {
 }
 
 /// Nothing but the store and its doors.
-const CONFIG: &str = "storage: {metrics: {retention: 800d, series_limit: 3000000}}\nhost: {enabled: false}\n\
+const CONFIG: &str = "storage: {metrics: {retention: 800d, series_limit: 3000000, series_limit_per_source: 3000000}}\nhost: {enabled: false}\n\
                       discovery: {enabled: false}\npacks: []\n";
 
 impl Running {

@@ -59,6 +59,7 @@ pub(crate) struct Counters {
     unknown: Counter,
     failed: Counter,
     pub(crate) damaged_chunks: Counter,
+    pub(crate) damaged_blocks: Counter,
     pub(crate) invalid: Counter,
     pub(crate) starts_refused: Counter,
     pub(crate) exemplars_out_of_order: Counter,
@@ -91,6 +92,11 @@ impl Counters {
             over_limit: refused("over_limit"),
             unknown: refused("unknown_reference"),
             failed: metrics.counter("watchbell_metrics_log_failures_total", "Writes of the log that failed.", &[]),
+            damaged_blocks: metrics.counter(
+                "watchbell_metrics_damaged_blocks_total",
+                "Blocks that were found damaged, cut short or gone while they served.",
+                &[],
+            ),
             damaged_chunks: metrics.counter(
                 "watchbell_metrics_damaged_chunks_total",
                 "Parts of blocks whose checksum did not fit when they were read.",

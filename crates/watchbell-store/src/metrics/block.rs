@@ -7,12 +7,13 @@
 use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use watchbell_model::{Labels, Start};
 use watchbell_runtime::Disk;
 
 use super::block_index::BlockIndex;
+use super::blocks::display;
 use super::both::Both;
 use super::bytes::{Cursor, put_signed, put_varint};
 use super::chunk::{self, Kind};
@@ -79,7 +80,7 @@ pub(crate) struct ChunkRef {
     pub(crate) cut: bool,
     series: u32,
     offset: usize,
-    len: usize,
+    pub(crate) len: usize,
 }
 
 impl ChunkRef {
@@ -106,6 +107,8 @@ pub(crate) struct Block {
     pub(crate) index: BlockIndex,
     /// Offsets of chunks that were found damaged.
     bad: Mutex<HashSet<usize>>,
+    /// Why the file is not to be relied on, in words.
+    given_up: OnceLock<String>,
     /// What was deleted since it was written.
     gone: RwLock<Arc<Gone>>,
 }
@@ -115,8 +118,8 @@ impl Block {
     pub(crate) fn open(disk: &Disk, path: &Path, number: u64) -> io::Result<Result<Block, String>> {
         let opened = BlockIndex::open(disk.map(path)?).map_err(str::to_owned);
         let block = |(index, meta)| {
-            let (bad, gone) = (Mutex::default(), RwLock::default());
-            Block { number, path: path.to_owned(), meta, index, bad, gone }
+            let (bad, gone, given_up) = (Mutex::default(), RwLock::default(), OnceLock::new());
+            Block { number, path: path.to_owned(), meta, index, bad, given_up, gone }
         };
         Ok(opened.map(block))
     }
@@ -271,14 +274,37 @@ impl Block {
 
     /// A chunk's bytes, if they are whole.
     pub(crate) fn copy(&self, at: ChunkRef) -> Option<&[u8]> {
-        let bytes = self.raw(at)?;
+        let bytes = self.raw(at).filter(|_| !self.bad().contains(&at.offset))?;
         let mut from = Cursor(bytes);
         (from.u32()? == crc32c::crc32c(from.0)).then_some(bytes)
     }
 
     /// Whether damage was found in it.
     pub(crate) fn is_damaged(&self) -> bool {
-        self.index.is_damaged() || !self.bad().is_empty()
+        self.given_up.get().is_some() || self.index.is_damaged() || !self.bad().is_empty()
+    }
+
+    /// Its file is not to be relied on; what is in memory may be whole. The first reason counts.
+    pub(crate) fn give_up(&self, words: String) {
+        let _ = self.given_up.set(words);
+    }
+
+    /// What was found to be damaged, in words.
+    pub(crate) fn damage(&self) -> Option<String> {
+        if let Some(words) = self.given_up.get() {
+            return Some(words.clone());
+        }
+        let name = display(&self.path);
+        if self.index.is_damaged() {
+            return Some(format!("the index of the block {name} is damaged; its samples are lost, the rest serves"));
+        }
+        let words = format!("a part of the block {name} is damaged; its samples are lost, the rest serves");
+        Some(words).filter(|_| !self.bad().is_empty())
+    }
+
+    /// A chunk is damaged in the file; whether that was not known.
+    pub(crate) fn distrust(&self, at: ChunkRef) -> bool {
+        self.bad().insert(at.offset)
     }
 
     fn bad(&self) -> std::sync::MutexGuard<'_, HashSet<usize>> {

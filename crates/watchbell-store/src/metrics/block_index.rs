@@ -104,12 +104,17 @@ impl BlockIndex {
 
     /// Looks at every page; whether all are whole.
     pub(crate) fn verify(&self) -> bool {
-        let pages = (self.sums.len() / 4) as u32;
-        (0..pages as usize).for_each(|page| _ = self.is_whole(page));
+        (0..self.pages()).for_each(|page| _ = self.is_whole(page));
         !self.is_damaged()
     }
 
-    fn is_whole(&self, page: usize) -> bool {
+    /// How many pages there are; none in version 1.
+    pub(crate) fn pages(&self) -> usize {
+        self.sums.len() / 4
+    }
+
+    /// Whether the checksum of a page fits.
+    pub(crate) fn is_whole(&self, page: usize) -> bool {
         let (word, bit) = (&self.checked[page / 64], 1_u64 << (page % 64));
         if word.load(Ordering::Relaxed) & bit != 0 {
             return true;

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use watchbell_runtime::Disk;
 
+use super::aside::Aside;
 use super::block::Block;
 use super::bytes::{Cursor, put_varint};
 use super::tombstones::Gone;
@@ -23,7 +24,7 @@ const LIST_MAGIC: [u8; 8] = *b"WBLIST\0\x01";
 pub(crate) struct Blocks {
     disk: Disk,
     dir: PathBuf,
-    damaged: PathBuf,
+    aside: Aside,
     serving: RwLock<Serving>,
     next: Mutex<u64>,
 }
@@ -47,7 +48,7 @@ pub(crate) struct Opened {
 
 impl Blocks {
     /// Opens all blocks of a folder; damaged ones are set aside.
-    pub(crate) fn open(disk: &Disk, dir: &Path, damaged: &Path) -> io::Result<Opened> {
+    pub(crate) fn open(disk: &Disk, dir: &Path, aside: &Aside) -> io::Result<Opened> {
         disk.create_dir_all(dir)?;
         let (mut blocks, mut told, mut next) = (Vec::new(), Vec::new(), 1);
         let listed = load_list(disk, dir);
@@ -78,10 +79,13 @@ impl Blocks {
                     }
                     Err(error) => tell(format!("the block {name} does not serve: what was deleted of it: {error}")),
                 },
-                Ok(Err(damage)) => tell(match set_aside(disk, &path, damaged) {
-                    Ok(aside) => format!("the block {name} is damaged ({damage}) and lies in {}", aside.display()),
-                    Err(error) => format!("the block {name} is damaged ({damage}) and cannot be moved: {error}"),
-                }),
+                Ok(Err(damage)) => {
+                    let words = format!("the block {name} is damaged ({damage})");
+                    tell(match aside.take(&path, &name, &words) {
+                        Ok(aside) => format!("{words} and lies in {}", aside.display()),
+                        Err(error) => format!("{words} and cannot be moved: {error}"),
+                    });
+                }
                 Err(error) => tell(format!("the block {name} cannot be read and does not serve: {error}")),
             }
         }
@@ -100,7 +104,7 @@ impl Blocks {
         sort(&mut blocks);
         let serving = RwLock::new(Arc::new(blocks));
         let next = Mutex::new(next.max(listed.and_then(|listed| listed.last().copied()).unwrap_or(0) + 1));
-        let blocks = Blocks { disk: disk.clone(), dir: dir.to_owned(), damaged: damaged.to_owned(), serving, next };
+        let blocks = Blocks { disk: disk.clone(), dir: dir.to_owned(), aside: aside.clone(), serving, next };
         blocks.remove_stray_tombstones()?;
         Ok(Opened { blocks, damaged: told, new })
     }
@@ -175,10 +179,9 @@ impl Blocks {
     /// Removes the files of blocks that no longer serve, durably; damaged ones are set aside instead.
     pub(crate) fn remove(&self, blocks: &[impl Borrow<Block>]) -> io::Result<()> {
         for block in blocks.iter().map(Borrow::<Block>::borrow) {
-            let result = if block.is_damaged() {
-                set_aside(&self.disk, &block.path, &self.damaged).map(|_| ())
-            } else {
-                self.disk.remove(&block.path)
+            let result = match block.damage() {
+                Some(words) => self.aside.take(&block.path, &display(&block.path), &words).map(|_| ()),
+                None => self.disk.remove(&block.path),
             };
             match result {
                 // Somebody else was faster; what was asked for is so.
@@ -227,19 +230,4 @@ fn load_list(disk: &Disk, dir: &Path) -> Option<BTreeSet<u64>> {
 
 fn sort(blocks: &mut [Arc<Block>]) {
     blocks.sort_by_key(|block| (block.meta.order, block.number));
-}
-
-/// Moves a file to those that are damaged; one of the same name that is there already stays.
-pub(crate) fn set_aside(disk: &Disk, path: &Path, damaged: &Path) -> io::Result<PathBuf> {
-    disk.create_dir_all(damaged)?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let mut aside = damaged.join(&name);
-    let mut more = 1;
-    while disk.exists(&aside) {
-        more += 1;
-        aside = damaged.join(format!("{name}.{more}"));
-    }
-    disk.rename(path, &aside)?;
-    disk.sync_dir(damaged)?;
-    Ok(aside)
 }

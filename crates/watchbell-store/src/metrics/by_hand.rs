@@ -116,7 +116,7 @@ impl MetricStore {
         if deep {
             checkup.looked_at.extend([("chunks".into(), looked_at.chunks), ("samples".into(), looked_at.samples)]);
         }
-        checkup.set_aside = inner.runtime.disk.list(&inner.damaged_dir).map_err(failed)?;
+        checkup.set_aside = inner.aside.files().map_err(failed)?;
         Ok(checkup)
     }
 

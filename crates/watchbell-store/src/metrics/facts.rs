@@ -8,6 +8,7 @@ use std::path::Path;
 use watchbell_model::{Exemplar, Labels, Lookup, Metadata};
 use watchbell_runtime::Disk;
 
+use super::aside::Aside;
 use super::exemplars::{self, Exemplars};
 use super::metadata::{self, KnownMetrics};
 use super::{Inner, side_file};
@@ -23,16 +24,16 @@ pub(crate) struct Facts {
 
 impl Facts {
     /// Reads the files; in words what is wrong with them.
-    pub(crate) fn load(disk: &Disk, dir: &Path, damaged: &Path, limit: u64) -> io::Result<(Facts, Vec<String>)> {
+    pub(crate) fn load(disk: &Disk, dir: &Path, aside: &Aside, limit: u64) -> io::Result<(Facts, Vec<String>)> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let (paths, mut told) = (FILES.map(|file| dir.join(file)), Vec::new());
         let read = |content: &[u8]| Exemplars::decode(limit, content);
-        let exemplars = side_file::load(disk, &paths[0], exemplars::MAGIC, damaged, read)?.unwrap_or_else(|words| {
+        let exemplars = side_file::load(disk, &paths[0], exemplars::MAGIC, aside, read)?.unwrap_or_else(|words| {
             told.push(words);
             None
         });
         let read = KnownMetrics::decode;
-        let metrics = side_file::load(disk, &paths[1], metadata::MAGIC, damaged, read)?.unwrap_or_else(|words| {
+        let metrics = side_file::load(disk, &paths[1], metadata::MAGIC, aside, read)?.unwrap_or_else(|words| {
             told.push(words);
             None
         });

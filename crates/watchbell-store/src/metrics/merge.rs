@@ -191,11 +191,9 @@ impl Inner {
 
     /// The index of a block is damaged: it no longer serves and is set aside. Says so on the board.
     pub(crate) fn lost(&self, block: &Block) -> io::Result<()> {
-        let name = display(&block.path);
-        let words = format!("the index of the block {name} is damaged; its samples are lost, the rest serves");
-        self.runtime.troubles.set(&format!("metrics/damaged/{name}"), Severity::Warning, words);
+        self.say_damaged(block);
         let mut shelf = self.shelf.lock().expect("no panic while held");
-        if let Some(level) = self.levels.iter().find(|level| block.path.parent() == Some(level.blocks.dir())) {
+        if let Some(level) = self.level_of(block) {
             level.drop_block(block.number);
             shelf.unsaved = true;
             self.save_list(&mut shelf, false);
@@ -211,8 +209,9 @@ impl Inner {
     pub(crate) fn found_damaged(&self, block: &Block) {
         self.counters.damaged_chunks.inc();
         let name = display(&block.path);
-        let words = format!("a part of the block {name} is damaged; its samples are lost, the rest serves");
-        self.runtime.troubles.set(&format!("metrics/damaged/{name}"), Severity::Warning, words);
+        if let Some(words) = block.damage() {
+            self.runtime.troubles.set(&format!("metrics/damaged/{name}"), Severity::Warning, words);
+        }
     }
 }
 

@@ -8,6 +8,7 @@
 //! memory, so alarms go on being judged, and is logged first when the disk takes it.
 
 mod append;
+mod aside;
 mod bits;
 mod block;
 mod block_index;
@@ -49,6 +50,7 @@ mod rollup;
 mod rollup_make;
 mod rollup_read;
 mod rollups;
+mod scrub;
 mod seal;
 mod select;
 mod series;
@@ -72,6 +74,7 @@ use watchbell_runtime::{Disk, Runtime};
 
 use crate::OpenError;
 use append::{Counters, Queue};
+use aside::Aside;
 use blocks::Blocks;
 use facts::Facts;
 use filling::Filling;
@@ -99,7 +102,8 @@ struct Inner {
     log: Mutex<Wal>,
     blocks: Blocks,
     mark_path: PathBuf,
-    damaged_dir: PathBuf,
+    /// What was damaged lies there.
+    aside: Aside,
     /// Coarser copies, the finest first.
     levels: Vec<Level>,
     /// Samples are all there since then.
@@ -158,9 +162,10 @@ impl MetricStore {
     pub fn open(runtime: &Runtime, dir: &Path, config: MetricsConfig) -> Result<(MetricStore, OpenReport), OpenError> {
         let disk = &runtime.disk;
         disk.create_dir_all(dir).map_err(OpenError::io("make", dir))?;
-        let (wal_dir, blocks_dir, damaged_dir) = (dir.join("wal"), dir.join("blocks"), dir.join("damaged"));
+        let (wal_dir, blocks_dir) = (dir.join("wal"), dir.join("blocks"));
+        let aside = Aside::new(runtime, dir.join("damaged"));
         let opened =
-            Blocks::open(disk, &blocks_dir, &damaged_dir).map_err(OpenError::io("read the blocks in", &blocks_dir))?;
+            Blocks::open(disk, &blocks_dir, &aside).map_err(OpenError::io("read the blocks in", &blocks_dir))?;
         for damage in &opened.damaged {
             let key = format!("metrics/damaged/{}", damage.name);
             runtime.troubles.set(&key, Severity::Warning, damage.words.clone());
@@ -173,17 +178,17 @@ impl MetricStore {
             // The log may still hold what was in the damaged block; at later starts too, when that one is set aside.
             sealed = Some(mark.voided(disk, &mark_path).unwrap_or(mark));
         }
-        let (mut facts, told) = Facts::load(disk, dir, &damaged_dir, config.exemplars_limit)
+        let (mut facts, told) = Facts::load(disk, dir, &aside, config.exemplars_limit)
             .map_err(OpenError::io("read exemplars and metadata in", dir))?;
         damaged.extend(told);
         let mut filling = Filling::new(&heads, &mut facts, sealed, matches!(disk, Disk::Os));
-        let found = replay::replay(disk, &wal_dir, &damaged_dir, &mut filling)
-            .map_err(OpenError::io("read the log in", &wal_dir))?;
+        let found =
+            replay::replay(disk, &wal_dir, &aside, &mut filling).map_err(OpenError::io("read the log in", &wal_dir))?;
         damaged.extend(found.damaged);
         let mut levels = Vec::new();
         let rollups = [(("5m", 300_000), &config.rollups.five_minutes), (("1h", 3_600_000), &config.rollups.hour)];
         for (name, rollup) in rollups {
-            let (level, found) = Level::open(disk, dir, &damaged_dir, name, rollup.clone())
+            let (level, found) = Level::open(disk, dir, &aside, name, rollup.clone())
                 .map_err(OpenError::io("read the coarser copies in", dir))?;
             for damage in found {
                 let key = format!("metrics/damaged/{}", damage.name);
@@ -207,12 +212,12 @@ impl MetricStore {
             log: Mutex::new(log),
             blocks: opened.blocks,
             mark_path,
-            damaged_dir,
+            aside,
             levels,
             forgotten: AtomicI64::new(rollups::load_forgotten(disk, &dir.join("forgotten"))),
             crowded: Notify::new(),
             upkeep: Mutex::new(Upkeep::new(sealed)),
-            tending: Mutex::new(Tending::new(&runtime.clock)),
+            tending: Mutex::new(Tending::new(runtime)),
             shelf: Mutex::default(),
             importing: Mutex::default(),
             work: Work::new(&runtime.metrics),
@@ -226,6 +231,8 @@ impl MetricStore {
         }
         inner.save_list(&mut shelf, !opened.new.is_empty());
         drop(shelf);
+        // What cannot be told now is told with the first round.
+        let _ = inner.tending.lock().expect("no panic while held").scrubbing.tell(&inner);
         Ok((MetricStore { inner: Arc::new(inner) }, report))
     }
 

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use watchbell_runtime::Disk;
 
+use super::aside::Aside;
 use super::filling::Filling;
 use super::frames::{frames, unpack};
 use super::record;
@@ -29,7 +30,7 @@ pub(crate) struct Found {
 }
 
 /// Reads all segments in order.
-pub(crate) fn replay(disk: &Disk, dir: &Path, damaged: &Path, to: &mut Filling<'_>) -> io::Result<Found> {
+pub(crate) fn replay(disk: &Disk, dir: &Path, aside: &Aside, to: &mut Filling<'_>) -> io::Result<Found> {
     let mut found = Found::default();
     for name in disk.list(dir)? {
         let Some(number) = name.strip_suffix(".wal").and_then(|name| name.parse::<u32>().ok()) else { continue };
@@ -54,14 +55,10 @@ pub(crate) fn replay(disk: &Disk, dir: &Path, damaged: &Path, to: &mut Filling<'
         let mut bytes = frames.end as u64;
         if !frames.bad.is_empty() {
             for (from, to) in &frames.bad {
-                let aside = damaged.join(format!("wal-{number:08}-{from}"));
-                disk.create_dir_all(damaged)?;
-                disk.write_atomic(&aside, &content[*from..*to])?;
-                found.damaged.push(format!(
-                    "{} bytes of the log (segment {number}, offset {from}) were damaged and lie in {}",
-                    to - from,
-                    aside.display()
-                ));
+                let words = format!("{} bytes of the log (segment {number}, offset {from}) were damaged", to - from);
+                let file = format!("wal-{number:08}-{from}");
+                let copied = aside.copy(&file, &content[*from..*to], &file, &words)?;
+                found.damaged.push(format!("{words} and lie in {}", copied.display()));
             }
             let mut good = wal::HEADER.to_vec();
             frames.good.iter().for_each(|(from, to)| good.extend_from_slice(&content[*from..*to]));

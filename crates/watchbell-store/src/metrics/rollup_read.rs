@@ -137,7 +137,7 @@ impl Inner {
     }
 
     /// The days that a damaged block of a copy holds are made again from samples, where these are all there.
-    fn remake(&self, level: &Level, block: &Arc<Block>) {
+    pub(crate) fn remake(&self, level: &Level, block: &Arc<Block>) {
         let mut shelf = self.shelf.lock().expect("no panic while held");
         for days in level.days().iter() {
             if days.block.as_ref().is_some_and(|held| Arc::ptr_eq(held, block)) {

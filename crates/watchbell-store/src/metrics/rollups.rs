@@ -15,6 +15,7 @@ use std::sync::{Arc, RwLock};
 use watchbell_runtime::Disk;
 
 use super::RollupConfig;
+use super::aside::Aside;
 use super::block::Block;
 use super::blocks::{Blocks, Damage, file_name};
 use super::bytes::{Cursor, put_signed, put_varint};
@@ -58,11 +59,11 @@ impl Level {
     pub(crate) fn open(
         disk: &Disk,
         dir: &Path,
-        damaged: &Path,
+        aside: &Aside,
         (name, width): (&'static str, i64),
         config: RollupConfig,
     ) -> io::Result<(Level, Vec<Damage>)> {
-        let opened = Blocks::open(disk, &dir.join(format!("blocks-{name}")), damaged)?;
+        let opened = Blocks::open(disk, &dir.join(format!("blocks-{name}")), aside)?;
         let serving = opened.blocks.serving();
         let mut damaged = opened.damaged;
         let (days, missing) =

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use watchbell_runtime::Disk;
 
+use super::aside::Aside;
 use super::bytes::Cursor;
 
 /// More than any such file can hold.
@@ -28,7 +29,7 @@ pub(crate) fn load<T>(
     disk: &Disk,
     path: &Path,
     magic: [u8; 8],
-    damaged: &Path,
+    aside: &Aside,
     read: impl FnOnce(&[u8]) -> Option<T>,
 ) -> io::Result<Result<Option<T>, String>> {
     let bytes = match disk.read(path) {
@@ -39,10 +40,10 @@ pub(crate) fn load<T>(
     if let Some(found) = content(&bytes, magic).and_then(|content| read(&content)) {
         return Ok(Ok(Some(found)));
     }
-    disk.create_dir_all(damaged)?;
-    let aside = damaged.join(path.file_name().unwrap_or_default());
-    disk.rename(path, &aside)?;
-    Ok(Err(format!("{} was damaged and lies in {}", path.display(), aside.display())))
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let words = format!("the file {name} was damaged");
+    let moved = aside.take(path, &name, &words)?;
+    Ok(Err(format!("{words} and lies in {}", moved.display())))
 }
 
 fn content(bytes: &[u8], magic: [u8; 8]) -> Option<Vec<u8>> {

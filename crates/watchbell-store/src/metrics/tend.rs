@@ -6,10 +6,11 @@
 use std::io;
 use std::time::Duration;
 
-use watchbell_runtime::Clock;
+use watchbell_runtime::Runtime;
 use watchbell_runtime::metrics::{Counter, Histogram, Metrics};
 
 use super::block::Block;
+use super::scrub::Scrubbing;
 use super::series::millis;
 use super::{Inner, merge};
 
@@ -21,6 +22,7 @@ pub(crate) struct Tending {
     not_before: Duration,
     /// Wall clock and own count when the store was opened.
     pub(crate) opened: (i64, Duration),
+    pub(crate) scrubbing: Scrubbing,
 }
 
 /// Which blocks serve changes only while this is held.
@@ -69,8 +71,9 @@ impl Work {
 }
 
 impl Tending {
-    pub(crate) fn new(clock: &Clock) -> Tending {
-        Tending { not_before: Duration::ZERO, opened: (clock.now().0, clock.monotonic()) }
+    pub(crate) fn new(runtime: &Runtime) -> Tending {
+        let opened = (runtime.clock.now().0, runtime.clock.monotonic());
+        Tending { not_before: Duration::ZERO, opened, scrubbing: Scrubbing::new(runtime) }
     }
 }
 
@@ -83,6 +86,7 @@ impl Inner {
             return;
         }
         let done = [
+            self.told("scrub", "blocks cannot be read through", self.scrub(&mut tending.scrubbing, stop)),
             self.told("merge", "blocks cannot be merged", self.merge_all(stop)),
             self.told("rollup", "coarser copies cannot be made", self.make_rollups(&tending, stop)),
             self.told("forget", "old blocks cannot be removed", self.forget_old(&tending)),

@@ -10,6 +10,7 @@ mod metrics;
 mod reading;
 mod remote;
 mod rollups;
+mod scrub;
 mod soak;
 mod state;
 mod writing;

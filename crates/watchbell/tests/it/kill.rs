@@ -132,8 +132,9 @@ pub fn post_once(address: SocketAddr, body: &[u8]) -> Option<u16> {
 
 /// The status of the answer; `None` once nobody answers.
 fn post(connection: &mut BufReader<TcpStream>, body: &[u8]) -> Option<u16> {
+    let host = connection.get_ref().peer_addr().ok()?;
     let head = format!(
-        "POST /api/v1/write HTTP/1.1\r\nHost: watchbell\r\nContent-Type: application/x-protobuf\r\n\
+        "POST /api/v1/write HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/x-protobuf\r\n\
          Content-Encoding: snappy\r\nX-Prometheus-Remote-Write-Version: 0.1.0\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
