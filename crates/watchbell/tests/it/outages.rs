@@ -84,7 +84,7 @@ fn behave(behaviour: Behaviour) -> impl Fn(&Scene, bool) {
 fn a_receiver_that_answers_500_gets_the_page_later() {
     check(
         behave(Behaviour::Refuse(500, None)),
-        expect_test::expect!["meanwhile 0; sick firing@11m resolved@20m; well firing@0m resolved@20m"],
+        expect_test::expect!["meanwhile 0; sick firing@10m resolved@20m; well firing@0m resolved@20m"],
     );
 }
 
@@ -108,7 +108,7 @@ fn a_receiver_that_hangs_delays_nobody() {
 fn a_receiver_that_closes_gets_the_page_later() {
     check(
         behave(Behaviour::Close),
-        expect_test::expect!["meanwhile 0; sick firing@11m resolved@20m; well firing@0m resolved@20m"],
+        expect_test::expect!["meanwhile 0; sick firing@10m resolved@20m; well firing@0m resolved@20m"],
     );
 }
 
