@@ -1,12 +1,17 @@
 //! Scraping: asking targets for their metrics as Prometheus does, on its schedule, with its labels and markers.
 //!
-//! Reads the text format and OpenMetrics. Left out as yet: relabelling, discovery, metadata (type, help, unit) and
-//! exemplars in the store, native histograms, compressed bodies.
+//! Reads the text format and OpenMetrics. A series that the store knows is handed on by reference, without labels;
+//! metadata and exemplars are handed on when they are new. An exemplar without a time has that of its sample; lines
+//! `_created` are series like any other, as is Prometheus' default. Left out as yet: relabelling, discovery, native
+//! histograms, compressed bodies.
 //!
 //! Always: a scrape counts whole or not at all; whatever a target does, `up` and its companions are written; a series
-//! that is gone gets its end marked; a store that fails stops no scraping.
+//! that is gone gets its end marked; a store that fails stops no scraping; one that forgets a series loses none of its
+//! samples.
 
 mod config;
+mod described;
+mod labels;
 mod series;
 mod target;
 #[cfg(test)]
@@ -18,12 +23,12 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use watchbell_model::{Batch, Labels, Observation, Point, ScrapeResult, Span, Timestamp, is_stale, stale_nan};
+use watchbell_model::{Appended, Labels, Observation, ScrapeResult, Span, Timestamp, stale_nan};
 use watchbell_runtime::{CancellationToken, Task, http};
 use watchbell_wire::prometheus::Format;
 
 use crate::Context;
-use series::{Alive, Scraped};
+use series::{Alive, Outgoing, Scraped};
 use target::Target;
 
 pub use config::{Scheme, ScrapeConfig, StaticConfig};
@@ -159,8 +164,6 @@ fn status(target: &Target) -> TargetStatus {
 /// Scrapes one target.
 struct Scraper {
     target: Target,
-    /// Under which its samples are counted.
-    source: Arc<str>,
     targets: Targets,
     context: Context,
     alive: Alive,
@@ -173,7 +176,8 @@ struct Scraper {
 impl Scraper {
     fn new(target: Target, targets: Targets, context: Context) -> Scraper {
         let source = format!("scrape/{}", target.job()).into();
-        Scraper { target, source, targets, context, alive: Alive::default(), scraped: false, judge_in: 0 }
+        let alive = Alive::new(source, target.labels.clone(), target.rules);
+        Scraper { target, targets, context, alive, scraped: false, judge_in: 0 }
     }
 
     async fn run(mut self, stop: CancellationToken) {
@@ -202,11 +206,11 @@ impl Scraper {
         }
         if !self.targets.is_wanted(&self.target) {
             let at = clock.now();
-            let mut points = self.alive.end(at);
+            let mut ends = self.alive.end(at).outgoing;
             if self.scraped {
-                points.extend(report(&self.target.labels, at, [stale_nan(); 5]));
+                self.alive.report(&mut ends, at, [stale_nan(); 5]);
             }
-            self.append(points).await;
+            self.append(ends).await;
         }
     }
 
@@ -227,8 +231,7 @@ impl Scraper {
         let mut warning = None;
         let read = fetched.and_then(|response| {
             let format = Format::of_content_type(response.header("content-type").unwrap_or_default());
-            let rules = &self.target.rules;
-            let read = self.alive.read(&response.body, format, &self.target.labels, rules, at)?;
+            let read = self.alive.read(&response.body, format, at)?;
             match format {
                 Format::Text => warning = Some(None),
                 Format::OpenMetrics => {
@@ -244,16 +247,14 @@ impl Scraper {
         self.scraped = true;
         let (scraped, error) = match read {
             Ok(scraped) => (scraped, None),
-            Err(error) => (Scraped { points: self.alive.end(at), ..Scraped::default() }, Some(error)),
+            Err(error) => (self.alive.end(at), Some(error)),
         };
         self.count(&scraped, error.is_some());
-        let ends = scraped.points.iter().filter(|point| is_stale(point.value)).count();
-        let kept = (scraped.points.len() - ends) as u64;
+        let Scraped { mut outgoing, samples, kept, added, .. } = scraped;
         let up = if error.is_none() { 1.0 } else { 0.0 };
-        let values = [up, took.as_secs_f64(), scraped.samples as f64, kept as f64, scraped.added as f64];
-        let mut points = scraped.points;
-        points.extend(report(&self.target.labels, at, values));
-        self.append(points).await;
+        let values = [up, took.as_secs_f64(), samples as f64, kept as f64, added as f64];
+        self.alive.report(&mut outgoing, at, values);
+        self.append(outgoing).await;
         let duration = Span(took);
         self.targets.update(&self.target, |status| {
             status.health = if error.is_none() { TargetHealth::Up } else { TargetHealth::Down };
@@ -279,30 +280,50 @@ impl Scraper {
         }
     }
 
-    async fn append(&self, points: Vec<Point>) {
-        if points.is_empty() {
-            return;
+    async fn append(&mut self, mut outgoing: Outgoing) {
+        let Some(appended) = self.hand_over(&mut outgoing).await else { return };
+        if let Some(mut again) = self.alive.learn(&outgoing, &appended)
+            && let Some(appended) = self.hand_over(&mut again).await
+        {
+            self.alive.learn(&again, &appended);
+            self.dropped("unknown", appended.unknown);
         }
-        let count = points.len() as u64;
-        match self.context.append.append(Batch::of(self.source.clone(), points)).await {
+    }
+
+    async fn hand_over(&mut self, outgoing: &mut Outgoing) -> Option<Appended> {
+        if outgoing.is_empty() {
+            return None;
+        }
+        let count = outgoing.len() as u64;
+        match self.context.append.append(outgoing.hand_over()).await {
             Ok(appended) => {
                 self.dropped("duplicate", appended.duplicate);
                 self.dropped("too_old", appended.too_old);
+                self.dropped("too_new", appended.too_new);
                 self.dropped("over_limit", appended.over_limit);
+                Some(appended)
             }
             Err(error) => {
+                self.alive.lost();
                 self.dropped("store_failed", count);
                 tracing::warn!(target = self.target.name, "a scrape is lost: {error}");
+                None
             }
         }
     }
 
-    fn count(&self, scraped: &Scraped, failed: bool) {
+    fn count(&mut self, scraped: &Scraped, failed: bool) {
         let outcome = if failed { "failed" } else { "ok" };
         let metrics = &self.context.runtime.metrics;
         metrics.counter("watchbell_scrapes_total", "Scrapes by outcome.", &[("outcome", outcome)]).inc();
         self.dropped("duplicate", scraped.duplicate);
         self.dropped("future", scraped.future);
+        let undescribed = self.alive.undescribed();
+        if undescribed > 0 {
+            let help = "Lines TYPE, HELP and UNIT that were left out, since the target has too many metrics.";
+            let metrics = &self.context.runtime.metrics;
+            metrics.counter("watchbell_scrape_metadata_dropped_total", help, &[]).add(undescribed);
+        }
     }
 
     fn dropped(&self, reason: &str, count: u64) {
@@ -312,18 +333,4 @@ impl Scraper {
             metrics.counter("watchbell_scrape_samples_dropped_total", help, &[("reason", reason)]).add(count);
         }
     }
-}
-
-/// What Prometheus writes about each scrape, whatever came of it.
-const REPORT: [&str; 5] = [
-    "up",
-    "scrape_duration_seconds",
-    "scrape_samples_scraped",
-    "scrape_samples_post_metric_relabeling",
-    "scrape_series_added",
-];
-
-fn report(target: &Labels, at: Timestamp, values: [f64; 5]) -> impl Iterator<Item = Point> {
-    let point = move |(name, value)| Point { labels: target.with(Labels::NAME, name), timestamp: at, value };
-    REPORT.into_iter().zip(values).map(point)
 }

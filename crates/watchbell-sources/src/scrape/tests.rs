@@ -1,16 +1,18 @@
 //! Bodies and broken targets in, samples and reports out.
 
+mod references;
+
 use std::fmt::Write;
 use std::path::Path;
 
 use expect_test::{Expect, expect};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use watchbell_model::{Path as Place, Problems};
+use watchbell_model::{Path as Place, Point, Problems, is_stale};
 use watchbell_runtime::{Stream, sim};
 
 use super::target::Rules;
 use super::*;
-use crate::bench::{Bench, bench};
+use crate::bench::{Bench, Memory, Store, bench};
 
 const RULES: Rules = Rules {
     honor_labels: false,
@@ -33,26 +35,51 @@ fn shown(points: &[Point]) -> String {
     })
 }
 
-/// Reads bodies one after the other, a second apart, for the target `job="a", instance="b"`.
+fn alive(rules: Rules) -> Alive {
+    Alive::new("scrape/a".into(), Labels::from_pairs([("job", "a"), ("instance", "b")]), rules)
+}
+
+/// Hands a batch to a store as the scraper does.
+fn hand_over(alive: &mut Alive, mut outgoing: Outgoing, store: &mut Store) {
+    let appended = store.take(&outgoing.hand_over());
+    if let Some(mut again) = alive.learn(&outgoing, &appended) {
+        let appended = store.take(&again.hand_over());
+        assert_eq!(appended.unknown, 0);
+        assert!(alive.learn(&again, &appended).is_none());
+    }
+}
+
+/// Reads bodies one after the other, a second apart, for the target `job="a", instance="b"`. Whatever the store
+/// remembers of series, the same comes out.
 fn check(rules: Rules, format: Format, bodies: &[&str], expect: Expect) {
-    let target = Labels::from_pairs([("job", "a"), ("instance", "b")]);
-    let mut alive = Alive::default();
+    let out = read_all(rules, format, bodies, Memory::References);
+    assert_eq!(read_all(rules, format, bodies, Memory::Short), out);
+    assert_eq!(read_all(rules, format, bodies, Memory::Nothing), out);
+    expect.assert_eq(&out);
+}
+
+fn read_all(rules: Rules, format: Format, bodies: &[&str], memory: Memory) -> String {
+    let (mut alive, mut store) = (alive(rules), Store { memory, ..Store::default() });
     let mut out = String::new();
     for (at, body) in bodies.iter().enumerate() {
         let at = Timestamp(1000 * (at as i64 + 1));
-        match alive.read(body.as_bytes(), format, &target, &rules, at) {
+        let (scraped, end) = match alive.read(body.as_bytes(), format, at) {
             Ok(scraped) => {
-                let Scraped { points, samples, added, duplicate, future } = scraped;
-                out += &shown(&points);
-                writeln!(out, "{samples} samples, {added} added, {duplicate} duplicate, {future} future").unwrap();
+                let Scraped { samples, added, duplicate, future, .. } = scraped;
+                let words = format!("{samples} samples, {added} added, {duplicate} duplicate, {future} future\n");
+                (scraped, words)
             }
             Err(error) => {
                 writeln!(out, "failed: {error}").unwrap();
-                out += &shown(&alive.end(at));
+                (alive.end(at), String::new())
             }
-        }
+        };
+        hand_over(&mut alive, scraped.outgoing, &mut store);
+        let mut points = std::mem::take(&mut store.points);
+        points.sort_by(|a, b| (a.timestamp, &a.labels).cmp(&(b.timestamp, &b.labels)));
+        out += &(shown(&points) + &end);
     }
-    expect.assert_eq(&out);
+    out
 }
 
 #[test]
@@ -109,6 +136,52 @@ fn the_same_labels_in_another_order_are_the_same_series() {
             1 samples, 1 added, 0 duplicate, 0 future
         "#]],
     );
+}
+
+#[test]
+fn a_series_in_two_orders_ends_once() {
+    let both = "x{c=\"1\",d=\"2\"} 1\nx{d=\"2\",c=\"1\"} 1\n";
+    check(
+        RULES,
+        Format::Text,
+        &[both, both, "x{d=\"2\",c=\"1\"} 1\n", "", both, "bad"],
+        expect![[r#"
+        1000 x{c="1", d="2", instance="b", job="a"} 1
+        1000 x{c="1", d="2", instance="b", job="a"} 1
+        2 samples, 2 added, 0 duplicate, 0 future
+        2000 x{c="1", d="2", instance="b", job="a"} 1
+        2000 x{c="1", d="2", instance="b", job="a"} 1
+        2 samples, 0 added, 0 duplicate, 0 future
+        3000 x{c="1", d="2", instance="b", job="a"} 1
+        1 samples, 0 added, 0 duplicate, 0 future
+        4000 x{c="1", d="2", instance="b", job="a"} ended
+        0 samples, 0 added, 0 duplicate, 0 future
+        5000 x{c="1", d="2", instance="b", job="a"} 1
+        5000 x{c="1", d="2", instance="b", job="a"} 1
+        2 samples, 2 added, 0 duplicate, 0 future
+        failed: line 1: the value is missing
+        6000 x{c="1", d="2", instance="b", job="a"} ended
+    "#]],
+    );
+}
+
+#[test]
+fn times_of_the_target_in_any_order() {
+    check(
+        RULES,
+        Format::Text,
+        &["x 2 600\ny 1\nx 1 500\n"],
+        expect![[r#"
+        500 x{instance="b", job="a"} 1
+        600 x{instance="b", job="a"} 2
+        1000 y{instance="b", job="a"} 1
+        3 samples, 2 added, 0 duplicate, 0 future
+    "#]],
+    );
+    let mut scraped = alive(RULES).read(b"x 2 600\ny 1\nx 1 500\n", Format::Text, Timestamp(1000)).unwrap();
+    let batch = scraped.outgoing.hand_over();
+    assert_eq!(batch.samples.iter().map(|sample| sample.timestamp.0).collect::<Vec<_>>(), [500, 600, 1000]);
+    assert_eq!(batch.series.len(), 2);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! somebody asks for its [`labels`], so that a scraper that has seen the same text before need not take it apart.
 //! The text format is read as leniently as Prometheus reads it. For OpenMetrics the syntax is strict, and [`Judge`]
 //! checks what the specification says of whole families (a histogram without its count, a counter that is negative).
-//! Exemplars are checked and handed on, but nobody keeps them yet. Native histograms (protobuf) are left out.
+//! Exemplars are checked and handed on. Native histograms (protobuf) are left out.
 //!
 //! Always: memory is bounded by [`Limits`]; a bad line gives an error with its number, never a panic.
 
