@@ -56,10 +56,12 @@ pub struct MetricsConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RollupsConfig {
-    /// Windows of five minutes. Default: not kept; they take about as much room as samples every 15 seconds.
+    /// Windows of five minutes. Default: not kept; they take a third of the room of samples every 15 seconds, and a little
+    /// more than the room of samples every minute.
     #[serde(rename = "5m")]
     pub five_minutes: RollupConfig,
-    /// Windows of an hour. Default: kept for `1830d`, about five years.
+    /// Windows of an hour. Default: kept for `1830d`, about five years; they take 4 % of the room of samples every 15
+    /// seconds, 12 % of that of samples every minute.
     #[serde(rename = "1h")]
     pub hour: RollupConfig,
 }

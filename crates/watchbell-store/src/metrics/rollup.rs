@@ -67,7 +67,10 @@ impl Row {
 
 /// Sums rows up, which are in order of time, over windows of `width`, a multiple of theirs.
 pub(crate) fn fold(rows: &[Row], width: i64) -> Vec<Rollup> {
-    let (mut rollups, mut previous) = (Vec::<Rollup>::new(), None);
+    let span = |(first, last): (&Row, &Row)| last.start.saturating_sub(first.start) / width.max(1) + 1;
+    let most = rows.first().zip(rows.last()).map_or(0, span);
+    let most = usize::try_from(most).unwrap_or(usize::MAX).min(rows.len());
+    let (mut rollups, mut previous) = (Vec::<Rollup>::with_capacity(most), None);
     for row in rows {
         let start = Timestamp(row.start.div_euclid(width).saturating_mul(width));
         let increase = previous.map_or(0.0, |previous| growth(previous, row.first)) + row.growth;
