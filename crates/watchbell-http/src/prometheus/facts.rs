@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use axum::extract::State;
 use serde_json::{Value as Json, json};
 use watchbell_model::{Exemplar, Labels, Lookup, Metadata, Timestamp};
-use watchbell_query::format_value;
-use watchbell_query::promql::Node;
+use watchbell_query::{format_value, promql};
 
 use super::{Answered, Parameters, invalid, ok, run};
 use crate::App;
@@ -31,11 +30,7 @@ pub(crate) async fn query_exemplars(State(app): State<App>, parameters: Paramete
     if end < start {
         return Err(invalid("end", "end timestamp must not be before start timestamp".into()));
     }
-    let mut selectors = Vec::new();
-    parameters.expr()?.visit(&mut |expr| match &expr.node {
-        Node::Selector(selector) | Node::Range { selector, .. } => selectors.push(selector.all_matchers()),
-        _ => {}
-    });
+    let selectors = promql::selectors(&parameters.expr()?);
     if selectors.is_empty() {
         return Ok(ok(json!([])));
     }

@@ -5,6 +5,7 @@ mod stage;
 
 mod access;
 mod machine;
+mod otlp;
 mod own;
 mod push;
 mod serve;

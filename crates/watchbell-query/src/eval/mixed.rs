@@ -47,7 +47,6 @@ struct Both<'a> {
     /// For notes.
     metric: &'a str,
     span: TextSpan,
-    whole: TextSpan,
 }
 
 impl Evaluator<'_> {
@@ -87,7 +86,7 @@ impl Evaluator<'_> {
                 starts: &series.starts,
                 overlap: &overlap,
             };
-            let both = Both { name, window, histograms, metric, span: argument.span, whole: argument.span };
+            let both = Both { name, window, histograms, metric, span: argument.span };
             let cell = match histograms.is_empty() {
                 true => function(&both.window).map(Cell::Number),
                 false => both.value(self, function),
@@ -245,7 +244,7 @@ impl Both<'_> {
             }
             (Either::Histogram(before), Either::Histogram(after)) => (*before, *after),
             _ => {
-                evaluator.note(Note::mixed(&format!("metric name {}", quote(self.metric)), self.whole));
+                evaluator.note(Note::mixed(&format!("metric name {}", quote(self.metric)), self.span));
                 return None;
             }
         };
