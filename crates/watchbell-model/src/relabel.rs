@@ -123,7 +123,9 @@ impl RelabelConfig {
     }
 
     fn check(&self, path: &Path, problems: &mut Problems) {
-        use RelabelAction::{DropEqual, HashMod, KeepEqual, LabelDrop, LabelKeep, LabelMap, Lowercase, Replace, Uppercase};
+        use RelabelAction::{
+            DropEqual, HashMod, KeepEqual, LabelDrop, LabelKeep, LabelMap, Lowercase, Replace, Uppercase,
+        };
         if let Err(reason) = compile(&self.regex) {
             problems
                 .error(&path.field("regex"), format!("`{}` is not a regular expression: {reason}", self.regex))
@@ -132,7 +134,9 @@ impl RelabelConfig {
         let action = self.action.as_str();
         let default_text = self.separator == SEPARATOR_DEFAULT && self.replacement == REPLACEMENT_DEFAULT;
         if self.action == HashMod && self.modulus == 0 {
-            problems.error(&path.field("modulus"), "`hashmod` asks for a modulus").hint("the number of parts, such as 4");
+            problems
+                .error(&path.field("modulus"), "`hashmod` asks for a modulus")
+                .hint("the number of parts, such as 4");
         }
         match self.action {
             Replace | HashMod | Lowercase | Uppercase | KeepEqual | DropEqual if self.target_label.is_empty() => {
@@ -350,8 +354,10 @@ mod tests {
             ]),
             &[("__address__", "https://example.org")],
         );
-        expect![[r#"{__address__="127.0.0.1:9115", __param_target="https://example.org", instance="https://example.org"}"#]]
-            .assert_eq(&got);
+        expect![[
+            r#"{__address__="127.0.0.1:9115", __param_target="https://example.org", instance="https://example.org"}"#
+        ]]
+        .assert_eq(&got);
     }
 
     #[test]
