@@ -7,6 +7,7 @@ mod check;
 mod decode;
 mod files;
 pub mod manual;
+mod prometheus;
 mod report;
 mod salvage;
 mod secrets;
@@ -32,6 +33,7 @@ use watchbell_store::{MetricsConfig, RemoteConfig, RemoteReadConfig, RemoteWrite
 
 use salvage::Salvaged;
 
+pub use prometheus::{ExemplarsConfig, RuntimeConfig, TracingConfig, TsdbConfig};
 pub use report::{Finding, one as render_finding, render as render_findings};
 pub use secrets::SecretConfig;
 
@@ -82,6 +84,12 @@ pub struct Config {
     /// Prometheus targets.
     #[serde(default)]
     pub scrape_configs: Vec<ScrapeConfig>,
+    /// Prometheus' own traces: checked, and left alone.
+    #[serde(default)]
+    pub tracing: Option<TracingConfig>,
+    /// Of Go's runtime, as a `prometheus.yml` may have it: without effect.
+    #[serde(default)]
+    pub runtime: RuntimeConfig,
     /// Where samples go on to, as in a `prometheus.yml`: one at most, short for `storage.metrics.remote.write`.
     #[serde(default)]
     pub remote_write: Vec<RemoteWriteConfig>,
@@ -166,9 +174,36 @@ pub struct StorageConfig {
     /// The metrics.
     #[serde(default)]
     pub metrics: MetricsConfig,
+    /// How Prometheus says some of it.
+    #[serde(default)]
+    pub tsdb: TsdbConfig,
+    /// How Prometheus says how many exemplars are kept.
+    #[serde(default)]
+    pub exemplars: ExemplarsConfig,
 }
 
 impl StorageConfig {
+    /// How the metrics are kept, whichever way it is written.
+    fn metrics(&self) -> MetricsConfig {
+        let mut metrics = self.metrics.clone();
+        self.tsdb.fill(&mut metrics);
+        self.exemplars.fill(&mut metrics);
+        metrics
+    }
+
+    /// How the metrics are kept in this folder, where a share of its file system may be meant.
+    ///
+    /// # Errors
+    /// If the file system cannot be asked how big it is.
+    pub fn metrics_in(&self, folder: &Path) -> std::io::Result<MetricsConfig> {
+        let mut metrics = self.metrics();
+        if let Some(share) = self.tsdb.share(folder)? {
+            metrics.retention_size =
+                if metrics.retention_size == 0 { share } else { metrics.retention_size.min(share) };
+        }
+        Ok(metrics)
+    }
+
     fn default_path() -> PathBuf {
         "watchbell-data".into()
     }
@@ -180,6 +215,8 @@ impl Default for StorageConfig {
             path: StorageConfig::default_path(),
             allow_network_filesystem: false,
             metrics: MetricsConfig::default(),
+            tsdb: TsdbConfig::default(),
+            exemplars: ExemplarsConfig::default(),
         }
     }
 }

@@ -134,10 +134,11 @@ fn open_remote(
     remote: &RemoteConfig,
     local: Option<MetricStore>,
 ) -> Option<RemoteStore> {
-    match RemoteStore::open(runtime, &data.join("remote"), remote, &config.storage.metrics, local) {
+    let opened = config.storage.metrics_in(data).context("the size of the disk is not known");
+    let open = |metrics| Ok(RemoteStore::open(runtime, &data.join("remote"), remote, &metrics, local)?);
+    match opened.and_then(open) {
         Ok(store) => Some(store),
         Err(error) => {
-            let error = anyhow::Error::from(error);
             let words = format!("the queue for the remote store cannot be opened, nothing is sent there: {error:#}");
             runtime.troubles.set("store/remote", Severity::Critical, words);
             None
@@ -147,7 +148,8 @@ fn open_remote(
 
 /// The series, or nothing if they cannot be opened: that costs graphs and rules, never a page.
 fn open_metrics(runtime: &Runtime, data: &Path, config: &Config) -> Option<MetricStore> {
-    match MetricStore::open(runtime, &data.join("metrics"), config.storage.metrics.clone()) {
+    let opened = config.storage.metrics_in(data).context("the size of the disk is not known");
+    match opened.and_then(|metrics| Ok(MetricStore::open(runtime, &data.join("metrics"), metrics)?)) {
         Ok((store, report)) => {
             if !report.damaged.is_empty() {
                 let words = format!("damaged metrics were set aside: {}", report.damaged.join("; "));
@@ -156,7 +158,6 @@ fn open_metrics(runtime: &Runtime, data: &Path, config: &Config) -> Option<Metri
             Some(store)
         }
         Err(error) => {
-            let error = anyhow::Error::from(error);
             let words = format!("the metrics cannot be opened, nothing is measured: {error:#}");
             runtime.troubles.set("store/open", Severity::Critical, words);
             None

@@ -26,7 +26,12 @@ pub(super) fn check(config: &Config, rules: &[(String, RuleFile)], library: &Lib
     ScrapeConfig::check_all(&config.scrape_configs, &top.field("scrape_configs"), problems);
     config.host.check(&top.field("host"), problems);
     config.sink.check(&top.field("sink"), problems);
-    config.storage.metrics.check(&top.field("storage").field("metrics"), problems);
+    let storage = top.field("storage");
+    config.storage.metrics().check(&storage.field("metrics"), problems);
+    config.storage.tsdb.check(&config.storage.metrics, &storage.field("tsdb"), problems);
+    if let Some(tracing) = &config.tracing {
+        tracing.check(&top.field("tracing"), problems);
+    }
     remote(config, problems);
     runbooks(config, library, problems);
     ReceiverConfig::check_all(&config.receivers, &top.field("receivers"), problems);

@@ -96,13 +96,13 @@ impl Files {
         let schema = schemars::schema_for!(RuleFile).to_value();
         let mut rules = Vec::new();
         for pattern in patterns {
-            if pattern.contains('*') {
+            let paths = expand(runtime, &base.join(pattern));
+            if is_pattern(pattern) || paths.is_empty() {
                 self.folders.extend(base.join(pattern).parent().map(Path::to_owned));
             }
-            let paths = expand(runtime, &base.join(pattern));
             if paths.is_empty() {
                 let place = Place::root().field("rule_files");
-                let hint = Some("`*` stands for any part of a file's own name, not for folders".into());
+                let hint = Some("a path is relative to this file; `*` stands for any part of one name in it".into());
                 let message = format!("no file fits `{pattern}`, so that no rule of it is judged");
                 let problem = Problem { level: watchbell_model::Level::Warning, path: place, message, hint };
                 let file = self.names.first().cloned().unwrap_or_default();
@@ -148,36 +148,61 @@ pub(super) fn rules_of(text: &str) -> RuleFile {
     file
 }
 
-/// Files that a pattern names: `*` stands for any part of the file's own name. A pattern without a star names itself.
+/// Files that a pattern names, as Go's `filepath.Glob` reads it: in each part of the path, `*` stands for any text, `?` for
+/// one character, `[a-c]` for one of some. A star does not stand for the dot that hides a file.
 fn expand(runtime: &Runtime, pattern: &Path) -> Vec<PathBuf> {
-    let name = pattern.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    if !name.contains('*') {
-        return vec![pattern.to_owned()];
+    let mut found = vec![PathBuf::new()];
+    for part in pattern.components() {
+        let name = part.as_os_str().to_string_lossy();
+        found = if is_pattern(&name) {
+            let inside = |folder: &PathBuf| {
+                let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+                let names = runtime.disk.list(here).unwrap_or_default();
+                names.into_iter().filter(|file| fits(&name, file)).map(|file| folder.join(file)).collect::<Vec<_>>()
+            };
+            found.iter().flat_map(inside).collect()
+        } else {
+            found.into_iter().map(|folder| folder.join(part)).collect()
+        };
     }
-    let folder = pattern.parent().unwrap_or(Path::new(""));
-    let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    let names = runtime.disk.list(here).unwrap_or_default();
-    names.into_iter().filter(|file| fits(&name, file)).map(|file| folder.join(file)).collect()
+    found.retain(|path| runtime.disk.exists(path));
+    found
+}
+
+fn is_pattern(text: &str) -> bool {
+    text.contains(['*', '?', '['])
 }
 
 fn fits(pattern: &str, name: &str) -> bool {
-    let parts: Vec<&str> = pattern.split('*').collect();
-    let (first, last) = (parts[0], parts[parts.len() - 1]);
-    if name.starts_with('.')
-        || name.len() < first.len() + last.len()
-        || !name.starts_with(first)
-        || !name.ends_with(last)
-    {
-        return false;
-    }
-    let mut rest = &name[first.len()..name.len() - last.len()];
-    parts[1..parts.len() - 1].iter().all(|part| match rest.find(part) {
-        Some(at) => {
-            rest = &rest[at + part.len()..];
-            true
+    fn rest(pattern: &[char], name: &[char]) -> bool {
+        match (pattern, name) {
+            ([], []) => true,
+            (['*', after @ ..], _) => (0..=name.len()).any(|skipped| rest(after, &name[skipped..])),
+            (['?', after @ ..], [_, more @ ..]) => rest(after, more),
+            (['[', after @ ..], [one, more @ ..]) => match after.iter().position(|it| *it == ']') {
+                Some(end) => class(&after[..end], *one) && rest(&after[end + 1..], more),
+                None => false,
+            },
+            (['\\', wanted, after @ ..] | [wanted, after @ ..], [one, more @ ..]) => wanted == one && rest(after, more),
+            _ => false,
         }
-        None => false,
-    })
+    }
+    fn class(class: &[char], one: char) -> bool {
+        let (negated, mut class) = match class {
+            ['^', class @ ..] => (true, class),
+            class => (false, class),
+        };
+        let mut within = false;
+        while let [low, after @ ..] = class {
+            (within, class) = match after {
+                ['-', high, after @ ..] => (within || (*low..=*high).contains(&one), after),
+                after => (within || *low == one, after),
+            };
+        }
+        within != negated
+    }
+    let chars = |text: &str| text.chars().collect::<Vec<char>>();
+    (!name.starts_with('.') || pattern.starts_with('.')) && rest(&chars(pattern), &chars(name))
 }
 
 /// One part of the configuration, read before or without the rest. What is wrong with it is found again, with its
@@ -221,6 +246,14 @@ mod tests {
             ("a*b*c", "axxbyyc", true),
             ("a*b*c", "ac", false),
             ("ab*ba", "aba", false),
+            ("a?.yml", "ab.yml", true),
+            ("a?.yml", "a.yml", false),
+            ("[a-c]x[^y]", "bxz", true),
+            ("[a-c]x[^y]", "bxy", false),
+            ("[a-c]x[^y]", "dxz", false),
+            ("\\*", "*", true),
+            ("\\*", "a", false),
+            ("[", "[", false),
         ] {
             assert_eq!(super::fits(pattern, name), yes, "{pattern} {name}");
         }

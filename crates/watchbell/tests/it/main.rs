@@ -5,6 +5,7 @@
 mod browser;
 mod configs;
 mod faults;
+mod foreign;
 mod full;
 mod kill;
 mod kit;

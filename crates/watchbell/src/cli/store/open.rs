@@ -66,8 +66,8 @@ impl Store {
         }
         match DataDir::claim(&folder, config.storage.allow_network_filesystem) {
             Ok(data) => {
-                let opened = MetricStore::open(runtime, &data.path().join("metrics"), config.storage.metrics.clone());
-                let (store, report) = opened?;
+                let metrics = config.storage.metrics_in(data.path())?;
+                let (store, report) = MetricStore::open(runtime, &data.path().join("metrics"), metrics)?;
                 Ok(Store::Here { store, found: report.damaged, _data: data })
             }
             Err(OpenError::InUse(words)) => {
