@@ -4,18 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use watchbell_model::{
-    Authorization, BasicAuth, ByteSize, Labels, NotYet, Path, Problems, Span, TlsConfig, check_credentials,
-};
+use watchbell_model::{ByteSize, Labels, NotYet, Path, Problems, Span};
 
 use super::target::address;
-use crate::discovery::{self, Discovery, FileSd};
+use crate::discovery::{self, Discovery, with_discoveries};
 
 /// Scraping more often than this is refused.
 const INTERVAL_MIN: Span = Span::millis(100);
 /// How many targets all jobs have together at most.
 const TARGETS_MAX: usize = 10_000;
 
+with_discoveries! {
 /// Targets that are scraped in the same way, as in a `prometheus.yml`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -47,18 +46,6 @@ pub struct ScrapeConfig {
     /// The targets.
     #[serde(default)]
     pub static_configs: Vec<StaticConfig>,
-    /// A user's name and password.
-    #[serde(default)]
-    pub basic_auth: Option<BasicAuth>,
-    /// Other credentials, such as a bearer token.
-    #[serde(default)]
-    pub authorization: Option<Authorization>,
-    /// How far an `https` target is trusted.
-    #[serde(default)]
-    pub tls_config: TlsConfig,
-    /// Whether redirects are followed, ten at most.
-    #[serde(default = "yes")]
-    pub follow_redirects: bool,
     /// More samples than this and the whole scrape fails; 0 is a million.
     #[serde(default)]
     pub sample_limit: usize,
@@ -82,45 +69,6 @@ pub struct ScrapeConfig {
     #[serde(default)]
     #[schemars(skip)]
     pub metric_relabel_configs: Option<NotYet>,
-    /// Files that list targets.
-    #[serde(default)]
-    pub file_sd_configs: Vec<FileSd>,
-    /// Not supported yet.
-    #[serde(default)]
-    #[schemars(skip)]
-    pub http_sd_configs: Option<NotYet>,
-    /// Not supported yet.
-    #[serde(default)]
-    #[schemars(skip)]
-    pub dns_sd_configs: Option<NotYet>,
-    /// Not supported yet.
-    #[serde(default)]
-    #[schemars(skip)]
-    pub docker_sd_configs: Option<NotYet>,
-    /// Not supported yet.
-    #[serde(default)]
-    #[schemars(skip)]
-    pub ec2_sd_configs: Option<NotYet>,
-    /// Not supported yet.
-    #[serde(default)]
-    #[schemars(skip)]
-    pub consul_sd_configs: Option<NotYet>,
-    /// Not supported yet.
-    #[serde(default)]
-    #[schemars(skip)]
-    pub kubernetes_sd_configs: Option<NotYet>,
-    /// Not supported yet.
-    #[serde(default)]
-    #[schemars(skip)]
-    pub oauth2: Option<NotYet>,
-    /// Not supported yet.
-    #[serde(default)]
-    #[schemars(skip)]
-    pub proxy_url: Option<NotYet>,
-    /// Not supported yet.
-    #[serde(default)]
-    #[schemars(skip)]
-    pub http_headers: Option<NotYet>,
     /// Not supported yet.
     #[serde(default)]
     #[schemars(skip)]
@@ -137,6 +85,7 @@ pub struct ScrapeConfig {
     #[serde(default)]
     #[schemars(skip)]
     pub target_limit: Option<NotYet>,
+}
 }
 
 /// Targets that share labels.
@@ -187,14 +136,7 @@ impl ScrapeConfig {
 
     /// Makes files it names relative to the folder of the configuration.
     pub fn anchor(&mut self, base: &std::path::Path) {
-        let files = [
-            self.basic_auth.as_mut().and_then(|it| it.password_file.as_mut()),
-            self.authorization.as_mut().and_then(|it| it.credentials_file.as_mut()),
-            self.tls_config.ca_file.as_mut(),
-        ];
-        for file in files.into_iter().flatten() {
-            *file = base.join(&*file);
-        }
+        self.anchor_http_client(base);
         discovery::anchor(self, base);
     }
 
@@ -241,7 +183,8 @@ impl ScrapeConfig {
                 .hint(format!("`/{}`", self.metrics_path));
         }
         discovery::check(self, path, problems);
-        if self.discoveries().is_empty() && self.static_configs.iter().all(|group| group.targets.is_empty()) {
+        let discovered = !self.discoveries().is_empty() || discovery::unsupported(self) > 0;
+        if !discovered && self.static_configs.iter().all(|group| group.targets.is_empty()) {
             problems.warning(path, "the job has no target").hint("list some in `static_configs`");
         }
         for (at, group) in self.static_configs.iter().enumerate() {
@@ -253,9 +196,8 @@ impl ScrapeConfig {
                 }
             }
         }
-        check_credentials(self.basic_auth.as_ref(), self.authorization.as_ref(), path, problems);
+        self.http_client().check(path, problems);
         self.check_not_yet(path, problems);
-        self.tls_config.check(&path.field("tls_config"), problems);
     }
 
     fn check_times(&self, path: &Path, problems: &mut Problems) {
@@ -279,15 +221,6 @@ impl ScrapeConfig {
         for (field, given) in [
             ("relabel_configs", &self.relabel_configs),
             ("metric_relabel_configs", &self.metric_relabel_configs),
-            ("http_sd_configs", &self.http_sd_configs),
-            ("dns_sd_configs", &self.dns_sd_configs),
-            ("docker_sd_configs", &self.docker_sd_configs),
-            ("ec2_sd_configs", &self.ec2_sd_configs),
-            ("consul_sd_configs", &self.consul_sd_configs),
-            ("kubernetes_sd_configs", &self.kubernetes_sd_configs),
-            ("oauth2", &self.oauth2),
-            ("proxy_url", &self.proxy_url),
-            ("http_headers", &self.http_headers),
             ("scrape_protocols", &self.scrape_protocols),
             ("scrape_native_histograms", &self.scrape_native_histograms),
             ("track_timestamps_staleness", &self.track_timestamps_staleness),
