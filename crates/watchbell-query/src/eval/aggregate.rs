@@ -13,7 +13,7 @@ use super::note::Note;
 use super::window::quantile;
 use crate::histogram::{self, Incompatible, Met, Tally};
 use crate::number::{format_general, format_plain};
-use crate::promql::{Aggregation, Aggregator, Expr, Grouping, Node, TextSpan};
+use crate::promql::{Aggregation, Aggregator, Expr, Grouping, Node, TextSpan, is_utf8, quote};
 
 impl Evaluator<'_> {
     /// An aggregation at every step.
@@ -102,8 +102,8 @@ impl Evaluator<'_> {
         let Some(Node::Text(label)) = parameter.map(|parameter| &parameter.unwrapped().node) else {
             return Err(EvalError::Type("count_values takes the name of a label".into()));
         };
-        if label.is_empty() {
-            return Err(EvalError::Argument("invalid label name \"\"".into()));
+        if label.is_empty() || !is_utf8(label) {
+            return Err(EvalError::Argument(format!("invalid label name {}", quote(label))));
         }
         let grouping = match grouping {
             Grouping::By(labels) => Grouping::By(labels.iter().chain([label]).cloned().collect()),
