@@ -27,7 +27,15 @@ impl Evaluator<'_> {
             Some(parameter) => self.scalar(parameter, grid)?,
             None => Vec::new(),
         };
-        let columns = self.vector(&aggregation.inner, grid)?;
+        let looks_at_names = match (aggregation.op, &aggregation.grouping) {
+            (Aggregator::Topk | Aggregator::Bottomk | Aggregator::Limitk | Aggregator::LimitRatio, _) => true,
+            (_, Grouping::By(labels)) => labels.iter().any(|label| label.starts_with("__")),
+            (_, Grouping::Without(_)) => false,
+        };
+        let columns = match looks_at_names {
+            true => self.vector(&aggregation.inner, grid)?,
+            false => self.vector_but_for_names(&aggregation.inner, grid)?,
+        };
         let groups = group(&columns, &aggregation.grouping);
         self.charge(groups.len().saturating_mul(grid.count))?;
         let op = aggregation.op;
