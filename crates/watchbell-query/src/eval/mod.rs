@@ -17,6 +17,7 @@ mod info;
 mod kahan;
 mod keys;
 mod labels;
+mod lot;
 mod mixed;
 mod note;
 mod select;

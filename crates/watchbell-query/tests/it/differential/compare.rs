@@ -8,7 +8,7 @@ use watchbell_query::{EvalError, Note, NoteLevel, Value, histogram_buckets};
 
 /// How far two values may be apart, in proportion to the larger one: what the order of additions and the last digit of
 /// a logarithm cost, many times over.
-pub(super) const TOLERANCE: f64 = 1e-9;
+pub(super) const TOLERANCE: f64 = 1e-12;
 
 /// An answer of either side.
 #[derive(Debug, Clone, PartialEq)]
@@ -140,11 +140,9 @@ fn of_histogram(histogram: &Histogram) -> Point {
     Point::Histogram(histogram.count, histogram.sum, buckets.map(|it| [it.lower, it.upper, it.count]).collect())
 }
 
-fn close(a: f64, b: f64) -> bool {
-    a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= TOLERANCE * a.abs().max(b.abs())
-}
-
-fn same(a: &Point, b: &Point) -> bool {
+fn same(a: &Point, b: &Point, tolerance: f64) -> bool {
+    let close =
+        |a: f64, b: f64| a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= tolerance * a.abs().max(b.abs());
     match (a, b) {
         (Point::Number(a), Point::Number(b)) => close(*a, *b),
         (Point::Histogram(a_count, a_sum, a), Point::Histogram(b_count, b_sum, b)) => {
@@ -158,6 +156,11 @@ fn same(a: &Point, b: &Point) -> bool {
 
 /// What differs between the peer's answer and ours, if anything does.
 pub(super) fn difference(theirs: &Answer, ours: &Answer) -> Option<String> {
+    difference_beyond(TOLERANCE, theirs, ours)
+}
+
+/// As [`difference`], of values that are further apart than `tolerance`.
+pub(super) fn difference_beyond(tolerance: f64, theirs: &Answer, ours: &Answer) -> Option<String> {
     let (their_kind, their_notes, theirs, our_kind, our_notes, ours) = match (theirs, ours) {
         (Answer::Fails(a, _), Answer::Fails(b, _)) if a == b => return None,
         (Answer::Gives(a, b, c), Answer::Gives(d, e, f)) => (a, b, c, d, e, f),
@@ -171,7 +174,7 @@ pub(super) fn difference(theirs: &Answer, ours: &Answer) -> Option<String> {
         for (at, point) in points {
             match found.get(at) {
                 None => return Some(format!("point: we lack {labels:?} at {at}: {point:?}")),
-                Some(found) if !same(point, found) => {
+                Some(found) if !same(point, found, tolerance) => {
                     return Some(format!("value: {labels:?} at {at}: theirs {point:?}, ours {found:?}"));
                 }
                 Some(_) => {}
@@ -185,7 +188,8 @@ pub(super) fn difference(theirs: &Answer, ours: &Answer) -> Option<String> {
         return Some(format!("labels: we have too much {labels:?} {points:?}"));
     }
     // Prometheus names at most so many.
-    let kinds = |notes: &[String]| ["PromQL warning", "PromQL info"].map(|kind| notes.iter().any(|it| it.starts_with(kind)));
+    let kinds =
+        |notes: &[String]| ["PromQL warning", "PromQL info"].map(|kind| notes.iter().any(|it| it.starts_with(kind)));
     (kinds(their_notes) != kinds(our_notes)).then(|| format!("notes: theirs {their_notes:?}, ours {our_notes:?}"))
 }
 

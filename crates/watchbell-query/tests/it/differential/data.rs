@@ -30,6 +30,7 @@ pub(super) fn all(seed: u64, scrapes: &[String]) -> Vec<Made> {
     classic_histograms(&mut random, &mut all);
     native_histograms(&mut random, &mut all);
     facts(&mut all);
+    demo(&mut random, &mut all);
     recorded(scrapes, &mut all);
     all.sort_by(|a, b| a.0.cmp(&b.0));
     all.dedup_by(|a, b| a.0 == b.0);
@@ -106,10 +107,16 @@ fn gauges(random: &mut Random, all: &mut Vec<Made>) {
             })
         });
         make("extreme", &[], &mut |_, random| {
-            Some(random.unit() * 10_f64.powi(random.below(500) as i32 - 250) * if random.once_in(2) { 1.0 } else { -1.0 })
+            Some(
+                random.unit()
+                    * 10_f64.powi(random.below(500) as i32 - 250)
+                    * if random.once_in(2) { 1.0 } else { -1.0 },
+            )
         });
         make("sparse", &[], &mut |scrape, _| (scrape % 21 == 3).then_some(scrape as f64));
-        make("flapping", &[], &mut |scrape, _| Some(if scrape % 11 == 7 { stale_nan() } else { f64::from(scrape % 3 == 0) }));
+        make("flapping", &[], &mut |scrape, _| {
+            Some(if scrape % 11 == 7 { stale_nan() } else { f64::from(scrape % 3 == 0) })
+        });
         make("constant", &[], &mut |_, _| Some(42.0));
         make("flag", &[], &mut |scrape, _| Some(f64::from((scrape / 20) % 2 == 0)));
         make("my.metric", &[("a.label", "x y")], &mut |scrape, _| Some(scrape as f64 / 4.0));
@@ -155,13 +162,14 @@ fn buckets(from: i32, counts: Vec<f64>) -> Buckets {
 fn native_histograms(random: &mut Random, all: &mut Vec<Made>) {
     for (instance, job, schema) in [("h1:1", "api", 0), ("h2:1", "api", 2), ("h3:1", "web", 0)] {
         let pairs = [("instance", instance), ("job", job)];
-        let (mut counts, mut negative) = (vec![0.0; 6], vec![0.0; 3]);
+        // Far from zero: the peer stretches rates beyond it.
+        let (mut counts, mut negative) = (vec![2000.0; 6], vec![2000.0; 3]);
         let (mut zeros, mut sum) = (0.0, 0.0);
         let (mut counter, mut gauge, mut custom, mut mixed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for scrape in (0..SCRAPES).step_by(2) {
             if scrape == 70 && instance == "h1:1" {
-                counts.fill(0.0);
-                negative.fill(0.0);
+                counts.fill(1000.0);
+                negative.fill(1000.0);
                 (zeros, sum) = (0.0, 0.0);
             }
             counts.iter_mut().chain(&mut negative).for_each(|count| *count += (random.unit() * 5.0).floor());
@@ -217,6 +225,55 @@ fn facts(all: &mut Vec<Made>) {
             let samples = (0..SCRAPES).map(|scrape| (time(scrape), Item::Number(1.0)));
             let pairs = [("instance", instance), ("job", job), ("version", version)];
             all.push((labels(name, &pairs), samples.collect()));
+        }
+    }
+}
+
+/// What the compliance queries ask for.
+fn demo(random: &mut Random, all: &mut Vec<Made>) {
+    for port in ["10000", "10001", "10002"] {
+        let instance = format!("demo.promlabs.com:{port}");
+        let mut make = |name: &str, more: &[(&str, &str)], value: &mut dyn FnMut(i64, &mut Random) -> Option<f64>| {
+            let pairs: Vec<(&str, &str)> =
+                [("instance", &*instance), ("job", "demo")].into_iter().chain(more.iter().copied()).collect();
+            let samples = (0..SCRAPES).filter_map(|scrape| Some((time(scrape), Item::Number(value(scrape, random)?))));
+            all.push((labels(name, &pairs), samples.collect()));
+        };
+        for kind in ["buffers", "cached", "free", "used"] {
+            let mut level = 1e9;
+            make("demo_memory_usage_bytes", &[("type", kind)], &mut |_, random| {
+                level += (random.unit() - 0.5) * 1e7;
+                Some(level.floor())
+            });
+        }
+        for mode in ["idle", "system", "user"] {
+            let mut value = 0.0;
+            make("demo_cpu_usage_seconds_total", &[("mode", mode)], &mut |scrape, random| {
+                value = if scrape == 90 && port == "10001" { 0.0 } else { value + random.unit() * 15.0 };
+                Some(value)
+            });
+        }
+        make("demo_num_cpus", &[], &mut |_, _| Some(4.0));
+        make("demo_intermittent_metric", &[], &mut |scrape, _| Some(if scrape % 13 > 6 { stale_nan() } else { 1.0 }));
+        make("demo_disk_usage_bytes", &[], &mut |scrape, random| {
+            Some(5e10 + scrape as f64 * 1e5 + random.unit() * 1e4)
+        });
+        make("demo_disk_total_bytes", &[], &mut |_, _| Some(2.6e11));
+        make("demo_batch_last_success_timestamp_seconds", &[], &mut |scrape, _| {
+            Some((time(scrape / 20 * 20) / 1000) as f64)
+        });
+        for method in ["GET", "POST"] {
+            let mut below = [0.0; 6];
+            let bounds = ["0.0001", "0.001", "0.01", "0.1", "1", "+Inf"];
+            for (at, le) in bounds.into_iter().enumerate() {
+                make("demo_api_request_duration_seconds_bucket", &[("method", method), ("le", le)], &mut |_, _| {
+                    below[at] += (at + 1) as f64 * 3.0;
+                    Some(below[at])
+                });
+            }
+            for name in ["demo_api_request_duration_seconds_count", "demo_api_request_duration_seconds_sum"] {
+                make(name, &[("method", method)], &mut |scrape, _| Some(scrape as f64 * 18.0));
+            }
         }
     }
 }

@@ -7,24 +7,58 @@ use super::random::Random;
 
 /// Metrics of plain numbers.
 const NUMBERS: &[&str] = &[
-    "requests_total", "errors_total", "restarting_total", "queue_length", "temperature", "jittery", "wild", "extreme",
-    "sparse", "flapping", "constant", "flag", "born", "latency_seconds_sum", "latency_seconds_count", "target_info",
+    "requests_total",
+    "errors_total",
+    "restarting_total",
+    "queue_length",
+    "temperature",
+    "jittery",
+    "wild",
+    "extreme",
+    "sparse",
+    "flapping",
+    "constant",
+    "flag",
+    "born",
+    "latency_seconds_sum",
+    "latency_seconds_count",
+    "target_info",
 ];
 /// Metrics with native histograms in them.
 const HISTOGRAMS: &[&str] = &["native_seconds", "native_gauge", "custom_seconds", "mixed_seconds"];
 const LABELS: &[&str] = &["instance", "job", "code", "zone", "le", "mode", "version", "missing", "__name__"];
 const MATCHERS: &[&str] = &[
-    "job=\"api\"", "job!=\"api\"", "job=~\"a.*|web\"", "instance=~\"h[12]:1\"", "instance!~\"h1.*\"", "code=\"200\"",
-    "code=~\"4..|5..\"", "zone=~\"c.+\"", "missing=\"\"", "missing!=\"\"", "job=~\".+\"", "instance=\"h1:1\"",
+    "job=\"api\"",
+    "job!=\"api\"",
+    "job=~\"a.*|web\"",
+    "instance=~\"h[12]:1\"",
+    "instance!~\"h1.*\"",
+    "code=\"200\"",
+    "code=~\"4..|5..\"",
+    "zone=~\"c.+\"",
+    "missing=\"\"",
+    "missing!=\"\"",
+    "job=~\".+\"",
+    "instance=\"h1:1\"",
 ];
-const NUMBERS_WRITTEN: &[&str] = &[
-    "0", "1", "2", "3", "-1", "0.5", "0.9", "1e3", "1.5", "10", "-0.25", "1e-3", "0x10", "Inf", "-Inf", "NaN", "100",
-];
-const RANGES: &[&str] = &["15s", "16s", "30s", "45s", "1m", "90s", "2m", "5m", "7m", "12m", "20m", "250ms", "1h", "61s500ms"];
+const NUMBERS_WRITTEN: &[&str] =
+    &["0", "1", "2", "3", "-1", "0.5", "0.9", "1e3", "1.5", "10", "-0.25", "1e-3", "0x10", "Inf", "-Inf", "NaN", "100"];
+const RANGES: &[&str] =
+    &["15s", "16s", "30s", "45s", "1m", "90s", "2m", "5m", "7m", "12m", "20m", "250ms", "1h", "61s500ms"];
 
 /// Functions that only versions after the peer's have.
-const TOO_NEW: &[&str] =
-    &["histogram_quantiles", "start_timestamp", "start", "end", "step", "range", "min_of", "max_of", "first_over_time", "ts_of_first_over_time"];
+const TOO_NEW: &[&str] = &[
+    "histogram_quantiles",
+    "start_timestamp",
+    "start",
+    "end",
+    "step",
+    "range",
+    "min_of",
+    "max_of",
+    "first_over_time",
+    "ts_of_first_over_time",
+];
 
 pub(super) struct Generator<'a> {
     pub(super) random: &'a mut Random,
@@ -158,7 +192,8 @@ impl Generator<'_> {
             .collect();
         let function = over[self.random.below(over.len() as u64) as usize];
         // The ones people use come up more often.
-        let name = if self.random.once_in(3) { self.random.pick(&["rate", "increase", "delta"]) } else { function.name };
+        let name =
+            if self.random.once_in(3) { self.random.pick(&["rate", "increase", "delta"]) } else { function.name };
         let function = Function::of(name).expect("it is one of them");
         self.arguments(function, depth)
     }
@@ -182,7 +217,10 @@ impl Generator<'_> {
                 let text = self.random.pick(&["$1", "x-${1}", "", "fixed", "$0$2"]);
                 let source = self.random.pick(LABELS);
                 let pattern = self.random.pick(&["(.*)", "(.).*", "h(.):(.)", "", "a.*", "(?i:API)"]);
-                return format!("label_replace({}, \"{target}\", \"{text}\", \"{source}\", \"{pattern}\")", self.vector(inner));
+                return format!(
+                    "label_replace({}, \"{target}\", \"{text}\", \"{source}\", \"{pattern}\")",
+                    self.vector(inner)
+                );
             }
             "label_join" => {
                 let target = self.random.pick(&["zone", "made", "job"]);
@@ -194,7 +232,12 @@ impl Generator<'_> {
                 return format!("{name}({}, \"{label}\", \"instance\")", self.vector(inner));
             }
             "info" => {
-                let more = self.random.pick(&["", ", {version=~\".+\"}", ", {__name__=\"build_info\"}", ", {version=\"1.2\"}"]);
+                let more = self.random.pick(&[
+                    "",
+                    ", {version=~\".+\"}",
+                    ", {__name__=\"build_info\"}",
+                    ", {version=\"1.2\"}",
+                ]);
                 return format!("info({}{more})", self.vector(inner));
             }
             "histogram_quantile" => {
@@ -213,7 +256,8 @@ impl Generator<'_> {
             _ => {}
         }
         let most = function.arguments_max.min(3);
-        let many = function.arguments_min + self.random.below((most.max(function.arguments_min) - function.arguments_min + 1) as u64) as usize;
+        let many = function.arguments_min
+            + self.random.below((most.max(function.arguments_min) - function.arguments_min + 1) as u64) as usize;
         let arguments: Vec<String> = (0..many).map(|at| self.of(function.argument(at), inner)).collect();
         format!("{name}({})", arguments.join(", "))
     }
@@ -243,8 +287,21 @@ impl Generator<'_> {
 
     fn aggregation(&mut self, depth: u32) -> String {
         let op = self.random.pick(&[
-            "sum", "sum", "avg", "count", "min", "max", "group", "stddev", "stdvar", "topk", "bottomk", "quantile",
-            "count_values", "limitk", "limit_ratio",
+            "sum",
+            "sum",
+            "avg",
+            "count",
+            "min",
+            "max",
+            "group",
+            "stddev",
+            "stdvar",
+            "topk",
+            "bottomk",
+            "quantile",
+            "count_values",
+            "limitk",
+            "limit_ratio",
         ]);
         let grouping = match self.random.below(3) {
             0 => String::new(),
@@ -285,7 +342,11 @@ impl Generator<'_> {
             }
             3 | 4 => {
                 let (op, scalar) = (self.arithmetic(), self.scalar(depth - 1));
-                if self.random.once_in(2) { format!("({left} {op} {scalar})") } else { format!("({scalar} {op} {left})") }
+                if self.random.once_in(2) {
+                    format!("({left} {op} {scalar})")
+                } else {
+                    format!("({scalar} {op} {left})")
+                }
             }
             5 => {
                 let bool = if self.random.once_in(2) { " bool" } else { "" };

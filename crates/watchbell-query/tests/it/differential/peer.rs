@@ -1,5 +1,5 @@
 //! A real Prometheus on loopback, and just enough of its protocols to fill and to ask it.
-#![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "a test beside a real process")]
+#![expect(clippy::disallowed_methods, reason = "a test beside a real process")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -64,7 +64,8 @@ impl Peer {
         let address = free().expect("there is a port");
         let folder = std::env::temp_dir().join(format!("watchbell-differential-{}", address.port()));
         std::fs::create_dir_all(&folder).expect("a folder can be made");
-        std::fs::write(folder.join("prometheus.yml"), "global: {scrape_interval: 1h}\n").expect("a file can be written");
+        std::fs::write(folder.join("prometheus.yml"), "global: {scrape_interval: 1h}\n")
+            .expect("a file can be written");
         let features = "promql-experimental-functions,promql-duration-expr,native-histograms";
         let child = Command::new(binary)
             .arg(format!("--config.file={}", folder.join("prometheus.yml").display()))
@@ -104,7 +105,15 @@ impl Peer {
     /// Gives it everything, in order of labels, so that it numbers the series in that order.
     pub(super) fn fill(&mut self, all: &[Made]) {
         let (mut body, mut held) = (Vec::new(), 0);
-        for (at, (labels, samples)) in all.iter().enumerate() {
+        // It takes all numbers of a request before all histograms, so that those of one series go in turns.
+        let kind = |(_, item): &(i64, Item)| matches!(item, Item::Histogram(_));
+        let all = all.iter().flat_map(|(labels, samples)| {
+            let runs = samples.chunk_by(|a, b| kind(a) == kind(b));
+            let only = runs.clone().count() == 1;
+            runs.map(move |run| (labels, run, only))
+        });
+        let all: Vec<_> = all.collect();
+        for (at, (labels, samples, only)) in all.iter().enumerate() {
             let mut series = Vec::new();
             for (name, value) in labels.iter() {
                 let mut pair = Vec::new();
@@ -112,7 +121,7 @@ impl Peer {
                 field(&mut pair, 2, value.as_bytes());
                 field(&mut series, 1, &pair);
             }
-            for (time, item) in samples {
+            for (time, item) in *samples {
                 let mut one = Vec::new();
                 match item {
                     Item::Number(value) => {
@@ -128,7 +137,7 @@ impl Peer {
             }
             field(&mut body, 1, &series);
             held += samples.len();
-            if held >= PER_REQUEST || at + 1 == all.len() {
+            if held >= PER_REQUEST || !only || at + 1 == all.len() {
                 let headers = "Content-Type: application/x-protobuf\r\nContent-Encoding: snappy\r\n\
                                X-Prometheus-Remote-Write-Version: 0.1.0\r\n";
                 let packed = snappy(&body);
@@ -193,7 +202,9 @@ fn request(
 
 /// Bytes as they go into an address.
 pub(super) fn escape(text: &str) -> String {
-    text.bytes().map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    text.bytes()
+        .map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
 }
 
 fn varint(out: &mut Vec<u8>, mut value: u64) {
