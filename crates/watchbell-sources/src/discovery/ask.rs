@@ -31,8 +31,9 @@ impl Ask<'_> {
         request.body_max = ANSWER_BYTES_MAX;
         let url = request.url.clone();
         let place = || url.as_str().split('?').next().unwrap_or_default().to_owned();
+        // Boxed, since everything that asks would hold it whole.
         let response =
-            self.client.send(self.runtime, request).await.map_err(|error| format!("{}: {error}", place()))?;
+            Box::pin(self.client.send(self.runtime, request)).await.map_err(|error| format!("{}: {error}", place()))?;
         if !(200..300).contains(&response.status) {
             return Err(format!("{} answers with status {}{}", place(), response.status, first_words(&response.body)));
         }

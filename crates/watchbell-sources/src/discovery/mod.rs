@@ -206,7 +206,7 @@ impl Discovery {
     /// All its targets as they are now. The error says what was tried and why it failed; what was given last still
     /// stands then.
     pub async fn targets(&self, runtime: &Runtime) -> Result<Vec<TargetGroup>, String> {
-        match runtime.clock.timeout(ROUND_MAX, self.round(runtime)).await {
+        match runtime.clock.timeout(ROUND_MAX, Box::pin(self.round(runtime))).await {
             Ok(groups) => bounded(groups?),
             Err(_) => Err(format!("no end of the answers within {} s", ROUND_MAX.as_secs())),
         }

@@ -68,11 +68,11 @@ impl DnsSd {
 
     pub(super) async fn targets(&self, runtime: &Runtime, kept: &Kept) -> Result<Vec<TargetGroup>, String> {
         let kind = self.record_type().ok_or("the type of record is not known")?;
-        let parts = futures_util::stream::iter(&self.names)
+        let parts = futures_util::stream::iter(self.names.clone())
             .map(async |name| {
-                let records = crate::dns::lookup(runtime, name, kind).await;
+                let records = crate::dns::lookup(runtime, &name, kind).await;
                 let group = |records: Vec<RecordData>| {
-                    let targets = records.iter().filter_map(|record| self.describe(name, record)).collect();
+                    let targets = records.iter().filter_map(|record| self.describe(&name, record)).collect();
                     vec![TargetGroup { source: name.clone(), labels: Labels::empty(), targets }]
                 };
                 (name.clone(), records.map(group))

@@ -66,12 +66,12 @@ impl NomadSd {
     pub(super) async fn targets(&self, ask: &Ask<'_>) -> Result<Vec<TargetGroup>, String> {
         let spaces = self.ask(ask, "/v1/services").await?;
         let services = items(&spaces, "").iter().flat_map(|space| items(space, "/Services"));
-        let names: Vec<&str> = services.map(|service| text(service, "/ServiceName")).collect();
+        let names: Vec<String> = services.map(|service| text(service, "/ServiceName").to_owned()).collect();
         if names.len() > PARTS_MAX {
             return Err(format!("there are {} services, but {PARTS_MAX} are the most that are asked", names.len()));
         }
         let answers = futures_util::stream::iter(names)
-            .map(async |name| self.ask(ask, &format!("/v1/service/{}", crate::client::escape(name))).await)
+            .map(async |name| self.ask(ask, &format!("/v1/service/{}", crate::client::escape(&name))).await)
             .buffered(ASKED_MAX);
         let answers: Vec<Result<Value, String>> = answers.collect().await;
         let mut targets = Vec::new();

@@ -65,7 +65,7 @@ pub(super) async fn tasks(
         let answer = aws.call(ECS, "DescribeClusters", json!({ "clusters": names, "include": ["TAGS"] })).await?;
         clusters.extend(items(&answer, "/clusters").iter().cloned());
     }
-    let found = futures_util::stream::iter(&clusters)
+    let found = futures_util::stream::iter(clusters)
         .map(async |cluster| Cluster::look(&aws, cluster).await.map(|it| it.targets(&aws.region, port)))
         .buffered(ASKED_MAX);
     // One cluster that fails fails the round: a list without its tasks would end their series.
@@ -75,8 +75,8 @@ pub(super) async fn tasks(
 }
 
 /// A cluster with all that its tasks' labels are made of.
-struct Cluster<'a> {
-    cluster: &'a Value,
+struct Cluster {
+    cluster: Value,
     tasks: Vec<Value>,
     /// By name.
     services: BTreeMap<String, Value>,
@@ -87,9 +87,9 @@ struct Cluster<'a> {
     public_ips: BTreeMap<String, String>,
 }
 
-impl<'a> Cluster<'a> {
-    async fn look(aws: &Aws<'_>, cluster: &'a Value) -> Result<Cluster<'a>, String> {
-        let arn = text(cluster, "/clusterArn");
+impl Cluster {
+    async fn look(aws: &Aws<'_>, cluster: Value) -> Result<Cluster, String> {
+        let arn = &text(&cluster, "/clusterArn").to_owned();
         let mut found = Cluster {
             cluster,
             tasks: Vec::new(),
@@ -146,8 +146,8 @@ impl<'a> Cluster<'a> {
         let mut target = Target::new();
         target.at(ip, port);
         for (label, value) in [
-            ("cluster", text(self.cluster, "/clusterName")),
-            ("cluster_arn", text(self.cluster, "/clusterArn")),
+            ("cluster", text(&self.cluster, "/clusterName")),
+            ("cluster_arn", text(&self.cluster, "/clusterArn")),
             ("region", region),
             ("network_mode", mode),
             ("ip_address", ip),
@@ -171,7 +171,7 @@ impl<'a> Cluster<'a> {
         ] {
             target.set(format!("__meta_ecs_{label}"), value);
         }
-        target.each("__meta_ecs_tag_cluster_", tags(self.cluster));
+        target.each("__meta_ecs_tag_cluster_", tags(&self.cluster));
         let service = text(task, "/group").strip_prefix("service:").and_then(|name| self.services.get(name));
         if let Some(service) = service {
             target

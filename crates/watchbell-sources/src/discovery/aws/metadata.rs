@@ -86,7 +86,7 @@ async fn fetch(runtime: &Runtime, mut request: Request) -> Result<Vec<u8>, Strin
     request.timeout = TIMEOUT;
     request.body_max = 64 << 10;
     let url = request.url.clone();
-    let response = http::send(runtime, request).await.map_err(|error| format!("{url}: {error}"))?;
+    let response = Box::pin(http::send(runtime, request)).await.map_err(|error| format!("{url}: {error}"))?;
     if response.status == 200 {
         Ok(response.body)
     } else {

@@ -193,7 +193,7 @@ impl<'a> Aws<'a> {
         memory: &'a Memory,
     ) -> Result<Aws<'a>, String> {
         let region = credentials::region(account, ask).await?;
-        let credentials = credentials::current(account, &region, ask, memory).await?;
+        let credentials = Box::pin(credentials::current(account, &region, ask, memory)).await?;
         Ok(Aws { ask, memory, region, credentials, endpoint: (service, account.endpoint.clone()) })
     }
 

@@ -310,5 +310,6 @@ fn configurations_at_aws() {
         Error refresh_interval: the interval is zero
         --
         Warning role: this role is not looked for yet: it finds no targets
-    "#]].assert_eq(&told.join("--\n"));
+    "#]]
+    .assert_eq(&told.join("--\n"));
 }
