@@ -66,7 +66,7 @@ pub(super) fn check(own: &BTreeMap<&str, &Value>, path: &Path, problems: &mut Pr
         if !seen.insert(of) {
             refuse("selectors", format!("there are two selectors of the role `{of}`"));
         }
-        if !selectable(role).contains(&of) {
+        if ROLES.contains(&role) && !selectable(role).contains(&of) {
             refuse(
                 "selectors",
                 format!("the role `{role}` selects no `{of}`, only `{}`", selectable(role).join("`, `")),

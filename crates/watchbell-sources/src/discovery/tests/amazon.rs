@@ -78,7 +78,17 @@ fn ec2_tells_its_instances() {
         server.say("POST /", (200, XML, "<a><b>".into()));
         seen + &told(&discovery, &runtime).await
     });
-    expect![[""]].assert_eq(&seen);
+    expect![[r#"
+        eu-west-1 | 
+          __address__=10.0.0.1:9100 __meta_ec2_ami=ami-1 __meta_ec2_architecture=x86_64 __meta_ec2_availability_zone=eu-west-1a __meta_ec2_availability_zone_id=euw1-az2 __meta_ec2_default_ipv6_address=2001:db8::2 __meta_ec2_instance_id=i-1 __meta_ec2_instance_state=running __meta_ec2_instance_type=t3.micro __meta_ec2_ipv6_addresses=,2001:db8::1,2001:db8::2, __meta_ec2_owner_id=123 __meta_ec2_primary_ipv6_addresses=,,2001:db8::2, __meta_ec2_primary_subnet_id=subnet-1 __meta_ec2_private_dns_name=ip-10-0-0-1.internal __meta_ec2_private_ip=10.0.0.1 __meta_ec2_public_dns_name=ec2-192.amazonaws.com __meta_ec2_public_ip=192.0.2.1 __meta_ec2_region=eu-west-1 __meta_ec2_subnet_id=,subnet-1,subnet-2, __meta_ec2_tag_Name=a & b __meta_ec2_tag_aws_x_y=z __meta_ec2_vpc_id=vpc-1
+          __address__=[2001:db8::3]:9100 __meta_ec2_ami=ami-1 __meta_ec2_availability_zone=eu-west-1b __meta_ec2_default_ipv6_address=2001:db8::3 __meta_ec2_instance_id=i-2 __meta_ec2_instance_lifecycle=spot __meta_ec2_ipv6_addresses=,2001:db8::3, __meta_ec2_owner_id=123 __meta_ec2_platform=windows __meta_ec2_primary_subnet_id=subnet-2 __meta_ec2_region=eu-west-1 __meta_ec2_subnet_id=,subnet-2, __meta_ec2_vpc_id=vpc-1
+        Action=DescribeAvailabilityZones&Version=2016-11-15
+        Action=DescribeInstances&Version=2016-11-15&Filter.1.Name=tag%3AName&Filter.1.Value.1=a&Filter.1.Value.2=b
+        Action=DescribeInstances&Version=2016-11-15&Filter.1.Name=tag%3AName&Filter.1.Value.1=a&Filter.1.Value.2=b&NextToken=more
+        AWS4-HMAC-SHA256 Credential=AK/20260105/eu-west-1/ec2/aws4_request, SignedHeaders=content-type;host;x-amz-date, Signature=5d3227adb1181d0eaf11771a38cca894fe689e6874d96fad85f32f452bdb6a00
+        error: DescribeInstances failed: http://aws answers with status 403: <Response><Errors><Error><Code>UnauthorizedOperation</Code></Error></Errors></Response>
+        error: the answer to DescribeInstances is not XML: `b` does not end
+    "#]].assert_eq(&seen);
 }
 
 #[test]
@@ -140,7 +150,12 @@ fn ecs_tells_its_tasks() {
         seen += &told(&discovery, &runtime).await;
         seen
     });
-    expect![[""]].assert_eq(&seen);
+    expect![[r#"
+        eu-west-1 | 
+          __address__=10.0.0.9:9100 __meta_ecs_availability_zone=eu-west-1a __meta_ecs_cluster=main __meta_ecs_cluster_arn=arn:aws:ecs:eu-west-1:123:cluster/main __meta_ecs_desired_status=RUNNING __meta_ecs_health_status=HEALTHY __meta_ecs_ip_address=10.0.0.9 __meta_ecs_last_status=RUNNING __meta_ecs_launch_type=FARGATE __meta_ecs_network_mode=awsvpc __meta_ecs_platform_family=Linux __meta_ecs_platform_version=1.4.0 __meta_ecs_public_ip=192.0.2.9 __meta_ecs_region=eu-west-1 __meta_ecs_service=web __meta_ecs_service_arn=arn:aws:ecs:eu-west-1:123:service/main/web __meta_ecs_service_status=ACTIVE __meta_ecs_subnet_id=subnet-1 __meta_ecs_tag_cluster_env=prod __meta_ecs_tag_service_team=ops __meta_ecs_tag_task_a_b=c __meta_ecs_task_arn=arn:aws:ecs:eu-west-1:123:task/main/1 __meta_ecs_task_definition=arn:aws:ecs:eu-west-1:123:task-definition/web:7 __meta_ecs_task_group=service:web
+          __address__=10.0.0.1:9100 __meta_ecs_cluster=main __meta_ecs_cluster_arn=arn:aws:ecs:eu-west-1:123:cluster/main __meta_ecs_container_instance_arn=ci-1 __meta_ecs_ec2_instance_id=i-1 __meta_ecs_ec2_instance_private_ip=10.0.0.1 __meta_ecs_ec2_instance_public_ip=192.0.2.1 __meta_ecs_ec2_instance_type=t3.micro __meta_ecs_ip_address=10.0.0.1 __meta_ecs_launch_type=EC2 __meta_ecs_network_mode=bridge __meta_ecs_public_ip=192.0.2.1 __meta_ecs_region=eu-west-1 __meta_ecs_subnet_id=subnet-1 __meta_ecs_tag_cluster_env=prod __meta_ecs_tag_ec2_Name=a & b __meta_ecs_tag_ec2_aws_x_y=z __meta_ecs_task_arn=arn:aws:ecs:eu-west-1:123:task/main/2 __meta_ecs_task_group=family:batch
+        error: DescribeTasks failed: http://aws answers with status 400: {"__type": "ThrottlingException"}
+    "#]].assert_eq(&seen);
 }
 
 #[test]
@@ -201,7 +216,10 @@ fn lightsail_tells_its_instances() {
         );
         told(&Discovery::from(configured::<LightsailSd>(config(json!({})))), &world.runtime()).await
     });
-    expect![[""]].assert_eq(&seen);
+    expect![[r#"
+        eu-west-1 | 
+          __address__=10.0.0.1:80 __meta_lightsail_availability_zone=eu-west-1a __meta_lightsail_blueprint_id=debian __meta_lightsail_bundle_id=nano __meta_lightsail_instance_name=a __meta_lightsail_instance_state=running __meta_lightsail_instance_support_code=s __meta_lightsail_ipv6_addresses=,2001:db8::1,2001:db8::2, __meta_lightsail_private_ip=10.0.0.1 __meta_lightsail_public_ip=192.0.2.1 __meta_lightsail_region=eu-west-1 __meta_lightsail_tag_env=prod
+    "#]].assert_eq(&seen);
 }
 
 /// Who asks, as the request says.
@@ -292,7 +310,18 @@ fn credentials_are_looked_for_where_aws_looks() {
         assert!(server.asked.lock().unwrap().iter().any(|asked| asked.body.contains("AssumeRole")));
         seen
     });
-    expect![[""]].assert_eq(&seen);
+    expect![[r#"
+        nothing: error: no region is given, and this machine says none: http://169.254.169.254/latest/api/token: 169.254.169.254:80 refuses the connection: connection refused
+        MACHINE/20260105/us-east-2/lightsail/aws4_request token=MACHINE-session
+        CONTAINER/20260105/us-east-2/lightsail/aws4_request token=CONTAINER-session
+        PROFILE/20260105/eu-north-1/lightsail/aws4_request token=
+        ASSUMED/20260105/us-east-2/lightsail/aws4_request token=ASSUMED-session
+        error: there is no profile `gone`
+        POD/20260105/eu-north-1/lightsail/aws4_request token=POD-session
+        ENVIRONMENT/20260105/eu-west-3/lightsail/aws4_request token=
+        AK/20260105/eu-west-1/lightsail/aws4_request token=
+        ASSUMED/20260105/eu-west-1/lightsail/aws4_request token=ASSUMED-session
+    "#]].assert_eq(&seen);
 }
 
 #[test]

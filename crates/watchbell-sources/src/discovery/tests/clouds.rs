@@ -71,7 +71,15 @@ fn hetzner_tells_its_servers() {
         let config = json!({ "role": "robot", "basic_auth": { "username": "u", "password": "p" } });
         seen + &told(&Discovery::from(configured::<HetznerSd>(config)), &runtime).await
     });
-    expect![[""]].assert_eq(&seen);
+    expect![[r#"
+        hetzner | 
+          __address__=192.0.2.1:80 __meta_hetzner_hcloud_cpu_cores=2 __meta_hetzner_hcloud_cpu_type=shared __meta_hetzner_hcloud_datacenter_location=fsn1 __meta_hetzner_hcloud_datacenter_location_network_zone=eu-central __meta_hetzner_hcloud_disk_size_gb=40 __meta_hetzner_hcloud_image_description=Debian 12 __meta_hetzner_hcloud_image_name=debian-12 __meta_hetzner_hcloud_image_os_flavor=debian __meta_hetzner_hcloud_image_os_version=12 __meta_hetzner_hcloud_label_env_x=prod __meta_hetzner_hcloud_labelpresent_env_x=true __meta_hetzner_hcloud_labelpresent_flag=true __meta_hetzner_hcloud_location=fsn1 __meta_hetzner_hcloud_location_network_zone=eu-central __meta_hetzner_hcloud_memory_size_gb=4 __meta_hetzner_hcloud_private_ipv4_my_net=10.0.0.2 __meta_hetzner_hcloud_server_type=cx22 __meta_hetzner_public_ipv4=192.0.2.1 __meta_hetzner_public_ipv6_network=2001:db8::/64 __meta_hetzner_role=hcloud __meta_hetzner_server_id=42 __meta_hetzner_server_name=mail __meta_hetzner_server_status=running
+        GET /v1/servers?page=1&per_page=50&label_selector=env
+        GET /v1/servers?page=2&per_page=50&label_selector=env
+        GET /v1/networks?page=1&per_page=50
+        hetzner | 
+          __address__=192.0.2.9:80 __meta_hetzner_datacenter=fsn1-dc8 __meta_hetzner_public_ipv4=192.0.2.9 __meta_hetzner_public_ipv6_network=2001:db8:9::/64 __meta_hetzner_robot_cancelled=false __meta_hetzner_robot_datacenter=fsn1-dc8 __meta_hetzner_robot_product=AX41 __meta_hetzner_role=robot __meta_hetzner_server_id=321 __meta_hetzner_server_name=db __meta_hetzner_server_status=ready
+    "#]].assert_eq(&seen);
 }
 
 #[test]
@@ -110,7 +118,12 @@ fn digitalocean_and_vultr_tell_their_servers() {
         seen += &told(&Discovery::from(configured::<VultrSd>(json!({}))), &runtime).await;
         seen
     });
-    expect![[""]].assert_eq(&seen);
+    expect![[r#"
+        DigitalOcean | 
+          __address__=192.0.2.1:80 __meta_digitalocean_droplet_id=1 __meta_digitalocean_droplet_name=web __meta_digitalocean_features=,ipv6,backups, __meta_digitalocean_image=debian-12 __meta_digitalocean_image_name=Debian __meta_digitalocean_private_ipv4=10.0.0.1 __meta_digitalocean_public_ipv4=192.0.2.1 __meta_digitalocean_public_ipv6=2001:db8::1 __meta_digitalocean_region=fra1 __meta_digitalocean_size=s-1 __meta_digitalocean_status=active __meta_digitalocean_tags=,a, __meta_digitalocean_vpc=v
+        Vultr | 
+          __address__=192.0.2.3:80 __meta_vultr_instance_allowed_bandwidth_gb=1000 __meta_vultr_instance_disk_gb=25 __meta_vultr_instance_features=,ipv6, __meta_vultr_instance_hostname=web __meta_vultr_instance_id=v-1 __meta_vultr_instance_internal_ip=10.0.0.3 __meta_vultr_instance_label=web __meta_vultr_instance_main_ip=192.0.2.3 __meta_vultr_instance_main_ipv6=2001:db8::3 __meta_vultr_instance_os=Debian 12 __meta_vultr_instance_os_id=2136 __meta_vultr_instance_plan=vc2 __meta_vultr_instance_ram_mb=1024 __meta_vultr_instance_region=fra __meta_vultr_instance_server_status=ok __meta_vultr_instance_tags=,a,b, __meta_vultr_instance_vcpu_count=1
+    "#]].assert_eq(&seen);
 }
 
 #[test]
@@ -137,5 +150,11 @@ fn nomad_tells_its_services() {
         server.say("GET /v1/service/web", (500, super::JSON, "no leader".into()));
         seen + &told(&discovery, &runtime).await
     });
-    expect![[""]].assert_eq(&seen);
+    expect![[r#"
+        Nomad | 
+          __address__=10.0.0.1:8080 __meta_nomad_address=10.0.0.1 __meta_nomad_dc=dc1 __meta_nomad_namespace=default __meta_nomad_node_id=n __meta_nomad_service=web __meta_nomad_service_address=10.0.0.1 __meta_nomad_service_id=s-1 __meta_nomad_service_port=8080 __meta_nomad_tags=,a,b,
+        GET /v1/services?namespace=default&region=global&stale=true
+        GET /v1/service/web?namespace=default&region=global&stale=true
+        error: http://nomad:4646/v1/service/web answers with status 500: no leader
+    "#]].assert_eq(&seen);
 }

@@ -25,7 +25,30 @@ fn foreign_kinds_are_read_as_prometheus_reads_them() {
         ),
         check("marathon", json!({ "servers": ["https://a"], "auth_token": "a", "basic_auth": { "username": "u" } })),
     ];
-    expect![[""]].assert_eq(&told.join("--\n"));
+    expect![[r#"
+        Warning : targets of `kubernetes_sd_configs` are not discovered: it finds none
+        --
+        Error role: one of `node`, `pod`, `service`, `endpoints`, `endpointslice`, `ingress` was expected here
+        --
+        Error api_server: HTTP options go with an `api_server` only
+        --
+        Error : unknown field `ca_flie`, expected one of `ca`, `ca_file`, `cert`, `cert_file`, `key`, `key_file`, `server_name`, `insecure_skip_verify`, `min_version`, `max_version`
+        --
+        Error : one of `secret_key` and `secret_key_file` is missing
+        --
+        Error port: a whole number was expected here
+        Error proxy_url: `gce_sd_configs` have no field `proxy_url`
+        --
+        Warning : targets of `triton_sd_configs` are not discovered: it finds none
+        --
+        Error paths: `b` does not begin with a slash
+        --
+        Error refresh_interval: a duration such as `1m` was expected here
+        Error : there are both a bearer token and `authorization`
+        --
+        Error : there are both `auth_token` and `basic_auth`
+        Warning basic_auth: there is no password
+    "#]].assert_eq(&told.join("--\n"));
 }
 
 #[test]
@@ -58,7 +81,13 @@ fn a_job_names_its_discoveries() {
     let names: Vec<String> =
         job.discoveries().iter().map(|it| format!("{} {}", it.name(), it.refresh_interval())).collect();
     let problems = wrong(|path, problems| crate::discovery::check(&job, path, problems));
-    expect![[""]].assert_eq(&format!("{}\n{problems}", names.join(", ")));
+    expect![[r#"
+        file 3s, http 1m, dns 30s, docker 1m, dockerswarm 1m, aws 1m, aws 1m, ec2 1m, ecs 1m, lightsail 1m, cloud_map 1m, consul 30s, hetzner 1m, digitalocean 1m, vultr 1m, nomad 1m
+        Warning aws_sd_configs[1].role: this role is not looked for yet: it finds no targets
+        Warning digitalocean_sd_configs[0].role: this role is not looked for yet: it finds no targets
+        Warning kubernetes_sd_configs[0]: targets of `kubernetes_sd_configs` are not discovered: it finds none
+        Error kubernetes_sd_configs[1].role: one of `node`, `pod`, `service`, `endpoints`, `endpointslice`, `ingress` was expected here
+    "#]].assert_eq(&format!("{}\n{problems}", names.join(", ")));
     let keys: std::collections::BTreeSet<u64> = job.discoveries().iter().map(|it| it.key()).collect();
     assert_eq!(keys.len(), job.discoveries().len());
 }

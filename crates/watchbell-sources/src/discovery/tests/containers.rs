@@ -62,7 +62,25 @@ fn docker_tells_its_containers() {
         let nowhere = json!({ "host": "unix:///run/none.sock" });
         seen + &told(&Discovery::from(configured::<DockerSd>(nowhere)), &runtime).await
     });
-    expect![[""]].assert_eq(&seen);
+    expect![[r#"
+        Docker | 
+          __address__=[fd00::2]:80 __meta_docker_container_id=c1 __meta_docker_container_image=web:1 __meta_docker_container_image_id=sha256:1 __meta_docker_container_label_com_x_team=ops __meta_docker_container_name=/web __meta_docker_container_network_mode=front __meta_docker_network_id=net2 __meta_docker_network_ingress=false __meta_docker_network_internal=true __meta_docker_network_ip=fd00::2 __meta_docker_network_name=back __meta_docker_network_scope=swarm __meta_docker_port_private=80 __meta_docker_port_public=8080 __meta_docker_port_public_ip=0.0.0.0
+          __address__=[fd00::2]:9100 __meta_docker_container_id=c1 __meta_docker_container_image=web:1 __meta_docker_container_image_id=sha256:1 __meta_docker_container_label_com_x_team=ops __meta_docker_container_name=/web __meta_docker_container_network_mode=front __meta_docker_network_id=net2 __meta_docker_network_ingress=false __meta_docker_network_internal=true __meta_docker_network_ip=fd00::2 __meta_docker_network_name=back __meta_docker_network_scope=swarm __meta_docker_port_private=9100
+          __address__=[fd00::2]:80 __meta_docker_container_id=c2 __meta_docker_container_name=/sidecar __meta_docker_container_network_mode=container:c1 __meta_docker_network_id=net2 __meta_docker_network_ingress=false __meta_docker_network_internal=true __meta_docker_network_ip=fd00::2 __meta_docker_network_name=back __meta_docker_network_scope=swarm
+          __address__=localhost __meta_docker_container_id=c3 __meta_docker_container_name=/host __meta_docker_container_network_mode=host
+        GET /containers/json?filters=%7B%22label%22%3A%7B%22a%3Db%22%3Atrue%2C%22c%22%3Atrue%7D%2C%22status%22%3A%7B%22running%22%3Atrue%7D%7D
+        GET /networks
+        Docker | 
+          __address__=[fd00::2]:80 __meta_docker_container_id=c1 __meta_docker_container_image=web:1 __meta_docker_container_image_id=sha256:1 __meta_docker_container_label_com_x_team=ops __meta_docker_container_name=/web __meta_docker_container_network_mode=front __meta_docker_network_id=net2 __meta_docker_network_ingress=false __meta_docker_network_internal=true __meta_docker_network_ip=fd00::2 __meta_docker_network_name=back __meta_docker_network_scope=swarm __meta_docker_port_private=80 __meta_docker_port_public=8080 __meta_docker_port_public_ip=0.0.0.0
+          __address__=[fd00::2]:9100 __meta_docker_container_id=c1 __meta_docker_container_image=web:1 __meta_docker_container_image_id=sha256:1 __meta_docker_container_label_com_x_team=ops __meta_docker_container_name=/web __meta_docker_container_network_mode=front __meta_docker_network_id=net2 __meta_docker_network_ingress=false __meta_docker_network_internal=true __meta_docker_network_ip=fd00::2 __meta_docker_network_name=back __meta_docker_network_scope=swarm __meta_docker_port_private=9100
+          __address__=172.18.0.2:80 __meta_docker_container_id=c1 __meta_docker_container_image=web:1 __meta_docker_container_image_id=sha256:1 __meta_docker_container_label_com_x_team=ops __meta_docker_container_name=/web __meta_docker_container_network_mode=front __meta_docker_network_id=net1 __meta_docker_network_ingress=false __meta_docker_network_internal=false __meta_docker_network_ip=172.18.0.2 __meta_docker_network_label_a_b=c __meta_docker_network_name=front __meta_docker_network_scope=local __meta_docker_port_private=80 __meta_docker_port_public=8080 __meta_docker_port_public_ip=0.0.0.0
+          __address__=172.18.0.2:9100 __meta_docker_container_id=c1 __meta_docker_container_image=web:1 __meta_docker_container_image_id=sha256:1 __meta_docker_container_label_com_x_team=ops __meta_docker_container_name=/web __meta_docker_container_network_mode=front __meta_docker_network_id=net1 __meta_docker_network_ingress=false __meta_docker_network_internal=false __meta_docker_network_ip=172.18.0.2 __meta_docker_network_label_a_b=c __meta_docker_network_name=front __meta_docker_network_scope=local __meta_docker_port_private=9100
+          __address__=[fd00::2]:9 __meta_docker_container_id=c2 __meta_docker_container_name=/sidecar __meta_docker_container_network_mode=container:c1 __meta_docker_network_id=net2 __meta_docker_network_ingress=false __meta_docker_network_internal=true __meta_docker_network_ip=fd00::2 __meta_docker_network_name=back __meta_docker_network_scope=swarm
+          __address__=172.18.0.2:9 __meta_docker_container_id=c2 __meta_docker_container_name=/sidecar __meta_docker_container_network_mode=container:c1 __meta_docker_network_id=net1 __meta_docker_network_ingress=false __meta_docker_network_internal=false __meta_docker_network_ip=172.18.0.2 __meta_docker_network_label_a_b=c __meta_docker_network_name=front __meta_docker_network_scope=local
+          __address__=10.0.0.9 __meta_docker_container_id=c3 __meta_docker_container_name=/host __meta_docker_container_network_mode=host
+        error: http://docker/networks answers with status 500: {"message": "out of order"}
+        error: http://docker/containers/json: the socket /run/none.sock cannot be connected to: entity not found
+    "#]].assert_eq(&seen);
 }
 
 #[test]
@@ -125,7 +143,17 @@ fn a_swarm_tells_its_services_tasks_and_nodes() {
         }
         seen
     });
-    expect![[""]].assert_eq(&seen);
+    expect![[r#"
+        DockerSwarm | 
+          __address__=10.0.0.3:8080 __meta_dockerswarm_network_id=net1 __meta_dockerswarm_network_ingress=false __meta_dockerswarm_network_internal=false __meta_dockerswarm_network_label_a_b=c __meta_dockerswarm_network_name=front __meta_dockerswarm_network_scope=local __meta_dockerswarm_service_endpoint_port_name=http __meta_dockerswarm_service_endpoint_port_publish_mode=ingress __meta_dockerswarm_service_id=s1 __meta_dockerswarm_service_label_team=ops __meta_dockerswarm_service_mode=replicated __meta_dockerswarm_service_name=web __meta_dockerswarm_service_task_container_hostname=h __meta_dockerswarm_service_task_container_image=web:1 __meta_dockerswarm_service_updating_status=completed
+          __address__=10.0.1.4:80 __meta_dockerswarm_network_id=net2 __meta_dockerswarm_network_ingress=false __meta_dockerswarm_network_internal=true __meta_dockerswarm_network_name=back __meta_dockerswarm_network_scope=swarm __meta_dockerswarm_service_id=s2 __meta_dockerswarm_service_mode=global __meta_dockerswarm_service_name=agent
+        DockerSwarm | 
+          __address__=192.0.2.1:80 __meta_dockerswarm_node_address=192.0.2.1 __meta_dockerswarm_node_availability=active __meta_dockerswarm_node_engine_version=27.0 __meta_dockerswarm_node_hostname=host1 __meta_dockerswarm_node_id=n1 __meta_dockerswarm_node_label_rack=7 __meta_dockerswarm_node_manager_address=192.0.2.1:2377 __meta_dockerswarm_node_manager_leader=true __meta_dockerswarm_node_manager_reachability=reachable __meta_dockerswarm_node_platform_architecture=x86_64 __meta_dockerswarm_node_platform_os=linux __meta_dockerswarm_node_role=manager __meta_dockerswarm_node_status=ready
+        DockerSwarm | 
+          __address__=192.0.2.1:9323 __meta_dockerswarm_container_label_x=y __meta_dockerswarm_node_address=192.0.2.1 __meta_dockerswarm_node_availability=active __meta_dockerswarm_node_hostname=host1 __meta_dockerswarm_node_id=n1 __meta_dockerswarm_node_label_rack=7 __meta_dockerswarm_node_platform_architecture=x86_64 __meta_dockerswarm_node_platform_os=linux __meta_dockerswarm_node_role=manager __meta_dockerswarm_node_status=ready __meta_dockerswarm_service_id=s1 __meta_dockerswarm_service_label_team=ops __meta_dockerswarm_service_mode=replicated __meta_dockerswarm_service_name=web __meta_dockerswarm_task_container_id=c1 __meta_dockerswarm_task_desired_state=running __meta_dockerswarm_task_id=t1 __meta_dockerswarm_task_port_publish_mode=host __meta_dockerswarm_task_slot=1 __meta_dockerswarm_task_state=running
+          __address__=10.0.0.7:8080 __meta_dockerswarm_container_label_x=y __meta_dockerswarm_network_id=net1 __meta_dockerswarm_network_ingress=false __meta_dockerswarm_network_internal=false __meta_dockerswarm_network_label_a_b=c __meta_dockerswarm_network_name=front __meta_dockerswarm_network_scope=local __meta_dockerswarm_node_address=192.0.2.1 __meta_dockerswarm_node_availability=active __meta_dockerswarm_node_hostname=host1 __meta_dockerswarm_node_id=n1 __meta_dockerswarm_node_label_rack=7 __meta_dockerswarm_node_platform_architecture=x86_64 __meta_dockerswarm_node_platform_os=linux __meta_dockerswarm_node_role=manager __meta_dockerswarm_node_status=ready __meta_dockerswarm_service_id=s1 __meta_dockerswarm_service_label_team=ops __meta_dockerswarm_service_mode=replicated __meta_dockerswarm_service_name=web __meta_dockerswarm_task_container_id=c1 __meta_dockerswarm_task_desired_state=running __meta_dockerswarm_task_id=t1 __meta_dockerswarm_task_port_publish_mode=ingress __meta_dockerswarm_task_slot=1 __meta_dockerswarm_task_state=running
+          __address__=10.0.1.9:80 __meta_dockerswarm_network_id=net2 __meta_dockerswarm_network_ingress=false __meta_dockerswarm_network_internal=true __meta_dockerswarm_network_name=back __meta_dockerswarm_network_scope=swarm __meta_dockerswarm_node_address=192.0.2.1 __meta_dockerswarm_node_availability=active __meta_dockerswarm_node_hostname=host1 __meta_dockerswarm_node_id=n1 __meta_dockerswarm_node_label_rack=7 __meta_dockerswarm_node_platform_architecture=x86_64 __meta_dockerswarm_node_platform_os=linux __meta_dockerswarm_node_role=manager __meta_dockerswarm_node_status=ready __meta_dockerswarm_service_id=s2 __meta_dockerswarm_service_mode=global __meta_dockerswarm_service_name=agent __meta_dockerswarm_task_desired_state=running __meta_dockerswarm_task_id=t2 __meta_dockerswarm_task_slot=0 __meta_dockerswarm_task_state=running
+    "#]].assert_eq(&seen);
 }
 
 #[test]
@@ -133,5 +161,12 @@ fn configurations_of_containers() {
     let docker =
         |host: &str| wrong(|path, problems| configured::<DockerSd>(json!({ "host": host })).check(path, problems));
     let told = [docker("unix://run"), docker("docker"), docker("http://docker:2375"), docker("unix:///a")].join("--\n");
-    expect![[""]].assert_eq(&told);
+    expect![[r#"
+        Error host: `unix://run` does not name a socket
+        --
+        Error host: `docker` is not where a Docker daemon listens
+        --
+        --
+    "#]]
+    .assert_eq(&told);
 }

@@ -44,7 +44,21 @@ fn a_web_server_lists_targets() {
         world.net.refuse("sd", 80);
         seen + &told(&discovery, &runtime).await
     });
-    expect![[""]].assert_eq(&seen);
+    expect![[r#"
+        http://sd/targets:0 | __meta_url=http://sd/targets env=x
+          __address__=a:1
+        http://sd/targets:1 | __meta_url=http://sd/targets
+        error: http://sd/targets answers with the content type `text/html`, not `application/json`
+        error: http://sd/targets answers with the content type `application/json; charset=latin1`, not `application/json`
+        error: http://sd/targets answers with status 500: out of order
+        error: http://sd/targets answers with status 204
+        error: the answer of http://sd/targets is not a list of targets: group 1 is empty
+        error: the answer of http://sd/targets is not a list of targets: invalid type: map, expected a sequence at line 1 column 0
+        accept: application/json
+        x-prometheus-refresh-interval-seconds: 90
+        authorization: Bearer t
+        error: http://sd/targets: 10.0.0.1:80 refuses the connection: connection refused
+    "#]].assert_eq(&seen);
 }
 
 /// A name server that knows a zone; anything else does not exist.
@@ -95,7 +109,20 @@ fn names_lead_to_targets() {
         }
         seen
     });
-    expect![[""]].assert_eq(&seen);
+    expect![[r#"
+        web | 
+          __address__=10.0.0.1:9100 __meta_dns_name=web
+          __address__=10.0.0.2:9100 __meta_dns_name=web
+        web.example.org | 
+          __address__=[2001:db8::1]:9100 __meta_dns_name=web.example.org
+        _m._tcp | 
+          __address__=h1.example.org:8080 __meta_dns_name=_m._tcp __meta_dns_srv_record_port=8080 __meta_dns_srv_record_target=h1.example.org.
+        example.org. | 
+          __address__=mx.example.org:9100 __meta_dns_mx_record_target=mx.example.org. __meta_dns_name=example.org.
+        example.org. | 
+          __address__=ns.example.org:9100 __meta_dns_name=example.org. __meta_dns_ns_record_target=ns.example.org.
+        gone | 
+    "#]].assert_eq(&seen);
 }
 
 #[test]
@@ -128,7 +155,19 @@ fn a_name_that_fails_keeps_its_targets() {
         });
         seen + &told(&dns(&["web.example.org"], "A"), &runtime).await
     });
-    expect![[""]].assert_eq(&seen);
+    expect![[r#"
+        web.example.org | 
+          __address__=10.0.0.1:9100 __meta_dns_name=web.example.org
+          __address__=10.0.0.2:9100 __meta_dns_name=web.example.org
+        web.example.org | 
+          __address__=10.0.0.1:9100 __meta_dns_name=web.example.org
+          __address__=10.0.0.2:9100 __meta_dns_name=web.example.org
+        error: the name `web.example.org` cannot be resolved: 10.9.9.9: no answer
+        web.example.org | 
+          __address__=10.0.0.1:9100 __meta_dns_name=web.example.org
+          __address__=10.0.0.2:9100 __meta_dns_name=web.example.org
+    "#]]
+    .assert_eq(&seen);
 }
 
 #[test]
@@ -144,7 +183,21 @@ fn configurations_of_names_and_services() {
         consul(json!({ "token": "t", "authorization": { "credentials": "c" } })),
         consul(json!({})),
     ];
-    expect![[""]].assert_eq(&told.join("--\n"));
+    expect![[r#"
+        Error names: there is no name
+        Error type: `TXT` is not a type of record that leads to hosts
+        --
+        Error port: records of type a say no port
+        --
+        --
+        Error server: `http://` is not a web address: it has no host
+        --
+        Error : there are both `username` and `basic_auth`
+        --
+        Error : there are both `token` and other credentials
+        --
+    "#]]
+    .assert_eq(&told.join("--\n"));
 }
 
 #[test]
@@ -198,5 +251,28 @@ fn consul_tells_its_services() {
         assert_eq!(world.clock.monotonic() - begun, Duration::from_secs(30));
         seen
     });
-    expect![[""]].assert_eq(&seen);
+    expect![[r#"
+        consul | __meta_consul_dc=dc1 __meta_consul_service=consul
+        db | __meta_consul_dc=dc1 __meta_consul_service=db
+        web | __meta_consul_dc=dc1 __meta_consul_service=web
+          __address__=10.1.0.1:8080 __meta_consul_address=10.0.0.1 __meta_consul_health=warning __meta_consul_metadata_rack_no=7 __meta_consul_namespace=default __meta_consul_node=n1 __meta_consul_service_address=10.1.0.1 __meta_consul_service_id=web-1 __meta_consul_service_metadata_version=2 __meta_consul_service_port=8080 __meta_consul_tagged_address_lan=10.0.0.1 __meta_consul_tagged_address_wan=192.0.2.1 __meta_consul_tags=,http,v2,
+          __address__=[2001:db8::2]:8081 __meta_consul_address=2001:db8::2 __meta_consul_health=maintenance __meta_consul_node=n2 __meta_consul_service_id=web-2 __meta_consul_service_port=8081 __meta_consul_tags=,,
+        GET /v1/agent/self?stale=true
+        GET /v1/catalog/services?stale=true
+        GET /v1/health/service/consul?stale=true
+        GET /v1/health/service/db?stale=true
+        GET /v1/health/service/web?stale=true
+        web | __meta_consul_dc=dc2 __meta_consul_service=web
+          __address__=10.1.0.1:8080 __meta_consul_address=10.0.0.1 __meta_consul_health=warning __meta_consul_metadata_rack_no=7 __meta_consul_namespace=default __meta_consul_node=n1 __meta_consul_service_address=10.1.0.1 __meta_consul_service_id=web-1 __meta_consul_service_metadata_version=2 __meta_consul_service_port=8080 __meta_consul_tagged_address_lan=10.0.0.1 __meta_consul_tagged_address_wan=192.0.2.1 __meta_consul_tags=;http;v2;
+          __address__=[2001:db8::2]:8081 __meta_consul_address=2001:db8::2 __meta_consul_health=maintenance __meta_consul_node=n2 __meta_consul_service_id=web-2 __meta_consul_service_port=8081 __meta_consul_tags=;;
+        GET /v1/catalog/services?dc=dc2&ns=ns&filter=ServiceName%20%21%3D%20x&node-meta=rack%3A7
+        GET /v1/health/service/web?dc=dc2&ns=ns&filter=y&node-meta=rack%3A7&tag=v2
+        consul | __meta_consul_dc=dc1 __meta_consul_service=consul
+        db | __meta_consul_dc=dc1 __meta_consul_service=db
+        web | __meta_consul_dc=dc1 __meta_consul_service=web
+          __address__=10.1.0.1:8080 __meta_consul_address=10.0.0.1 __meta_consul_health=warning __meta_consul_metadata_rack_no=7 __meta_consul_namespace=default __meta_consul_node=n1 __meta_consul_service_address=10.1.0.1 __meta_consul_service_id=web-1 __meta_consul_service_metadata_version=2 __meta_consul_service_port=8080 __meta_consul_tagged_address_lan=10.0.0.1 __meta_consul_tagged_address_wan=192.0.2.1 __meta_consul_tags=,http,v2,
+          __address__=[2001:db8::2]:8081 __meta_consul_address=2001:db8::2 __meta_consul_health=maintenance __meta_consul_node=n2 __meta_consul_service_id=web-2 __meta_consul_service_port=8081 __meta_consul_tags=,,
+        error: http://consul:8500/v1/catalog/services answers with status 403: permission denied
+        error: http://consul:8500/v1/agent/self: no answer within 30 s (while resolving the name or connecting)
+    "#]].assert_eq(&seen);
 }
