@@ -74,8 +74,8 @@ impl CloudMapSd {
         // Only services with a health check have this; the right to ask for it is one of its own.
         let mut health: BTreeMap<String, String> = BTreeMap::new();
         if service.get("HealthCheckConfig").is_some() || service.get("HealthCheckCustomConfig").is_some() {
-            match aws.call(CLOUD_MAP, "GetInstancesHealthStatus", question).await {
-                Ok(answer) => health = pairs(&answer, "/Status").map(|(id, is)| (id.into(), is.into())).collect(),
+            match health_of(aws, question).await {
+                Ok(known) => health = known,
                 Err(error) => tracing::debug!("the health of {id} is not known: {error}"),
             }
         }
@@ -115,6 +115,20 @@ impl CloudMapSd {
             .each("__meta_cloud_map_attribute_", pairs(instance, "/Attributes"));
         Some(target.labels())
     }
+}
+
+/// The health of a service's instances by their identity, page by page.
+async fn health_of(aws: &Aws<'_>, question: Value) -> Result<BTreeMap<String, String>, String> {
+    let (mut question, mut health) = (question, BTreeMap::new());
+    for _ in 0..PARTS_MAX {
+        let answer = aws.call(CLOUD_MAP, "GetInstancesHealthStatus", question.clone()).await?;
+        health.extend(pairs(&answer, "/Status").map(|(id, is)| (id.to_owned(), is.to_owned())));
+        match text(&answer, "/NextToken") {
+            "" => break,
+            next => question["NextToken"] = next.into(),
+        }
+    }
+    Ok(health)
 }
 
 fn named(wanted: &[String], of: &Value) -> bool {
