@@ -18,6 +18,7 @@ mod kahan;
 mod keys;
 mod labels;
 mod lot;
+mod memo;
 mod mixed;
 mod note;
 mod select;
@@ -35,6 +36,7 @@ use watchbell_model::{Histogram, Labels, Query, QueryError, Sample, Series, Span
 use crate::promql::{Expr, ValueType};
 use column::Grid;
 use evaluator::{Evaluated, Evaluator};
+use memo::Memo;
 
 /// Limits and defaults of an [`Engine`].
 #[derive(Clone, Debug)]
@@ -126,17 +128,34 @@ pub enum EvalError {
 pub struct Engine {
     options: EngineOptions,
     stop: Option<Arc<AtomicBool>>,
+    memo: Option<Arc<Memo>>,
 }
 
 impl Engine {
     /// An engine with these limits.
     pub fn new(options: EngineOptions) -> Engine {
-        Engine { options, stop: None }
+        Engine { options, stop: None, memo: None }
     }
 
     /// The same engine for queries that end with [`EvalError::Stopped`] soon after `stop` is set.
     pub fn stopped_by(&self, stop: Arc<AtomicBool>) -> Engine {
-        Engine { options: self.options.clone(), stop: Some(stop) }
+        Engine { stop: Some(stop), ..self.clone() }
+    }
+
+    /// The same engine for many expressions over one source, such as rules: what parts of them are worth at a moment is
+    /// remembered for the others that have the same parts, until another moment is asked for.
+    ///
+    /// Only [`Engine::instant`] shares, since warnings belong to places in one text. Who writes to the source meanwhile
+    /// tells the engine by [`Engine::written`].
+    pub fn sharing(&self) -> Engine {
+        Engine { memo: Some(Arc::default()), ..self.clone() }
+    }
+
+    /// Forgets what was remembered of series with these labels.
+    pub fn written(&self, series: &[Labels]) {
+        if let Some(memo) = &self.memo {
+            memo.forget(series);
+        }
     }
 
     /// What an expression is worth at a moment.
@@ -144,7 +163,7 @@ impl Engine {
     /// # Errors
     /// When the source fails, a limit is passed, or the expression has no defined value for this data.
     pub fn instant(&self, source: &dyn Query, expr: &Expr, at: Timestamp) -> Result<Value, EvalError> {
-        Ok(self.instant_answer(source, expr, at)?.value)
+        Ok(self.instant_with(source, expr, at, self.memo.as_deref())?.value)
     }
 
     /// As [`Engine::instant`], with warnings.
@@ -152,8 +171,19 @@ impl Engine {
     /// # Errors
     /// As [`Engine::instant`].
     pub fn instant_answer(&self, source: &dyn Query, expr: &Expr, at: Timestamp) -> Result<Answer<Value>, EvalError> {
+        self.instant_with(source, expr, at, None)
+    }
+
+    fn instant_with(
+        &self,
+        source: &dyn Query,
+        expr: &Expr,
+        at: Timestamp,
+        memo: Option<&Memo>,
+    ) -> Result<Answer<Value>, EvalError> {
         let grid = Grid { start: at.0, step: 1, count: 1 };
-        let evaluator = self.evaluator(source, at, at, 0);
+        let mut evaluator = self.evaluator(source, at, at, 0);
+        evaluator.memo = memo;
         let value = match expr.value_type() {
             ValueType::Matrix => Value::Matrix(evaluator.matrix(expr, &grid)?),
             _ => match evaluator.eval(expr, &grid)? {

@@ -574,6 +574,55 @@ fn a_source_that_fails_is_an_error_and_not_an_empty_answer() {
 }
 
 #[test]
+fn rules_share_what_they_have_in_common() {
+    let asked = AtomicUsize::new(0);
+    struct Counting<'a>(Memory, &'a AtomicUsize);
+    impl Query for Counting<'_> {
+        fn select(&self, matchers: &[Matcher], start: Timestamp, end: Timestamp) -> Result<Vec<Series>, QueryError> {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            self.0.select(matchers, start, end)
+        }
+    }
+    let mut memory = Memory::default();
+    for minute in 0..10 {
+        for host in ["a", "b", "c"] {
+            let labels = Labels::metric("requests_total", &[("host", host)]);
+            memory.put(&labels, minute * 60_000, (minute * 7) as f64);
+        }
+    }
+    let source = Counting(memory, &asked);
+    let engine = Engine::default().sharing();
+    let texts = |limit: usize| {
+        [
+            format!("sum(rate(requests_total[5m])) > {limit}"),
+            format!("rate(requests_total[5m]) > {limit}"),
+            format!("rate(requests_total[5m]) / requests_total > {limit}"),
+            format!("histogram_count(requests_total) > {limit}"),
+        ]
+    };
+    for at in [300_000, 540_000] {
+        asked.store(0, Ordering::Relaxed);
+        for text in (0..50).flat_map(texts) {
+            let expr = parse(&text).unwrap();
+            let shared = engine.instant(&source, &expr, Timestamp(at)).unwrap();
+            assert_eq!(shared, Engine::default().instant(&source.0, &expr, Timestamp(at)).unwrap(), "{text} at {at}");
+        }
+        let times = asked.load(Ordering::Relaxed);
+        assert!(times < 10, "200 expressions read {times} times");
+    }
+    // What a rule wrote is seen by those after it.
+    let expr = parse("sum(requests_total)").unwrap();
+    let sum = |engine: &Engine, source: &Counting<'_>| engine.instant(source, &expr, Timestamp(540_000)).unwrap();
+    let before = [sum(&engine, &source), sum(&engine, &source), sum(&engine, &source)];
+    let mut source = source;
+    let more = Labels::metric("requests_total", &[("host", "d")]);
+    source.0.put(&more, 540_000, 1000.0);
+    engine.written(&[more]);
+    assert_ne!(before[2], sum(&engine, &source));
+    assert_eq!(sum(&Engine::default(), &source), sum(&engine, &source));
+}
+
+#[test]
 fn a_query_ends_when_its_caller_has_had_enough() {
     let engine = Engine::default().stopped_by(Arc::new(AtomicBool::new(true)));
     let value = engine.instant(&Memory::default(), &parse("vector(1)").unwrap(), Timestamp(0));
