@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use watchbell_model::{Labels, Query};
 
 use super::column::{self, Column, Grid, absent, is_present};
+use super::explain::Trace;
 use super::memo::{self, Memo, Recalled};
 use super::note::{self, Note};
 use super::select::Take;
@@ -43,6 +44,8 @@ pub(super) struct Evaluator<'a> {
     pub(super) counts_only: Cell<bool>,
     stop: Option<&'a AtomicBool>,
     notes: RefCell<Vec<Note>>,
+    /// Who wants to know what each part takes.
+    pub(super) trace: Option<&'a Trace<'a>>,
     /// What other expressions have found out.
     pub(super) memo: Option<&'a Memo>,
 }
@@ -68,6 +71,7 @@ impl<'a> Evaluator<'a> {
             counts_only: Cell::new(false),
             stop,
             notes: RefCell::default(),
+            trace: None,
             memo: None,
         }
     }
@@ -166,6 +170,20 @@ impl<'a> Evaluator<'a> {
     }
 
     fn eval_node(&self, expr: &Expr, grid: &Grid) -> Result<Evaluated, EvalError> {
+        let Some(trace) = self.trace.filter(|_| !matches!(expr.node, Node::Number { .. } | Node::Text(_))) else {
+            return self.eval_by_kind(expr, grid);
+        };
+        trace.enter(expr, grid.count);
+        let value = self.eval_by_kind(expr, grid);
+        trace.leave(match &value {
+            Ok(Evaluated::Vector(columns)) => columns.len(),
+            Ok(Evaluated::Scalar(_)) => 1,
+            Ok(Evaluated::Text(_)) | Err(_) => 0,
+        });
+        value
+    }
+
+    fn eval_by_kind(&self, expr: &Expr, grid: &Grid) -> Result<Evaluated, EvalError> {
         match &expr.node {
             Node::Number { value, .. } => Ok(Evaluated::Scalar(vec![*value; grid.count])),
             Node::Text(text) => Ok(Evaluated::Text(text.clone())),

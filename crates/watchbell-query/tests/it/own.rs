@@ -574,6 +574,39 @@ fn a_source_that_fails_is_an_error_and_not_an_empty_answer() {
 }
 
 #[test]
+fn a_query_says_what_each_part_took() {
+    let mut memory = Memory::default();
+    for at in 0..40 {
+        for host in ["a", "b", "c"] {
+            memory.put(&Labels::metric("requests_total", &[("host", host)]), at * 15_000, at as f64);
+        }
+    }
+    let ticks = AtomicUsize::new(0);
+    let now = || std::time::Duration::from_millis(ticks.fetch_add(1, Ordering::Relaxed) as u64);
+    let expr = parse("sum(rate(requests_total[1m])) / count(requests_total) > 0.5").unwrap();
+    let engine = Engine::default();
+    let (start, end) = (Timestamp(120_000), Timestamp(480_000));
+    let (answer, explained) =
+        engine.explain_range(&memory, &expr, (start, end, Span::minutes(1)), &now).expect("it can be evaluated");
+    assert_eq!(answer.value, engine.range(&memory, &expr, start, end, Span::minutes(1)).unwrap());
+    expect_test::expect![[r#"
+        sum(rate(requests_total[1m])) / count(requests_total) > 0.5
+          0 series at 7 steps, 11.000 ms
+          sum(rate(requests_total[1m])) / count(requests_total)
+            1 series at 7 steps, 9.000 ms
+            sum(rate(requests_total[1m]))
+              1 series at 7 steps, 3.000 ms
+              rate(requests_total[1m])
+                3 series at 7 steps, 84 samples read, 1.000 ms
+            count(requests_total)
+              1 series at 7 steps, 3.000 ms
+              requests_total
+                3 series at 7 steps, 99 samples read, 1.000 ms
+    "#]]
+    .assert_eq(&explained.expect("it has a whole").lines());
+}
+
+#[test]
 fn rules_share_what_they_have_in_common() {
     let asked = AtomicUsize::new(0);
     struct Counting<'a>(Memory, &'a AtomicUsize);
