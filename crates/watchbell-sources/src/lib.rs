@@ -7,7 +7,9 @@
 
 #[cfg(test)]
 mod bench;
+pub mod client;
 pub mod discovery;
+pub mod dns;
 pub mod heartbeat;
 pub mod host;
 pub mod intake;

@@ -1,71 +1,131 @@
-//! Discovery on a simulated host.
+//! Discoveries against a simulated world.
 
-use expect_test::expect;
-use std::path::Path;
-use tokio::io::AsyncWriteExt;
-use watchbell_model::{Path as Place, Problems};
-use watchbell_runtime::sim;
+mod amazon;
+mod clouds;
+mod configurations;
+mod containers;
+mod files;
+mod services;
 
-use super::discover;
+use std::sync::{Arc, Mutex};
 
-/// The kernel's table of a host that listens on these ports of all addresses.
-fn table(ports: &[u16]) -> String {
-    ports.iter().map(|port| format!("0: 00000000:{port:04X} 00000000:0000 0A 0 0 0\n")).collect()
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use watchbell_model::{Path, Problems};
+use watchbell_runtime::{Runtime, Stream};
+
+use super::{Discovery, TargetGroup};
+
+/// What a discovery gives, one target a line, under its group's source and labels.
+fn text(groups: &[TargetGroup]) -> String {
+    let labels = |labels: &watchbell_model::Labels| {
+        labels.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+    };
+    let group = |group: &TargetGroup| {
+        let targets: String = group.targets.iter().map(|target| format!("  {}\n", labels(target))).collect();
+        format!("{} | {}\n{targets}", group.source, labels(&group.labels))
+    };
+    groups.iter().map(group).collect()
 }
 
-#[test]
-#[cfg(target_endian = "little")]
-fn what_listens_is_found_and_proven() {
-    let told = sim::run(1, |world| async move {
-        let ports = [22, 25, 53, 80, 143, 587, 993, 3306, 5432, 6000, 8080, 9200];
-        world.disk.put(Path::new("/proc/net/tcp"), table(&ports).as_bytes());
-        let say = |port: u16, words: &'static str| {
-            world.net.serve("127.0.0.1", port, move |mut stream| async move {
-                let _ = stream.write_all(words.as_bytes()).await;
-                std::future::pending::<()>().await;
+async fn told(discovery: &Discovery, runtime: &Runtime) -> String {
+    match discovery.targets(runtime).await {
+        Ok(groups) => text(&groups),
+        Err(error) => format!("error: {error}\n"),
+    }
+}
+
+fn configured<T: DeserializeOwned>(json: Value) -> T {
+    serde_json::from_value(json).expect("it is a configuration")
+}
+
+/// All that is wrong, a line each.
+fn wrong(check: impl FnOnce(&Path, &mut Problems)) -> String {
+    let mut problems = Problems::new();
+    check(&Path::root(), &mut problems);
+    problems.0.iter().map(|it| format!("{:?} {}: {}\n", it.level, it.path, it.message)).collect()
+}
+
+/// What a server was asked.
+#[derive(Clone, Debug, Default)]
+struct Asked {
+    /// Method and path.
+    line: String,
+    head: String,
+    body: String,
+}
+
+impl Asked {
+    fn header(&self, name: &str) -> &str {
+        let lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        lines.into_iter().find(|(have, _)| have.eq_ignore_ascii_case(name)).map_or("", |(_, value)| value)
+    }
+}
+
+/// What a server answers: a status, a content type, a body.
+type Answer = (u16, &'static str, String);
+
+const JSON: &str = "application/json";
+
+/// Answers one request over a connection.
+async fn answer(mut stream: Stream, answers: impl Fn(&Asked) -> Answer) {
+    let (mut bytes, mut chunk) = (Vec::new(), [0; 4096]);
+    let (head, mut body) = loop {
+        let Ok(count @ 1..) = stream.read(&mut chunk).await else { return };
+        bytes.extend_from_slice(&chunk[..count]);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            break (head.to_owned(), body.to_owned());
+        }
+    };
+    let line = head.lines().next().unwrap_or_default();
+    let line = line.rsplit_once(' ').map_or(line, |(line, _)| line).to_owned();
+    let mut asked = Asked { line, head, body: String::new() };
+    let length: usize = asked.header("content-length").parse().unwrap_or_default();
+    while body.len() < length {
+        let Ok(count @ 1..) = stream.read(&mut chunk).await else { return };
+        body.push_str(&String::from_utf8_lossy(&chunk[..count]));
+    }
+    asked.body = body;
+    let (status, kind, body) = answers(&asked);
+    let head = format!("HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n", body.len());
+    let _ = stream.write_all(format!("{head}{body}").as_bytes()).await;
+}
+
+/// A server's answers, which a test changes as it goes, and what it was asked.
+#[derive(Clone, Default)]
+struct Server {
+    answers: Arc<Mutex<Vec<(String, Answer)>>>,
+    asked: Arc<Mutex<Vec<Asked>>>,
+}
+
+impl Server {
+    /// From now on requests whose line begins so are answered so.
+    fn say(&self, line: &str, answer: Answer) {
+        self.answers.lock().unwrap().insert(0, (line.to_owned(), answer));
+    }
+
+    fn json(&self, line: &str, body: Value) {
+        self.say(line, (200, JSON, body.to_string()));
+    }
+
+    async fn serve(self, stream: Stream) {
+        answer(stream, |asked| {
+            self.asked.lock().unwrap().push(asked.clone());
+            let answers = self.answers.lock().unwrap();
+            let call = [&asked.line, " ", asked.header("x-amz-target"), asked.body.as_str()].concat();
+            let found = answers.iter().find(|(line, _)| {
+                let (line, word) = line.split_once(" | ").unwrap_or((line, ""));
+                asked.line.starts_with(line) && call.contains(word)
             });
-        };
-        say(22, "SSH-2.0-OpenSSH\r\n");
-        // No STARTTLS here, and an answer before it is asked for is as good as one after it.
-        say(25, "220 mail ESMTP\r\n250 SIZE\r\n");
-        say(80, "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
-        say(143, "* OK ready\r\n* CAPABILITY IMAP4rev1\r\na OK\r\n");
-        say(587, "");
-        say(993, "* OK but no TLS here\r\n");
-        say(5432, "");
-        say(8080, "what?\r\n");
-        say(9200, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
-        let found = discover(&world.runtime(), &[9200]).await;
-        let mut problems = Problems::new();
-        let monitors: Vec<_> = found.iter().map(|found| found.monitor.clone()).collect();
-        crate::probe::check_all(&monitors, &Place::root(), &mut problems);
-        assert_eq!(problems, Problems::new());
-        let line = |found: &super::Found| {
-            let monitor = &found.monitor;
-            format!(
-                "{}: {} {} (run book {})\n",
-                monitor.name,
-                monitor.kind(),
-                monitor.target(),
-                monitor.runbook.as_ref().unwrap()
-            )
-        };
-        found.iter().map(line).collect::<String>()
-    });
-    expect![[r#"
-        ssh :22: tcp 127.0.0.1:22 (run book service-down)
-        smtp :25: smtp 127.0.0.1:25 (run book service-down)
-        http :80: http http://127.0.0.1:80/ (run book service-down)
-        imap :143: imap 127.0.0.1:143 (run book service-down)
-        submission :587: tcp 127.0.0.1:587 (run book service-down)
-        imaps :993: tcp 127.0.0.1:993 (run book service-down)
-        postgresql :5432: tcp 127.0.0.1:5432 (run book service-down)
-        http :8080: tcp 127.0.0.1:8080 (run book service-down)
-    "#]]
-    .assert_eq(&told);
-}
+            found.map_or((404, "text/plain", "no such thing".into()), |(_, answer)| answer.clone())
+        })
+        .await;
+    }
 
-#[test]
-fn a_host_that_tells_nothing_has_nothing() {
-    assert_eq!(sim::run(1, |world| async move { discover(&world.runtime(), &[]).await }), []);
+    /// The request lines so far, which are then forgotten.
+    fn lines(&self) -> String {
+        std::mem::take(&mut *self.asked.lock().unwrap()).iter().map(|asked| format!("{}\n", asked.line)).collect()
+    }
 }

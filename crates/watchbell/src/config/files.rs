@@ -30,7 +30,7 @@ impl Files {
     }
 
     /// One file as a tree; what is wrong with it is a finding.
-    fn read(&mut self, runtime: &Runtime, path: &Path) -> Option<Node> {
+    pub(super) fn read(&mut self, runtime: &Runtime, path: &Path) -> Option<Node> {
         let number = self.names.len();
         self.names.push(path.to_owned());
         let long = runtime.disk.len(path).is_ok_and(|length| length > FILE_BYTES_MAX);
@@ -150,7 +150,7 @@ pub(super) fn rules_of(text: &str) -> RuleFile {
 
 /// Files that a pattern names, as Go's `filepath.Glob` reads it: in each part of the path, `*` stands for any text, `?` for
 /// one character, `[a-c]` for one of some. A star does not stand for the dot that hides a file.
-fn expand(runtime: &Runtime, pattern: &Path) -> Vec<PathBuf> {
+pub(super) fn expand(runtime: &Runtime, pattern: &Path) -> Vec<PathBuf> {
     let mut found = vec![PathBuf::new()];
     for part in pattern.components() {
         let name = part.as_os_str().to_string_lossy();
@@ -169,7 +169,7 @@ fn expand(runtime: &Runtime, pattern: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn is_pattern(text: &str) -> bool {
+pub(super) fn is_pattern(text: &str) -> bool {
     text.contains(['*', '?', '['])
 }
 
