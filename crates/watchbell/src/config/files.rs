@@ -91,23 +91,37 @@ impl Files {
         root
     }
 
+    /// The files that a pattern of this field names; where there is none, so that nothing of the kind is read, that is
+    /// told, and the folder is watched.
+    pub(super) fn named(
+        &mut self,
+        runtime: &Runtime,
+        field: &str,
+        kind: &str,
+        pattern: &str,
+        base: &Path,
+    ) -> Vec<PathBuf> {
+        let paths = expand(runtime, &base.join(pattern));
+        if is_pattern(pattern) || paths.is_empty() {
+            self.folders.extend(base.join(pattern).parent().map(Path::to_owned));
+        }
+        if paths.is_empty() {
+            let path = Place::root().field(field);
+            let hint = Some("a path is relative to this file; `*` stands for any part of one name in it".into());
+            let message = format!("no file fits `{pattern}`, so that no {kind} of it counts");
+            let problem = Problem { level: watchbell_model::Level::Warning, path, message, hint };
+            let file = self.names.first().cloned().unwrap_or_default();
+            self.findings.push(Finding { file, line: 0, column: 0, problem });
+        }
+        paths
+    }
+
     /// The rule files that the patterns name, checked.
     pub(super) fn rules(&mut self, runtime: &Runtime, patterns: &[String], base: &Path) -> Vec<(String, RuleFile)> {
         let schema = schemars::schema_for!(RuleFile).to_value();
         let mut rules = Vec::new();
         for pattern in patterns {
-            let paths = expand(runtime, &base.join(pattern));
-            if is_pattern(pattern) || paths.is_empty() {
-                self.folders.extend(base.join(pattern).parent().map(Path::to_owned));
-            }
-            if paths.is_empty() {
-                let place = Place::root().field("rule_files");
-                let hint = Some("a path is relative to this file; `*` stands for any part of one name in it".into());
-                let message = format!("no file fits `{pattern}`, so that no rule of it is judged");
-                let problem = Problem { level: watchbell_model::Level::Warning, path: place, message, hint };
-                let file = self.names.first().cloned().unwrap_or_default();
-                self.findings.push(Finding { file, line: 0, column: 0, problem });
-            }
+            let paths = self.named(runtime, "rule_files", "rule", pattern, base);
             for path in paths {
                 let first = self.names.len();
                 let Some(node) = self.read(runtime, &path) else { continue };
@@ -150,7 +164,7 @@ pub(super) fn rules_of(text: &str) -> RuleFile {
 
 /// Files that a pattern names, as Go's `filepath.Glob` reads it: in each part of the path, `*` stands for any text, `?` for
 /// one character, `[a-c]` for one of some. A star does not stand for the dot that hides a file.
-pub(super) fn expand(runtime: &Runtime, pattern: &Path) -> Vec<PathBuf> {
+fn expand(runtime: &Runtime, pattern: &Path) -> Vec<PathBuf> {
     let mut found = vec![PathBuf::new()];
     for part in pattern.components() {
         let name = part.as_os_str().to_string_lossy();
@@ -169,7 +183,7 @@ pub(super) fn expand(runtime: &Runtime, pattern: &Path) -> Vec<PathBuf> {
     found
 }
 
-pub(super) fn is_pattern(text: &str) -> bool {
+fn is_pattern(text: &str) -> bool {
     text.contains(['*', '?', '['])
 }
 

@@ -4,12 +4,11 @@ use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use watchbell_model::{Path as Place, Problem, Problems};
+use watchbell_model::{Path as Place, Problems};
 use watchbell_runtime::Runtime;
 use watchbell_sources::scrape::{ScrapeConfig, ScrapeDefaults};
 
-use super::files::{Files, expand};
-use super::report::Finding;
+use super::files::Files;
 use super::{Config, GlobalConfig, decode, report};
 
 /// A file that `scrape_config_files` names.
@@ -35,18 +34,7 @@ pub(super) fn complete(config: &mut Config, files: &mut Files, runtime: &Runtime
 
 fn read(pattern: &str, files: &mut Files, runtime: &Runtime, base: &Path) -> Vec<ScrapeConfig> {
     let schema = schemars::schema_for!(ScrapeFile).to_value();
-    if pattern.contains('*') {
-        files.folders.extend(base.join(pattern).parent().map(Path::to_owned));
-    }
-    let paths = expand(runtime, &base.join(pattern));
-    if paths.is_empty() {
-        let path = Place::root().field("scrape_config_files");
-        let message = format!("no file fits `{pattern}`, so that no job of it is scraped");
-        let hint = Some("`*` stands for any part of a file's own name, not for folders".into());
-        let problem = Problem { level: watchbell_model::Level::Warning, path, message, hint };
-        let file = files.names.first().cloned().unwrap_or_default();
-        files.findings.push(Finding { file, line: 0, column: 0, problem });
-    }
+    let paths = files.named(runtime, "scrape_config_files", "job", pattern, base);
     let mut all = Vec::new();
     for path in paths {
         let first = files.names.len();
