@@ -75,7 +75,8 @@ pub(super) fn diskstats(round: &mut Round<'_>) -> io::Result<()> {
             let value = match unit {
                 Unit::Count => value,
                 Unit::Sectors => value * SECTOR_BYTES,
-                Unit::Millis => value / 1000.0,
+                // Not divided by 1000: the last digit is then node_exporter's.
+                Unit::Millis => value * 0.001,
             };
             let kind = if *name == "io_now" { MetricType::Gauge } else { MetricType::Counter };
             round.out.put(kind, &format!("node_disk_{name}"), help, &[own], value);
@@ -230,11 +231,9 @@ pub(super) fn nvme(round: &mut Round<'_>) -> io::Result<()> {
         ];
         round.out.gauge("node_nvme_info", "What is known of the NVMe disk.", &labels, 1.0);
         for name in round.files.sys_list(&folder)? {
-            // `nvme0c0n1`: namespace 1 by way of controller 0.
-            let number = name.strip_prefix("nvme").and_then(|rest| rest.split_once('c')?.1.split_once('n'));
-            let Some(number) = number.map(|(_, number)| number).filter(|it| it.parse::<u32>().is_ok()) else {
-                continue;
-            };
+            // `nvme0n1` is namespace 1, as is `nvme0c0n1` by way of one of several controllers.
+            let number = name.strip_prefix("nvme").and_then(|rest| rest.split_once('n')).map(|(_, number)| number);
+            let Some(number) = number.filter(|it| it.parse::<u32>().is_ok()) else { continue };
             let file = |file: &str| round.files.sys(&format!("{folder}/{name}/{file}"));
             let figure = |name: &str| file(name).ok().as_deref().and_then(whole).unwrap_or(0.0);
             let place = [("device", &*device), ("nsid", number)];
@@ -285,14 +284,18 @@ pub(super) fn tapes(round: &mut Round<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// `1.1k` is 1126: powers of 1024, as the cache writes them.
+/// `1.1k` is 1124: powers of 1024, and behind the point thousandths of the next smaller power, as the cache writes them.
 fn bytes(text: &str) -> Option<f64> {
     let text = text.trim().trim_end_matches("/sec");
     let (digits, power) = match text.char_indices().next_back() {
         Some((at, unit)) if unit.is_ascii_alphabetic() => (&text[..at], "kMGTPEZY".find(unit)? as i32 + 1),
         _ => (text, 0),
     };
-    Some((digits.trim().parse::<f64>().ok()? * 1024f64.powi(power)).trunc())
+    let (whole, part) = digits.split_once('.').unwrap_or((digits, "0"));
+    let sign = if whole.starts_with('-') { -1.0 } else { 1.0 };
+    let part = format!("0.{part}").parse::<f64>().ok()? * 1000.0;
+    let unit = 1024f64.powi(power);
+    Some(whole.parse::<f64>().ok()? * unit + sign * (part * unit / 1024.0).trunc())
 }
 
 /// File, metric, whether it counts, divided by, help.

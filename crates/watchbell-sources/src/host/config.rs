@@ -550,8 +550,10 @@ impl HostConfig {
                 .error(&path.field("interval"), format!("the interval {} is not between 1s and 1h", self.interval))
                 .hint("such as `15s`");
         }
-        if self.job.is_empty() {
-            problems.error(&path.field("job"), "the job has no name").hint("such as `host` or `node`");
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "_.:/-".contains(c);
+        if self.job.is_empty() || !self.job.chars().all(is_plain) {
+            let message = format!("`{}` is no name of a job: letters, digits and `_.:/-`", self.job);
+            problems.error(&path.field("job"), message).hint("such as `host` or `node`");
         }
         let _ = Settings::new(self, path, problems);
     }

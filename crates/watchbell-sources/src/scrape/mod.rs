@@ -12,8 +12,8 @@
 mod config;
 mod described;
 mod labels;
-mod series;
-mod target;
+pub(crate) mod series;
+pub(crate) mod target;
 #[cfg(test)]
 mod tests;
 

@@ -28,7 +28,7 @@ const REPORT: [&str; 5] = [
 ];
 
 /// The series of one target that are alive.
-pub(super) struct Alive {
+pub(crate) struct Alive {
     source: Arc<str>,
     target: Labels,
     rules: Rules,
@@ -60,15 +60,15 @@ struct Series {
 }
 
 /// What a scrape gave.
-pub(super) struct Scraped {
+pub(crate) struct Scraped {
     /// Samples, the ends of series that are gone, and what belongs to them.
-    pub(super) outgoing: Outgoing,
+    pub(crate) outgoing: Outgoing,
     /// Samples in the body.
-    pub(super) samples: u64,
+    pub(crate) samples: u64,
     /// Of these, those that are in the batch.
-    pub(super) kept: u64,
+    pub(crate) kept: u64,
     /// Series that are new.
-    pub(super) added: u64,
+    pub(crate) added: u64,
     /// Samples that were the second of their series.
     pub(super) duplicate: u64,
     /// Samples too far in the future.
@@ -76,7 +76,7 @@ pub(super) struct Scraped {
 }
 
 /// A batch, and what the store's answer to it is read with.
-pub(super) struct Outgoing {
+pub(crate) struct Outgoing {
     batch: Batch,
     /// Whether some series is there by its labels.
     fresh: bool,
@@ -99,12 +99,12 @@ impl Outgoing {
         self.batch.is_empty()
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.batch.len()
     }
 
     /// The batch to hand over. What may have to be sent again stays.
-    pub(super) fn hand_over(&mut self) -> Batch {
+    pub(crate) fn hand_over(&mut self) -> Batch {
         let left = Batch {
             samples: self.batch.samples.clone(),
             exemplars: self.batch.exemplars.clone(),
@@ -144,7 +144,7 @@ impl Outgoing {
 }
 
 impl Alive {
-    pub(super) fn new(source: Arc<str>, target: Labels, rules: Rules) -> Alive {
+    pub(crate) fn new(source: Arc<str>, target: Labels, rules: Rules) -> Alive {
         Alive {
             source,
             target,
@@ -163,7 +163,7 @@ impl Alive {
     }
 
     /// Reads a body that was scraped at `at`. On an error nothing of it counts, and [`Alive::end`] is due.
-    pub(super) fn read(&mut self, body: &[u8], format: Format, at: Timestamp) -> Result<Scraped, String> {
+    pub(crate) fn read(&mut self, body: &[u8], format: Format, at: Timestamp) -> Result<Scraped, String> {
         self.round += 1;
         let (limits, rules) = (self.rules.limits(), &self.rules);
         let (mut scraped, mut again) = (self.scraped(), false);
@@ -244,7 +244,7 @@ impl Alive {
     }
 
     /// No series is alive any more: the target is gone, or could not be scraped.
-    pub(super) fn end(&mut self, at: Timestamp) -> Scraped {
+    pub(crate) fn end(&mut self, at: Timestamp) -> Scraped {
         let told = self.series.drain().filter(|(_, series)| series.told && !series.own_time).collect();
         let mut scraped = self.scraped();
         self.ends(told, at, &mut scraped.outgoing);
@@ -291,7 +291,7 @@ impl Alive {
     }
 
     /// Adds what is said of each scrape.
-    pub(super) fn report(&self, out: &mut Outgoing, at: Timestamp, values: [f64; REPORT.len()]) {
+    pub(crate) fn report(&self, out: &mut Outgoing, at: Timestamp, values: [f64; REPORT.len()]) {
         for (number, value) in values.into_iter().enumerate() {
             let key = match self.report[number] {
                 Some(known) => SeriesKey::Known(known),
@@ -308,7 +308,7 @@ impl Alive {
     }
 
     /// Remembers how the store refers to series. Answers what it did not know any more, by labels, to be sent again.
-    pub(super) fn learn(&mut self, sent: &Outgoing, appended: &Appended) -> Option<Outgoing> {
+    pub(crate) fn learn(&mut self, sent: &Outgoing, appended: &Appended) -> Option<Outgoing> {
         if sent.describes {
             self.described.told();
         }
@@ -350,7 +350,7 @@ impl Alive {
     }
 
     /// The store took nothing: examples are handed on again if they still stand there.
-    pub(super) fn lost(&mut self) {
+    pub(crate) fn lost(&mut self) {
         self.series.values_mut().for_each(|series| series.exemplar = 0);
     }
 

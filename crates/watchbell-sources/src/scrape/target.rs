@@ -44,14 +44,14 @@ pub(super) struct Target {
 
 /// How a body becomes samples.
 #[derive(Clone, Copy, Debug, Hash)]
-pub(super) struct Rules {
-    pub(super) honor_labels: bool,
-    pub(super) honor_timestamps: bool,
+pub(crate) struct Rules {
+    pub(crate) honor_labels: bool,
+    pub(crate) honor_timestamps: bool,
     /// Past any of these the scrape fails; 0 is no bound.
-    pub(super) samples_max: usize,
-    pub(super) labels_max: usize,
-    pub(super) label_name_max: usize,
-    pub(super) label_value_max: usize,
+    pub(crate) samples_max: usize,
+    pub(crate) labels_max: usize,
+    pub(crate) label_name_max: usize,
+    pub(crate) label_value_max: usize,
 }
 
 impl Rules {

@@ -62,12 +62,14 @@ impl Hierarchy {
             let path = format!("{path}/{name}");
             if let Some(id) = container(&name) {
                 found.push((path, Some(id)));
-            } else if services && name.ends_with(".service") {
+                continue;
+            }
+            // A user's own service manager has containers below it.
+            if depth < DEPTH_MAX {
+                self.walk(files, &path, depth + 1, services, left, found);
+            }
+            if services && name.ends_with(".service") {
                 found.push((path, None));
-            } else if depth < DEPTH_MAX && !name.ends_with(".service") {
-                self.walk(files, &path, depth + 1, services, left, found);
-            } else if depth < DEPTH_MAX && name == "docker.service" {
-                self.walk(files, &path, depth + 1, services, left, found);
             }
         }
     }
