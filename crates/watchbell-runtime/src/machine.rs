@@ -128,7 +128,11 @@ impl SimMachine {
     /// From now on the file system at a path hangs, or answers again.
     pub fn set_hanging(&self, path: &Path, hangs: bool) {
         let mut answers = self.answers();
-        if hangs { answers.hanging.insert(path.to_owned()) } else { answers.hanging.remove(path) };
+        if hangs {
+            answers.hanging.insert(path.to_owned())
+        } else {
+            answers.hanging.remove(path)
+        };
     }
 
     /// From now on the clock is kept like this.

@@ -254,6 +254,44 @@ pub(super) fn nvme(round: &mut Round<'_>) -> io::Result<()> {
     Ok(())
 }
 
+/// Disks that are reached over several paths.
+pub(super) fn multipath(round: &mut Round<'_>) -> io::Result<()> {
+    let mut names = round.files.sys_list("block")?;
+    by_number(&mut names);
+    for name in names.iter().filter(|name| name.starts_with("dm-")) {
+        let file = |file: &str| round.files.sys(&format!("block/{name}/{file}"));
+        let uuid = file("dm/uuid").unwrap_or_default();
+        // Other volumes are of LVM and the like.
+        if !uuid.starts_with("mpath-") {
+            continue;
+        }
+        let device = file("dm/name").unwrap_or_default();
+        let own = [("device", &*device), ("sysfs_name", &**name)];
+        let (mut paths, mut working) = (0.0, 0.0);
+        for path in round.files.sys_list(&format!("block/{name}/slaves")).unwrap_or_default() {
+            let state = round.files.sys(&format!("block/{path}/device/state")).unwrap_or_else(|_| "unknown".to_owned());
+            paths += 1.0;
+            working += f64::from(u8::from(state == "running" || state == "live"));
+            let labels = [own[0], ("path", &*path), ("state", &*state)];
+            round.out.gauge("node_dmmultipath_path_state", "In which state the path is.", &labels, 1.0);
+        }
+        let labels = [own[0], own[1], ("uuid", &*uuid)];
+        round.out.gauge("node_dmmultipath_device_info", "A disk that is reached over several paths.", &labels, 1.0);
+        let in_use = f64::from(u8::from(file("dm/suspended").is_ok_and(|word| word == "0")));
+        let size = file("size").ok().as_deref().and_then(whole).unwrap_or(0.0) * SECTOR_BYTES;
+        for (name, help, value) in [
+            ("active", "Whether the disk is in use and not suspended.", in_use),
+            ("size_bytes", "Size of the disk.", size),
+            ("paths", "Paths to the disk.", paths),
+            ("paths_active", "Paths that work.", working),
+            ("paths_failed", "Paths that do not work.", paths - working),
+        ] {
+            round.out.gauge(&format!("node_dmmultipath_device_{name}"), help, &own, value);
+        }
+    }
+    Ok(())
+}
+
 /// File, metric, what one of it is, help.
 const TAPE: [(&str, &str, f64, &str); 10] = [
     ("in_flight", "io_now", 1.0, "Reads and writes under way."),
@@ -340,9 +378,7 @@ pub(super) fn bcache(round: &mut Round<'_>) -> io::Result<()> {
         }
         let folder = format!("fs/bcache/{uuid}");
         let own = ("uuid", &*uuid);
-        let value = |file: String| -> io::Result<f64> {
-            bytes(&round.files.sys(&file)?).ok_or_else(|| odd(file))
-        };
+        let value = |file: String| -> io::Result<f64> { bytes(&round.files.sys(&file)?).ok_or_else(|| odd(file)) };
         for (file, name, kind, unit, help) in CACHE_SET {
             let value = value(format!("{folder}/{file}"))?;
             round.out.put(kind, &format!("node_bcache_{name}"), help, &[own], value / unit);

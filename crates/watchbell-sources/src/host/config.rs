@@ -281,6 +281,8 @@ pub struct CollectorsConfig {
     pub diskstats: Devices,
     /// The machine's make.
     pub dmi: Switch,
+    /// Disks that are reached over several paths.
+    pub dmmultipath: Switch,
     /// Errors of memory modules.
     pub edac: Switch,
     /// Chance that the kernel has in store.

@@ -43,9 +43,9 @@ pub(super) fn collect(round: &mut Round<'_>) -> io::Result<()> {
         .lines()
         .map(|line| mount(line).ok_or_else(|| odd("mountinfo")))
         .filter(|mount| {
-            mount.as_ref().map_or(true, |it| {
-                settings.mount_points.passes(&it.mountpoint) && settings.fs_types.passes(&it.fstype)
-            })
+            mount
+                .as_ref()
+                .map_or(true, |it| settings.mount_points.passes(&it.mountpoint) && settings.fs_types.passes(&it.fstype))
         })
         .collect::<io::Result<_>>()?;
     let places: BTreeSet<&str> = mounts.iter().map(|mount| &*mount.mountpoint).collect();

@@ -53,7 +53,12 @@ pub(super) fn thermal(round: &mut Round<'_>) -> io::Result<()> {
             // A zone that is switched off refuses to say its temperature.
             let (Ok(temperature), Ok(kind)) = (figure("temp"), file("type")) else { continue };
             let labels = [("zone", zone), ("type", &*kind)];
-            round.out.gauge("node_thermal_zone_temp", "Temperature of the zone in Celsius.", &labels, temperature / 1000.0);
+            round.out.gauge(
+                "node_thermal_zone_temp",
+                "Temperature of the zone in Celsius.",
+                &labels,
+                temperature / 1000.0,
+            );
         } else if let Some(number) = name.strip_prefix("cooling_device") {
             let labels = [("name", number), ("type", &*file("type")?)];
             let now = figure("cur_state")?;

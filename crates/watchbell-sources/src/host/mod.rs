@@ -87,6 +87,7 @@ const COLLECTORS: &[Collector] = collectors! {
     cpufreq: true, cpu::frequencies;
     diskstats: true, block::diskstats;
     dmi: true, hardware::dmi;
+    dmmultipath: true, block::multipath;
     edac: true, memory::edac;
     entropy: true, system::entropy;
     fibrechannel: true, fabric::fibrechannel;

@@ -62,7 +62,9 @@ const PROPERTIES: [(&str, &str, MetricType, &str); 16] = {
 pub(super) fn netclass(round: &mut Round<'_>) -> io::Result<()> {
     for device in round.files.sys_list("class/net")? {
         // Beside the interfaces there may be `bonding_masters`, a file.
-        if !round.settings.netclass.passes(&device) || !round.files.disk.is_dir(&round.files.sys_path(&format!("class/net/{device}"))) {
+        if !round.settings.netclass.passes(&device)
+            || !round.files.disk.is_dir(&round.files.sys_path(&format!("class/net/{device}")))
+        {
             continue;
         }
         let file = |name: &str| round.files.sys(&format!("class/net/{device}/{name}"));

@@ -239,8 +239,7 @@ const IPVS: [(&str, &str); 5] = [
     ("outgoing_bytes_total", "Bytes that went out."),
 ];
 
-const IPVS_LABELS: [&str; 6] =
-    ["local_address", "local_port", "remote_address", "remote_port", "proto", "local_mark"];
+const IPVS_LABELS: [&str; 6] = ["local_address", "local_port", "remote_address", "remote_port", "proto", "local_mark"];
 
 pub(super) fn ipvs(round: &mut Round<'_>) -> io::Result<()> {
     let text = round.files.proc("net/ip_vs_stats")?;

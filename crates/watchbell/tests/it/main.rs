@@ -6,6 +6,7 @@ mod browser;
 mod configs;
 mod faults;
 mod full;
+mod host;
 mod kill;
 mod kit;
 mod mail;

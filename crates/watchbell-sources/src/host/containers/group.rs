@@ -175,7 +175,8 @@ impl Group<'_> {
     /// When the group was made: the earliest change of what is not changed later.
     pub(super) fn started(&self) -> Option<f64> {
         let folder = self.hierarchy.folder("memory", self.path);
-        let file = if matches!(self.hierarchy, Hierarchy::Unified(_)) { "cgroup.events" } else { "cgroup.clone_children" };
+        let file =
+            if matches!(self.hierarchy, Hierarchy::Unified(_)) { "cgroup.events" } else { "cgroup.clone_children" };
         let times = [folder.join(file), folder].map(|path| self.files.disk.meta(&path).ok().map(|meta| meta.modified));
         times.into_iter().flatten().min().map(|time| time.as_millis().div_euclid(1000) as f64)
     }

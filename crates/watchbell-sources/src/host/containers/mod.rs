@@ -4,7 +4,7 @@
 //! come from where Docker and podman keep them. Left out of what cAdvisor tells by default: the room that a container
 //! takes on disk, which can only be had by adding up its files, and Kubernetes' own labels.
 
-mod group;
+pub(super) mod group;
 mod names;
 
 use std::collections::{BTreeMap, HashMap};

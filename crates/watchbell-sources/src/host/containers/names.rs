@@ -62,9 +62,5 @@ fn podman_one(all: &Value, id: &str) -> Option<Known> {
     let container = all.as_array()?.iter().find(|it| it["id"].as_str() == Some(id))?;
     // A document within the document.
     let metadata: Value = serde_json::from_str(container["metadata"].as_str().unwrap_or_default()).unwrap_or_default();
-    Some(Known {
-        name: word(container, "/names/0"),
-        image: word(&metadata, "/image-name"),
-        labels: BTreeMap::new(),
-    })
+    Some(Known { name: word(container, "/names/0"), image: word(&metadata, "/image-name"), labels: BTreeMap::new() })
 }

@@ -55,7 +55,10 @@ fn btrfs_xfs_and_zfs() {
                 (&format!("{btrfs}/devices/sdc/x"), "\n"),
                 (&format!("{btrfs}/devinfo/1/error_stats"), "write_errs 2\ncorruption_errs 1\n"),
                 ("/sys/fs/xfs/sda1/stats/stats", "extent_alloc 1 2 3 4\nrw 5 6\n"),
-                ("/proc/spl/kstat/zfs/arcstats", "5 1 0x01\nname type data\nhits 4 8\nmemory_available_bytes 3 -5\nx 7 word\n"),
+                (
+                    "/proc/spl/kstat/zfs/arcstats",
+                    "5 1 0x01\nname type data\nhits 4 8\nmemory_available_bytes 3 -5\nx 7 word\n",
+                ),
                 ("/proc/spl/kstat/zfs/tank/io", "12 3 0x00\nnread nwritten\n7 9\n"),
                 ("/proc/spl/kstat/zfs/tank/state", "DEGRADED\n"),
                 ("/proc/spl/kstat/zfs/tank/objset-1", "1 1\nname type data\ndataset_name 7 tank/a b\nwrites 4 4\n"),

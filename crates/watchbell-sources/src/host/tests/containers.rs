@@ -22,24 +22,36 @@ fn of_the_unified_hierarchy() {
                 ("/proc/stat", "cpu 1\ncpu0 1\ncpu1 1\n"),
                 ("/proc/meminfo", "MemTotal: 100 kB\nMemFree: 40 kB\nSwapTotal: 0 kB\n"),
                 ("/proc/diskstats", "8 0 sda 1\n"),
-                ("/proc/42/net/dev", "a\nb\nlo: 1 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\neth0: 1 2 3 4 5 6 7 8 9 10 11 12 0 0 0 0\n"),
+                (
+                    "/proc/42/net/dev",
+                    "a\nb\nlo: 1 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\neth0: 1 2 3 4 5 6 7 8 9 10 11 12 0 0 0 0\n",
+                ),
                 (
                     &format!("/var/lib/docker/containers/{ID}/config.v2.json"),
                     r#"{"Name": "/web", "Config": {"Image": "nginx:1", "Labels": {"com.docker.compose.service": "web", "secret": "no"}}}"#,
                 ),
             ],
         );
-        put("cpu.stat", "usage_usec 3000000\nuser_usec 2000000\nsystem_usec 1000000\nnr_periods 9\nnr_throttled 2\nthrottled_usec 500000\n");
+        put(
+            "cpu.stat",
+            "usage_usec 3000000\nuser_usec 2000000\nsystem_usec 1000000\nnr_periods 9\nnr_throttled 2\nthrottled_usec 500000\n",
+        );
         put("cpu.max", "50000 100000\n");
         put("cpu.weight", "100\n");
         put("memory.current", "1000\n");
-        put("memory.stat", "anon 300\nfile 600\nfile_mapped 50\nactive_file 100\ninactive_file 400\npgfault 8\npgmajfault 1\n");
+        put(
+            "memory.stat",
+            "anon 300\nfile 600\nfile_mapped 50\nactive_file 100\ninactive_file 400\npgfault 8\npgmajfault 1\n",
+        );
         put("memory.events", "low 0\nhigh 0\nmax 3\noom 1\noom_kill 1\n");
         put("memory.max", "2000\n");
         put("memory.swap.max", "max\n");
         put("memory.swap.current", "7\n");
         put("memory.peak", "1500\n");
-        put("memory.pressure", "some avg10=0 avg60=0 avg300=0 total=2000000\nfull avg10=0 avg60=0 avg300=0 total=1000000\n");
+        put(
+            "memory.pressure",
+            "some avg10=0 avg60=0 avg300=0 total=2000000\nfull avg10=0 avg60=0 avg300=0 total=1000000\n",
+        );
         put("io.stat", "8:0 rbytes=4096 wbytes=8192 rios=1 wios=2 dbytes=0 dios=0\n");
         put("pids.current", "4\n");
         put("pids.max", "max\n");
@@ -132,7 +144,11 @@ fn of_the_parted_hierarchies_and_without_a_name() {
         put("cpuacct", "cpuacct.stat", "user 200\nsystem 100\n");
         put("cpu", "cpu.cfs_quota_us", "-1\n");
         put("cpu", "cpu.shares", "1024\n");
-        put("blkio", "blkio.throttle.io_service_bytes", "8:0 Read 4096\n8:0 Write 8192\n8:0 Total 12288\nTotal 12288\n");
+        put(
+            "blkio",
+            "blkio.throttle.io_service_bytes",
+            "8:0 Read 4096\n8:0 Write 8192\n8:0 Total 12288\nTotal 12288\n",
+        );
         put("blkio", "blkio.throttle.io_serviced", "8:0 Read 1\n8:0 Write 2\nTotal 3\n");
         let mut host = host(only(&["containers"]), &world.runtime());
         let told = told(&mut host, Timestamp(0));
@@ -181,7 +197,8 @@ fn services_only_where_they_are_asked_for() {
             let lines = told.lines().filter(|line| line.starts_with("container_threads"));
             lines.map(|line| line.replace(ID, "ID")).collect()
         };
-        let podman = r#"container_threads{id="/user.slice/user@1.service/libpod-ID.scope",name="db",image="postgres"} 5"#;
+        let podman =
+            r#"container_threads{id="/user.slice/user@1.service/libpod-ID.scope",name="db",image="postgres"} 5"#;
         assert_eq!(threads(told(&mut host(config.clone(), &world.runtime()), Timestamp(0))), [podman]);
         config.containers.services = true;
         let service = r#"container_threads{id="/system.slice/cron.service"} 3"#;

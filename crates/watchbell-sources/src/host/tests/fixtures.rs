@@ -10,7 +10,7 @@ use watchbell_runtime::{Disk, Machine};
 use super::{host, only, sim};
 
 /// Metrics by what they begin with, of what is not measured here.
-const NOT_OURS: [&str; 19] = [
+const NOT_OURS: [&str; 18] = [
     "go_",
     "process_",
     "promhttp_",
@@ -29,13 +29,13 @@ const NOT_OURS: [&str; 19] = [
     "node_qdisc_",
     "node_wifi_",
     "node_xfrm_",
-    "node_dmmultipath_",
     // Of the machine it was recorded on, or of the moment.
     "node_exporter_build_info",
     "node_scrape_collector_",
 ];
 
-fn series(text: &str, root: &str) -> BTreeMap<String, f64> {
+/// Series with their labels in order, and their values.
+pub(super) fn series(text: &str, root: &str) -> BTreeMap<String, f64> {
     let series = |line: &str| {
         let (series, value) = line.rsplit_once(' ')?;
         let (name, labels) = series.split_once('{').unwrap_or((series, ""));

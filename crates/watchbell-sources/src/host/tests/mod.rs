@@ -1,6 +1,7 @@
 //! Collectors over small trees of files, written after the kernel's own documentation.
 
 mod behind;
+mod beside;
 mod containers;
 mod fixtures;
 mod hardware;

@@ -36,8 +36,7 @@ fn it_measures_at_once_and_then_on_the_grid() {
         let bench = bench(&world);
         let runtime = bench.context.runtime.clone();
         runtime.clock.sleep(Duration::from_millis(2500)).await;
-        let config =
-            HostConfig { interval: Span::seconds(10), job: "node".into(), ..only(&["arp", "loadavg"]) };
+        let config = HostConfig { interval: Span::seconds(10), job: "node".into(), ..only(&["arp", "loadavg"]) };
         runtime.supervisor.spawn("host", task(&config, &bench.context).unwrap());
         runtime.clock.sleep(Duration::from_millis(10)).await;
         expect![[r#"
@@ -97,7 +96,10 @@ fn text_files_are_taken_whole_or_not_at_all() {
     let told = super::collect_with(
         config,
         &[
-            ("/srv/text1/good.prom", "# HELP backup_size How big.\n# TYPE backup_size gauge\nbackup_size{job=\"db\"} 5\n"),
+            (
+                "/srv/text1/good.prom",
+                "# HELP backup_size How big.\n# TYPE backup_size gauge\nbackup_size{job=\"db\"} 5\n",
+            ),
             ("/srv/text2/bad.prom", "backup_ok 1\nbackup_bad{ 1\n"),
             ("/srv/text2/timed.prom", "backup_timed 1 1700000000000\n"),
             ("/srv/text2/other.txt", "backup_other 1\n"),
