@@ -41,8 +41,8 @@ use watchbell_runtime::process::hostname;
 use watchbell_runtime::{CancellationToken, Clock, Runtime, Task};
 
 use crate::Context;
+use crate::scrape::rules::Rules;
 use crate::scrape::series::{Alive, Outgoing};
-use crate::scrape::target::Rules;
 use config::Settings;
 use exposition::Exposition;
 use files::Files;
@@ -242,16 +242,6 @@ struct Measuring {
     alive: Alive,
 }
 
-/// The body is ours; what came from text files was read before.
-const RULES: Rules = Rules {
-    honor_labels: false,
-    honor_timestamps: false,
-    samples_max: 0,
-    labels_max: 0,
-    label_name_max: 0,
-    label_value_max: 0,
-};
-
 impl Measuring {
     fn new(config: &HostConfig, context: &Context) -> Measuring {
         let instance = hostname(&context.runtime.disk);
@@ -260,7 +250,7 @@ impl Measuring {
             host: Arc::new(Mutex::new(Host::new(Settings::of(config), &context.runtime))),
             context: context.clone(),
             interval: config.interval.duration(),
-            alive: Alive::new("host".into(), target, RULES),
+            alive: Alive::new("host".into(), target, Rules::own()),
         }
     }
 
@@ -286,21 +276,18 @@ impl Measuring {
         let host = Arc::clone(&self.host);
         runtime.disk.blocking(move || host.lock().expect("no panic while held").measure(at)).await;
         let took = runtime.clock.monotonic().saturating_sub(begun);
-        let (read, left_out) = {
+        let (mut scraped, left_out) = {
             let host = self.host.lock().expect("no panic while held");
             (self.alive.read(host.out.body().as_bytes(), Format::Text, at), host.out.left_out())
         };
         self.dropped(left_out);
-        let (mut scraped, up) = match read {
-            Ok(scraped) => (scraped, 1.0),
-            Err(error) => {
-                // A bug of ours: told loudly, and the series end as if the target were down.
-                tracing::error!("what was measured of this host cannot be read: {error}");
-                (self.alive.end(at), 0.0)
-            }
-        };
-        let values = [up, took.as_secs_f64(), scraped.samples as f64, scraped.kept as f64, scraped.added as f64];
-        self.alive.report(&mut scraped.outgoing, at, values);
+        if let Some(error) = &scraped.error {
+            // A bug of ours: told loudly, and the series end as if the target were down.
+            tracing::error!("what was measured of this host cannot be read: {error}");
+        }
+        let up = f64::from(u8::from(scraped.error.is_none()));
+        let values = [up, took.as_secs_f64(), scraped.samples as f64, scraped.left as f64, scraped.added as f64];
+        self.alive.report(&mut scraped.outgoing, at, &values);
         self.append(scraped.outgoing).await;
     }
 
