@@ -84,6 +84,7 @@ impl Machine {
     }
 }
 
+#[allow(clippy::unnecessary_cast, reason = "a `c_long` has 32 bits on some machines")]
 fn adjtimex() -> io::Result<ClockDiscipline> {
     #[expect(unsafe_code, reason = "plain numbers, for which zero is valid; with `modes` 0 the call only reads")]
     let (state, it) = unsafe {

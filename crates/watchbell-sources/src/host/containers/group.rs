@@ -76,7 +76,7 @@ impl Hierarchy {
 }
 
 /// The identity of the container whose group has this name, if it is one.
-pub(super) fn container(name: &str) -> Option<String> {
+pub(in crate::host) fn container(name: &str) -> Option<String> {
     if let Some(payload) = name.strip_prefix("lxc.payload.") {
         return Some(payload.to_owned());
     }
