@@ -24,7 +24,7 @@ pub use clock::{Clock, Elapsed};
 pub use disk::{Disk, DiskFile};
 pub use machine::Machine;
 pub use metrics::Metrics;
-pub use net::{Connection, Listener, Net, NetError, Stream};
+pub use net::{Connection, Datagrams, Listener, Net, NetError, Stream};
 pub use rng::Rng;
 pub use supervisor::{Supervisor, Task, TaskStatus};
 pub use tokio_util::sync::CancellationToken;
