@@ -152,7 +152,7 @@ fn bound(value: &str) -> Option<f64> {
     if value == "max" {
         return Some(0.0);
     }
-    whole(value).map(|bytes| if bytes > UNBOUNDED || bytes < 0.0 { 0.0 } else { bytes })
+    whole(value).map(|bytes| if (0.0..=UNBOUNDED).contains(&bytes) { bytes } else { 0.0 })
 }
 
 impl Group<'_> {

@@ -43,12 +43,12 @@ fn host(config: HostConfig, runtime: &Runtime) -> Host {
 /// Its lines but for comments and what is told of collectors, unless they failed.
 fn told(host: &mut Host, now: Timestamp) -> String {
     host.measure(now);
-    let is_of_interest = |line: &&str| {
-        !line.starts_with('#')
-            && !line.starts_with("node_scrape_collector_duration")
-            && !line.starts_with("node_exporter_build_info")
-            && !(line.starts_with("node_scrape_collector_success") && line.ends_with(" 1"))
+    let is_left_out = |line: &str| {
+        let told_of = ["#", "node_scrape_collector_duration", "node_exporter_build_info"];
+        told_of.iter().any(|start| line.starts_with(start))
+            || (line.starts_with("node_scrape_collector_success") && line.ends_with(" 1"))
     };
+    let is_of_interest = |line: &&str| !is_left_out(line);
     host.out.body().lines().filter(is_of_interest).map(|line| format!("{line}\n")).collect()
 }
 
