@@ -71,6 +71,11 @@ pub trait ConfigView: Send + Sync {
     /// How long an alert of a foreign sender lasts that names no end and is not sent again (`global.resolve_timeout`).
     fn resolve_timeout(&self) -> Span;
 
+    /// The label `job` of this host's own series.
+    fn host_job(&self) -> String {
+        "host".to_owned()
+    }
+
     /// Which release runs.
     fn version(&self) -> &str;
 

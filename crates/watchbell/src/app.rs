@@ -11,7 +11,7 @@ use watchbell_alarms::{Alarms, Desired, Runbook, certificate, heartbeat, monitor
 use watchbell_alerts::Alerts;
 use watchbell_http::{Auth, ConfigView, Handles, LoadResult, SinkConfig, SiteInfo};
 use watchbell_model::{
-    Append, BoxFuture, Deliver, Observe, Query, Raise, RunbookRef, Severity, Span, State, Timestamp, Upkeep,
+    Append, Batch, BoxFuture, Deliver, Observe, Query, Raise, RunbookRef, Severity, Span, State, Timestamp, Upkeep,
 };
 use watchbell_notify::{Notify, NotifyConfig, Site};
 use watchbell_runtime::{CancellationToken, Runtime, Task};
@@ -104,6 +104,7 @@ impl Fixed {
 struct View {
     site: SiteInfo,
     sink: SinkConfig,
+    host_job: String,
     resolve_timeout: Span,
     load: LoadResult,
     started_at: Timestamp,
@@ -141,6 +142,7 @@ impl App {
         let view = View {
             site: SiteInfo::default(),
             sink: SinkConfig::default(),
+            host_job: host::JOB.to_owned(),
             resolve_timeout: good.config.global.resolve_timeout,
             load: LoadResult { loaded_at: now, refused_at: None, problems: warnings },
             started_at: now,
@@ -198,6 +200,7 @@ impl App {
         let mut view = self.view();
         view.site = SiteInfo { name: config.site.name.clone(), url: config.site.url.clone() };
         view.sink = config.sink.clone();
+        view.host_job.clone_from(&config.host.job);
         view.resolve_timeout = config.global.resolve_timeout;
         Ok(())
     }
@@ -350,15 +353,23 @@ impl App {
             let context = context.clone();
             async move {
                 let clock = &context.runtime.clock;
+                // Metrics that the store was told of: they do not change, but there are ever more of them.
+                let mut described = 0;
                 loop {
                     tokio::select! {
                         biased;
                         () = stop.cancelled() => return,
                         () = clock.sleep(interval.duration()) => {}
                     }
-                    let points = context.runtime.metrics.points(clock.now());
-                    if let Err(error) = context.append.append(points.into()).await {
-                        tracing::debug!(%error, "own numbers are not kept");
+                    let mut batch: Batch = context.runtime.metrics.points(clock.now()).into();
+                    let metadata = context.runtime.metrics.metadata();
+                    let known = metadata.len();
+                    if known > described {
+                        batch.metadata = metadata.into_iter().map(|(name, it)| (name.to_owned(), it)).collect();
+                    }
+                    match context.append.append(batch).await {
+                        Ok(_) => described = known,
+                        Err(error) => tracing::debug!(%error, "own numbers are not kept"),
                     }
                 }
             }
@@ -390,6 +401,10 @@ impl ConfigView for App {
 
     fn resolve_timeout(&self) -> Span {
         self.view().resolve_timeout
+    }
+
+    fn host_job(&self) -> String {
+        self.view().host_job.clone()
     }
 
     fn version(&self) -> &str {

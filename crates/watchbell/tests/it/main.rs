@@ -8,6 +8,7 @@ mod discovered;
 mod faults;
 mod foreign;
 mod full;
+mod host;
 mod kill;
 mod kit;
 mod mail;
