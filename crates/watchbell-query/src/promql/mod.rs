@@ -21,7 +21,7 @@ pub use error::ParseError;
 pub(crate) use error::line_and_column;
 pub use functions::{Function, ValueType, functions};
 pub(crate) use print::quote;
-pub use sequence::{Item, series_description};
+pub use sequence::{Item, histogram_notation, series_description};
 
 use watchbell_model::Matcher;
 

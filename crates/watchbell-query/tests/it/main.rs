@@ -4,4 +4,3 @@ mod conformance;
 mod kinds;
 mod own;
 mod script;
-mod source;
