@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use watchbell_model::{Labels, Query};
 
-use super::column::{Column, Grid, absent, is_present};
+use super::column::{self, Column, Grid, absent, is_present};
 use super::note::{self, Note};
 use super::select::Take;
 use super::{EngineOptions, EvalError};
 use crate::histogram::Tally;
-use crate::promql::{Expr, Node};
+use crate::promql::{Expr, Node, ValueType};
 
 /// What a node is worth at every step.
 pub(super) enum Evaluated {
@@ -34,6 +34,7 @@ pub(super) struct Evaluator<'a> {
     pub(super) end: i64,
     /// Step of the whole query, 0 for an instant.
     pub(super) step: i64,
+    delayed_name_removal: bool,
     samples_max: usize,
     samples: Cell<usize>,
     /// Whether of histograms only counts and sums are looked at. As in Prometheus, which then reads no buckets, each
@@ -58,6 +59,7 @@ impl<'a> Evaluator<'a> {
             start,
             end,
             step,
+            delayed_name_removal: options.delayed_name_removal,
             samples_max: options.samples_max,
             samples: Cell::new(0),
             counts_only: Cell::new(false),
@@ -116,6 +118,30 @@ impl<'a> Evaluator<'a> {
     }
 
     fn eval_steps(&self, expr: &Expr, grid: &Grid) -> Result<Evaluated, EvalError> {
+        match self.eval_node(expr, grid)? {
+            Evaluated::Vector(columns) if !self.delayed_name_removal => {
+                Ok(Evaluated::Vector(column::drop_names_at_once(columns, is_over_range(expr))?))
+            }
+            other => Ok(other),
+        }
+    }
+
+    /// As [`Evaluator::vector`], for one who does not look at names: where dropping them makes no two series one, they
+    /// are still there.
+    pub(super) fn vector_but_for_names(&self, expr: &Expr, grid: &Grid) -> Result<Vec<Column>, EvalError> {
+        let expr = expr.unwrapped();
+        if self.delayed_name_removal || !is_over_range(expr) || (grid.count > 1 && is_invariant(expr)) {
+            return self.vector(expr, grid);
+        }
+        self.check_stop()?;
+        match self.eval_node(expr, grid)? {
+            Evaluated::Vector(columns) if column::is_of_one_name(&columns) => Ok(columns),
+            Evaluated::Vector(columns) => column::drop_names_at_once(columns, true),
+            Evaluated::Scalar(_) | Evaluated::Text(_) => Err(EvalError::Type("a vector belongs here".into())),
+        }
+    }
+
+    fn eval_node(&self, expr: &Expr, grid: &Grid) -> Result<Evaluated, EvalError> {
         match &expr.node {
             Node::Number { value, .. } => Ok(Evaluated::Scalar(vec![*value; grid.count])),
             Node::Text(text) => Ok(Evaluated::Text(text.clone())),
@@ -189,6 +215,12 @@ pub(super) fn filter_map(values: &mut [f64], change: impl Fn(f64) -> Option<f64>
     for value in values.iter_mut().filter(|value| is_present(**value)) {
         *value = change(*value).unwrap_or_else(absent);
     }
+}
+
+/// Whether a node is a function of a range.
+fn is_over_range(expr: &Expr) -> bool {
+    let matrix = |argument: &Expr| argument.value_type() == ValueType::Matrix;
+    matches!(&expr.node, Node::Call { arguments, .. } if arguments.iter().any(matrix))
 }
 
 /// Whether a node is worth the same at every step: all it selects is anchored by `@`.

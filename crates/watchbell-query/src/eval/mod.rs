@@ -17,6 +17,7 @@ mod info;
 mod kahan;
 mod keys;
 mod labels;
+mod lot;
 mod mixed;
 mod note;
 mod select;
@@ -44,12 +45,20 @@ pub struct EngineOptions {
     pub samples_max: usize,
     /// Step of a subquery that names none.
     pub default_step: Span,
+    /// Whether a name that is to be dropped can be grouped by and matched on until the query is done, as with
+    /// Prometheus' `promql-delayed-name-removal`; otherwise each function and operator drops it at once, as there.
+    pub delayed_name_removal: bool,
 }
 
 impl Default for EngineOptions {
     /// 5 minutes and 1 minute, as in Prometheus; 10 million samples, which are 160 MB, so that a small machine survives.
     fn default() -> EngineOptions {
-        EngineOptions { lookback: Span::minutes(5), samples_max: 10_000_000, default_step: Span::minutes(1) }
+        EngineOptions {
+            lookback: Span::minutes(5),
+            samples_max: 10_000_000,
+            default_step: Span::minutes(1),
+            delayed_name_removal: false,
+        }
     }
 }
 
