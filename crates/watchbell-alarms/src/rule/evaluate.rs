@@ -150,7 +150,10 @@ pub(crate) fn evaluate(rule: &RuleSpec, limit: u64, scene: Scene<'_>) -> Result<
     let mut round = Round { found, with_data, recovered, in_place: None };
     if rule.additions.no_data == Some(NoData::Alarm) && round.is_without_data() {
         let alert = scene.alert(rule, &Labels::empty(), f64::NAN);
-        round.in_place = Some(Found { annotations: alert.annotations.with("no_data", NO_DATA), ..alert });
+        // Templates over a series make no sense where there is none.
+        let summary = format!("no data for {}: its expression finds nothing", rule.name);
+        let annotations = alert.annotations.with("summary", &summary).with("no_data", NO_DATA);
+        round.in_place = Some(Found { annotations, ..alert });
     }
     Ok(round)
 }

@@ -63,7 +63,40 @@ fn what_no_data_means_is_for_the_rule_to_say() {
             text.push_str(&format!("{} after {name}:\n{told}", policy.unwrap_or("not said")));
         }
     }
-    expect![[r#""#]].assert_eq(&text);
+    expect![[r#"
+        not said after full:
+        24s372ms firing rule/g/Full: / has 5
+        6m4s372ms resolved rule/g/Full: / has 5 [the condition does not hold any more]
+        silent: OK
+        not said after empty:
+        silent: OK
+        ok after full:
+        24s372ms firing rule/g/Full: / has 5
+        6m4s372ms resolved rule/g/Full: / has 5 [the condition does not hold any more]
+        silent: OK
+        ok after empty:
+        silent: OK
+        keep after full:
+        24s372ms firing rule/g/Full: / has 5
+        silent: ALARM
+        16m4s372ms resolved rule/g/Full: / has 5 [the condition does not hold any more]
+        keep after empty:
+        silent: OK
+        alarm after full:
+        24s372ms firing rule/g/Full: / has 5
+        silent: ALARM
+        16m4s372ms resolved rule/g/Full: / has 5 [the condition does not hold any more]
+        alarm after empty:
+        6m24s372ms firing rule/g/Full: no data for Full: its expression finds nothing
+        silent: ALARM
+        16m4s372ms resolved rule/g/Full: no data for Full: its expression finds nothing [the condition does not hold any more]
+        insufficient_data after full:
+        24s372ms firing rule/g/Full: / has 5
+        silent: ALARM
+        16m4s372ms resolved rule/g/Full: / has 5 [the condition does not hold any more]
+        insufficient_data after empty:
+        silent: INSUFFICIENT_DATA
+    "#]].assert_eq(&text);
 }
 
 #[test]
@@ -76,7 +109,12 @@ fn an_alert_ends_only_when_its_recovery_holds() {
         read(&disk, &bell, 60, &[("/", 5.0), ("/var", 5.0)]).await;
         // No longer full, but not well either.
         read(&disk, &bell, 600, &[("/", 15.0), ("/var", 50.0)]).await;
-        expect![[r#""#]].assert_eq(&disk.raised.take());
+        expect![[r#"
+            24s372ms firing rule/g/Full: / has 5
+            24s372ms firing rule/g/Full: /var has 5
+            1m4s372ms resolved rule/g/Full: /var has 5 [the condition does not hold any more]
+        "#]]
+        .assert_eq(&disk.raised.take());
         bell.crash();
         let bell = disk
             .start(wanted({
@@ -88,7 +126,10 @@ fn an_alert_ends_only_when_its_recovery_holds() {
         read(&disk, &bell, 60, &[("/", 15.0), ("/var", 50.0)]).await;
         assert_eq!(disk.raised.take(), "");
         read(&disk, &bell, 60, &[("/", 25.0), ("/var", 50.0)]).await;
-        expect![[r#""#]].assert_eq(&disk.raised.take());
+        expect![[r#"
+            12m4s372ms resolved rule/g/Full: / has 5 [the condition does not hold any more]
+        "#]]
+        .assert_eq(&disk.raised.take());
     });
 }
 
@@ -115,7 +156,10 @@ fn alerts_get_the_labels_of_this_watchbell_and_are_relabelled() {
         read(&disk, &bell, 60, &[("/", 5.0), ("/tmp", 5.0)]).await;
         let alerts = disk.raised.firing();
         let text: String = alerts.iter().map(|alert| format!("{} {}\n", alert.labels, alert.annotations)).collect();
-        expect![[r#""#]].assert_eq(&text);
+        expect![[r#"
+            {alertname="Full", disk="/", severity="warning", site="north", source="rule/g/Full"} {summary="/ at north"}
+        "#]]
+        .assert_eq(&text);
         disk.raised.take();
         // The same after a restart: nothing begins anew, nothing that was dropped is resolved.
         bell.crash();
@@ -127,8 +171,17 @@ fn alerts_get_the_labels_of_this_watchbell_and_are_relabelled() {
         read(&disk, &bell, 20, &[("/", 5.0), ("/tmp", 5.0)]).await;
         let alerts = disk.raised.firing();
         let text: String = alerts.iter().map(|alert| format!("{}\n", alert.labels)).collect();
-        expect![[r#""#]].assert_eq(&text);
-        expect![[r#""#]].assert_eq(&disk.raised.take());
+        expect![[r#"
+            {alertname="Full", mount="/", severity="warning", site="north", source="rule/g/Full"}
+            {alertname="Full", mount="/tmp", severity="warning", site="north", source="rule/g/Full"}
+        "#]]
+        .assert_eq(&text);
+        expect![[r#"
+            2m4s372ms resolved rule/g/Full: / at north [it goes on under other labels]
+            2m4s372ms firing rule/g/Full: / at north
+            2m4s372ms firing rule/g/Full: /tmp at north
+        "#]]
+        .assert_eq(&disk.raised.take());
         read(&disk, &bell, 320, &[("/", 50.0), ("/tmp", 50.0)]).await;
         assert!(disk.raised.firing().is_empty());
     });
@@ -145,11 +198,27 @@ fn series_of_rules_that_are_gone_end() {
         bell.alarms.apply(file("twice")).await.unwrap();
         bell.runtime.supervisor.reconcile("alarms", bell.alarms.tasks());
         read(&disk, &bell, 20, &[("/", 5.0)]).await;
-        expect![[r#""#]].assert_eq(&disk.store.show("double", start));
-        expect![[r#""#]].assert_eq(&disk.store.show("twice", start));
+        expect![[r#"
+            double{mount="/"} 10@4 10@14 10@24 stale@30
+        "#]]
+        .assert_eq(&disk.store.show("double", start));
+        expect![[r#"
+            twice{mount="/"} 10@34 10@44
+        "#]]
+        .assert_eq(&disk.store.show("twice", start));
         let numbers = bell.runtime.metrics.render();
         let about: Vec<&str> = numbers.lines().filter(|line| line.contains("rule_group=")).collect();
-        expect![[r#""#]].assert_eq(&about.join("\n"));
+        expect![[r#"
+            watchbell_rule_evaluation_failures_total{rule_group="g.yml;g"} 0
+            watchbell_rule_evaluations_total{rule_group="g.yml;g"} 5
+            watchbell_rule_group_interval_seconds{rule_group="g.yml;g"} 10
+            watchbell_rule_group_iterations_missed_total{rule_group="g.yml;g"} 0
+            watchbell_rule_group_iterations_total{rule_group="g.yml;g"} 5
+            watchbell_rule_group_last_duration_seconds{rule_group="g.yml;g"} 0
+            watchbell_rule_group_last_evaluation_samples{rule_group="g.yml;g"} 1
+            watchbell_rule_group_last_evaluation_timestamp_seconds{rule_group="g.yml;g"} 1767571244.372
+            watchbell_rule_group_rules{rule_group="g.yml;g"} 1"#]]
+        .assert_eq(&about.join("\n"));
         bell.alarms.apply(Desired::default()).await.unwrap();
         assert!(!bell.runtime.metrics.render().contains("rule_group="));
     });
@@ -181,5 +250,16 @@ fn what_is_wrong_with_our_annotations_is_said() {
     let errors = problems.0.iter().filter(|it| it.level == Level::Error);
     let text: String =
         errors.map(|it| format!("{}: {}\n    {}\n", it.path, it.message, it.hint.as_deref().unwrap_or("-"))).collect();
-    expect![[r#""#]].assert_eq(&text);
+    expect![[r#"
+        groups[0].rules[0].annotations.watchbell_no_data: `alert` is not what no data can mean
+            one of `ok`, `alarm`, `keep`, `insufficient_data`; `ok` is what Prometheus does
+        groups[0].rules[0].annotations.watchbell_recovery: the expression ends too early (line 1, column 5)
+            an expression that yields the series whose alerts may end, such as `disk_free_ratio > 0.2`
+        groups[0].rules[0].annotations.watchbell_run_book: watchbell knows no annotation `watchbell_run_book`
+            there are `watchbell_no_data`, `watchbell_recovery`, `watchbell_runbook`
+        groups[0].rules[1].annotations.watchbell_no_data: the expression asks by `absent` whether there is data, so that it always has some
+            take the annotation out, or write a rule of its own for data that is missing
+        groups[0].rules[1].annotations.watchbell_recovery: what must hold for an alert to end is a vector
+            the series whose alerts may end, such as `disk_free_ratio > 0.2`
+    "#]].assert_eq(&text);
 }

@@ -59,8 +59,18 @@ fn what_is_pending_fires_when_its_time_is_over_and_resolves() {
         read(&disk, &bell, 8, &[("a", 15.0)], &mut seen).await;
         read(&disk, &bell, 2, &[("a", 19.0)], &mut seen).await;
         read(&disk, &bell, 2, &[("a", 5.0)], &mut seen).await;
-        expect![[r#""#]].assert_eq(&seen);
-        expect![[r#""#]].assert_eq(&disk.raised.take());
+        expect![[r#"
+            1m Simple inactive []
+            3m Simple pending [pending since 135s at 15]
+            9m Simple firing [firing since 135s at 15]
+            11m Simple firing [firing since 135s at 19]
+        "#]]
+        .assert_eq(&seen);
+        expect![[r#"
+            8m15s404ms firing rule/generator/Simple: the value is 15 15
+            12m15s404ms resolved rule/generator/Simple: the value is 19 19 [the condition does not hold any more]
+        "#]]
+        .assert_eq(&disk.raised.take());
     });
 }
 
@@ -77,7 +87,12 @@ fn what_is_pending_for_too_short_a_time_is_never_sent() {
         read(&disk, &bell, 1, &[("a", 5.0)], &mut seen).await;
         read(&disk, &bell, 2, &[("a", 15.0)], &mut seen).await;
         read(&disk, &bell, 4, &[("a", 5.0)], &mut seen).await;
-        expect![[r#""#]].assert_eq(&seen);
+        expect![[r#"
+            1m Pending inactive []
+            1m Inactive inactive []
+            2m Pending pending [pending since 75s at 15]
+        "#]]
+        .assert_eq(&seen);
         assert_eq!(disk.raised.take(), "");
     });
 }
@@ -97,8 +112,19 @@ fn without_a_time_to_wait_it_fires_at_once_and_with_a_short_one_at_the_next_eval
         read(&disk, &bell, 1, &[("a", 5.0), ("b", 7.0)], &mut seen).await;
         read(&disk, &bell, 2, &[("a", 15.0), ("b", 7.0)], &mut seen).await;
         read(&disk, &bell, 1, &[("a", 5.0)], &mut seen).await;
-        expect![[r#""#]].assert_eq(&seen);
-        expect![[r#""#]].assert_eq(&disk.raised.take());
+        expect![[r#"
+            1m Zero inactive []
+            1m Small inactive []
+            2m Zero firing [firing since 75s at 15]
+            2m Small firing [firing since 75s at 15]
+        "#]]
+        .assert_eq(&seen);
+        expect![[r#"
+            1m15s404ms firing rule/generator/Zero: foo bar 99. first:a, a:15 b:7 1.049M 1Mi 2m 15s 95.9% 2022-01-25 12:36:43 +0000 UTC
+            1m45s404ms firing rule/generator/Small: This Part IS TESTING the strings. ::1 127.0.0.1. 7815. replaced text. .
+            3m15s404ms resolved rule/generator/Zero: foo bar 99. first:a, a:15 b:7 1.049M 1Mi 2m 15s 95.9% 2022-01-25 12:36:43 +0000 UTC [the condition does not hold any more]
+            3m15s404ms resolved rule/generator/Small: This Part IS TESTING the strings. ::1 127.0.0.1. 7815. replaced text. . [the condition does not hold any more]
+        "#]].assert_eq(&disk.raised.take());
     });
 }
 
@@ -119,7 +145,24 @@ fn a_rule_sees_the_alerts_of_the_rule_before_it_in_the_same_evaluation() {
         // New alerts of a rule that fires already wait for themselves.
         read(&disk, &bell, 5, &[("one", 15.0), ("two", 15.0)], &mut seen).await;
         read(&disk, &bell, 2, &[("one", 5.0), ("two", 5.0)], &mut seen).await;
-        expect![[r#""#]].assert_eq(&seen);
-        expect![[r#""#]].assert_eq(&disk.raised.take());
+        expect![[r#"
+            1m First inactive []
+            1m Second inactive []
+            2m First pending [pending since 75s at 15]
+            5m First firing [firing since 75s at 15]
+            6m First firing [firing since 75s at 15, pending since 315s at 15]
+            9m First firing [firing since 75s at 15, firing since 315s at 15]
+            9m Second firing [firing since 495s at 2]
+        "#]]
+        .assert_eq(&seen);
+        expect![[r#"
+            4m15s404ms firing rule/generator/First: one is high
+            8m15s404ms firing rule/generator/First: two is high
+            8m15s404ms firing rule/generator/Second: both, by ALERTS
+            10m15s404ms resolved rule/generator/First: one is high [the condition does not hold any more]
+            10m15s404ms resolved rule/generator/First: two is high [the condition does not hold any more]
+            10m15s404ms resolved rule/generator/Second: both, by ALERTS [the condition does not hold any more]
+        "#]]
+        .assert_eq(&disk.raised.take());
     });
 }

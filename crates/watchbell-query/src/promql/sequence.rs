@@ -65,6 +65,9 @@ fn metric(text: &str) -> Result<Labels, String> {
     Ok(pairs.map(|matcher| (matcher.name, matcher.value)).collect())
 }
 
+/// Most samples that a sequence may stand for.
+pub const SEQUENCE_MAX: usize = 10_000_000;
+
 fn sequence(text: &str) -> Result<Vec<Item>, String> {
     let number = r"(?:inf|nan|[0-9]+\.?[0-9]*(?:e[+-]?[0-9]+)?|\.[0-9]+(?:e[+-]?[0-9]+)?)";
     let shape = format!(r"(?i)^([+-]?{number})(?:([+-]{number}))?(?:x([0-9]+))?$");
@@ -72,6 +75,9 @@ fn sequence(text: &str) -> Result<Vec<Item>, String> {
     let mut items = Vec::new();
     for word in words(text) {
         let repeated = |word: &str| word.rsplit_once('x').and_then(|(_, times)| times.parse::<usize>().ok());
+        if items.len().saturating_add(repeated(word).unwrap_or(1)) > SEQUENCE_MAX {
+            return Err(format!("more than {SEQUENCE_MAX} samples"));
+        }
         if word.starts_with("{{") {
             let (word, times) = match word.ends_with("}}") {
                 true => (word, 0),
