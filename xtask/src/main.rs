@@ -28,6 +28,8 @@ const USAGE: &str = "usage: cargo xtask <command>
                 the metrics engine beside Prometheus and VictoriaMetrics, in one run
   bench query [--quick] [--output FILE] [--watchbell BINARY] [--only NAME]
                 PromQL over HTTP and rounds of rules beside them, in one run
+  bench scrape [--quick] [--output FILE] [--watchbell BINARY] [--only SIZE]
+                scrapes of targets with 10 k and 100 k series beside them, in one run
 ";
 
 fn main() -> ExitCode {
@@ -43,6 +45,10 @@ fn main() -> ExitCode {
         },
         ["bench", "query", rest @ ..] => match bench_options(rest) {
             Some(options) => bench::query(&options),
+            None => return usage(),
+        },
+        ["bench", "scrape", rest @ ..] => match bench_options(rest) {
+            Some(options) => bench::scrape(&options),
             None => return usage(),
         },
         ["differential"] => differential("20000", None),

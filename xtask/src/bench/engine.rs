@@ -58,6 +58,19 @@ impl Engine {
         self.start_for(folder, &[], Some(rules))
     }
 
+    /// The same, with targets to scrape.
+    pub fn start_with_scrape(&self, folder: &Path, scrape_configs: &str) -> Result<Running> {
+        let file = folder.join("scrape.yml");
+        std::fs::write(&file, scrape_configs)?;
+        match self.kind {
+            Kind::VictoriaMetrics => self.start_for(folder, &[&format!("-promscrape.config={}", file.display())], None),
+            Kind::Watchbell | Kind::Prometheus => {
+                std::fs::write(folder.join("more.yml"), scrape_configs)?;
+                self.start_for(folder, &[], None)
+            }
+        }
+    }
+
     /// The same for a year at once: with blocks of two hours Prometheus would spend it on syncs.
     pub fn start_for_a_year(&self, folder: &Path) -> Result<Running> {
         self.start_for(
@@ -79,6 +92,8 @@ impl Engine {
             }
             None => String::new(),
         };
+        // What is to be scraped stands beside it where there is some.
+        let rule_files = rule_files + &std::fs::read_to_string(folder.join("more.yml")).unwrap_or_default();
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let data = folder.join("data");
         let mut command = Command::new(&self.binary.path);

@@ -17,6 +17,7 @@ mod readme;
 mod reload;
 mod remote;
 mod rule_tests;
+mod scraped;
 mod seed;
 mod sink;
 mod tidy;
