@@ -101,9 +101,18 @@ impl Default for RuleGlobals {
     }
 }
 
+impl RuleGlobals {
+    /// The engine that evaluates rules.
+    pub(crate) fn engine(&self) -> Engine {
+        Engine::new(EngineOptions { default_step: self.default_step, ..EngineOptions::default() })
+    }
+}
+
 /// Where and when a rule is evaluated.
 #[derive(Clone, Copy)]
 pub(crate) struct Scene<'a> {
+    /// Shared by the rules of a round, which have parts in common.
+    pub(crate) engine: &'a Engine,
     pub(crate) query: &'a dyn Query,
     pub(crate) globals: &'a RuleGlobals,
     /// What templates call `externalURL`.
@@ -186,8 +195,7 @@ impl Scene<'_> {
     }
 
     fn instant(self, expr: &Expr, at: Timestamp) -> Result<Vec<Element>, RuleError> {
-        let options = EngineOptions { default_step: self.globals.default_step, ..EngineOptions::default() };
-        match Engine::new(options).instant(self.query, expr, at)? {
+        match self.engine.instant(self.query, expr, at)? {
             Value::Scalar(timestamp, value) => {
                 Ok(vec![Element { labels: Labels::empty(), sample: Sample { timestamp, value }, histogram: None }])
             }

@@ -9,6 +9,7 @@ use watchbell_model::{
     AlarmId, AlarmState, Alert, Batch, BatchHistogram, BatchSample, Change, Labels, Point, SeriesKey, StateError,
     Timestamp, Transition, stale_nan,
 };
+use watchbell_query::Engine;
 use watchbell_runtime::{CancellationToken, Task, thread};
 
 use super::addition::{self, NoData};
@@ -306,9 +307,10 @@ impl Alarms {
     /// Evaluates rule after rule; answers how many samples they yielded.
     async fn evaluate_group(&self, spec: &Arc<GroupSpec>, numbers: &GroupNumbers, at: Timestamp) -> usize {
         let mut samples = 0;
+        let engine = Arc::new(self.world().globals.engine().sharing());
         for (index, rule) in spec.rules.iter().enumerate() {
             let begun = self.runtime.clock.monotonic();
-            let done = self.evaluate_rule(spec, index, at).await;
+            let done = self.evaluate_rule(spec, &engine, index, at).await;
             let took = self.runtime.clock.monotonic().saturating_sub(begun);
             numbers.evaluation(took, done.is_ok());
             match &done {
@@ -328,16 +330,23 @@ impl Alarms {
     }
 
     /// Evaluates one rule to its end; answers how many samples it yielded.
-    async fn evaluate_rule(&self, spec: &Arc<GroupSpec>, index: usize, at: Timestamp) -> Result<usize, String> {
+    async fn evaluate_rule(
+        &self,
+        spec: &Arc<GroupSpec>,
+        engine: &Arc<Engine>,
+        index: usize,
+        at: Timestamp,
+    ) -> Result<usize, String> {
         let data_at = at - spec.query_offset.duration();
         let (query, group, site) = (Arc::clone(&self.query), Arc::clone(spec), self.site.url().to_owned());
         let globals = Arc::clone(&self.world().globals);
+        let shared = Arc::clone(engine);
         let round = {
             // Groups may be many; what they read at the same time is bounded.
             let _turn = self.evaluating.acquire().await.map_err(|error| error.to_string())?;
             // Reading much data takes long: pings and probes are judged meanwhile.
             thread::blocking(move || {
-                let scene = Scene { query: &*query, globals: &globals, site_url: &site, at, data_at };
+                let scene = Scene { engine: &shared, query: &*query, globals: &globals, site_url: &site, at, data_at };
                 evaluate::evaluate(&group.rules[index], group.limit, scene)
             })
             .await
@@ -350,7 +359,9 @@ impl Alarms {
             recorded(round.found, data_at)
         };
         let samples = yielded.samples.len() + yielded.histograms.len();
-        self.store(spec, index, yielded, data_at).await?;
+        let written = self.store(spec, index, yielded, data_at).await?;
+        // The rules after it see it.
+        engine.written(&written);
         Ok(samples)
     }
 
@@ -387,8 +398,14 @@ impl Alarms {
         Ok(points)
     }
 
-    /// Stores what a rule yields; series that it yielded before and does not now end here.
-    async fn store(&self, spec: &GroupSpec, index: usize, mut yielded: Batch, at: Timestamp) -> Result<(), String> {
+    /// Stores what a rule yields; series that it yielded before and does not now end here. Answers what it wrote to.
+    async fn store(
+        &self,
+        spec: &GroupSpec,
+        index: usize,
+        mut yielded: Batch,
+        at: Timestamp,
+    ) -> Result<Vec<Labels>, String> {
         let labels = |key: &SeriesKey| if let SeriesKey::Labels(labels) = key { Some(labels.clone()) } else { None };
         let written: BTreeSet<Labels> = yielded.series.iter().filter_map(labels).collect();
         if let Some(item) = self.world().rule_mut(spec, index) {
@@ -397,13 +414,14 @@ impl Alarms {
                 yielded.samples.push(BatchSample { series, timestamp: at, value: stale_nan() });
             }
         }
+        let touched = yielded.series.iter().filter_map(labels).collect();
         if !yielded.is_empty() {
             self.append.append(yielded).await.map_err(|error| error.to_string())?;
         }
         if let Some(item) = self.world().rule_mut(spec, index) {
             item.written = written;
         }
-        Ok(())
+        Ok(touched)
     }
 
     /// Writes on the board which rules cannot be evaluated, and which groups not in time, if that is so for longer than

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use watchbell_model::{Labels, Sample, SeriesKey, Span, Timestamp, stale_nan};
 use watchbell_query::promql::{self, Item, histogram_notation, series_description};
-use watchbell_query::{Element, Engine, EngineOptions, MemorySeries, Value, format_value};
+use watchbell_query::{Element, Engine, MemorySeries, Value, format_value};
 
 use super::compare::{self, Failure};
 use super::file::{AlertTest, ExpressionTest, TestCase};
@@ -26,6 +26,7 @@ pub(super) struct Player<'a> {
     setting: &'a Setting,
     start: Timestamp,
     globals: RuleGlobals,
+    engine: Engine,
     site_url: String,
     memory: MemorySeries,
     /// What is still to come, the latest first.
@@ -62,8 +63,10 @@ impl<'a> Player<'a> {
         }
         input.sort_by_key(|(at, ..)| std::cmp::Reverse(*at));
         let rules = setting.groups.iter().map(|group| group.rules.iter().map(|_| Played::default()).collect());
+        let globals = RuleGlobals { default_step: setting.interval, ..RuleGlobals::default() };
         Ok(Player {
-            globals: RuleGlobals { default_step: setting.interval, ..RuleGlobals::default() },
+            engine: globals.engine(),
+            globals,
             site_url: String::new(),
             memory: MemorySeries::default(),
             rules: rules.collect(),
@@ -97,8 +100,14 @@ impl<'a> Player<'a> {
         for (group, played) in self.setting.groups.iter().zip(&mut self.rules) {
             let data_at = at - group.query_offset.duration();
             for (rule, played) in group.rules.iter().zip(played) {
-                let scene =
-                    Scene { query: &self.memory, globals: &self.globals, site_url: &self.site_url, at, data_at };
+                let scene = Scene {
+                    engine: &self.engine,
+                    query: &self.memory,
+                    globals: &self.globals,
+                    site_url: &self.site_url,
+                    at,
+                    data_at,
+                };
                 let round = match evaluate(rule, group.limit, scene) {
                     Ok(round) => round,
                     Err(error) => {
@@ -220,8 +229,7 @@ fn check_expression(
         Err(error) => return fail(error.to_string()),
     };
     let Some(at) = after(start, test.eval_time) else { return fail("there is no such moment".to_owned()) };
-    let options = EngineOptions { default_step: setting.interval, ..EngineOptions::default() };
-    let found = match Engine::new(options).instant(&player.memory, &expr, at) {
+    let found = match player.engine.instant(&player.memory, &expr, at) {
         Ok(Value::Vector(found)) => found,
         Ok(Value::Scalar(timestamp, value)) => {
             vec![Element { labels: Labels::empty(), sample: Sample { timestamp, value }, histogram: None }]
