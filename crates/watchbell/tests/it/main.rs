@@ -4,6 +4,7 @@
 
 mod browser;
 mod configs;
+mod discovered;
 mod faults;
 mod full;
 mod kill;
