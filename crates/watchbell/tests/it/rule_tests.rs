@@ -284,7 +284,7 @@ fn what_is_wrong_in_one_rule_does_not_hide_what_is_wrong_in_another() {
     assert_eq!(output.status.code(), Some(2));
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     for words in [
-        "rules.yml:4:27: error: groups[0].rules[0].for: `soon` is not a duration",
+        "rules.yml:4:29: error: groups[0].rules[0].for: `soon` is not a duration",
         "rules.yml:5:16: error: groups[0].rules[1].expr: the expression ends too early",
         "error: groups[0].rules[2].x-watchbell: there is no field `x-watchbell` here\n    Prometheus and promtool refuse",
         "error: groups[1].interval: `often` is not a duration",
