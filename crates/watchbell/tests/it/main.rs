@@ -16,6 +16,7 @@ mod pushed;
 mod readme;
 mod reload;
 mod remote;
+mod scraped;
 mod seed;
 mod sink;
 mod tidy;
