@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use watchbell_model::{Append, Batch, BatchSample, Labels, SeriesKey, SeriesRef, Timestamp};
+use watchbell_model::{Append, Batch, BatchSample, Labels, SeriesKey, Timestamp};
 use watchbell_runtime::{Clock, Disk, Runtime};
 use watchbell_store::{MetricStore, MetricsConfig};
 
@@ -53,15 +53,13 @@ async fn run(series: usize, scrapes: usize, dir: &Path) {
     let (store, _) = MetricStore::open(&runtime, dir, config).expect("a folder");
     let mut fleet = fleet::fleet(series, 20_260_105);
     let labels: Vec<Labels> = fleet.iter().map(|series| labels(&series.labels)).collect();
-    let mut known: Vec<Option<SeriesRef>> = vec![None; series];
     let (cpu, mut upkeep) = (processor(), 0.0);
     for first in (0..scrapes).step_by(SCRAPES) {
         for from in (0..series).step_by(SERIES) {
             let mut batch = Batch::new("test");
             let range = from..(from + SERIES).min(series);
-            for at in range.clone() {
-                let key = known[at].map_or_else(|| SeriesKey::Labels(labels[at].clone()), SeriesKey::Known);
-                let place = batch.add(key);
+            for at in range {
+                let place = batch.add(SeriesKey::Labels(labels[at].clone()));
                 for scrape in first..(first + SCRAPES).min(scrapes) {
                     let timestamp = start + STEP * scrape as u32;
                     batch.samples.push(BatchSample { series: place, timestamp, value: fleet[at].next(timestamp.0) });
@@ -69,7 +67,6 @@ async fn run(series: usize, scrapes: usize, dir: &Path) {
             }
             let appended = store.append(batch).await.expect("kept");
             assert_eq!(appended.refused(), 0, "{:?}", appended.example);
-            known[range].copy_from_slice(&appended.refs);
         }
         let before = processor();
         store.maintain();
