@@ -238,7 +238,7 @@ impl Block {
         if self.bad().contains(&at.offset) {
             return Ok(Vec::new());
         }
-        let read = self.body(at).and_then(|body| rollup::decode(body, at.first, at.count));
+        let read = self.body(at).and_then(|body| rollup::decode(body, (at.first, at.last), at.count));
         read.ok_or_else(|| {
             self.bad().insert(at.offset);
             Damaged

@@ -212,7 +212,8 @@ mod tests {
         check(2, &|at| at as f64, expect!["6 bytes"]);
         check(24, &|at| 1e6 + at as f64, expect!["32 bytes"]);
         check(24, &|at| (1e6 + at as f64).sqrt(), expect!["61 bytes"]);
-        check(24, &seconds, expect!["107 bytes"]);
+        check(24, &seconds, expect!["92 bytes"]);
+        check(288, &seconds, expect!["346 bytes"]);
     }
 
     #[test]
