@@ -4,6 +4,7 @@
 
 mod browser;
 mod configs;
+mod discovered;
 mod faults;
 mod full;
 mod kill;
@@ -16,6 +17,7 @@ mod pushed;
 mod readme;
 mod reload;
 mod remote;
+mod rule_tests;
 mod scraped;
 mod seed;
 mod sink;
