@@ -26,6 +26,7 @@ use watchbell_notify::{Library, ReceiverConfig, RunbooksConfig};
 use watchbell_runtime::Runtime;
 use watchbell_sources::heartbeat::HeartbeatConfig;
 use watchbell_sources::host::HostConfig;
+use watchbell_sources::intake::OtlpConfig;
 use watchbell_sources::probe::MonitorConfig;
 use watchbell_sources::scrape::ScrapeConfig;
 use watchbell_store::{MetricsConfig, RemoteConfig, RemoteReadConfig, RemoteWriteConfig};
@@ -82,6 +83,9 @@ pub struct Config {
     /// Prometheus targets.
     #[serde(default)]
     pub scrape_configs: Vec<ScrapeConfig>,
+    /// Metrics that come by OpenTelemetry's protocol.
+    #[serde(default)]
+    pub otlp: OtlpConfig,
     /// Where samples go on to, as in a `prometheus.yml`: one at most, short for `storage.metrics.remote.write`.
     #[serde(default)]
     pub remote_write: Vec<RemoteWriteConfig>,

@@ -5,7 +5,6 @@ mod engine;
 mod fleet;
 mod idle;
 mod metrics;
-mod peers;
 mod process;
 mod recorded;
 mod send;

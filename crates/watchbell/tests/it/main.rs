@@ -17,6 +17,7 @@ mod readme;
 mod reload;
 mod remote;
 mod seed;
+mod senders;
 mod sink;
 mod tidy;
 mod world;
