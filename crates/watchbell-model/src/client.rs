@@ -9,11 +9,15 @@ use serde::{Deserialize, Deserializer, de};
 use crate::{Path, Problems, Secret};
 
 /// A user's name and password.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BasicAuth {
     /// The user's name.
+    #[serde(default)]
     pub username: String,
+    /// A file that holds the user's name, read anew each time it is used.
+    #[serde(default)]
+    pub username_file: Option<PathBuf>,
     /// The password.
     #[serde(default)]
     pub password: Option<Secret>,
@@ -23,7 +27,7 @@ pub struct BasicAuth {
 }
 
 /// Credentials for the header `Authorization`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Authorization {
     /// Their kind.
@@ -41,30 +45,64 @@ impl Authorization {
     fn default_type() -> String {
         "Bearer".to_owned()
     }
+
+    /// A token, given or in a file.
+    pub fn bearer(credentials: Option<Secret>, credentials_file: Option<PathBuf>) -> Authorization {
+        Authorization { kind: Authorization::default_type(), credentials, credentials_file }
+    }
 }
 
-/// How far an `https` target is trusted.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+/// How far an `https` address is trusted, and what we show it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TlsConfig {
+    /// Trusted roots as PEM, in place of the machine's.
+    #[serde(default)]
+    pub ca: Option<String>,
     /// A file of trusted roots as PEM, in place of the machine's; read anew each time it is used.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
+    /// A certificate, with its chain, that says who we are, as PEM.
+    #[serde(default)]
+    pub cert: Option<String>,
+    /// A file of it; read anew each time it is used.
+    #[serde(default)]
+    pub cert_file: Option<PathBuf>,
+    /// The key of the certificate, as PEM.
+    #[serde(default)]
+    pub key: Option<Secret>,
+    /// A file of it; read anew each time it is used.
+    #[serde(default)]
+    pub key_file: Option<PathBuf>,
+    /// The name that the certificate of the other side must have, in place of the host's.
+    #[serde(default)]
+    pub server_name: Option<String>,
     /// Whether a certificate that is not trusted is good enough.
     #[serde(default)]
     pub insecure_skip_verify: bool,
-    /// Not supported yet.
+    /// The oldest version of TLS that is spoken: never below 1.2.
     #[serde(default)]
-    #[schemars(skip)]
-    pub server_name: Option<NotYet>,
-    /// Not supported yet.
+    pub min_version: Option<TlsVersion>,
+    /// The newest version of TLS that is spoken.
     #[serde(default)]
-    #[schemars(skip)]
-    pub cert_file: Option<NotYet>,
-    /// Not supported yet.
-    #[serde(default)]
-    #[schemars(skip)]
-    pub key_file: Option<NotYet>,
+    pub max_version: Option<TlsVersion>,
+}
+
+/// A version of TLS, as Prometheus writes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, JsonSchema)]
+pub enum TlsVersion {
+    /// 1.0, which is not spoken here.
+    #[serde(rename = "TLS10")]
+    Tls10,
+    /// 1.1, which is not spoken here.
+    #[serde(rename = "TLS11")]
+    Tls11,
+    /// 1.2
+    #[serde(rename = "TLS12")]
+    Tls12,
+    /// 1.3
+    #[serde(rename = "TLS13")]
+    Tls13,
 }
 
 /// A field of Prometheus that is understood, but does nothing here yet.
@@ -145,35 +183,72 @@ pub fn check_credentials(
             .error(path, "there are both `basic_auth` and `authorization`")
             .hint("a request carries only one of them");
     }
-    if let Some(basic) = basic
-        && basic.password.is_some() == basic.password_file.is_some()
-    {
-        problems
-            .error(&path.field("basic_auth"), "exactly one of `password` and `password_file` is needed")
-            .hint("such as `password: ${secret:name}`");
+    if let Some(basic) = basic {
+        let path = path.field("basic_auth");
+        both(
+            [("username", !basic.username.is_empty()), ("username_file", basic.username_file.is_some())],
+            &path,
+            problems,
+        );
+        both(
+            [("password", basic.password.is_some()), ("password_file", basic.password_file.is_some())],
+            &path,
+            problems,
+        );
+        if basic.password.is_none() && basic.password_file.is_none() {
+            problems.warning(&path, "there is no password").hint("such as `password: ${secret:name}`");
+        }
     }
     let Some(authorization) = other else { return };
     let path = path.field("authorization");
-    if authorization.credentials.is_some() == authorization.credentials_file.is_some() {
-        problems
-            .error(&path, "exactly one of `credentials` and `credentials_file` is needed")
-            .hint("such as `credentials: ${secret:name}`");
+    let given = [
+        ("credentials", authorization.credentials.is_some()),
+        ("credentials_file", authorization.credentials_file.is_some()),
+    ];
+    both(given, &path, problems);
+    if given.iter().all(|(_, given)| !given) {
+        problems.warning(&path, "there are no credentials").hint("such as `credentials: ${secret:name}`");
     }
     if authorization.kind.trim().eq_ignore_ascii_case("basic") {
         problems.error(&path.field("type"), "the type cannot be `Basic`").hint("use `basic_auth`");
     }
 }
 
+fn both(fields: [(&str, bool); 2], path: &Path, problems: &mut Problems) {
+    if let [(one, true), (other, true)] = fields {
+        problems.error(path, format!("there are both `{one}` and `{other}`")).hint("at most one of them is needed");
+    }
+}
+
 impl TlsConfig {
     /// What is wrong with it.
     pub fn check(&self, path: &Path, problems: &mut Problems) {
-        for (field, given) in
-            [("server_name", &self.server_name), ("cert_file", &self.cert_file), ("key_file", &self.key_file)]
-        {
-            if given.is_some() {
-                problems.error(&path.field(field), format!("`{field}` is not supported yet")).hint("leave it out");
-            }
+        let (cert, key) = (self.cert.is_some(), self.key.is_some());
+        both([("ca", self.ca.is_some()), ("ca_file", self.ca_file.is_some())], path, problems);
+        both([("cert", cert), ("cert_file", self.cert_file.is_some())], path, problems);
+        both([("key", key), ("key_file", self.key_file.is_some())], path, problems);
+        let (cert, key) = (cert || self.cert_file.is_some(), key || self.key_file.is_some());
+        if cert != key {
+            let (have, lack) = if cert { ("certificate", "key") } else { ("key", "certificate") };
+            problems
+                .error(path, format!("there is a {have}, but no {lack}"))
+                .hint("give both `cert_file` and `key_file`, or both `cert` and `key`");
         }
+        if self.max_version.is_some_and(|version| version < TlsVersion::Tls12) {
+            problems
+                .error(&path.field("max_version"), "TLS before 1.2 is not spoken")
+                .hint("it is broken; `TLS12` and `TLS13` are known");
+        }
+        if let (Some(min), Some(max)) = (self.min_version, self.max_version)
+            && min > max
+        {
+            problems.error(&path.field("min_version"), "it is above `max_version`").hint("leave one of the two out");
+        }
+    }
+
+    /// Files that it names.
+    pub fn files_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        [self.ca_file.as_mut(), self.cert_file.as_mut(), self.key_file.as_mut()].into_iter().flatten()
     }
 }
 

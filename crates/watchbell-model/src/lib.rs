@@ -10,6 +10,7 @@ mod append;
 mod client;
 mod heartbeat;
 mod histogram;
+mod http_client;
 mod labels;
 mod lookup;
 mod memory;
@@ -29,9 +30,10 @@ pub use append::{
     Append, AppendError, Appended, Batch, BatchHistogram, BatchSample, Exemplar, Metadata, MetricType, SeriesKey,
     SeriesRef,
 };
-pub use client::{Authorization, BasicAuth, ByteSize, NotYet, TlsConfig, check_credentials};
+pub use client::{Authorization, BasicAuth, ByteSize, NotYet, TlsConfig, TlsVersion, check_credentials};
 pub use heartbeat::{HeartbeatState, HeartbeatStatus};
 pub use histogram::{BucketSpan, Buckets, Histogram, HistogramError, ResetHint};
+pub use http_client::{HttpClientConfig, HttpHeader, OAuth2, anchor as anchor_http_client, proxy, yes};
 pub use labels::{Labels, MatchOp, Matcher, MatcherError, Pairs};
 pub use lookup::{Found, Lookup, Rollup};
 pub use memory::MemoryState;

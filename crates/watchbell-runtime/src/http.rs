@@ -11,6 +11,8 @@ use watchbell_model::{Timestamp, Url};
 use crate::tls::{self, TlsError, TlsOptions, TlsReport};
 use crate::{NetError, Runtime};
 
+pub use crate::proxy::{Proxies, Proxy};
+
 /// A request and its bounds.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -32,6 +34,10 @@ pub struct Request {
     pub tls: TlsOptions,
     /// Whether a certificate that is not trusted is an error.
     pub verify: bool,
+    /// Through what it goes.
+    pub proxies: Proxies,
+    /// Headers besides the well-known ones that stay with the host they were meant for, in lower case.
+    pub secret_headers: Vec<String>,
 }
 
 impl Request {
@@ -47,6 +53,8 @@ impl Request {
             redirects_max: 0,
             tls: TlsOptions::default(),
             verify: true,
+            proxies: Proxies::default(),
+            secret_headers: Vec::new(),
         }
     }
 
@@ -139,6 +147,14 @@ pub enum HttpError {
     /// A redirect that leads nowhere, or from `https` to `http`.
     #[error("the redirect cannot be followed: {0}")]
     Redirect(String),
+    /// The proxy did not let us through.
+    #[error("the proxy {proxy} {reason}")]
+    Proxy {
+        /// Its address.
+        proxy: String,
+        /// What it said.
+        reason: String,
+    },
     /// The request itself cannot be written.
     #[error("the request cannot be sent: {0}")]
     Request(String),
@@ -158,7 +174,11 @@ impl HttpError {
     /// Whether the request had certainly not reached the server, so that sending it again cannot double it.
     pub fn is_before_send(&self) -> bool {
         match self {
-            HttpError::Net(_) | HttpError::Tls(_) | HttpError::Certificate(_) | HttpError::Request(_) => true,
+            HttpError::Net(_)
+            | HttpError::Tls(_)
+            | HttpError::Certificate(_)
+            | HttpError::Proxy { .. }
+            | HttpError::Request(_) => true,
             HttpError::Timeout { phase, .. } => matches!(*phase, CONNECTING | HANDSHAKE),
             HttpError::Protocol(_) | HttpError::Redirect(_) => false,
         }
@@ -202,7 +222,11 @@ async fn follow(runtime: &Runtime, mut request: Request, phase: &Mutex<&'static 
         if request.url.origin() != next.origin() {
             // Credentials stay with the host they were meant for.
             let secret = ["authorization", "cookie", "x-api-key", "x-alert-secret", "proxy-authorization"];
-            request.headers.retain(|(name, _)| !secret.contains(&name.to_ascii_lowercase().as_str()));
+            let mine = std::mem::take(&mut request.secret_headers);
+            request.headers.retain(|(name, _)| {
+                let name = name.to_ascii_lowercase();
+                !secret.contains(&name.as_str()) && !mine.contains(&name)
+            });
         }
         if response.status == 303 || (matches!(response.status, 301 | 302) && request.method == "POST") {
             request.method = "GET".into();
@@ -225,21 +249,29 @@ async fn once(
         None => phases.push((name, time)),
     };
     enter(CONNECTING);
-    let connection = runtime.net.connect(request.url.host(), request.url.port()).await?;
+    let proxy = request.proxies.of(&request.url);
+    let next = proxy.map_or(&request.url, |proxy| &proxy.url);
+    let connection = runtime.net.connect(next.host(), next.port()).await?;
     spent("resolve", connection.resolve);
     spent("connect", connection.connect);
+    let stream = match proxy {
+        None => connection.stream,
+        Some(proxy) => proxy.enter(runtime, connection.stream, request).await?,
+    };
     let (stream, report) = if request.url.is_https() {
         enter(HANDSHAKE);
         let begun = clock.monotonic();
-        let (stream, report) = tls::connect(runtime, connection.stream, request.url.host(), &request.tls).await?;
+        let name = request.tls.server_name.as_deref().unwrap_or(request.url.host());
+        let (stream, report) = tls::connect(runtime, stream, name, &request.tls).await?;
         spent("tls", clock.monotonic() - begun);
         if let (true, Err(reason)) = (request.verify, &report.verified) {
             return Err(HttpError::Certificate(Untrusted { reason: reason.clone(), report: Box::new(report) }));
         }
         (stream, Some(report))
     } else {
-        (connection.stream, None)
+        (stream, None)
     };
+    let whole = proxy.filter(|_| !request.url.is_https());
     enter(WAITING);
     let begun = clock.monotonic();
     let broke = |error: hyper::Error| HttpError::Protocol(hyper_words(&error));
@@ -250,8 +282,14 @@ async fn once(
         .map_err(broke)?;
     let mut builder = http::Request::builder()
         .method(request.method.as_str())
-        .uri(request.url.path_and_query())
+        .uri(match whole {
+            Some(_) => format!("{}{}", request.url.origin(), request.url.path_and_query()),
+            None => request.url.path_and_query().to_owned(),
+        })
         .header("host", request.url.authority());
+    if let Some(authorization) = whole.and_then(|proxy| proxy.authorization.as_ref()) {
+        builder = builder.header("proxy-authorization", authorization.expose());
+    }
     if !request.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("user-agent")) {
         builder = builder.header("user-agent", concat!("watchbell/", env!("CARGO_PKG_VERSION")));
     }

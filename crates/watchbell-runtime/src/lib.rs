@@ -11,6 +11,7 @@ pub mod http;
 pub mod metrics;
 pub mod net;
 pub mod process;
+mod proxy;
 pub mod rng;
 pub mod sim;
 pub mod supervisor;

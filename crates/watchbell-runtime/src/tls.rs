@@ -1,23 +1,66 @@
 //! TLS as a client, with a verifier that records before it judges: a probe of an expired certificate still sees it.
 
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use watchbell_model::{Certificate, Timestamp};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion};
+use watchbell_model::{Certificate, Secret, Timestamp, TlsConfig, TlsVersion};
 
-use crate::{Runtime, Stream};
+use crate::{Disk, Runtime, Stream};
 
 /// How to connect.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TlsOptions {
     /// Trusted roots as PEM, in place of the machine's.
     pub roots_pem: Option<Vec<u8>>,
+    /// The name that the server must have, in place of its host's (for the HTTP client only).
+    pub server_name: Option<String>,
+    /// What we show the server: a certificate with its chain, and its key, as PEM.
+    pub client_pem: Option<(Vec<u8>, Secret)>,
+    /// The oldest version that is spoken.
+    pub min_version: Option<TlsVersion>,
+    /// The newest version that is spoken.
+    pub max_version: Option<TlsVersion>,
+}
+
+impl TlsOptions {
+    /// As a configuration has it, with what its files hold now. The error names the file.
+    pub fn of(config: &TlsConfig, disk: &Disk) -> Result<TlsOptions, String> {
+        let read = |path: &Path| disk.read(path).map_err(|error| format!("{} cannot be read: {error}", path.display()));
+        let held = |text: &Option<String>, file: &Option<PathBuf>| match (text, file) {
+            (Some(text), _) => Ok(Some(text.clone().into_bytes())),
+            (None, Some(file)) => read(file).map(Some),
+            (None, None) => Ok(None),
+        };
+        let key = config.key.as_ref().map(|key| key.expose().to_owned());
+        let client_pem = match (held(&config.cert, &config.cert_file)?, held(&key, &config.key_file)?) {
+            (Some(certificate), Some(key)) => Some((certificate, Secret::new(String::from_utf8_lossy(&key)))),
+            _ => None,
+        };
+        Ok(TlsOptions {
+            roots_pem: held(&config.ca, &config.ca_file)?,
+            server_name: config.server_name.clone().filter(|name| !name.is_empty()),
+            client_pem,
+            min_version: config.min_version,
+            max_version: config.max_version,
+        })
+    }
+
+    fn versions(&self) -> Vec<&'static SupportedProtocolVersion> {
+        [(TlsVersion::Tls13, &TLS13), (TlsVersion::Tls12, &TLS12)]
+            .into_iter()
+            .filter(|(version, _)| self.min_version.is_none_or(|min| min <= *version))
+            .filter(|(version, _)| self.max_version.is_none_or(|max| max >= *version))
+            .map(|(_, supported)| supported)
+            .collect()
+    }
 }
 
 /// What a handshake showed.
@@ -44,6 +87,9 @@ pub enum TlsError {
     /// The roots that were given are not certificates.
     #[error("the trusted roots cannot be read: {0}")]
     Roots(String),
+    /// What we show the server is not a certificate with its key.
+    #[error("the client's certificate cannot be used: {0}")]
+    Client(String),
     /// The two sides did not agree, or the connection broke.
     #[error("the TLS handshake failed: {0}")]
     Handshake(String),
@@ -66,11 +112,20 @@ pub async fn connect(
         seen: Mutex::new(None),
     });
     let config = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .expect("ring speaks TLS 1.2 and 1.3")
+        .with_protocol_versions(&options.versions())
+        .map_err(|error| TlsError::Handshake(error.to_string()))?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::clone(&recorder) as Arc<dyn ServerCertVerifier>)
-        .with_no_client_auth();
+        .with_custom_certificate_verifier(Arc::clone(&recorder) as Arc<dyn ServerCertVerifier>);
+    let config = match &options.client_pem {
+        None => config.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let refuse = |error: rustls::pki_types::pem::Error| TlsError::Client(error.to_string());
+            let chain: Vec<_> =
+                CertificateDer::pem_slice_iter(certificate).collect::<Result<_, _>>().map_err(refuse)?;
+            let key = PrivateKeyDer::from_pem_slice(key.expose().as_bytes()).map_err(refuse)?;
+            config.with_client_auth_cert(chain, key).map_err(|error| TlsError::Client(error.to_string()))?
+        }
+    };
     let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
     let stream = connector.connect(name, stream).await.map_err(|error| TlsError::Handshake(handshake_words(&error)))?;
     let (_, session) = stream.get_ref();

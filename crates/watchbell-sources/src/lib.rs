@@ -7,6 +7,7 @@
 
 #[cfg(test)]
 mod bench;
+pub mod client;
 pub mod discovery;
 pub mod heartbeat;
 pub mod host;

@@ -15,7 +15,7 @@ use watchbell_model::{
 };
 use watchbell_notify::{Notify, NotifyConfig, Site};
 use watchbell_runtime::{CancellationToken, Runtime, Task};
-use watchbell_sources::discovery::Found;
+use watchbell_sources::discovery::here::Found;
 use watchbell_sources::heartbeat::Heartbeats;
 use watchbell_sources::host::HostConfig;
 use watchbell_sources::intake::Intake;

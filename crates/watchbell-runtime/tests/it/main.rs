@@ -229,8 +229,8 @@ fn a_certificate_is_seen_even_when_it_is_not_trusted() {
         let runtime = world.runtime();
         let mut told = Vec::new();
         for (name, options) in [
-            ("mail.example", TlsOptions { roots_pem: Some(pem.clone().into_bytes()) }),
-            ("other.example", TlsOptions { roots_pem: Some(pem.into_bytes()) }),
+            ("mail.example", TlsOptions { roots_pem: Some(pem.clone().into_bytes()), ..TlsOptions::default() }),
+            ("other.example", TlsOptions { roots_pem: Some(pem.into_bytes()), ..TlsOptions::default() }),
             ("mail.example", TlsOptions::default()),
         ] {
             let connection = runtime.net.connect("mail.example", 993).await.unwrap();
@@ -283,7 +283,7 @@ fn a_certificate_given_as_a_root_is_trusted_as_it_stands() {
                     let _ = acceptor.accept(stream).await;
                 }
             });
-            let options = TlsOptions { roots_pem: Some(given.clone().into_bytes()) };
+            let options = TlsOptions { roots_pem: Some(given.clone().into_bytes()), ..TlsOptions::default() };
             let connection = runtime.net.connect("mail.example", 993).await.unwrap();
             let (_, report) = tls::connect(&runtime, connection.stream, name, &options).await.unwrap();
             told.push(format!("{:?}", report.verified));

@@ -1,91 +1,175 @@
-//! What listens on this host and deserves a monitor, for those who start without a configuration.
+//! Discovery: where targets come from that no configuration lists one by one, as Prometheus' `*_sd_configs` say.
 //!
-//! Looks only at well-known ports and speaks to each service once, so that a monitor that is proposed is one that
-//! succeeds now: a mail server that offers no STARTTLS is watched without, a port 8080 that speaks no HTTP is watched
-//! for connections only.
+//! A [`Discovery`] is asked again and again and gives all its targets at each time, or says why it cannot: whoever asks
+//! keeps what it gave last. Where one discovery asks several places (files, names, services), a place that fails keeps
+//! what it gave last, and the others go on. [`here`] is another thing: what listens on this host.
 //!
-//! Bounded: [`FOUND_MAX`] services, [`TALK_MAX`] for each, [`TALKS_MAX`] at a time.
+//! Invariant: what is discovered is bounded ([`TARGETS_MAX`], [`LABELS_BYTES_MAX`]), whatever the other side says.
 
-mod listening;
-mod services;
+mod file;
+mod groups;
+pub mod here;
+mod yaml;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
-use std::path::Path;
-use std::time::Duration;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Mutex;
 
-use futures_util::StreamExt;
-use watchbell_model::Span;
+use watchbell_model::{Labels, Path, Problems, Span};
 use watchbell_runtime::Runtime;
 
-use crate::probe::{MonitorConfig, run_once};
-use services::{SERVICES, Service};
+use crate::scrape::ScrapeConfig;
 
-/// The most services that are looked at.
-pub const FOUND_MAX: usize = 64;
-/// How long one service is talked to.
-pub const TALK_MAX: Duration = Duration::from_secs(1);
-/// How many are talked to at a time.
-pub const TALKS_MAX: usize = 16;
+pub use file::FileSd;
 
-const TABLES: [&str; 2] = ["/proc/net/tcp", "/proc/net/tcp6"];
+/// How many targets one discovery gives at most.
+pub const TARGETS_MAX: usize = 10_000;
+/// How many bytes the labels of one discovery's targets take at most.
+pub const LABELS_BYTES_MAX: usize = 64 << 20;
 
-/// A service on this host, and the monitor that watches it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Found {
-    /// What it is: `smtp`, `imaps`, `postgresql`.
-    pub service: &'static str,
-    /// Where it was reached.
-    pub address: IpAddr,
-    /// Its port.
-    pub port: u16,
-    /// Its monitor, which succeeded a moment ago; its run book is `service-down`.
-    pub monitor: MonitorConfig,
+/// Targets that share labels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetGroup {
+    /// Tells it from the other groups of the same discovery: a file and the place in it, a name, a service.
+    pub source: String,
+    /// Labels of all its targets; a target's own win.
+    pub labels: Labels,
+    /// Labels of each target: `__address__` and what was learnt of it (`__meta_*`).
+    pub targets: Vec<Labels>,
 }
 
-/// Looks for services on this host, in order of their ports; `exclude_ports` are watchbell's own.
-pub async fn discover(runtime: &Runtime, exclude_ports: &[u16]) -> Vec<Found> {
-    let read = |table: &&str| runtime.disk.read(Path::new(table)).ok();
-    let tables: Vec<String> =
-        TABLES.iter().filter_map(read).map(|text| String::from_utf8_lossy(&text).into_owned()).collect();
-    let ports: BTreeMap<u16, Vec<IpAddr>> = listening::reachable(&tables);
-    let known = SERVICES.iter().filter(|service| !exclude_ports.contains(&service.port));
-    let here = known.filter_map(|service| Some((service, ports.get(&service.port)?.clone()))).take(FOUND_MAX);
-    let talks = futures_util::stream::iter(here.collect::<Vec<_>>())
-        .map(|(service, addresses)| meet(runtime, service, addresses))
-        .buffered(TALKS_MAX);
-    talks.filter_map(std::future::ready).collect().await
+/// A place that targets come from, and what it gave last.
+#[derive(Debug)]
+pub struct Discovery {
+    kind: Kind,
+    kept: Kept,
 }
 
-/// Finds the best monitor that succeeds within the time; none if the port does not even take a connection.
-async fn meet(runtime: &Runtime, service: &'static Service, addresses: Vec<IpAddr>) -> Option<Found> {
-    let mut best: Option<(IpAddr, MonitorConfig)> = None;
-    let talk = async {
-        for address in addresses {
-            let connects = service.connects(address);
-            if !succeeds(&connects, runtime).await {
-                continue;
-            }
-            best = Some((address, connects));
-            for way in service.ways {
-                let speaks = service.speaks(address, *way);
-                if succeeds(&speaks, runtime).await {
-                    best = Some((address, speaks));
-                    break;
-                }
-            }
-            return;
+/// Its configuration.
+#[derive(Debug, Clone, Hash)]
+enum Kind {
+    File(FileSd),
+}
+
+/// What each part of a discovery gave last, by the part's name.
+#[derive(Debug, Default)]
+struct Kept(Mutex<BTreeMap<String, Vec<TargetGroup>>>);
+
+impl Discovery {
+    fn new(kind: Kind) -> Discovery {
+        Discovery { kind, kept: Kept::default() }
+    }
+
+    /// What kind it is: `file`, `http`, `dns`.
+    pub fn name(&self) -> &'static str {
+        match &self.kind {
+            Kind::File(_) => "file",
         }
-    };
-    // A service that takes its time is watched by what was proven until then.
-    let _ = runtime.clock.timeout(TALK_MAX, talk).await;
-    best.map(|(address, monitor)| Found { service: service.name, address, port: service.port, monitor })
+    }
+
+    /// A hash of its configuration, secrets included.
+    pub fn key(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.kind.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// How long to wait before it is asked again.
+    pub fn refresh_interval(&self) -> Span {
+        match &self.kind {
+            Kind::File(file) => file.poll_interval(),
+        }
+    }
+
+    /// All its targets as they are now. The error says what was tried and why it failed; what was given last still
+    /// stands then.
+    pub async fn targets(&self, runtime: &Runtime) -> Result<Vec<TargetGroup>, String> {
+        let groups = match &self.kind {
+            Kind::File(file) => file.targets(runtime, &self.kept),
+        }?;
+        bounded(groups)
+    }
 }
 
-async fn succeeds(monitor: &MonitorConfig, runtime: &Runtime) -> bool {
-    let hurried = MonitorConfig { timeout: Some(Span(TALK_MAX)), ..monitor.clone() };
-    run_once(&hurried, runtime).await.success
+impl From<FileSd> for Discovery {
+    fn from(config: FileSd) -> Discovery {
+        Discovery::new(Kind::File(config))
+    }
+}
+
+/// Every discovery of a job.
+pub fn of(job: &ScrapeConfig) -> Vec<Discovery> {
+    job.file_sd_configs.iter().cloned().map(Discovery::from).collect()
+}
+
+/// Makes files that a job's discoveries name relative to the folder of the configuration.
+pub fn anchor(job: &mut ScrapeConfig, base: &std::path::Path) {
+    job.file_sd_configs.iter_mut().for_each(|it| it.anchor(base));
+}
+
+/// What is wrong with a job's discoveries.
+pub fn check(job: &ScrapeConfig, path: &Path, problems: &mut Problems) {
+    for (at, it) in job.file_sd_configs.iter().enumerate() {
+        it.check(&path.field("file_sd_configs").index(at), problems);
+    }
+}
+
+/// Refuses an interval that never ends.
+fn check_refresh(interval: Span, path: &Path, problems: &mut Problems) {
+    if interval.is_zero() {
+        problems.error(&path.field("refresh_interval"), "the interval is zero").hint("such as `1m`, or leave it out");
+    }
+}
+
+/// Refuses more than anybody scrapes.
+fn bounded(groups: Vec<TargetGroup>) -> Result<Vec<TargetGroup>, String> {
+    let count: usize = groups.iter().map(|group| group.targets.len()).sum();
+    if count > TARGETS_MAX {
+        return Err(format!(
+            "it gives {count} targets, but {TARGETS_MAX} are the most that are taken of one discovery"
+        ));
+    }
+    let size = |labels: &Labels| labels.as_key().len();
+    let bytes: usize =
+        groups.iter().map(|group| size(&group.labels) + group.targets.iter().map(size).sum::<usize>()).sum();
+    if bytes > LABELS_BYTES_MAX {
+        return Err(format!("the labels of its targets take {bytes} bytes, but {LABELS_BYTES_MAX} are the most"));
+    }
+    Ok(groups)
+}
+
+impl Kept {
+    /// Puts the parts' answers together: one that failed gives what it gave last, one that is not there any more gives
+    /// nothing. Only if all of them failed and nothing was ever given, that is an error.
+    fn renew(
+        &self,
+        name: &str,
+        parts: Vec<(String, Result<Vec<TargetGroup>, String>)>,
+    ) -> Result<Vec<TargetGroup>, String> {
+        let mut kept = self.0.lock().expect("no panic while held");
+        let mut renewed = BTreeMap::new();
+        let mut errors = Vec::new();
+        for (part, answer) in parts {
+            let groups = match answer {
+                Ok(groups) => groups,
+                Err(error) => {
+                    tracing::warn!(discovery = name, part, "its last targets stand: {error}");
+                    errors.push(error);
+                    match kept.remove(&part) {
+                        Some(groups) => groups,
+                        None => continue,
+                    }
+                }
+            };
+            renewed.insert(part, groups);
+        }
+        *kept = renewed;
+        match errors.is_empty() || !kept.is_empty() {
+            true => Ok(kept.values().flatten().cloned().collect()),
+            false => Err(errors.join("; ")),
+        }
+    }
 }

@@ -155,7 +155,7 @@ impl<'a> Attempt<'a> {
     pub(crate) fn tls_options(&self, roots_file: Option<&Path>) -> Result<TlsOptions, Failure> {
         let Some(path) = roots_file else { return Ok(TlsOptions::default()) };
         match self.runtime.disk.read(path) {
-            Ok(pem) => Ok(TlsOptions { roots_pem: Some(pem) }),
+            Ok(pem) => Ok(TlsOptions { roots_pem: Some(pem), ..TlsOptions::default() }),
             Err(error) => Err(Failure(format!("the trusted roots in {} cannot be read: {error}", path.display()))),
         }
     }

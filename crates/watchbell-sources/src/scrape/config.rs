@@ -9,6 +9,7 @@ use watchbell_model::{
 };
 
 use super::target::address;
+use crate::discovery::{self, Discovery, FileSd};
 
 /// Scraping more often than this is refused.
 const INTERVAL_MIN: Span = Span::millis(100);
@@ -81,10 +82,9 @@ pub struct ScrapeConfig {
     #[serde(default)]
     #[schemars(skip)]
     pub metric_relabel_configs: Option<NotYet>,
-    /// Not supported yet.
+    /// Files that list targets.
     #[serde(default)]
-    #[schemars(skip)]
-    pub file_sd_configs: Option<NotYet>,
+    pub file_sd_configs: Vec<FileSd>,
     /// Not supported yet.
     #[serde(default)]
     #[schemars(skip)]
@@ -195,6 +195,12 @@ impl ScrapeConfig {
         for file in files.into_iter().flatten() {
             *file = base.join(&*file);
         }
+        discovery::anchor(self, base);
+    }
+
+    /// Where its targets come from, besides those it lists.
+    pub fn discoveries(&self) -> Vec<Discovery> {
+        discovery::of(self)
     }
 
     /// How long a target may take.
@@ -234,7 +240,8 @@ impl ScrapeConfig {
                 .error(&path.field("metrics_path"), format!("`{}` is not a path", self.metrics_path))
                 .hint(format!("`/{}`", self.metrics_path));
         }
-        if self.static_configs.iter().all(|group| group.targets.is_empty()) {
+        discovery::check(self, path, problems);
+        if self.discoveries().is_empty() && self.static_configs.iter().all(|group| group.targets.is_empty()) {
             problems.warning(path, "the job has no target").hint("list some in `static_configs`");
         }
         for (at, group) in self.static_configs.iter().enumerate() {
@@ -272,7 +279,6 @@ impl ScrapeConfig {
         for (field, given) in [
             ("relabel_configs", &self.relabel_configs),
             ("metric_relabel_configs", &self.metric_relabel_configs),
-            ("file_sd_configs", &self.file_sd_configs),
             ("http_sd_configs", &self.http_sd_configs),
             ("dns_sd_configs", &self.dns_sd_configs),
             ("docker_sd_configs", &self.docker_sd_configs),

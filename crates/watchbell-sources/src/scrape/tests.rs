@@ -530,7 +530,7 @@ fn every_problem_is_named() {
         {"job_name": "fine", "static_configs": [{"targets": ["web-1:9100", "[::1]:9100"]}]},
         {"job_name": "", "scrape_interval": "1ms", "scrape_timeout": "1m", "metrics_path": "metrics"},
         {"job_name": "fine", "static_configs": [{"targets": ["http://web-1", "web-1:http", ""]}],
-         "relabel_configs": [{"action": "drop"}], "dns_sd_configs": [], "tls_config": {"server_name": "x"},
+         "relabel_configs": [{"action": "drop"}], "dns_sd_configs": [], "tls_config": {"cert_file": "x"},
          "proxy_url": "x"},
         {"job_name": "c", "basic_auth": {"username": "u"}, "static_configs": [{"targets": ["x"]}],
          "authorization": {"type": "basic", "credentials": "x", "credentials_file": "y"}}
@@ -564,16 +564,16 @@ fn every_problem_is_named() {
             list the targets in `static_configs`
         Error scrape_configs[2].proxy_url: `proxy_url` is not supported yet
             leave it out
-        Error scrape_configs[2].tls_config.server_name: `server_name` is not supported yet
-            leave it out
+        Error scrape_configs[2].tls_config: there is a certificate, but no key
+            give both `cert_file` and `key_file`, or both `cert` and `key`
         Error scrape_configs[2].job_name: there are two jobs named `fine`
             give each job a name of its own; targets of one job may stand in several `static_configs`
         Error scrape_configs[3]: there are both `basic_auth` and `authorization`
             a request carries only one of them
-        Error scrape_configs[3].basic_auth: exactly one of `password` and `password_file` is needed
+        Warning scrape_configs[3].basic_auth: there is no password
             such as `password: ${secret:name}`
-        Error scrape_configs[3].authorization: exactly one of `credentials` and `credentials_file` is needed
-            such as `credentials: ${secret:name}`
+        Error scrape_configs[3].authorization: there are both `credentials` and `credentials_file`
+            at most one of them is needed
         Error scrape_configs[3].authorization.type: the type cannot be `Basic`
             use `basic_auth`
     "#]].assert_eq(&out);

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use watchbell_model::{Authorization, BasicAuth, Secret, TlsConfig, Url};
 use watchbell_runtime::Disk;
 use watchbell_runtime::http::Request;
+use watchbell_runtime::tls::TlsOptions;
 
 use super::config::{RemoteConfig, RemoteReadConfig, RemoteWriteConfig};
 
@@ -14,13 +15,12 @@ use super::config::{RemoteConfig, RemoteReadConfig, RemoteWriteConfig};
 pub(crate) struct Client {
     headers: Vec<(String, String)>,
     credentials: Option<(Kind, Held)>,
-    ca_file: Option<PathBuf>,
-    verify: bool,
+    tls: TlsConfig,
     timeout: std::time::Duration,
 }
 
 enum Kind {
-    Basic { user: String },
+    Basic { user: String, file: Option<PathBuf> },
     Other(String),
 }
 
@@ -55,13 +55,12 @@ impl Client {
         };
         let credentials = match (basic, other) {
             (Some(basic), _) => held(&basic.password, &basic.password_file)
-                .map(|held| (Kind::Basic { user: basic.username.clone() }, held)),
+                .map(|held| (Kind::Basic { user: basic.username.clone(), file: basic.username_file.clone() }, held)),
             (None, Some(other)) => held(&other.credentials, &other.credentials_file)
                 .map(|held| (Kind::Other(other.kind.trim().to_owned()), held)),
             (None, None) => None,
         };
-        let verify = !tls.insecure_skip_verify;
-        Client { headers, credentials, ca_file: tls.ca_file.clone(), verify, timeout }
+        Client { headers, credentials, tls: tls.clone(), timeout }
     }
 
     /// A `POST`, with what the files hold now.
@@ -69,18 +68,20 @@ impl Client {
         let mut request = Request::post(url, body);
         request.headers = self.headers.clone();
         request.timeout = self.timeout;
-        request.verify = self.verify;
+        request.verify = !self.tls.insecure_skip_verify;
         let cannot = |path: &Path, error: std::io::Error| format!("{} cannot be read: {error}", path.display());
-        if let Some(path) = &self.ca_file {
-            request.tls.roots_pem = Some(disk.read(path).map_err(|error| cannot(path, error))?);
-        }
+        request.tls = TlsOptions::of(&self.tls, disk)?;
         if let Some((kind, held)) = &self.credentials {
             let secret = match held {
                 Held::Given(secret) => secret.expose().to_owned(),
                 Held::File(path) => disk.read_text(path).map_err(|error| cannot(path, error))?.trim().to_owned(),
             };
             let value = match kind {
-                Kind::Basic { user } => format!("Basic {}", STANDARD.encode(format!("{user}:{secret}"))),
+                Kind::Basic { file: Some(path), .. } => {
+                    let user = disk.read_text(path).map_err(|error| cannot(path, error))?;
+                    format!("Basic {}", STANDARD.encode(format!("{}:{secret}", user.trim())))
+                }
+                Kind::Basic { user, file: None } => format!("Basic {}", STANDARD.encode(format!("{user}:{secret}"))),
                 Kind::Other(kind) => format!("{kind} {secret}"),
             };
             request = request.header("authorization", value);

@@ -1,7 +1,6 @@
 //! A bigger store: where samples go on to and where they are read back from.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -388,14 +387,14 @@ fn anchor(
     tls: &mut TlsConfig,
     base: &std::path::Path,
 ) {
-    let files: [Option<&mut PathBuf>; 3] = [
-        basic.as_mut().and_then(|it| it.password_file.as_mut()),
-        other.as_mut().and_then(|it| it.credentials_file.as_mut()),
-        tls.ca_file.as_mut(),
-    ];
-    for file in files.into_iter().flatten() {
-        *file = base.join(&*file);
-    }
+    watchbell_model::anchor_http_client(
+        basic.as_mut(),
+        other.as_mut(),
+        None,
+        tls,
+        &mut std::collections::BTreeMap::new(),
+        base,
+    );
 }
 
 fn check_timeout(timeout: Span, path: &Path, problems: &mut Problems) {
@@ -459,7 +458,7 @@ mod tests {
             .map(|it| format!("{}: {}; {}", it.path, it.message, it.hint.clone().unwrap_or_default()))
             .collect();
         expect_test::expect![[r#"
-            remote.write.basic_auth: exactly one of `password` and `password_file` is needed; such as `password: ${secret:name}`
+            remote.write.basic_auth: there is no password; such as `password: ${secret:name}`
             remote.write.remote_timeout: `0s` is not a usable bound; above 0, at most `10m`
             remote.write.headers.Authorization: the header `Authorization` is set already; credentials stand in `basic_auth` or `authorization`
             remote.write.headers.bad header: `bad header` cannot be sent as a header; 

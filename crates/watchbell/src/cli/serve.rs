@@ -13,7 +13,7 @@ use watchbell_model::{
 };
 use watchbell_runtime::process::{Signal, Signals, notify_systemd, watchdog_interval};
 use watchbell_runtime::{Runtime, Task};
-use watchbell_sources::discovery::{self, Found};
+use watchbell_sources::discovery::here::{self, Found};
 use watchbell_store::remote::Local;
 use watchbell_store::{DataDir, MetricStore, RemoteConfig, RemoteStore, SqliteState};
 
@@ -56,7 +56,7 @@ pub(super) async fn run(runtime: Runtime, arguments: Serve) -> Result<ExitCode> 
     let addresses = good.config.addresses();
     let wanted = good.config.discovery.enabled.unwrap_or(!good.from_file);
     let own_ports: Vec<u16> = addresses.iter().map(std::net::SocketAddr::port).collect();
-    let found = if wanted { discovery::discover(&runtime, &own_ports).await } else { Vec::new() };
+    let found = if wanted { here::discover(&runtime, &own_ports).await } else { Vec::new() };
 
     let watched: watch::Watched = Arc::new(Mutex::new(loaded.watched));
     let reload = reload(&runtime, paths, &arguments, &watched);
