@@ -6,6 +6,7 @@ mod browser;
 mod configs;
 mod faults;
 mod full;
+mod imported;
 mod kill;
 mod kit;
 mod mail;

@@ -188,29 +188,36 @@ fn python() -> PathBuf {
 
 const SDK: &str = r#"
 import sys
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics import Counter, Histogram, MeterProvider
+from opentelemetry.sdk.metrics.export import AggregationTemporality, PeriodicExportingMetricReader
 from opentelemetry.sdk.metrics.view import View, ExponentialBucketHistogramAggregation
 from opentelemetry.sdk.resources import Resource
-kind, endpoint = sys.argv[1:]
+kind, temporality, endpoint = sys.argv[1:]
+preferred = {it: getattr(AggregationTemporality, temporality) for it in (Counter, Histogram)}
 if kind == "grpc":
     from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
     from grpc import Compression
-    exporter = OTLPMetricExporter(endpoint=endpoint, insecure=True, compression=Compression.Gzip)
+    exporter = OTLPMetricExporter(endpoint=endpoint, insecure=True, compression=Compression.Gzip, preferred_temporality=preferred)
 else:
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
     from opentelemetry.exporter.otlp.proto.http import Compression
-    exporter = OTLPMetricExporter(endpoint=endpoint + "/v1/metrics", compression=Compression.Gzip)
+    exporter = OTLPMetricExporter(endpoint=endpoint + "/v1/metrics", compression=Compression.Gzip, preferred_temporality=preferred)
 reader = PeriodicExportingMetricReader(exporter, export_interval_millis=3600000)
-resource = Resource.create({"service.name": "shop-" + kind, "service.instance.id": "i-1", "host.name": "web"})
+resource = Resource.create({"service.name": f"shop-{kind}-{temporality}", "service.instance.id": "i-1", "host.name": "web"})
 view = View(instrument_name="payload.size", aggregation=ExponentialBucketHistogramAggregation())
 provider = MeterProvider(metric_readers=[reader], resource=resource, views=[view])
 meter = provider.get_meter("test")
-meter.create_counter("orders", unit="{order}", description="Orders taken.").add(7, {"http.method": "GET"})
-meter.create_up_down_counter("queue.size").add(-3)
-meter.create_histogram("latency", unit="s", explicit_bucket_boundaries_advisory=[0.1, 1.0]).record(0.5)
-meter.create_histogram("payload.size", unit="By").record(1000)
-assert provider.force_flush(20000)
+orders = meter.create_counter("orders", unit="{order}", description="Orders taken.")
+queue = meter.create_up_down_counter("queue.size")
+latency = meter.create_histogram("latency", unit="s", explicit_bucket_boundaries_advisory=[0.1, 1.0])
+payload = meter.create_histogram("payload.size", unit="By")
+# Twice: a delta is what came since the time before.
+for value, size in ((7, 1000), (5, 2000)):
+    orders.add(value, {"http.method": "GET"})
+    queue.add(-1)
+    latency.record(0.5)
+    payload.record(size)
+    assert provider.force_flush(20000)
 provider.shutdown()
 "#;
 
@@ -220,30 +227,33 @@ fn the_opentelemetry_sdk_pushes_over_http_and_grpc() {
     let folder = Folder::new("opentelemetry");
     let script = folder.write("push.py", SDK);
     let watchbell = listen(&folder, SocketAddr::from((own_address(), 9800)));
-    for kind in ["http", "grpc"] {
+    for (kind, temporality) in [("http", "CUMULATIVE"), ("grpc", "CUMULATIVE"), ("http", "DELTA"), ("grpc", "DELTA")] {
         let endpoint = format!("http://{}", watchbell.address);
-        let run = Command::new(&python).arg(&script).args([kind, &endpoint]).output().expect("python runs");
+        let run =
+            Command::new(&python).arg(&script).args([kind, temporality, &endpoint]).output().expect("python runs");
         let said = String::from_utf8_lossy(&run.stderr).into_owned();
         assert!(run.status.success() && !said.contains("ailed"), "{kind}: {said}");
         let value = |expression: &str| {
-            let query: String = expression.bytes().map(|b| format!("%{b:02X}")).collect();
-            let (_, body) = watchbell.get(&format!("/api/v1/query?query={query}"));
-            let answer: Value = serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {body}"));
-            let result = &answer["data"]["result"];
-            let value = result[0]["value"][1].as_str().unwrap_or("nothing").to_owned();
-            (result.as_array().map_or(0, Vec::len), value)
+            let data = asked(watchbell.address, "/api/v1/query", &[("query", expression)]);
+            let value = data["result"][0]["value"][1].as_str().unwrap_or("nothing").to_owned();
+            (data["result"].as_array().map_or(0, Vec::len), value)
         };
-        let job = format!("job=\"shop-{kind}\", instance=\"i-1\"");
+        let job = format!("job=\"shop-{kind}-{temporality}\", instance=\"i-1\"");
         for (expression, wanted) in [
-            (format!("orders_total{{{job}, http_method=\"GET\"}}"), "7"),
-            (format!("queue_size{{{job}}}"), "-3"),
-            (format!("latency_seconds_count{{{job}}}"), "1"),
+            (format!("orders_total{{{job}, http_method=\"GET\"}}"), "12"),
+            (format!("queue_size{{{job}}}"), "-2"),
+            (format!("latency_seconds_count{{{job}}}"), "2"),
+            (format!("latency_seconds_sum{{{job}}}"), "1"),
             (format!("latency_seconds_bucket{{{job}, le=\"0.1\"}}"), "0"),
-            (format!("latency_seconds_bucket{{{job}, le=\"1\"}}"), "1"),
-            (format!("latency_seconds_bucket{{{job}, le=\"+Inf\"}}"), "1"),
+            (format!("latency_seconds_bucket{{{job}, le=\"1\"}}"), "2"),
+            (format!("latency_seconds_bucket{{{job}, le=\"+Inf\"}}"), "2"),
+            (format!("histogram_count(payload_size_bytes{{{job}}})"), "2"),
+            (format!("histogram_sum(payload_size_bytes{{{job}}})"), "3000"),
+            (format!("histogram_fraction(900, 1100, payload_size_bytes{{{job}}})"), "0.5"),
+            (format!("histogram_fraction(1900, 2100, payload_size_bytes{{{job}}})"), "0.5"),
             (format!("target_info{{{job}, host_name=\"web\"}}"), "1"),
         ] {
-            assert_eq!(value(&expression), (1, wanted.to_owned()), "{kind}: {expression}");
+            assert_eq!(value(&expression), (1, wanted.to_owned()), "{kind}, {temporality}: {expression}");
         }
     }
     signal(watchbell.pid(), "TERM");

@@ -200,12 +200,7 @@ struct Point<'a> {
 }
 
 impl<'a> Point<'a> {
-    fn new(
-        builder: &Builder<'_>,
-        family: &'a Family,
-        attributes: &'a [KeyValue],
-        origin: &'a Origin<'_>,
-    ) -> Point<'a> {
+    fn new(builder: &Builder<'_>, family: &'a Family, attributes: &'a [KeyValue], origin: &'a Origin<'_>) -> Point<'a> {
         let (keys, mut hash) = (builder.known.keys(), origin.hash);
         keys.add(&mut hash, family.name.as_bytes());
         if origin.config.enable_type_and_unit_labels {
@@ -270,10 +265,7 @@ impl<'a> Point<'a> {
 }
 
 /// Attributes that become the same label are one, their values in order of their names.
-fn labels_of<'a>(
-    attributes: impl Iterator<Item = &'a KeyValue>,
-    config: &OtlpConfig,
-) -> BTreeMap<String, String> {
+fn labels_of<'a>(attributes: impl Iterator<Item = &'a KeyValue>, config: &OtlpConfig) -> BTreeMap<String, String> {
     let mut attributes: Vec<&KeyValue> = attributes.filter(|it| !it.key.is_empty()).collect();
     attributes.sort_by(|a, b| a.key.cmp(&b.key));
     let mut labels = BTreeMap::<String, String>::new();

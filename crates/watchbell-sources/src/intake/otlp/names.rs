@@ -125,9 +125,7 @@ fn unit_word(unit: &str, known: &[(&str, &str)]) -> String {
     }
     match known.iter().find(|(have, _)| *have == unit) {
         Some((_, word)) => (*word).to_owned(),
-        None => {
-            words(unit).collect::<Vec<_>>().join("_")
-        }
+        None => words(unit).collect::<Vec<_>>().join("_"),
     }
 }
 
@@ -194,7 +192,13 @@ mod tests {
         let gauge = || MetricData::Gauge(Gauge::default());
         for (strategy, io, total, share, odd) in [
             (UnderscoreEscapingWithoutSuffixes, "system_io", "orders_total", "cpu_share", "_2x__y_z"),
-            (NoUTF8EscapingWithSuffixes, "system.io_bytes_total", "orders_total", "cpu.share_ratio", "2x__y.%z_per_second"),
+            (
+                NoUTF8EscapingWithSuffixes,
+                "system.io_bytes_total",
+                "orders_total",
+                "cpu.share_ratio",
+                "2x__y.%z_per_second",
+            ),
             (NoTranslation, "system.io", "orders_total", "cpu.share", "2x__y.%z"),
         ] {
             check_as(strategy, counter(), "system.io", "By", io);
@@ -207,7 +211,9 @@ mod tests {
 
     #[test]
     fn units() {
-        for (unit, wanted) in [("s", "seconds"), ("By/s", "bytes_per_second"), ("{order}", ""), ("1", ""), ("1/m", "per_minute")] {
+        for (unit, wanted) in
+            [("s", "seconds"), ("By/s", "bytes_per_second"), ("{order}", ""), ("1", ""), ("1/m", "per_minute")]
+        {
             assert_eq!(unit_name(unit), wanted, "{unit}");
         }
     }

@@ -229,4 +229,3 @@ fn exemplar(given: &otlp::Exemplar, config: &OtlpConfig) -> Option<Exemplar> {
     }
     Some(Exemplar { labels: Labels::from_pairs(pairs), value, timestamp: millis(given.time_unix_nano) })
 }
-

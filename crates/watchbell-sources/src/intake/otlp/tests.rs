@@ -142,7 +142,28 @@ fn deltas_of_a_counter_are_added_up_once_each() {
             door.counter(3_600_000, 3_601_000, 4).await;
             door
         },
-        expect![[r#""#]],
+        expect![[r#"
+            orders_total{a="1", b="2"} 5 @2000
+            orders_total{a="1", b="2"} since 1000 from 2000
+            orders_total{a="1", b="2"} 8 @3000
+            orders_total{a="1", b="2"} since 1000 from 3000
+            # the answer was lost, it is sent again
+            refused 1: `orders`: a point of delta temporality is not newer than the one before it; it counts once
+            # late, and of another counting
+            refused 1: `orders`: a point of delta temporality began before the first one of its kind
+            # nothing can be stored; the sender comes again
+            the store cannot take samples now: the disk is full
+            orders_total{a="1", b="2"} 10 @4000
+            orders_total{a="1", b="2"} since 1000 from 4000
+            # two points in one request, with a gap before
+            orders_total{a="1", b="2"} 11 @7000
+            orders_total{a="1", b="2"} 12 @8000
+            orders_total{a="1", b="2"} since 1000 from 7000
+            orders_total{a="1", b="2"} since 1000 from 8000
+            # silent for an hour: counting begins anew
+            orders_total{a="1", b="2"} 4 @3601000
+            orders_total{a="1", b="2"} since 3600000 from 3601000
+        "#]],
     );
 }
 
@@ -176,7 +197,22 @@ fn deltas_of_histograms_are_added_up_bucket_by_bucket() {
             door.push(exponential(30, 1, 1000, vec![7])).await;
             door
         },
-        expect![[r#""#]],
+        expect![[r#"
+            wait count 3 sum 1.5 schema -53 [0.5, 1.0] [(0, 1), (1, 1)] [1.0, 2.0] @10
+            wait since 9 from 10
+            wait count 6 sum 3 schema -53 [0.5, 1.0] [(0, 3)] [2.0, 1.0, 3.0] @20
+            wait since 9 from 20
+            # other bounds
+            wait count 3 sum 1.5 schema -53 [0.5, 2.0] [(0, 3)] [1.0, 1.0, 1.0] @30
+            wait since 29 from 30
+            # exponential: the coarser scale counts, and what is far apart makes it coarser still
+            size count 11 sum 2 schema 2 [] [(1, 4)] [1.0, 2.0, 3.0, 4.0] @10
+            size since 9 from 10
+            size count 18 sum 4 schema 1 [] [(0, 3)] [1.0, 3.0, 12.0] @20
+            size since 9 from 20
+            size count 26 sum 6 schema -2 [] [(0, 2), (124, 1)] [1.0, 15.0, 7.0] @30
+            size since 9 from 30
+        "#]],
     );
 }
 
@@ -196,7 +232,8 @@ fn streams_of_deltas_are_bounded_and_told_apart() {
             door.out += "# many buckets\n";
             let point = json!({ "timeUnixNano": 3 * MS, "count": 0, "bucketCounts": vec![0; 100] });
             door.intake.0.deltas.lock().await.streams_max = 3;
-            door.push(json!({ "name": "h", "histogram": { "aggregationTemporality": 1, "dataPoints": [point] } })).await;
+            door.push(json!({ "name": "h", "histogram": { "aggregationTemporality": 1, "dataPoints": [point] } }))
+                .await;
             door
         },
         expect![[r#""#]],
@@ -226,11 +263,17 @@ fn what_each_option_makes_of_a_request() {
             for (name, options) in [
                 ("none", json!({})),
                 ("promote", json!({ "promote_resource_attributes": ["host.name", "k8s.pod"] })),
-                ("promote all", json!({ "promote_all_resource_attributes": true, "ignore_resource_attributes": ["host.name"] })),
+                (
+                    "promote all",
+                    json!({ "promote_all_resource_attributes": true, "ignore_resource_attributes": ["host.name"] }),
+                ),
                 ("keep identity", json!({ "keep_identifying_resource_attributes": true })),
                 ("scope", json!({ "promote_scope_metadata": true })),
                 ("type and unit", json!({ "enable_type_and_unit_labels": true })),
-                ("bare labels", json!({ "label_name_underscore_sanitization": false, "label_name_preserve_multiple_underscores": false })),
+                (
+                    "bare labels",
+                    json!({ "label_name_underscore_sanitization": false, "label_name_preserve_multiple_underscores": false }),
+                ),
                 ("no suffixes", json!({ "translation_strategy": "UnderscoreEscapingWithoutSuffixes" })),
                 ("UTF-8", json!({ "translation_strategy": "NoUTF8EscapingWithSuffixes" })),
                 ("nothing translated", json!({ "translation_strategy": "NoTranslation" })),
@@ -263,4 +306,51 @@ fn options_that_do_not_go_together() {
         otlp.promote_resource_attributes[1]: `a` is given twice
         otlp.promote_resource_attributes[2]: an attribute's name is empty"#]]
     .assert_eq(&said(json!({ "promote_resource_attributes": ["a", " a ", ""] })));
+}
+
+mod whatever_is_added_up {
+    use proptest::prelude::*;
+    use watchbell_runtime::Rng;
+    use watchbell_wire::otlp::{
+        DELTA, ExponentialBuckets, ExponentialHistogram, ExponentialHistogramDataPoint, ResourceMetrics,
+    };
+
+    use super::super::super::known::{Known, SERIES_KNOWN_MAX};
+    use super::*;
+
+    fn side() -> impl Strategy<Value = Option<ExponentialBuckets>> {
+        let offset = prop_oneof![-400..400, any::<i32>(), Just(i32::MAX), Just(i32::MIN)];
+        let counts = prop::collection::vec(prop_oneof![0..3u64, Just(u64::MAX)], 0..6);
+        prop::option::of(
+            (offset, counts).prop_map(|(offset, bucket_counts)| ExponentialBuckets { offset, bucket_counts }),
+        )
+    }
+
+    proptest! {
+        /// Of plain numbers nothing is lost, and no numbers make it grow or break.
+        #[test]
+        fn stays_bounded(
+            points in prop::collection::vec((prop_oneof![-4..9, any::<i32>()], side(), side()), 1..12),
+        ) {
+            let (known, mut deltas) = (Known::new(&Rng::seeded(1), SERIES_KNOWN_MAX), Deltas::default());
+            for (at, (scale, positive, negative)) in (1..).zip(points) {
+                let point = ExponentialHistogramDataPoint {
+                    time_unix_nano: at, scale, positive, negative, count: 1, ..ExponentialHistogramDataPoint::default()
+                };
+                let data = ExponentialHistogram { data_points: vec![point], aggregation_temporality: DELTA };
+                let metric = Metric { data: Some(MetricData::ExponentialHistogram(data)), ..Metric::default() };
+                let scope = ScopeMetrics { metrics: vec![metric], ..ScopeMetrics::default() };
+                let of_resource = ResourceMetrics { scope_metrics: vec![scope], ..ResourceMetrics::default() };
+                let mut request = ExportMetricsServiceRequest { resource_metrics: vec![of_resource] };
+                let (_, dropped) = deltas.add_up(known.keys(), std::time::Duration::ZERO, &mut request);
+                prop_assert_eq!(dropped.points, 0);
+                let made = &request.resource_metrics[0].scope_metrics[0].metrics[0].data;
+                let Some(MetricData::ExponentialHistogram(made)) = made else { panic!("{made:?}") };
+                for side in [&made.data_points[0].positive, &made.data_points[0].negative].into_iter().flatten() {
+                    prop_assert!(side.bucket_counts.len() <= 160);
+                }
+            }
+            prop_assert_eq!(deltas.len(), 1);
+        }
+    }
 }
