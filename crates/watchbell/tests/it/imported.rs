@@ -79,8 +79,13 @@ fn what_prometheus_has_collected_is_brought_along() {
     let metadata = asked(theirs, "/api/v1/metadata", &[("metric", "go_goroutines")]);
     prometheus.stop();
 
-    // First what is in blocks, then the whole folder: blocks, log and head; then both again.
+    // A folder is made by a watchbell.
     let (data, tsdb) = (folder.path().join("data"), folder.path().join("tsdb"));
+    let listen = ours.to_string();
+    let start = || Process::start(&folder, &["--data", &data.display().to_string(), "--listen", &listen], &[]);
+    assert_eq!(start().stop(), Some(0));
+
+    // First what is in blocks, then the whole folder: blocks, log and head; then both again.
     let snapshots = tsdb.join("snapshots");
     let snapshot = std::fs::read_dir(&snapshots).expect("it was made").next().expect("it is there").expect("a name");
     let first = import(&data, &snapshot.path());
@@ -91,8 +96,7 @@ fn what_prometheus_has_collected_is_brought_along() {
         assert_eq!((&again["added"], &again["different"]), (&Value::from(0), &Value::from(0)), "{again}");
     }
 
-    let listen = ours.to_string();
-    let _watchbell = Process::start(&folder, &["--data", &data.display().to_string(), "--listen", &listen], &[]);
+    let _watchbell = start();
     assert!(count(&have) > 15_000, "{}", count(&have));
     let lost = missing(&have, &samples(ours, selector, "10m", last));
     assert!(lost.is_empty(), "{} samples, such as {:#?}", lost.len(), &lost[..lost.len().min(5)]);
