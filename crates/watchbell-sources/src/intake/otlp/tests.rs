@@ -236,7 +236,18 @@ fn streams_of_deltas_are_bounded_and_told_apart() {
                 .await;
             door
         },
-        expect![[r#""#]],
+        expect![[r#"
+            orders_total{a="1", b="2"} 1 @2
+            orders_total{a="1", b="2"} since 1 from 2
+            other_total{a="1", b="2"} 1 @2
+            other_total{a="1", b="2"} since 1 from 2
+            # one more than is allowed
+            refused 1: `further`: a point of delta temporality is of a further series than can be added up
+            orders_total{a="1", b="2"} 2 @3
+            orders_total{a="1", b="2"} since 1 from 3
+            # many buckets
+            refused 1: `h`: a point of delta temporality has more buckets than can be added up
+        "#]],
     );
 }
 
@@ -285,7 +296,38 @@ fn what_each_option_makes_of_a_request() {
             }
             door
         },
-        expect![[r#""#]],
+        expect![[r##"
+            # none
+            http_wait_seconds_total{host_name="own", http_method="GET", instance="i-1", job="shop", key_x__y="z"} 1 @1
+            target_info{host_name="web", instance="i-1", job="shop", k8s_pod="p"} 1 @1
+            # promote
+            http_wait_seconds_total{host_name="own", http_method="GET", instance="i-1", job="shop", k8s_pod="p", key_x__y="z"} 1 @1
+            target_info{host_name="web", instance="i-1", job="shop", k8s_pod="p"} 1 @1
+            # promote all
+            http_wait_seconds_total{host_name="own", http_method="GET", instance="i-1", job="shop", k8s_pod="p", key_x__y="z", service_instance_id="i-1", service_name="shop"} 1 @1
+            target_info{host_name="web", instance="i-1", job="shop", k8s_pod="p"} 1 @1
+            # keep identity
+            http_wait_seconds_total{host_name="own", http_method="GET", instance="i-1", job="shop", key_x__y="z"} 1 @1
+            target_info{host_name="web", instance="i-1", job="shop", k8s_pod="p", service_instance_id="i-1", service_name="shop"} 1 @1
+            # scope
+            http_wait_seconds_total{host_name="own", http_method="GET", instance="i-1", job="shop", key_x__y="z", otel_scope_name="lib", otel_scope_schema_url="https://example.org/1", otel_scope_team_name="a", otel_scope_version="1.2"} 1 @1
+            target_info{host_name="web", instance="i-1", job="shop", k8s_pod="p"} 1 @1
+            # type and unit
+            http_wait_seconds_total{__type__="counter", __unit__="seconds", host_name="own", http_method="GET", instance="i-1", job="shop", key_x__y="z"} 1 @1
+            target_info{host_name="web", instance="i-1", job="shop", k8s_pod="p"} 1 @1
+            # bare labels
+            http_wait_seconds_total{_x_y="z", host_name="own", http_method="GET", instance="i-1", job="shop"} 1 @1
+            target_info{host_name="web", instance="i-1", job="shop", k8s_pod="p"} 1 @1
+            # no suffixes
+            http_wait{host_name="own", http_method="GET", instance="i-1", job="shop", key_x__y="z"} 1 @1
+            target_info{host_name="web", instance="i-1", job="shop", k8s_pod="p"} 1 @1
+            # UTF-8
+            http.wait_seconds_total{_x__y="z", "host.name"="own", "http.method"="GET", instance="i-1", job="shop"} 1 @1
+            target_info{"host.name"="web", instance="i-1", job="shop", "k8s.pod"="p"} 1 @1
+            # nothing translated
+            http.wait{_x__y="z", "host.name"="own", "http.method"="GET", instance="i-1", job="shop"} 1 @1
+            target_info{"host.name"="web", instance="i-1", job="shop", "k8s.pod"="p"} 1 @1
+        "##]],
     );
 }
 
