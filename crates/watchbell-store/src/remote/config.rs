@@ -526,11 +526,12 @@ mod tests {
             remote.write.remote_timeout: `0s` is not a usable bound; above 0, at most `10m`
             remote.write.headers.Authorization: the header `Authorization` is set already; credentials stand in `basic_auth` or `authorization`
             remote.write.headers.bad header: `bad header` cannot be sent as a header; 
-            remote.write.write_relabel_configs: `write_relabel_configs` is not supported yet; leave it out; every sample is sent
-            remote.write.queue_config.min_shards: `min_shards` is not supported yet; leave it out; there are as many as are needed, up to `max_shards`
+            remote.write.write_relabel_configs[0].modulus: `hashmod` asks for a modulus; the number of parts, such as 4
+            remote.write.sigv4: `sigv4` is not supported yet; use `basic_auth` or `authorization`
             remote.write.queue_config.max_shards: 0 is not a usable number; from 1 to 200
             remote.write.queue_config.capacity: 5 is not usable; at least `max_samples_per_send`, at most 1,000,000
             remote.write.queue_config.min_backoff: `9s` is not between 0 and `max_backoff`; the default is `30ms`
+            remote.read.required_matchers: `required_matchers` is not supported yet; leave it out; every question is asked
             remote.read.url: `http://mimir/query` does not end in `/read` or `/export`; such as `http://prometheus:9090/api/v1/read` or `http://victoria:8428/api/v1/export`; or say `kind`
             remote.tenant_header: `` is not the name of a header; 
             remote.queue.size: 1048576 bytes hold too little; at least 32MB; the default is 2GB
