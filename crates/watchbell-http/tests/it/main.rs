@@ -4,7 +4,6 @@
 mod stage;
 
 mod access;
-mod combined;
 mod machine;
 mod otlp;
 mod own;

@@ -11,7 +11,6 @@ mod reading;
 mod remote;
 mod rollups;
 mod scrub;
-mod sending;
 mod soak;
 mod state;
 mod writing;
