@@ -18,6 +18,8 @@ const USAGE: &str = "usage: cargo xtask <command>
 
   test          everything CI runs: formatting, clippy, licences, all tests, the README's commands
   conformance   the recorded cases of the real tools, from ../shared/conformance or $WATCHBELL_CONFORMANCE
+  differential [count] [seed]
+                random expressions beside a real Prometheus that holds the same samples (20000 expressions)
   soak [seeds]  the metrics engine on a simulated disk that fails in every way (5000 seeds)
   fuzz [cases]  readers of files and bodies against mutated bytes (100000 cases of each kind)
   kill-loop [rounds]
@@ -25,6 +27,10 @@ const USAGE: &str = "usage: cargo xtask <command>
   bench [idle]  memory, CPU, start and size of the release build, idle with no configuration
   bench metrics [--quick] [--output FILE] [--watchbell BINARY] [--only NAME]
                 the metrics engine beside Prometheus and VictoriaMetrics, in one run
+  bench query [--quick] [--output FILE] [--watchbell BINARY] [--only NAME]
+                PromQL over HTTP and rounds of rules beside them, in one run
+  bench scrape [--quick] [--output FILE] [--watchbell BINARY] [--only SIZE]
+                scrapes of targets with 10 k and 100 k series beside them, in one run
 ";
 
 fn main() -> ExitCode {
@@ -38,6 +44,17 @@ fn main() -> ExitCode {
             Some(options) => bench::metrics(&options),
             None => return usage(),
         },
+        ["bench", "query", rest @ ..] => match bench_options(rest) {
+            Some(options) => bench::query(&options),
+            None => return usage(),
+        },
+        ["bench", "scrape", rest @ ..] => match bench_options(rest) {
+            Some(options) => bench::scrape(&options),
+            None => return usage(),
+        },
+        ["differential"] => differential("20000", None),
+        ["differential", count] => differential(count, None),
+        ["differential", count, seed] => differential(count, Some(seed)),
         ["soak"] => soak("5000"),
         ["soak", seeds] => soak(seeds),
         ["fuzz"] => fuzz("100000"),
@@ -132,7 +149,26 @@ fn conformance() -> Result<()> {
     }
     let mut command = cargo(&["test", "--workspace", "conformance", "--", "--nocapture"]);
     command.env("WATCHBELL_CONFORMANCE", folder);
+    with_prometheus(&mut command);
     run("conformance", &mut command)
+}
+
+/// The newest Prometheus there is to download, for tests that ask it.
+fn with_prometheus(command: &mut Command) {
+    match bench::prometheus() {
+        Ok(path) => drop(command.env("WATCHBELL_PROMETHEUS", path)),
+        Err(error) => eprintln!("there is no Prometheus to compare with: {error:#}"),
+    }
+}
+
+fn differential(count: &str, seed: Option<&str>) -> Result<()> {
+    let test = ["test", "-p", "watchbell-query", "--test", "it", "differential::random", "--", "--nocapture"];
+    let mut command = cargo(&test);
+    command.env("WATCHBELL_DIFFERENTIAL", count).env("WATCHBELL_PROMETHEUS", bench::prometheus()?);
+    if let Some(seed) = seed {
+        command.env("WATCHBELL_SEED", seed);
+    }
+    run("differential", &mut command)
 }
 
 fn soak(seeds: &str) -> Result<()> {

@@ -1,6 +1,6 @@
 //! Tasks: named, owned, restarted, stopped in order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
@@ -89,8 +89,9 @@ impl Supervisor {
             groups.len() - 1
         });
         let running = &mut groups[at].1;
+        let wanted: HashMap<&str, u64> = tasks.iter().map(|task| (task.name.as_str(), task.key)).collect();
         running.retain(|name, have| {
-            let keep = tasks.iter().any(|task| &task.name == name && task.key == have.key);
+            let keep = wanted.get(name.as_str()) == Some(&have.key);
             if !keep {
                 have.stop.cancel();
             }

@@ -180,7 +180,7 @@ impl App {
         // A group's names are its own, so that a monitor may be called as it likes. Groups are stopped in this order.
         let supervisor = &self.runtime.supervisor;
         supervisor.reconcile("probe", probe::tasks(&monitors, &self.context));
-        supervisor.reconcile("scrape", self.targets.tasks(&config.scrape_configs, &self.context));
+        self.targets.apply(&config.scrape_configs, &self.context);
         let own = [host::task(&config.host, &self.context), self.own_metrics(&config.host)];
         supervisor.reconcile("host", own.into_iter().flatten().collect());
         supervisor.reconcile("alarms", self.alarms.tasks());

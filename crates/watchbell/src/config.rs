@@ -9,6 +9,7 @@ mod files;
 pub mod manual;
 mod report;
 mod salvage;
+mod scrapes;
 mod secrets;
 mod yaml;
 
@@ -21,14 +22,14 @@ use serde::Deserialize;
 use watchbell_alarms::rule::RuleFile;
 use watchbell_alerts::{InhibitRule, RouteConfig, TimeInterval};
 use watchbell_http::SinkConfig;
-use watchbell_model::{Problem, Problems, RunbookRef, Secret, Segment, Span, Url};
+use watchbell_model::{ByteSize, Problem, Problems, RunbookRef, Secret, Segment, Span, Url};
 use watchbell_notify::{Library, ReceiverConfig, RunbooksConfig};
 use watchbell_runtime::Runtime;
 use watchbell_sources::heartbeat::HeartbeatConfig;
 use watchbell_sources::host::HostConfig;
 use watchbell_sources::intake::OtlpConfig;
 use watchbell_sources::probe::MonitorConfig;
-use watchbell_sources::scrape::ScrapeConfig;
+use watchbell_sources::scrape::{NameEscaping, NameValidation, ScrapeConfig, ScrapeProtocol};
 use watchbell_store::{MetricsConfig, RemoteConfig, RemoteReadConfig, RemoteWriteConfig};
 
 use salvage::Salvaged;
@@ -83,6 +84,9 @@ pub struct Config {
     /// Prometheus targets.
     #[serde(default)]
     pub scrape_configs: Vec<ScrapeConfig>,
+    /// Files with further `scrape_configs`, relative to this file; `*` stands for any part of a file name.
+    #[serde(default)]
+    pub scrape_config_files: Vec<String>,
     /// Metrics that come by OpenTelemetry's protocol.
     #[serde(default)]
     pub otlp: OtlpConfig,
@@ -192,6 +196,58 @@ impl Default for StorageConfig {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GlobalConfig {
+    /// How often targets are scraped, unless their job says.
+    #[serde(default = "GlobalConfig::default_interval")]
+    pub scrape_interval: Span,
+    /// How long a target may take, unless its job says: `10s`, or the interval if that is shorter.
+    #[serde(default)]
+    pub scrape_timeout: Option<Span>,
+    /// The formats that targets are asked for, the best first, unless their job says.
+    #[serde(default)]
+    pub scrape_protocols: Option<Vec<ScrapeProtocol>>,
+    /// Taken as Prometheus takes it; failures stand in the log and on the page of the targets.
+    #[serde(default)]
+    pub scrape_failure_log_file: Option<PathBuf>,
+    /// `body_size_limit` of jobs that give none.
+    #[serde(default)]
+    pub body_size_limit: ByteSize,
+    /// `sample_limit` of jobs that give none.
+    #[serde(default)]
+    pub sample_limit: usize,
+    /// `label_limit` of jobs that give none.
+    #[serde(default)]
+    pub label_limit: usize,
+    /// `label_name_length_limit` of jobs that give none.
+    #[serde(default)]
+    pub label_name_length_limit: usize,
+    /// `label_value_length_limit` of jobs that give none.
+    #[serde(default)]
+    pub label_value_length_limit: usize,
+    /// `target_limit` of jobs that give none.
+    #[serde(default)]
+    pub target_limit: usize,
+    /// `keep_dropped_targets` of jobs that give none.
+    #[serde(default)]
+    pub keep_dropped_targets: usize,
+    /// Which names of metrics and labels are taken, unless the job says.
+    #[serde(default)]
+    pub metric_name_validation_scheme: Option<NameValidation>,
+    /// What targets are asked to do with names that are not identifiers, unless the job says.
+    #[serde(default)]
+    pub metric_name_escaping_scheme: Option<NameEscaping>,
+    /// Whether native histograms are taken as such, unless the job says.
+    #[serde(default)]
+    pub scrape_native_histograms: bool,
+    /// Whether classic histograms become native ones with custom buckets, unless the job says.
+    #[serde(default)]
+    pub convert_classic_histograms_to_nhcb: bool,
+    /// Whether classic series are kept beside the native histogram, unless the job says.
+    #[serde(default)]
+    pub always_scrape_classic_histograms: bool,
+    /// Whether `scrape_timeout_seconds`, `scrape_sample_limit` and `scrape_body_size_bytes` are written, unless the job
+    /// says.
+    #[serde(default)]
+    pub extra_scrape_metrics: bool,
     /// How often rules are evaluated, unless their group says.
     #[serde(default = "GlobalConfig::default_interval")]
     pub evaluation_interval: Span,
@@ -212,6 +268,23 @@ impl GlobalConfig {
 impl Default for GlobalConfig {
     fn default() -> GlobalConfig {
         GlobalConfig {
+            scrape_interval: GlobalConfig::default_interval(),
+            scrape_timeout: None,
+            scrape_protocols: None,
+            scrape_failure_log_file: None,
+            body_size_limit: ByteSize(0),
+            sample_limit: 0,
+            label_limit: 0,
+            label_name_length_limit: 0,
+            label_value_length_limit: 0,
+            target_limit: 0,
+            keep_dropped_targets: 0,
+            metric_name_validation_scheme: None,
+            metric_name_escaping_scheme: None,
+            scrape_native_histograms: false,
+            convert_classic_histograms_to_nhcb: false,
+            always_scrape_classic_histograms: false,
+            extra_scrape_metrics: false,
             evaluation_interval: GlobalConfig::default_interval(),
             resolve_timeout: GlobalConfig::default_resolve_timeout(),
         }
@@ -303,6 +376,7 @@ pub async fn load(runtime: &Runtime, paths: &[PathBuf]) -> Loaded {
     match serde_json::from_value::<Config>(salvaged.json.clone()) {
         Ok(mut config) => {
             files::anchor(&mut config, &base);
+            scrapes::complete(&mut config, &mut files, runtime, &base);
             let mut rules = files.rules(runtime, &config.rule_files, &base);
             if config.packs.contains(&Pack::Host) && config.host.enabled {
                 rules.push((HOST_PACK.into(), files::rules_of(crate::embedded::HOST_RULES)));

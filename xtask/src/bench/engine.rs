@@ -34,7 +34,7 @@ pub struct Running {
     pub address: SocketAddr,
     /// From its start to its first answer to a query.
     pub took: f64,
-    kind: Kind,
+    pub kind: Kind,
     data: std::path::PathBuf,
 }
 
@@ -50,7 +50,25 @@ impl Engine {
 
     /// Starts it on what the folder holds.
     pub fn start(&self, folder: &Path) -> Result<Running> {
-        self.start_for(folder, &[])
+        self.start_for(folder, &[], None)
+    }
+
+    /// The same, with a file of rules; VictoriaMetrics has none.
+    pub fn start_with_rules(&self, folder: &Path, rules: &str) -> Result<Running> {
+        self.start_for(folder, &[], Some(rules))
+    }
+
+    /// The same, with targets to scrape.
+    pub fn start_with_scrape(&self, folder: &Path, scrape_configs: &str) -> Result<Running> {
+        let file = folder.join("scrape.yml");
+        std::fs::write(&file, scrape_configs)?;
+        match self.kind {
+            Kind::VictoriaMetrics => self.start_for(folder, &[&format!("-promscrape.config={}", file.display())], None),
+            Kind::Watchbell | Kind::Prometheus => {
+                std::fs::write(folder.join("more.yml"), scrape_configs)?;
+                self.start_for(folder, &[], None)
+            }
+        }
     }
 
     /// The same for a year at once: with blocks of two hours Prometheus would spend it on syncs.
@@ -61,22 +79,33 @@ impl Engine {
                 Kind::Prometheus => &["--storage.tsdb.min-block-duration=10d", "--storage.tsdb.max-block-duration=80d"],
                 Kind::Watchbell | Kind::VictoriaMetrics => &[],
             },
+            None,
         )
     }
 
-    fn start_for(&self, folder: &Path, more: &[&str]) -> Result<Running> {
+    fn start_for(&self, folder: &Path, more: &[&str], rules: Option<&str>) -> Result<Running> {
+        let rule_files = match rules {
+            Some(rules) => {
+                let path = folder.join("rules.yml");
+                std::fs::write(&path, rules)?;
+                format!("rule_files: [\"{}\"]\n", path.display())
+            }
+            None => String::new(),
+        };
+        // What is to be scraped stands beside it where there is some.
+        let rule_files = rule_files + &std::fs::read_to_string(folder.join("more.yml")).unwrap_or_default();
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let data = folder.join("data");
         let mut command = Command::new(&self.binary.path);
         match self.kind {
             Kind::Watchbell => {
                 let config = folder.join("watchbell.yml");
-                std::fs::write(&config, CONFIG)?;
+                std::fs::write(&config, format!("{CONFIG}{rule_files}"))?;
                 command.arg("--config").arg(config).arg("--data").arg(&data).args(["--listen", &address.to_string()]);
             }
             Kind::Prometheus => {
                 let config = folder.join("prometheus.yml");
-                std::fs::write(&config, "global: {scrape_interval: 15s}\n")?;
+                std::fs::write(&config, format!("global: {{scrape_interval: 15s}}\n{rule_files}"))?;
                 command
                     .arg(format!("--config.file={}", config.display()))
                     .arg(format!("--storage.tsdb.path={}", data.display()))

@@ -6,9 +6,18 @@ mod fleet;
 mod idle;
 mod metrics;
 mod process;
+mod query;
 mod recorded;
+mod scrape;
 mod send;
 mod table;
 
 pub use idle::idle;
 pub use metrics::{Options, run as metrics};
+pub use query::run as query;
+pub use scrape::run as scrape;
+
+/// The newest Prometheus there is to download.
+pub fn prometheus() -> anyhow::Result<std::path::PathBuf> {
+    Ok(peers::find("prometheus")?.path)
+}

@@ -9,11 +9,12 @@ use super::column::{Column, Columns, Grid, absent, is_present};
 use super::evaluator::Evaluator;
 use super::kahan::{Mean, Sum};
 use super::keys::Keys;
+use super::lot;
 use super::note::Note;
 use super::window::quantile;
 use crate::histogram::{self, Incompatible, Met, Tally};
 use crate::number::{format_general, format_plain};
-use crate::promql::{Aggregation, Aggregator, Expr, Grouping, Node, TextSpan};
+use crate::promql::{Aggregation, Aggregator, Expr, Grouping, Node, TextSpan, is_utf8, quote};
 
 impl Evaluator<'_> {
     /// An aggregation at every step.
@@ -27,15 +28,26 @@ impl Evaluator<'_> {
             Some(parameter) => self.scalar(parameter, grid)?,
             None => Vec::new(),
         };
-        let columns = self.vector(&aggregation.inner, grid)?;
+        let looks_at_names = match (aggregation.op, &aggregation.grouping) {
+            (Aggregator::Topk | Aggregator::Bottomk | Aggregator::Limitk | Aggregator::LimitRatio, _) => true,
+            (_, Grouping::By(labels)) => labels.iter().any(|label| label.starts_with("__")),
+            (_, Grouping::Without(_)) => false,
+        };
+        let columns = match looks_at_names {
+            true => self.vector(&aggregation.inner, grid)?,
+            false => self.vector_but_for_names(&aggregation.inner, grid)?,
+        };
         let groups = group(&columns, &aggregation.grouping);
         self.charge(groups.len().saturating_mul(grid.count))?;
         let op = aggregation.op;
         match op {
             Aggregator::Topk | Aggregator::Bottomk | Aggregator::Limitk | Aggregator::LimitRatio => {
                 self.check_parameters(op, &parameters, parameter)?;
+                let asked = |step: usize| parameters.get(step).is_some_and(|parameter| *parameter >= 1.0);
+                let ignored =
+                    |column: &Column| (0..grid.count).any(|step| asked(step) && column.histogram(step).is_some());
                 if let Aggregator::Topk | Aggregator::Bottomk = op
-                    && groups.iter().any(|group| group.members.iter().any(|at| !columns[*at].histograms.is_empty()))
+                    && columns.iter().any(ignored)
                 {
                     self.note(Note::ignored(op.as_str(), aggregation.inner.span));
                 }
@@ -102,8 +114,8 @@ impl Evaluator<'_> {
         let Some(Node::Text(label)) = parameter.map(|parameter| &parameter.unwrapped().node) else {
             return Err(EvalError::Type("count_values takes the name of a label".into()));
         };
-        if label.is_empty() {
-            return Err(EvalError::Argument("invalid label name \"\"".into()));
+        if label.is_empty() || !is_utf8(label) {
+            return Err(EvalError::Argument(format!("invalid label name {}", quote(label))));
         }
         let grouping = match grouping {
             Grouping::By(labels) => Grouping::By(labels.iter().chain([label]).cloned().collect()),
@@ -379,19 +391,29 @@ fn choose(op: Aggregator, columns: &[Column], group: &Group, parameter: f64, ste
     if op == Aggregator::LimitRatio {
         let ratio = parameter.clamp(-1.0, 1.0);
         // The same element gets the same lot each time, and a negative ratio gives the rest of the positive one.
-        let lot = |at: &usize| columns[*at].labels.fingerprint() as f64 / u64::MAX as f64;
+        let lot = |at: &usize| lot::of(&columns[*at].labels);
         let drawn = |at: &usize| if ratio >= 0.0 { lot(at) < ratio } else { lot(at) >= 1.0 + ratio };
-        return present.filter(drawn).collect();
+        return heaped(columns, present.filter(drawn), step);
     }
     let number = if parameter < 1.0 { 0 } else { (parameter as usize).min(group.members.len()) };
     match op {
-        Aggregator::Limitk => present.take(number).collect(),
+        Aggregator::Limitk => heaped(columns, present.take(number), step),
         _ => {
             let mut heap = Heap { smallest_out: op == Aggregator::Topk, number, items: Vec::new() };
             present.for_each(|at| heap.offer(columns[at].values[step], at));
             heap.sorted()
         }
     }
+}
+
+/// Elements in the order of a heap of their values, smallest on top: that in which Prometheus gives what it does not rank.
+fn heaped(columns: &[Column], chosen: impl Iterator<Item = usize>, step: usize) -> Vec<usize> {
+    let mut heap = Heap { smallest_out: true, number: usize::MAX, items: Vec::new() };
+    for at in chosen {
+        let value = columns[at].values[step];
+        heap.offer(if is_present(value) { value } else { 0.0 }, at);
+    }
+    heap.items.into_iter().map(|(_, at)| at).collect()
 }
 
 /// The best `number` elements, the worst of them on top. Ties fall as with Go's `container/heap`, as in Prometheus.

@@ -391,13 +391,6 @@ impl Join<'_> {
             if !many.has(step) || !meets(step) {
                 continue;
             }
-            if std::mem::replace(&mut made[known].1[step], true) {
-                return Err(EvalError::Duplicate(if one_to_one {
-                    "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)".into()
-                } else {
-                    "multiple matches for labels: grouping labels must ensure unique matches".into()
-                }));
-            }
             if many.histogram(step).is_some() || one.histogram(step).is_some() || self.op.is_trim() {
                 let (left, right) = if swapped { (one, many) } else { (many, one) };
                 let (left, right) = (Operand::of(left, step), Operand::of(right, step));
@@ -406,17 +399,21 @@ impl Join<'_> {
                 // A comparison that has no meaning has no answer; one that does not hold has.
                 let comparable = matches!((left, right), (Operand::Histogram(_), Operand::Histogram(_)))
                     && matches!(self.op, BinaryOp::Equal | BinaryOp::NotEqual);
-                let asked = self.return_bool && comparable;
-                let place = match (&result, asked) {
-                    (None, false) => continue,
-                    _ => *place.get_or_insert_with(|| results.place(&labels, self.return_bool, self.count)),
-                };
+                if result.is_none() && !comparable {
+                    continue;
+                }
+                self.meet_once(&mut made[known].1[step])?;
+                if result.is_none() && !self.return_bool {
+                    continue;
+                }
+                let place = *place.get_or_insert_with(|| results.place(&labels, self.return_bool, self.count));
                 match (result, self.return_bool) {
                     (Some(result), false) => results.set_histogram(place, step, result)?,
                     (result, _) => results.set(place, step, truth(result.is_some()))?,
                 }
                 continue;
             }
+            self.meet_once(&mut made[known].1[step])?;
             let other = one.values[step];
             let (left, right) = if swapped { (other, value) } else { (value, other) };
             let Some(result) = element(self.op, self.return_bool, left, right, left) else { continue };
@@ -428,6 +425,19 @@ impl Join<'_> {
             *cell = result;
         }
         Ok(())
+    }
+
+    /// Two elements of the side that may have many must not make the same result.
+    fn meet_once(&self, made: &mut bool) -> Result<(), EvalError> {
+        if !std::mem::replace(made, true) {
+            return Ok(());
+        }
+        Err(EvalError::Duplicate(match self.matching.cardinality {
+            Cardinality::OneToOne => {
+                "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)".into()
+            }
+            _ => "multiple matches for labels: grouping labels must ensure unique matches".into(),
+        }))
     }
 
     /// The labels of a result: those of the many side, less what was not matched on, plus what is included.

@@ -213,6 +213,21 @@ pub(super) fn drop_names(columns: Vec<Column>) -> Result<Vec<Column>, EvalError>
     merge(dropped.collect())
 }
 
+/// Drops the names that are to be dropped, at the end of one node. Functions of a range give no two series that are
+/// one without them, even at different steps.
+pub(super) fn drop_names_at_once(columns: Vec<Column>, strict: bool) -> Result<Vec<Column>, EvalError> {
+    let count = columns.len();
+    let dropped = drop_names(columns)?;
+    if strict && dropped.len() < count { Err(same_labels()) } else { Ok(dropped) }
+}
+
+/// Whether all columns have the same name and no other label that is dropped with it.
+pub(super) fn is_of_one_name(columns: &[Column]) -> bool {
+    let metadata = |column: &Column| column.labels.iter().any(|(name, _)| matches!(name, "__type__" | "__unit__"));
+    let Some(name) = columns.first().map(|column| column.labels.name()) else { return true };
+    columns.iter().all(|column| column.labels.name() == name && !metadata(column))
+}
+
 /// The labels without name, type and unit, which belong to the metric and not to what was made of it.
 pub(super) fn without_metadata(labels: &Labels) -> Labels {
     let metadata = |name: &str| matches!(name, Labels::NAME | "__type__" | "__unit__");

@@ -25,15 +25,15 @@ struct Date {
     day: i64,
 }
 
-/// Beyond this there is no calendar worth speaking of: ten million years.
-const SECONDS_MAX: f64 = 3.2e14;
+/// From here on seconds do not fit into 64 bits.
+const TOO_LARGE: f64 = 9_223_372_036_854_775_808.0;
 
+/// What is no time at all, such as NaN, has the date that Prometheus gives it on the machines most people have: the
+/// last one its 64 bits can hold, in the year 292277026596.
 fn of(seconds: f64, part: fn(&Date) -> i64) -> f64 {
-    if seconds.is_nan() || seconds.abs() > SECONDS_MAX {
-        return f64::NAN;
-    }
-    let seconds = seconds as i64;
-    let days = seconds.div_euclid(86_400);
+    let is_time = (-TOO_LARGE..TOO_LARGE).contains(&seconds) && seconds != -TOO_LARGE;
+    let seconds = if is_time { i128::from(seconds as i64) } else { 1 << 63 };
+    let (days, seconds) = (seconds.div_euclid(86_400) as i64, seconds.rem_euclid(86_400) as i64);
     // Years from March on, so that the leap day is the last of its year; 400 years are 146,097 days.
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
@@ -44,7 +44,7 @@ fn of(seconds: f64, part: fn(&Date) -> i64) -> f64 {
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
     let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
-    part(&Date { days, seconds: seconds.rem_euclid(86_400), year, month, day }) as f64
+    part(&Date { days, seconds, year, month, day }) as f64
 }
 
 /// Days from 1970 to the first of a month.
@@ -63,6 +63,16 @@ fn days_before_next_month(date: &Date) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_time_has_the_last_date() {
+        for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e300, -1e19] {
+            let parts = ["year", "month", "day_of_month", "hour", "minute", "day_of_year"];
+            let found = parts.map(|name| part(name).unwrap()(value));
+            assert_eq!(found, [292_277_026_596.0, 12.0, 4.0, 15.0, 30.0, 339.0], "{value}");
+        }
+        assert_eq!(part("year").unwrap()(1e15), 31_690_708.0);
+    }
 
     #[test]
     fn dates_are_those_of_the_calendar() {

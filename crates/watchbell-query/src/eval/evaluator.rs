@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use watchbell_model::{Labels, Query};
 
-use super::column::{Column, Grid, absent, is_present};
+use super::column::{self, Column, Grid, absent, is_present};
+use super::explain::Trace;
+use super::memo::{self, Memo, Recalled};
 use super::note::{self, Note};
 use super::select::Take;
 use super::{EngineOptions, EvalError};
 use crate::histogram::Tally;
-use crate::promql::{Expr, Node};
+use crate::promql::{Expr, Node, ValueType};
 
 /// What a node is worth at every step.
 pub(super) enum Evaluated {
@@ -34,6 +36,7 @@ pub(super) struct Evaluator<'a> {
     pub(super) end: i64,
     /// Step of the whole query, 0 for an instant.
     pub(super) step: i64,
+    delayed_name_removal: bool,
     samples_max: usize,
     samples: Cell<usize>,
     /// Whether of histograms only counts and sums are looked at. As in Prometheus, which then reads no buckets, each
@@ -41,6 +44,10 @@ pub(super) struct Evaluator<'a> {
     pub(super) counts_only: Cell<bool>,
     stop: Option<&'a AtomicBool>,
     notes: RefCell<Vec<Note>>,
+    /// Who wants to know what each part takes.
+    pub(super) trace: Option<&'a Trace<'a>>,
+    /// What other expressions have found out.
+    pub(super) memo: Option<&'a Memo>,
 }
 
 impl<'a> Evaluator<'a> {
@@ -58,11 +65,14 @@ impl<'a> Evaluator<'a> {
             start,
             end,
             step,
+            delayed_name_removal: options.delayed_name_removal,
             samples_max: options.samples_max,
             samples: Cell::new(0),
             counts_only: Cell::new(false),
             stop,
             notes: RefCell::default(),
+            trace: None,
+            memo: None,
         }
     }
 
@@ -100,6 +110,26 @@ impl<'a> Evaluator<'a> {
     /// Evaluates a node at every step. What does not depend on the step is evaluated once.
     pub(super) fn eval(&self, expr: &Expr, grid: &Grid) -> Result<Evaluated, EvalError> {
         self.check_stop()?;
+        if let Some(memo) = self.memo
+            && grid.count == 1
+            && grid.start == self.start
+            && !self.counts_only.get()
+            && memo::may_be_kept(expr)
+        {
+            let key = expr.to_string();
+            let keep = match memo.recall(grid.start, &key) {
+                Recalled::Worth(columns) => return Ok(Evaluated::Vector(columns)),
+                Recalled::Keep => true,
+                Recalled::New => false,
+            };
+            let value = self.eval_steps(expr, grid)?;
+            if let Evaluated::Vector(columns) = &value
+                && keep
+            {
+                memo.keep(grid.start, key, expr, columns);
+            }
+            return Ok(value);
+        }
         if grid.count < 2 || !is_invariant(expr) || matches!(expr.node, Node::Number { .. } | Node::Text(_)) {
             return self.eval_steps(expr, grid);
         }
@@ -116,6 +146,44 @@ impl<'a> Evaluator<'a> {
     }
 
     fn eval_steps(&self, expr: &Expr, grid: &Grid) -> Result<Evaluated, EvalError> {
+        match self.eval_node(expr, grid)? {
+            Evaluated::Vector(columns) if !self.delayed_name_removal => {
+                Ok(Evaluated::Vector(column::drop_names_at_once(columns, is_over_range(expr))?))
+            }
+            other => Ok(other),
+        }
+    }
+
+    /// As [`Evaluator::vector`], for one who does not look at names: where dropping them makes no two series one, they
+    /// are still there.
+    pub(super) fn vector_but_for_names(&self, expr: &Expr, grid: &Grid) -> Result<Vec<Column>, EvalError> {
+        let expr = expr.unwrapped();
+        if self.delayed_name_removal || !is_over_range(expr) || (grid.count > 1 && is_invariant(expr)) {
+            return self.vector(expr, grid);
+        }
+        self.check_stop()?;
+        match self.eval_node(expr, grid)? {
+            Evaluated::Vector(columns) if column::is_of_one_name(&columns) => Ok(columns),
+            Evaluated::Vector(columns) => column::drop_names_at_once(columns, true),
+            Evaluated::Scalar(_) | Evaluated::Text(_) => Err(EvalError::Type("a vector belongs here".into())),
+        }
+    }
+
+    fn eval_node(&self, expr: &Expr, grid: &Grid) -> Result<Evaluated, EvalError> {
+        let Some(trace) = self.trace.filter(|_| !matches!(expr.node, Node::Number { .. } | Node::Text(_))) else {
+            return self.eval_by_kind(expr, grid);
+        };
+        trace.enter(expr, grid.count);
+        let value = self.eval_by_kind(expr, grid);
+        trace.leave(match &value {
+            Ok(Evaluated::Vector(columns)) => columns.len(),
+            Ok(Evaluated::Scalar(_)) => 1,
+            Ok(Evaluated::Text(_)) | Err(_) => 0,
+        });
+        value
+    }
+
+    fn eval_by_kind(&self, expr: &Expr, grid: &Grid) -> Result<Evaluated, EvalError> {
         match &expr.node {
             Node::Number { value, .. } => Ok(Evaluated::Scalar(vec![*value; grid.count])),
             Node::Text(text) => Ok(Evaluated::Text(text.clone())),
@@ -189,6 +257,12 @@ pub(super) fn filter_map(values: &mut [f64], change: impl Fn(f64) -> Option<f64>
     for value in values.iter_mut().filter(|value| is_present(**value)) {
         *value = change(*value).unwrap_or_else(absent);
     }
+}
+
+/// Whether a node is a function of a range.
+fn is_over_range(expr: &Expr) -> bool {
+    let matrix = |argument: &Expr| argument.value_type() == ValueType::Matrix;
+    matches!(&expr.node, Node::Call { arguments, .. } if arguments.iter().any(matrix))
 }
 
 /// Whether a node is worth the same at every step: all it selects is anchored by `@`.

@@ -7,15 +7,17 @@ use watchbell_model::{Labels, MatchOp};
 
 use super::EvalError;
 use super::column::{Column, merge};
-use crate::promql::{Expr, Node, quote};
+use crate::promql::{Expr, Node, is_utf8, quote};
 
 /// `label_replace(v, target, replacement, source, pattern)`.
 pub(super) fn replace(mut columns: Vec<Column>, texts: &[String]) -> Result<Vec<Column>, EvalError> {
     let [target, replacement, source, pattern] = texts else {
         return Err(EvalError::Type("label_replace takes four strings".into()));
     };
-    let regex = Regex::new(&format!("^(?s:{pattern})$"))
-        .map_err(|_| EvalError::Argument(format!("invalid regular expression in label_replace(): {pattern}")))?;
+    let regex = Some(pattern).filter(|pattern| is_utf8(pattern));
+    let regex = regex
+        .and_then(|pattern| Regex::new(&format!("^(?s:{pattern})$")).ok())
+        .ok_or_else(|| EvalError::Argument(format!("invalid regular expression in label_replace(): {pattern}")))?;
     check_name(target, "destination label name in label_replace()")?;
     for column in &mut columns {
         let value = column.labels.get(source).unwrap_or("");
@@ -99,7 +101,7 @@ fn set(column: &mut Column, name: &str, value: &str) {
 
 /// Any UTF-8 text that is not empty is a label's name.
 fn check_name(name: &str, what: &str) -> Result<(), EvalError> {
-    match name.is_empty() {
+    match name.is_empty() || !is_utf8(name) {
         true => Err(EvalError::Argument(format!("invalid {what}: {}", quote(name)))),
         false => Ok(()),
     }

@@ -346,7 +346,11 @@ impl Evaluator<'_> {
 
     fn load(&self, matchers: &[Matcher], start: i64, end: i64) -> Result<Vec<Series>, EvalError> {
         let mut found = self.source.select(matchers, Timestamp(start), Timestamp(end))?;
-        self.charge(found.iter().map(Series::size).sum())?;
+        let samples = found.iter().map(Series::size).sum();
+        if let Some(trace) = self.trace {
+            trace.read(samples);
+        }
+        self.charge(samples)?;
         if self.counts_only.get() {
             found.iter_mut().for_each(|series| say_resets(&mut series.histograms));
         }

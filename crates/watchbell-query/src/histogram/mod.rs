@@ -52,10 +52,8 @@ pub(crate) struct Tally {
 impl Tally {
     pub(crate) fn of(histogram: &Histogram) -> Tally {
         let exactly = |sum: f64| Sum { sum, lost: 0.0 };
-        let side = |buckets: &Buckets| -> Side {
-            let counts = indexed(buckets).filter(|(_, count)| *count != 0.0);
-            counts.map(|(index, count)| (index, exactly(count))).collect()
-        };
+        let side =
+            |buckets: &Buckets| -> Side { indexed(buckets).map(|(index, count)| (index, exactly(count))).collect() };
         Tally {
             reset: histogram.reset,
             schema: histogram.schema,
@@ -286,7 +284,15 @@ fn spanned(side: &Side) -> Buckets {
 /// A histogram as Prometheus writes it: `{count:4, sum:5, (1,2]:3, (2,4]:1}`.
 pub(crate) fn format(histogram: &Histogram) -> String {
     let mut text = format!("{{count:{}, sum:{}", format_general(histogram.count), format_general(histogram.sum));
-    for bucket in buckets(histogram).iter().filter(|bucket| bucket.count != 0.0) {
+    let mut all = buckets(histogram);
+    if histogram.zero_count < 0.0 {
+        // One of less than nothing is no bucket for most purposes, but is written.
+        let (lower, upper) = (-histogram.zero_threshold, histogram.zero_threshold);
+        let place = all.partition_point(|bucket| bucket.upper <= lower);
+        let count = histogram.zero_count;
+        all.insert(place, HistogramBucket { lower, upper, lower_inclusive: true, upper_inclusive: true, count });
+    }
+    for bucket in all.iter().filter(|bucket| bucket.count != 0.0) {
         let (open, close) =
             (if bucket.lower_inclusive { '[' } else { '(' }, if bucket.upper_inclusive { ']' } else { ')' });
         let [lower, upper, count] = [bucket.lower, bucket.upper, bucket.count].map(format_general);

@@ -5,6 +5,7 @@
 
 use super::ast::TextSpan;
 use super::error::ParseError;
+use super::raw;
 use crate::number::parse_number;
 
 /// What a token is.
@@ -170,9 +171,7 @@ impl Lexer<'_> {
                 _ => bytes.extend(c.encode_utf8(&mut [0; 4]).bytes()),
             }
         }
-        String::from_utf8(bytes)
-            .map(Token::Text)
-            .map_err(|_| self.refuse(start, "this string is not UTF-8", "write characters above 127 as `\\u1234`"))
+        Ok(Token::Text(raw::text(bytes)))
     }
 }
 

@@ -5,10 +5,12 @@
 mod ast;
 mod check;
 mod error;
+mod features;
 mod functions;
 mod lex;
 mod parse;
 mod print;
+mod raw;
 mod sequence;
 #[cfg(test)]
 mod tests;
@@ -19,8 +21,10 @@ pub use ast::{
 };
 pub use error::ParseError;
 pub(crate) use error::line_and_column;
+pub use features::{Features, is_experimental};
 pub use functions::{Function, ValueType, functions};
 pub(crate) use print::quote;
+pub(crate) use raw::is_utf8;
 pub use sequence::{Item, series_description};
 
 use watchbell_model::Matcher;
@@ -32,7 +36,17 @@ pub const OPERATORS_MAX: usize = 250;
 /// Longest expression, in bytes.
 pub const TEXT_BYTES_MAX: usize = 1 << 20;
 
-/// Reads an expression and checks its types.
+/// Reads an expression that uses no experimental part of the language but these, and checks its types.
+///
+/// # Errors
+/// As [`parse`]; also where such a part is used.
+pub fn parse_with(text: &str, features: Features) -> Result<Expr, ParseError> {
+    let expr = parse(text)?;
+    features.check(text, &expr)?;
+    Ok(expr)
+}
+
+/// Reads an expression of the whole language and checks its types.
 ///
 /// # Errors
 /// The first thing that is wrong, with its place and what would be right.

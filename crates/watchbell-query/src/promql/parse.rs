@@ -14,6 +14,7 @@ use super::ast::{
 use super::error::ParseError;
 use super::functions::{Function, functions};
 use super::lex::{Token, tokens};
+use super::raw::is_utf8;
 use super::{NESTING_MAX, OPERATORS_MAX, TEXT_BYTES_MAX};
 
 /// Reads an expression; types are not looked at.
@@ -222,7 +223,7 @@ impl Parser<'_> {
         while !self.take_symbol(")") {
             match self.peek() {
                 Token::Word(word) if !word.contains(':') => labels.push(word.clone()),
-                Token::Text(text) if !text.is_empty() => labels.push(text.clone()),
+                Token::Text(text) if !text.is_empty() && is_utf8(text) => labels.push(text.clone()),
                 _ => return Err(self.unexpected("a label's name or `)` belongs here")),
             }
             self.advance();
@@ -534,6 +535,9 @@ impl Parser<'_> {
         let value = value.clone();
         let span = self.span();
         self.advance();
+        if matches!(op, MatchOp::Regex | MatchOp::NotRegex) && !is_utf8(&value) {
+            return Err(self.refuse(span, "a regular expression must be UTF-8"));
+        }
         Matcher::new(name, op, value).map_err(|error| {
             self.refuse(span, error.to_string()).hint("it is an RE2 expression for the whole value of the label")
         })

@@ -5,6 +5,7 @@ use std::fmt::{self, Display, Formatter};
 use watchbell_model::{Labels, MatchOp, Span};
 
 use super::ast::{Anchor, BinaryOp, Cardinality, Expr, Grouping, Length, LengthNode, Node, Reach, Selector};
+use super::raw;
 use crate::number::format_plain;
 
 impl Display for Expr {
@@ -189,6 +190,10 @@ pub(crate) fn quote(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
     for c in text.chars() {
+        if let Some(byte) = raw::byte(c) {
+            quoted.push_str(&format!("\\x{byte:02x}"));
+            continue;
+        }
         match c {
             '"' => quoted.push_str("\\\""),
             '\\' => quoted.push_str("\\\\"),

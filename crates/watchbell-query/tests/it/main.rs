@@ -1,6 +1,7 @@
 //! PromQL as scripts: the peers' own, when their folder is there, and ours.
 
 mod conformance;
+mod differential;
 mod kinds;
 mod own;
 mod script;

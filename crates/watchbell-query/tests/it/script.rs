@@ -8,7 +8,7 @@ use std::sync::Arc;
 use regex::Regex;
 use watchbell_model::{Buckets, Histogram, Labels, Sample, Series, Span, Timestamp};
 use watchbell_query::promql::{Anchor, Expr, Item, Node, parse, series_description};
-use watchbell_query::{Element, Engine, EvalError, Note, NoteLevel, Value};
+use watchbell_query::{Element, Engine, EngineOptions, EvalError, Note, NoteLevel, Value};
 
 use crate::source::Memory;
 
@@ -261,7 +261,9 @@ impl Eval {
 
     fn check(&self, memory: &Memory) -> Result<(), String> {
         let expr = parse(&self.text).map_err(|error| format!("{}: {error}", self.text))?;
-        let engine = Engine::default();
+        // As there, whose scripts say what comes of it.
+        let options = EngineOptions { delayed_name_removal: true, ..EngineOptions::default() };
+        let engine = Engine::new(options);
         if self.step > 0 {
             let (start, end) = (Timestamp(self.start), Timestamp(self.end));
             let answer = engine.range_answer(memory, &expr, start, end, Span::millis(self.step as u64));

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
 
 use watchbell_model::{Metadata, MetricType};
-use watchbell_wire::prometheus::{Format, Limits, Line, Parser};
+use watchbell_wire::prometheus::{Entry, Format, Histograms, Limits, Line, walk};
 
 use crate::intake::HELP_BYTES_MAX;
 
@@ -71,13 +71,15 @@ impl Described {
         }
         let is_new = |metric: &str| self.metrics.get(metric).is_some_and(|said| said.told != Some(said.now));
         let mut news: BTreeMap<String, Metadata> = BTreeMap::new();
-        for line in Parser::new(body, format, limits).into_iter().flatten().flatten() {
+        // It was read without an error a moment ago.
+        let _ = walk(body, format, limits, Histograms::default(), |entry| {
+            let Entry::Line(line) = entry else { return Ok(()) };
             let metric = match &line {
                 Line::Type { metric, .. } | Line::Help { metric, .. } | Line::Unit { metric, .. } => metric,
-                Line::Sample(_) => continue,
+                Line::Sample(_) => return Ok(()),
             };
             if !is_new(metric) {
-                continue;
+                return Ok(());
             }
             let told = news.entry(metric.to_string()).or_default();
             match line {
@@ -86,7 +88,8 @@ impl Described {
                 Line::Unit { unit, .. } => told.unit = unit.to_owned(),
                 Line::Sample(_) => {}
             }
-        }
+            Ok(())
+        });
         // That nothing is known of a metric is nothing to keep.
         Some(news.into_iter().filter(|(_, metadata)| *metadata != Metadata::default()).collect())
     }

@@ -1,47 +1,47 @@
 //! Scraping: asking targets for their metrics as Prometheus does, on its schedule, with its labels and markers.
 //!
-//! Reads the text format and OpenMetrics. A series that the store knows is handed on by reference, without labels;
-//! metadata and exemplars are handed on when they are new. An exemplar without a time has that of its sample; lines
-//! `_created` are series like any other, as is Prometheus' default. Left out as yet: relabelling, discovery, native
-//! histograms, compressed bodies.
+//! Reads the text format, OpenMetrics and protobuf with its native histograms. A series that the store knows is handed
+//! on by reference, without labels; metadata and exemplars are handed on when they are new. Relabelling of samples is
+//! decided once per series. An exemplar without a time has that of its sample; lines `_created` are series like any
+//! other, as is Prometheus' default.
 //!
 //! Always: a scrape counts whole or not at all; whatever a target does, `up` and its companions are written; a series
 //! that is gone gets its end marked; a store that fails stops no scraping; one that forgets a series loses none of its
-//! samples.
+//! samples; a discovery that fails takes no target away.
 
+mod body;
 mod config;
 mod described;
+mod job;
 mod labels;
+mod pools;
+mod rules;
+mod scraper;
 mod series;
 mod target;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use watchbell_model::{Appended, Labels, Observation, ScrapeResult, Span, Timestamp, stale_nan};
-use watchbell_runtime::{CancellationToken, Task, http};
-use watchbell_wire::prometheus::Format;
+use watchbell_model::{Labels, RelabelStep, Span, Timestamp};
+use watchbell_runtime::{CancellationToken, Task};
 
 use crate::Context;
-use series::{Alive, Outgoing, Scraped};
+use crate::discovery::{Discovery, TargetGroup};
+use pools::Pools;
 use target::Target;
 
-pub use config::{Scheme, ScrapeConfig, StaticConfig};
-
-/// A scrape that starts at most this late is written down as on time: equal distances are what compresses (Prometheus
-/// has the same bound).
-const LATE_MAX: Duration = Duration::from_millis(2);
-/// Every so many scrapes an OpenMetrics body is held against all rules of the format.
-const JUDGED_EVERY: u64 = 60;
+pub use config::{
+    NameEscaping, NameValidation, Scheme, ScrapeConfig, ScrapeDefaults, ScrapeProtocol, StaticConfig, TARGETS_MAX,
+};
 
 /// All targets, as they stand. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Targets(Arc<Mutex<BTreeMap<String, TargetStatus>>>);
+pub struct Targets(Arc<Mutex<Pools>>);
 
 /// How a target is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -58,7 +58,9 @@ pub enum TargetHealth {
 /// A target as it stands, for APIs and pages.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct TargetStatus {
-    /// The job's name.
+    /// The `job_name` of its configuration; Prometheus calls it the scrape pool.
+    pub pool: String,
+    /// The label `job`.
     pub job: String,
     /// The label `instance`.
     pub instance: String,
@@ -66,7 +68,7 @@ pub struct TargetStatus {
     pub url: String,
     /// Labels of all that is scraped from it.
     pub labels: Labels,
-    /// What the configuration said before labels were made of it.
+    /// What was known of it before relabelling.
     pub discovered: Labels,
     /// How it is.
     pub health: TargetHealth,
@@ -86,6 +88,30 @@ pub struct TargetStatus {
     pub timeout: Span,
 }
 
+/// What was discovered and is not scraped.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct DroppedTarget {
+    /// The `job_name` of its configuration.
+    pub pool: String,
+    /// What was known of it before relabelling.
+    pub discovered: Labels,
+    /// Why it cannot be scraped; not given where relabelling dropped it.
+    pub error: Option<String>,
+}
+
+/// A discovery as it stands.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct DiscoveryStatus {
+    /// The `job_name` of its configuration.
+    pub pool: String,
+    /// What it asks, such as `file`.
+    pub kind: String,
+    /// How many targets it gave last.
+    pub targets: usize,
+    /// Why it failed last, if it did; what it gave before still stands.
+    pub error: Option<String>,
+}
+
 impl Targets {
     /// None yet.
     pub fn new() -> Targets {
@@ -94,243 +120,120 @@ impl Targets {
 
     /// All of them, in order of job and instance.
     pub fn list(&self) -> Vec<TargetStatus> {
-        self.0.lock().expect("no panic while held").values().cloned().collect()
+        self.pools().list()
     }
 
-    /// Makes the targets be those of these jobs, and gives the work of scraping them, to be reconciled at once: the
-    /// task of a target that is not among them any more marks the end of its series when it is stopped.
-    pub fn tasks(&self, configs: &[ScrapeConfig], context: &Context) -> Vec<Task> {
-        let targets = target::targets(configs);
-        let mut known = self.0.lock().expect("no panic while held");
-        let fresh = targets.iter().map(|target| {
-            let status = match known.get(&target.name) {
-                Some(known) if known.labels == target.labels => TargetStatus {
-                    health: known.health,
-                    last_scrape: known.last_scrape,
-                    last_duration: known.last_duration,
-                    samples: known.samples,
-                    error: known.error.clone(),
-                    warning: known.warning.clone(),
-                    ..status(target)
-                },
-                _ => status(target),
-            };
-            (target.name.clone(), status)
-        });
-        *known = fresh.collect();
-        drop(known);
-        let task = |target: Target| {
+    /// The names of all jobs.
+    pub fn pool_names(&self) -> Vec<String> {
+        self.pools().names()
+    }
+
+    /// What was discovered and is not scraped, as much of it as is kept.
+    pub fn dropped(&self) -> Vec<DroppedTarget> {
+        self.pools().dropped()
+    }
+
+    /// How many targets relabelling dropped, by job.
+    pub fn dropped_counts(&self) -> BTreeMap<String, usize> {
+        self.pools().dropped_counts()
+    }
+
+    /// All discoveries, in order of jobs.
+    pub fn discoveries(&self) -> Vec<DiscoveryStatus> {
+        self.pools().discoveries()
+    }
+
+    /// What each of a job's `relabel_configs` makes of labels; `None` if there is no such job.
+    pub fn relabel_steps(&self, pool: &str, discovered: &Labels) -> Option<Vec<RelabelStep>> {
+        self.pools().steps(pool, discovered)
+    }
+
+    /// Makes the targets be those of these jobs, now and whenever their discoveries find others. What did not change
+    /// goes on untouched; the task of a target that is not among them any more marks the end of its series.
+    pub fn apply(&self, configs: &[ScrapeConfig], context: &Context) {
+        let discoveries: Vec<(String, String, Arc<Discovery>)> = configs
+            .iter()
+            .flat_map(|config| config.discoveries().into_iter().map(|it| (config.job_name.clone(), it)))
+            .map(|(pool, it)| (pool, format!("{}/{:016x}", it.name(), it.key()), Arc::new(it)))
+            .collect();
+        let names: Vec<_> =
+            discoveries.iter().map(|(pool, source, it)| (pool.clone(), source.clone(), it.name())).collect();
+        let mut pools = self.pools();
+        pools.set(configs, &names);
+        // Those who find are stopped before those who scrape what was found.
+        let finders = discoveries.into_iter().map(|(pool, source, discovery)| {
             let (targets, context) = (self.clone(), context.clone());
-            Task::new(target.name.clone(), target.key(), move |stop| {
-                let scraper = Scraper::new(target.clone(), targets.clone(), context.clone());
-                scraper.run(stop)
+            Task::new(format!("{pool}/{source}"), discovery.key(), move |stop| {
+                let (targets, context) = (targets.clone(), context.clone());
+                let (pool, source, discovery) = (pool.clone(), source.clone(), Arc::clone(&discovery));
+                async move { targets.find(&pool, &source, &discovery, &context, stop).await }
             })
-        };
-        targets.into_iter().map(task).collect()
+        });
+        context.runtime.supervisor.reconcile("discovery", finders.collect());
+        self.reconcile(pools, context);
+    }
+
+    fn reconcile(&self, mut pools: MutexGuard<'_, Pools>, context: &Context) {
+        let tasks = pools.tasks(self, context);
+        let count = tasks.len() as f64;
+        context.runtime.metrics.gauge("watchbell_scrape_targets", "Targets that are scraped.", &[]).set(count);
+        // Under the lock, so that of two changes the later one stands.
+        context.runtime.supervisor.reconcile("scrape", tasks);
+    }
+
+    /// Asks a discovery again and again.
+    async fn find(&self, pool: &str, source: &str, discovery: &Discovery, context: &Context, stop: CancellationToken) {
+        loop {
+            let answer = tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                answer = discovery.targets(&context.runtime) => answer,
+            };
+            let outcome = if answer.is_ok() { "ok" } else { "failed" };
+            let help = "Refreshes of discoveries by kind and outcome.";
+            let labels = [("kind", discovery.name()), ("outcome", outcome)];
+            context.runtime.metrics.counter("watchbell_discovery_refreshes_total", help, &labels).inc();
+            if let Err(error) = &answer {
+                tracing::warn!(
+                    job = pool,
+                    kind = discovery.name(),
+                    "a discovery failed, its last targets stay: {error}"
+                );
+            }
+            self.take_in(pool, source, answer, context, &stop);
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = context.runtime.clock.sleep(discovery.refresh_interval().duration()) => {}
+            }
+        }
+    }
+
+    fn take_in(
+        &self,
+        pool: &str,
+        source: &str,
+        answer: Result<Vec<TargetGroup>, String>,
+        context: &Context,
+        stop: &CancellationToken,
+    ) {
+        let mut pools = self.pools();
+        // A finder that was just replaced must not bring back what is gone.
+        if !stop.is_cancelled() && pools.found(pool, source, answer) {
+            self.reconcile(pools, context);
+        }
+    }
+
+    fn pools(&self) -> MutexGuard<'_, Pools> {
+        self.0.lock().expect("no panic while held")
     }
 
     /// Whether a target with these labels still stands under this name.
     fn is_wanted(&self, target: &Target) -> bool {
-        let known = self.0.lock().expect("no panic while held");
-        known.get(&target.name).is_some_and(|status| status.labels == target.labels)
+        self.pools().is_wanted(target)
     }
 
     fn update(&self, target: &Target, update: impl FnOnce(&mut TargetStatus)) {
-        let mut known = self.0.lock().expect("no panic while held");
-        if let Some(status) = known.get_mut(&target.name).filter(|status| status.labels == target.labels) {
-            update(status);
-        }
-    }
-}
-
-fn status(target: &Target) -> TargetStatus {
-    TargetStatus {
-        job: target.job().to_owned(),
-        instance: target.instance().to_owned(),
-        url: target.url.to_string(),
-        labels: target.labels.clone(),
-        discovered: target.discovered.clone(),
-        health: TargetHealth::Unknown,
-        last_scrape: None,
-        last_duration: None,
-        samples: 0,
-        error: None,
-        warning: None,
-        interval: target.interval,
-        timeout: target.timeout,
-    }
-}
-
-/// Scrapes one target.
-struct Scraper {
-    target: Target,
-    targets: Targets,
-    context: Context,
-    alive: Alive,
-    /// Whether it was scraped at all, so that its report has begun.
-    scraped: bool,
-    /// In how many OpenMetrics scrapes the next one is judged.
-    judge_in: u64,
-}
-
-impl Scraper {
-    fn new(target: Target, targets: Targets, context: Context) -> Scraper {
-        let source = format!("scrape/{}", target.job()).into();
-        let alive = Alive::new(source, target.labels.clone(), target.rules);
-        Scraper { target, targets, context, alive, scraped: false, judge_in: 0 }
-    }
-
-    async fn run(mut self, stop: CancellationToken) {
-        let clock = self.context.runtime.clock.clone();
-        let mut slot = self.target.first_slot(clock.now());
-        loop {
-            // Bounded by the interval, so that a wall clock that is set back does not stop the scraping.
-            let wait = clock.timeout(self.target.interval.duration(), clock.sleep_until(slot));
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => break,
-                _ = wait => {}
-            }
-            let now = clock.now();
-            let late = LATE_MAX.min(self.target.interval.duration() / 100);
-            let at = if now >= slot && now.since(slot) <= late { slot } else { now };
-            let begun = clock.monotonic();
-            let fetched = tokio::select! {
-                biased;
-                () = stop.cancelled() => break,
-                fetched = self.fetch() => fetched,
-            };
-            let took = clock.monotonic().saturating_sub(begun);
-            self.take(fetched, at, took).await;
-            slot = self.target.next_slot(clock.now());
-        }
-        if !self.targets.is_wanted(&self.target) {
-            let at = clock.now();
-            let mut ends = self.alive.end(at).outgoing;
-            if self.scraped {
-                self.alive.report(&mut ends, at, [stale_nan(); 5]);
-            }
-            self.append(ends).await;
-        }
-    }
-
-    async fn fetch(&self) -> Result<http::Response, String> {
-        let request = self.target.request(&self.context.runtime.disk)?;
-        let response = http::send(&self.context.runtime, request).await.map_err(|error| error.to_string())?;
-        if response.status != 200 {
-            return Err(format!("the target answered with status {}", response.status));
-        }
-        if response.truncated {
-            return Err(format!("the body is longer than `body_size_limit` allows ({} bytes)", self.target.body_max));
-        }
-        Ok(response)
-    }
-
-    /// Makes samples of what was fetched, writes them, tells of it.
-    async fn take(&mut self, fetched: Result<http::Response, String>, at: Timestamp, took: Duration) {
-        let mut warning = None;
-        let read = fetched.and_then(|response| {
-            let format = Format::of_content_type(response.header("content-type").unwrap_or_default());
-            let read = self.alive.read(&response.body, format, at)?;
-            match format {
-                Format::Text => warning = Some(None),
-                Format::OpenMetrics => {
-                    if self.judge_in == 0 {
-                        warning = Some(series::violation(&response.body));
-                        self.judge_in = JUDGED_EVERY;
-                    }
-                    self.judge_in -= 1;
-                }
-            }
-            Ok(read)
-        });
-        self.scraped = true;
-        let (scraped, error) = match read {
-            Ok(scraped) => (scraped, None),
-            Err(error) => (self.alive.end(at), Some(error)),
-        };
-        self.count(&scraped, error.is_some());
-        let Scraped { mut outgoing, samples, kept, added, .. } = scraped;
-        let up = if error.is_none() { 1.0 } else { 0.0 };
-        let values = [up, took.as_secs_f64(), samples as f64, kept as f64, added as f64];
-        self.alive.report(&mut outgoing, at, values);
-        self.append(outgoing).await;
-        let duration = Span(took);
-        self.targets.update(&self.target, |status| {
-            status.health = if error.is_none() { TargetHealth::Up } else { TargetHealth::Down };
-            status.last_scrape = Some(at);
-            status.last_duration = Some(duration);
-            status.samples = kept;
-            status.error.clone_from(&error);
-            if let Some(warning) = warning {
-                status.warning = warning;
-            }
-        });
-        let seen = Observation::Scrape(ScrapeResult {
-            job: self.target.job().to_owned(),
-            instance: self.target.instance().to_owned(),
-            url: self.target.url.to_string(),
-            at,
-            duration,
-            samples: kept,
-            error,
-        });
-        if let Err(error) = self.context.observe.observe(vec![seen], Vec::new()).await {
-            tracing::warn!(target = self.target.name, "a scrape could not be judged: {error}");
-        }
-    }
-
-    async fn append(&mut self, mut outgoing: Outgoing) {
-        let Some(appended) = self.hand_over(&mut outgoing).await else { return };
-        if let Some(mut again) = self.alive.learn(&outgoing, &appended)
-            && let Some(appended) = self.hand_over(&mut again).await
-        {
-            self.alive.learn(&again, &appended);
-            self.dropped("unknown", appended.unknown);
-        }
-    }
-
-    async fn hand_over(&mut self, outgoing: &mut Outgoing) -> Option<Appended> {
-        if outgoing.is_empty() {
-            return None;
-        }
-        let count = outgoing.len() as u64;
-        match self.context.append.append(outgoing.hand_over()).await {
-            Ok(appended) => {
-                self.dropped("duplicate", appended.duplicate);
-                self.dropped("too_old", appended.too_old);
-                self.dropped("too_new", appended.too_new);
-                self.dropped("over_limit", appended.over_limit);
-                Some(appended)
-            }
-            Err(error) => {
-                self.alive.lost();
-                self.dropped("store_failed", count);
-                tracing::warn!(target = self.target.name, "a scrape is lost: {error}");
-                None
-            }
-        }
-    }
-
-    fn count(&mut self, scraped: &Scraped, failed: bool) {
-        let outcome = if failed { "failed" } else { "ok" };
-        let metrics = &self.context.runtime.metrics;
-        metrics.counter("watchbell_scrapes_total", "Scrapes by outcome.", &[("outcome", outcome)]).inc();
-        self.dropped("duplicate", scraped.duplicate);
-        self.dropped("future", scraped.future);
-        let undescribed = self.alive.undescribed();
-        if undescribed > 0 {
-            let help = "Lines TYPE, HELP and UNIT that were left out, since the target has too many metrics.";
-            let metrics = &self.context.runtime.metrics;
-            metrics.counter("watchbell_scrape_metadata_dropped_total", help, &[]).add(undescribed);
-        }
-    }
-
-    fn dropped(&self, reason: &str, count: u64) {
-        if count > 0 {
-            let help = "Samples of scrapes that were not kept, by reason.";
-            let metrics = &self.context.runtime.metrics;
-            metrics.counter("watchbell_scrape_samples_dropped_total", help, &[("reason", reason)]).add(count);
-        }
+        self.pools().update(target, update);
     }
 }

@@ -1,117 +1,161 @@
-//! A target: where it is, what its samples are labelled with, how it is asked.
+//! A target: what is known of it, what relabelling makes of that, where it is and when it is asked.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use watchbell_model::{Labels, Secret, Span, Timestamp, Url};
-use watchbell_runtime::Disk;
+use watchbell_model::{LabelSet, Labels, Span, Timestamp, Url};
 use watchbell_runtime::http::Request;
-use watchbell_wire::prometheus::{ACCEPT, Limits};
+use watchbell_wire::prometheus::Histograms;
 
 use super::config::{ScrapeConfig, StaticConfig};
+use super::job::Job;
+use crate::client::escape;
+use crate::discovery::TargetGroup;
 
-/// Longest body where the configuration gives no bound.
-const BODY_BYTES_MAX: u64 = 64 << 20;
-/// How many redirects are followed.
-const REDIRECTS_MAX: u32 = 10;
 /// The first scrape comes within this time, however long the interval.
 const FIRST_WITHIN: Span = Span::seconds(5);
 
-/// What to scrape and how, taken from the configuration.
+const NATIVE: &str = "__scrape_native_histograms__";
+const CONVERT: &str = "__convert_classic_histograms_to_nhcb__";
+const KEEP_CLASSIC: &str = "__always_scrape_classic_histograms__";
+
+/// What to scrape and how.
 #[derive(Clone)]
 pub(super) struct Target {
     /// Unique among the targets.
     pub(super) name: String,
+    pub(super) job: Arc<Job>,
     pub(super) url: Url,
     /// Of all that is scraped from it, `job` and `instance` among them.
     pub(super) labels: Labels,
-    /// What the configuration said before labels were made of it, as Prometheus' API shows it.
+    /// What was known of it before relabelling.
     pub(super) discovered: Labels,
     pub(super) interval: Span,
     pub(super) timeout: Span,
-    pub(super) rules: Rules,
-    credentials: Option<Credentials>,
-    ca_file: Option<PathBuf>,
-    verify: bool,
-    redirects_max: u32,
-    pub(super) body_max: u64,
+    pub(super) histograms: Histograms,
 }
 
-/// How a body becomes samples.
-#[derive(Clone, Copy, Debug, Hash)]
-pub(super) struct Rules {
-    pub(super) honor_labels: bool,
-    pub(super) honor_timestamps: bool,
-    /// Past any of these the scrape fails; 0 is no bound.
-    pub(super) samples_max: usize,
-    pub(super) labels_max: usize,
-    pub(super) label_name_max: usize,
-    pub(super) label_value_max: usize,
+/// What becomes of what was discovered.
+pub(super) enum Made {
+    Target(Box<Target>),
+    /// Relabelling dropped it.
+    Dropped,
+    /// It cannot be scraped, and why.
+    Failed(String),
 }
 
-impl Rules {
-    pub(super) fn limits(&self) -> Limits {
-        Limits::default()
+/// The targets of `static_configs`, as a discovery gives them.
+pub(super) fn of_static(configs: &[StaticConfig]) -> Vec<TargetGroup> {
+    let group = |(at, config): (usize, &StaticConfig)| TargetGroup {
+        source: at.to_string(),
+        labels: config.labels.clone(),
+        targets: config.targets.iter().map(|address| Labels::from_pairs([("__address__", address)])).collect(),
+    };
+    configs.iter().enumerate().map(group).collect()
+}
+
+/// Whether a target's address can be one, as far as Prometheus looks.
+pub(super) fn check_address(address: &str) -> Result<(), String> {
+    if address.is_empty() || address.contains(['/', '?', '#', '@']) {
+        return Err(format!("`{address}` is not an address of a host"));
     }
+    Ok(())
 }
 
-/// The value of the header `Authorization`.
-#[derive(Clone)]
-struct Credentials {
-    kind: Kind,
-    secret: Held,
-}
-
-#[derive(Clone)]
-enum Kind {
-    Basic { user: String },
-    Other(String),
-}
-
-#[derive(Clone)]
-enum Held {
-    Given(Secret),
-    File(PathBuf),
-}
-
-/// All targets of these jobs; what has the same labels and address twice is scraped once.
-pub(super) fn targets(configs: &[ScrapeConfig]) -> Vec<Target> {
-    let mut found: BTreeMap<String, Target> = BTreeMap::new();
-    for config in configs {
-        for group in &config.static_configs {
-            for address in &group.targets {
-                // A bad address was refused by `check`.
-                let Ok(mut target) = target(config, group, address) else { continue };
-                match found.get(&target.name) {
-                    Some(same) if same.labels == target.labels && same.url == target.url => continue,
-                    Some(_) => target.name = format!("{} {:016x}", target.name, target.identity()),
-                    None => {}
-                }
-                found.insert(target.name.clone(), target);
-            }
+/// What is known of a target before relabelling: its own labels, those of its group, what the job says.
+pub(super) fn discovered(config: &ScrapeConfig, group: &Labels, own: &Labels) -> Labels {
+    let mut set = LabelSet::of(group);
+    own.iter().for_each(|(name, value)| set.set(name, value));
+    let said = |flag: bool| if flag { "true" } else { "false" }.to_owned();
+    let histograms = config.histograms();
+    let defaults = [
+        ("job", config.job_name.clone()),
+        ("__scrape_interval__", config.interval().to_string()),
+        ("__scrape_timeout__", config.timeout().to_string()),
+        ("__metrics_path__", config.metrics_path.clone()),
+        ("__scheme__", config.scheme.as_str().to_owned()),
+        (CONVERT, said(histograms.convert)),
+        (KEEP_CLASSIC, said(histograms.keep_classic)),
+        (NATIVE, said(histograms.native)),
+    ];
+    for (name, value) in defaults {
+        if set.get(name).is_empty() {
+            set.set(name, &value);
         }
     }
-    found.into_values().collect()
+    for (name, values) in &config.params {
+        let name = format!("__param_{name}");
+        if let Some(value) = values.first().filter(|_| set.get(&name).is_empty()) {
+            set.set(&name, value);
+        }
+    }
+    set.labels()
 }
 
-/// The address that a target gives, or what is wrong with it.
-pub(super) fn address(config: &ScrapeConfig, group: &StaticConfig, target: &str) -> Result<Url, String> {
-    if target.is_empty() || target.contains(['/', '?', '#', '@']) {
-        return Err(format!("`{target}` is not an address of a host"));
+/// What relabelling makes of it.
+pub(super) fn make(job: &Arc<Job>, discovered: Labels) -> Made {
+    let mut set = LabelSet::of(&discovered);
+    if !job.relabel.change(&mut set) {
+        return Made::Dropped;
     }
-    let scheme = group.labels.get("__scheme__").unwrap_or(config.scheme.as_str());
-    let path = group.labels.get("__metrics_path__").unwrap_or(&config.metrics_path);
+    match made(job, set, discovered) {
+        Ok(Some(target)) => Made::Target(Box::new(target)),
+        Ok(None) => Made::Dropped,
+        Err(reason) => Made::Failed(reason),
+    }
+}
+
+fn made(job: &Arc<Job>, mut set: LabelSet, discovered: Labels) -> Result<Option<Target>, String> {
+    let address = set.get("__address__").to_owned();
+    if address.is_empty() {
+        return Err("no address".into());
+    }
+    check_address(&address)?;
+    let span = |name: &str, what: &str| {
+        let text = set.get(name);
+        let span = text.parse::<Span>().map_err(|error| format!("error parsing scrape {what}: {error}"))?;
+        if span.is_zero() { Err(format!("scrape {what} cannot be 0")) } else { Ok(span) }
+    };
+    let interval = span("__scrape_interval__", "interval")?;
+    let timeout = span("__scrape_timeout__", "timeout")?;
+    if timeout > interval {
+        return Err(format!("scrape timeout cannot be greater than scrape interval (\"{timeout}\" > \"{interval}\")"));
+    }
+    let flag = |name: &str, default: bool, what: &str| match set.get(name) {
+        "" => Ok(default),
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        text => Err(format!("error parsing {what}: `{text}` is neither true nor false")),
+    };
+    let of_job = job.rules.histograms;
+    let histograms = Histograms {
+        native: flag(NATIVE, of_job.native, "scrape native histograms")?,
+        convert: flag(CONVERT, of_job.convert, "convert classic histograms to nhcb")?,
+        keep_classic: flag(KEEP_CLASSIC, of_job.keep_classic, "always scrape classic histograms")?,
+    };
+    if set.get("instance").is_empty() {
+        set.set("instance", &address);
+    }
+    let url = url(&job.config, &set, &address)?;
+    set.retain(|name| !name.starts_with("__"));
+    let labels = set.labels();
+    if labels.is_empty() {
+        return Ok(None);
+    }
+    let name = format!("{}/{}", job.pool(), labels.get("instance").unwrap_or(&address));
+    Ok(Some(Target { name, job: Arc::clone(job), url, labels, discovered, interval, timeout, histograms }))
+}
+
+/// No port is added; the path and the parameters are escaped.
+fn url(config: &ScrapeConfig, set: &LabelSet, address: &str) -> Result<Url, String> {
     let mut params: BTreeMap<&str, Vec<&str>> = config
         .params
         .iter()
         .map(|(name, values)| (name.as_str(), values.iter().map(String::as_str).collect()))
         .collect();
-    for (name, value) in group.labels.iter() {
+    for (name, value) in set.iter() {
         if let Some(name) = name.strip_prefix("__param_") {
             // As in Prometheus, the label is the first value.
             let values = params.entry(name).or_default();
@@ -123,77 +167,26 @@ pub(super) fn address(config: &ScrapeConfig, group: &StaticConfig, target: &str)
         .flat_map(|(name, values)| values.iter().map(move |value| format!("{}={}", escape(name), escape(value))))
         .collect();
     let question = if query.is_empty() { "" } else { "?" };
-    format!("{scheme}://{target}{path}{question}{}", query.join("&")).parse::<Url>().map_err(|error| error.to_string())
-}
-
-fn target(config: &ScrapeConfig, group: &StaticConfig, target: &str) -> Result<Target, String> {
-    let url = address(config, group, target)?;
-    let given = group.labels.iter();
-    let labels = Labels::from_pairs(
-        [("job", config.job_name.as_str()), ("instance", target)]
-            .into_iter()
-            .chain(given.filter(|(name, _)| !name.starts_with("__"))),
-    );
-    let own = [
-        ("__address__", target.to_owned()),
-        ("__scheme__", config.scheme.as_str().to_owned()),
-        ("__metrics_path__", config.metrics_path.clone()),
-        ("__scrape_interval__", config.scrape_interval.to_string()),
-        ("__scrape_timeout__", config.timeout().to_string()),
-        ("job", config.job_name.clone()),
-    ];
-    let given = group.labels.iter().map(|(name, value)| (name, value.to_owned()));
-    let credentials = match (&config.basic_auth, &config.authorization) {
-        (Some(basic), _) => held(&basic.password, &basic.password_file)
-            .map(|secret| Credentials { kind: Kind::Basic { user: basic.username.clone() }, secret }),
-        (None, Some(other)) => held(&other.credentials, &other.credentials_file)
-            .map(|secret| Credentials { kind: Kind::Other(other.kind.trim().to_owned()), secret }),
-        (None, None) => None,
-    };
-    let body_max = match config.body_size_limit.0 {
-        0 => BODY_BYTES_MAX,
-        bytes => bytes,
-    };
-    Ok(Target {
-        name: format!("{}/{}", config.job_name, labels.get("instance").unwrap_or(target)),
-        url,
-        discovered: Labels::from_pairs(own.into_iter().chain(given)),
-        labels,
-        interval: config.scrape_interval,
-        timeout: config.timeout(),
-        rules: Rules {
-            honor_labels: config.honor_labels,
-            honor_timestamps: config.honor_timestamps,
-            samples_max: config.sample_limit,
-            labels_max: config.label_limit,
-            label_name_max: config.label_name_length_limit,
-            label_value_max: config.label_value_length_limit,
-        },
-        credentials,
-        ca_file: config.tls_config.ca_file.clone(),
-        verify: !config.tls_config.insecure_skip_verify,
-        redirects_max: if config.follow_redirects { REDIRECTS_MAX } else { 0 },
-        body_max,
-    })
-}
-
-fn held(given: &Option<Secret>, file: &Option<PathBuf>) -> Option<Held> {
-    given.clone().map(Held::Given).or_else(|| file.clone().map(Held::File))
-}
-
-/// Percent-encoding of a query's part.
-fn escape(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut out, b| {
+    let path = set.get("__metrics_path__").bytes().fold(String::new(), |mut out, b| {
         match b {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(b)),
+            b'?' | b'#' | b'%' | b' '..=b' ' | b'"' | b'<' | b'>' | b'^' | b'`' | b'{' | b'|' | b'}' | b'\\' => {
+                out.push_str(&format!("%{b:02X}"));
+            }
+            0x21..=0x7e => out.push(char::from(b)),
             b => out.push_str(&format!("%{b:02X}")),
         }
         out
-    })
+    });
+    let slash = if path.is_empty() || path.starts_with('/') { "" } else { "/" };
+    let scheme = set.get("__scheme__");
+    format!("{scheme}://{address}{slash}{path}{question}{}", query.join("&"))
+        .parse::<Url>()
+        .map_err(|error| error.to_string())
 }
 
 impl Target {
-    pub(super) fn job(&self) -> &str {
+    /// The label `job`.
+    pub(super) fn job_label(&self) -> &str {
         self.labels.get("job").unwrap_or_default()
     }
 
@@ -202,25 +195,20 @@ impl Target {
     }
 
     /// The same after every restart, so that a target keeps its place in the interval.
-    fn identity(&self) -> u64 {
+    pub(super) fn identity(&self) -> u64 {
         self.labels.with("__url__", self.url.as_str()).fingerprint()
     }
 
-    /// A hash of all that it was made from, secrets included.
+    /// Whether it is the same target twice.
+    pub(super) fn is_same(&self, other: &Target) -> bool {
+        self.labels == other.labels && self.url == other.url && self.interval == other.interval
+    }
+
+    /// A hash of all that it was made from, secrets included; what was known before relabelling does not matter.
     pub(super) fn key(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
-        (&self.name, &self.url, &self.labels, self.interval, self.timeout, self.rules).hash(&mut hasher);
-        (&self.ca_file, self.verify, self.redirects_max, self.body_max).hash(&mut hasher);
-        if let Some(credentials) = &self.credentials {
-            match &credentials.kind {
-                Kind::Basic { user } => ("basic", user).hash(&mut hasher),
-                Kind::Other(kind) => kind.hash(&mut hasher),
-            }
-            match &credentials.secret {
-                Held::Given(secret) => secret.expose().hash(&mut hasher),
-                Held::File(path) => path.hash(&mut hasher),
-            }
-        }
+        (&self.name, &self.url, &self.labels, self.interval, self.timeout, self.histograms, self.job.key)
+            .hash(&mut hasher);
         hasher.finish()
     }
 
@@ -238,32 +226,17 @@ impl Target {
         Timestamp(now.0 - (now.0 - place).rem_euclid(step) + step)
     }
 
-    /// The request, with what its files hold now.
-    pub(super) fn request(&self, disk: &Disk) -> Result<Request, String> {
+    /// The request, but for what goes with every request of the job.
+    pub(super) fn request(&self) -> Request {
         let timeout = self.timeout.duration();
+        let encoding = if self.job.config.enable_compression { "gzip" } else { "identity" };
         let mut request = Request::get(self.url.clone())
-            .header("accept", ACCEPT)
+            .header("accept", &*self.job.accept)
+            .header("accept-encoding", encoding)
             .header("x-prometheus-scrape-timeout-seconds", timeout.as_secs_f64().to_string());
         request.timeout = timeout;
-        request.body_max = usize::try_from(self.body_max).unwrap_or(usize::MAX);
-        request.redirects_max = self.redirects_max;
-        request.verify = self.verify;
-        let cannot = |path: &Path, error: io::Error| format!("{} cannot be read: {error}", path.display());
-        if let Some(path) = &self.ca_file {
-            request.tls.roots_pem = Some(disk.read(path).map_err(|error| cannot(path, error))?);
-        }
-        if let Some(credentials) = &self.credentials {
-            let secret = match &credentials.secret {
-                Held::Given(secret) => secret.expose().to_owned(),
-                Held::File(path) => disk.read_text(path).map_err(|error| cannot(path, error))?.trim().to_owned(),
-            };
-            let value = match &credentials.kind {
-                Kind::Basic { user } => format!("Basic {}", STANDARD.encode(format!("{user}:{secret}"))),
-                Kind::Other(kind) => format!("{kind} {secret}"),
-            };
-            request = request.header("authorization", value);
-        }
-        Ok(request)
+        request.body_max = self.job.body_max;
+        request
     }
 }
 

@@ -1,27 +1,41 @@
 //! Bodies and broken targets in, samples and reports out.
 
+mod live;
 mod references;
+mod relabel;
 
 use std::fmt::Write;
 use std::path::Path;
+use std::time::Duration;
 
 use expect_test::{Expect, expect};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use watchbell_model::{Path as Place, Point, Problems, is_stale};
+use watchbell_model::{Observation, Path as Place, Point, Problems, Relabel, is_stale};
 use watchbell_runtime::{Stream, sim};
+use watchbell_wire::prometheus::{Format, Histograms};
 
-use super::target::Rules;
+use super::rules::Rules;
+use super::series::{Alive, Outgoing, Scraped};
 use super::*;
 use crate::bench::{Bench, Memory, Store, bench};
 
-const RULES: Rules = Rules {
-    honor_labels: false,
-    honor_timestamps: true,
-    samples_max: 0,
-    labels_max: 0,
-    label_name_max: 0,
-    label_value_max: 0,
-};
+fn rules() -> Rules {
+    Rules {
+        honor_labels: false,
+        honor_timestamps: true,
+        track_staleness: false,
+        relabel: Relabel::default(),
+        legacy_names: false,
+        histograms: Histograms::default(),
+        schema_max: 8,
+        fallback: None,
+        samples_max: 0,
+        labels_max: 0,
+        label_name_max: 0,
+        label_value_max: 0,
+        buckets_max: 0,
+    }
+}
 
 fn configs(json: serde_json::Value) -> Vec<ScrapeConfig> {
     serde_json::from_value(json).unwrap()
@@ -52,8 +66,8 @@ fn hand_over(alive: &mut Alive, mut outgoing: Outgoing, store: &mut Store) {
 /// Reads bodies one after the other, a second apart, for the target `job="a", instance="b"`. Whatever the store
 /// remembers of series, the same comes out.
 fn check(rules: Rules, format: Format, bodies: &[&str], expect: Expect) {
-    let out = read_all(rules, format, bodies, Memory::References);
-    assert_eq!(read_all(rules, format, bodies, Memory::Short), out);
+    let out = read_all(rules.clone(), format, bodies, Memory::References);
+    assert_eq!(read_all(rules.clone(), format, bodies, Memory::Short), out);
     assert_eq!(read_all(rules, format, bodies, Memory::Nothing), out);
     expect.assert_eq(&out);
 }
@@ -63,17 +77,12 @@ fn read_all(rules: Rules, format: Format, bodies: &[&str], memory: Memory) -> St
     let mut out = String::new();
     for (at, body) in bodies.iter().enumerate() {
         let at = Timestamp(1000 * (at as i64 + 1));
-        let (scraped, end) = match alive.read(body.as_bytes(), format, at) {
-            Ok(scraped) => {
-                let Scraped { samples, added, duplicate, future, .. } = scraped;
-                let words = format!("{samples} samples, {added} added, {duplicate} duplicate, {future} future\n");
-                (scraped, words)
-            }
-            Err(error) => {
-                writeln!(out, "failed: {error}").unwrap();
-                (alive.end(at), String::new())
-            }
-        };
+        let scraped = alive.read(body.as_bytes(), format, at);
+        if let Some(error) = &scraped.error {
+            writeln!(out, "failed: {error}").unwrap();
+        }
+        let Scraped { samples, left, added, duplicate, future, .. } = scraped;
+        let end = format!("{samples} samples, {left} left, {added} added, {duplicate} duplicate, {future} future\n");
         hand_over(&mut alive, scraped.outgoing, &mut store);
         let mut points = std::mem::take(&mut store.points);
         points.sort_by(|a, b| (a.timestamp, &a.labels).cmp(&(b.timestamp, &b.labels)));
@@ -85,24 +94,25 @@ fn read_all(rules: Rules, format: Format, bodies: &[&str], memory: Memory) -> St
 #[test]
 fn a_series_that_is_gone_is_marked_once() {
     check(
-        RULES,
+        rules(),
         Format::Text,
         &["x{c=\"1\"} 1\nx{c=\"2\"} 2\n", "x{c=\"1\"} 1\n", "x{c=\"1\"} 1\nx{c=\"2\"} 2\n", "x{c=\"2\"", "x 1"],
         expect![[r#"
             1000 x{c="1", instance="b", job="a"} 1
             1000 x{c="2", instance="b", job="a"} 2
-            2 samples, 2 added, 0 duplicate, 0 future
+            2 samples, 2 left, 2 added, 0 duplicate, 0 future
             2000 x{c="1", instance="b", job="a"} 1
             2000 x{c="2", instance="b", job="a"} ended
-            1 samples, 0 added, 0 duplicate, 0 future
+            1 samples, 1 left, 0 added, 0 duplicate, 0 future
             3000 x{c="1", instance="b", job="a"} 1
             3000 x{c="2", instance="b", job="a"} 2
-            2 samples, 1 added, 0 duplicate, 0 future
+            2 samples, 2 left, 1 added, 0 duplicate, 0 future
             failed: line 1: the braces of the labels are not closed
             4000 x{c="1", instance="b", job="a"} ended
             4000 x{c="2", instance="b", job="a"} ended
+            0 samples, 0 left, 0 added, 0 duplicate, 0 future
             5000 x{instance="b", job="a"} 1
-            1 samples, 1 added, 0 duplicate, 0 future
+            1 samples, 1 left, 1 added, 0 duplicate, 0 future
         "#]],
     );
 }
@@ -110,15 +120,17 @@ fn a_series_that_is_gone_is_marked_once() {
 #[test]
 fn nothing_counts_of_a_body_with_a_bad_line() {
     check(
-        RULES,
+        rules(),
         Format::Text,
         &["x 1\nnew 1\ny{c=1} 1\n", "x 1\n", "x 2\nnew 1\n0 1"],
         expect![[r#"
             failed: line 3: the value of the label `c` must be in double quotes
+            3 samples, 2 left, 2 added, 0 duplicate, 0 future
             2000 x{instance="b", job="a"} 1
-            1 samples, 1 added, 0 duplicate, 0 future
+            1 samples, 1 left, 0 added, 0 duplicate, 0 future
             failed: line 3: `0` is not a metric's name
             3000 x{instance="b", job="a"} ended
+            3 samples, 2 left, 1 added, 0 duplicate, 0 future
         "#]],
     );
 }
@@ -126,14 +138,14 @@ fn nothing_counts_of_a_body_with_a_bad_line() {
 #[test]
 fn the_same_labels_in_another_order_are_the_same_series() {
     check(
-        RULES,
+        rules(),
         Format::Text,
         &["x{c=\"1\",d=\"2\"} 1\n", "x{d=\"2\",c=\"1\"} 1\n"],
         expect![[r#"
             1000 x{c="1", d="2", instance="b", job="a"} 1
-            1 samples, 1 added, 0 duplicate, 0 future
+            1 samples, 1 left, 1 added, 0 duplicate, 0 future
             2000 x{c="1", d="2", instance="b", job="a"} 1
-            1 samples, 1 added, 0 duplicate, 0 future
+            1 samples, 1 left, 1 added, 0 duplicate, 0 future
         "#]],
     );
 }
@@ -142,43 +154,44 @@ fn the_same_labels_in_another_order_are_the_same_series() {
 fn a_series_in_two_orders_ends_once() {
     let both = "x{c=\"1\",d=\"2\"} 1\nx{d=\"2\",c=\"1\"} 1\n";
     check(
-        RULES,
+        rules(),
         Format::Text,
         &[both, both, "x{d=\"2\",c=\"1\"} 1\n", "", both, "bad"],
         expect![[r#"
-        1000 x{c="1", d="2", instance="b", job="a"} 1
-        1000 x{c="1", d="2", instance="b", job="a"} 1
-        2 samples, 2 added, 0 duplicate, 0 future
-        2000 x{c="1", d="2", instance="b", job="a"} 1
-        2000 x{c="1", d="2", instance="b", job="a"} 1
-        2 samples, 0 added, 0 duplicate, 0 future
-        3000 x{c="1", d="2", instance="b", job="a"} 1
-        1 samples, 0 added, 0 duplicate, 0 future
-        4000 x{c="1", d="2", instance="b", job="a"} ended
-        0 samples, 0 added, 0 duplicate, 0 future
-        5000 x{c="1", d="2", instance="b", job="a"} 1
-        5000 x{c="1", d="2", instance="b", job="a"} 1
-        2 samples, 2 added, 0 duplicate, 0 future
-        failed: line 1: the value is missing
-        6000 x{c="1", d="2", instance="b", job="a"} ended
-    "#]],
+            1000 x{c="1", d="2", instance="b", job="a"} 1
+            1000 x{c="1", d="2", instance="b", job="a"} 1
+            2 samples, 2 left, 2 added, 0 duplicate, 0 future
+            2000 x{c="1", d="2", instance="b", job="a"} 1
+            2000 x{c="1", d="2", instance="b", job="a"} 1
+            2 samples, 2 left, 0 added, 0 duplicate, 0 future
+            3000 x{c="1", d="2", instance="b", job="a"} 1
+            1 samples, 1 left, 0 added, 0 duplicate, 0 future
+            4000 x{c="1", d="2", instance="b", job="a"} ended
+            0 samples, 0 left, 0 added, 0 duplicate, 0 future
+            5000 x{c="1", d="2", instance="b", job="a"} 1
+            5000 x{c="1", d="2", instance="b", job="a"} 1
+            2 samples, 2 left, 2 added, 0 duplicate, 0 future
+            failed: line 1: the value is missing
+            6000 x{c="1", d="2", instance="b", job="a"} ended
+            0 samples, 0 left, 0 added, 0 duplicate, 0 future
+        "#]],
     );
 }
 
 #[test]
 fn times_of_the_target_in_any_order() {
     check(
-        RULES,
+        rules(),
         Format::Text,
         &["x 2 600\ny 1\nx 1 500\n"],
         expect![[r#"
-        500 x{instance="b", job="a"} 1
-        600 x{instance="b", job="a"} 2
-        1000 y{instance="b", job="a"} 1
-        3 samples, 2 added, 0 duplicate, 0 future
-    "#]],
+            500 x{instance="b", job="a"} 1
+            600 x{instance="b", job="a"} 2
+            1000 y{instance="b", job="a"} 1
+            3 samples, 3 left, 2 added, 0 duplicate, 0 future
+        "#]],
     );
-    let mut scraped = alive(RULES).read(b"x 2 600\ny 1\nx 1 500\n", Format::Text, Timestamp(1000)).unwrap();
+    let mut scraped = alive(rules()).read(b"x 2 600\ny 1\nx 1 500\n", Format::Text, Timestamp(1000));
     let batch = scraped.outgoing.hand_over();
     assert_eq!(batch.samples.iter().map(|sample| sample.timestamp.0).collect::<Vec<_>>(), [500, 600, 1000]);
     assert_eq!(batch.series.len(), 2);
@@ -188,30 +201,30 @@ fn times_of_the_target_in_any_order() {
 fn times_of_the_target() {
     let body = "x 1 500\nx 2 600\ny 1\ny 2\nz 1 99999999\n";
     check(
-        RULES,
+        rules(),
         Format::Text,
         &[body, "w 1"],
         expect![[r#"
             500 x{instance="b", job="a"} 1
             600 x{instance="b", job="a"} 2
             1000 y{instance="b", job="a"} 1
-            5 samples, 2 added, 1 duplicate, 1 future
+            5 samples, 5 left, 2 added, 1 duplicate, 1 future
             2000 w{instance="b", job="a"} 1
             2000 y{instance="b", job="a"} ended
-            1 samples, 1 added, 0 duplicate, 0 future
+            1 samples, 1 left, 1 added, 0 duplicate, 0 future
         "#]],
     );
     check(
-        Rules { honor_timestamps: false, ..RULES },
+        Rules { honor_timestamps: false, ..rules() },
         Format::Text,
         &["x 1 500\nz 1 99999999\n", ""],
         expect![[r#"
             1000 x{instance="b", job="a"} 1
             1000 z{instance="b", job="a"} 1
-            2 samples, 2 added, 0 duplicate, 0 future
+            2 samples, 2 left, 2 added, 0 duplicate, 0 future
             2000 x{instance="b", job="a"} ended
             2000 z{instance="b", job="a"} ended
-            0 samples, 0 added, 0 duplicate, 0 future
+            0 samples, 0 left, 0 added, 0 duplicate, 0 future
         "#]],
     );
 }
@@ -220,23 +233,23 @@ fn times_of_the_target() {
 fn labels_that_both_say() {
     let body = "x{job=\"j\",exported_job=\"e\",c=\"1\"} 1\ny{instance=\"\"} 1\n";
     check(
-        RULES,
+        rules(),
         Format::Text,
         &[body],
         expect![[r#"
             1000 x{c="1", exported_exported_job="j", exported_job="e", instance="b", job="a"} 1
             1000 y{instance="b", job="a"} 1
-            2 samples, 2 added, 0 duplicate, 0 future
+            2 samples, 2 left, 2 added, 0 duplicate, 0 future
         "#]],
     );
     check(
-        Rules { honor_labels: true, ..RULES },
+        Rules { honor_labels: true, ..rules() },
         Format::Text,
         &[body],
         expect![[r#"
             1000 x{c="1", exported_job="e", instance="b", job="j"} 1
             1000 y{instance="b", job="a"} 1
-            2 samples, 2 added, 0 duplicate, 0 future
+            2 samples, 2 left, 2 added, 0 duplicate, 0 future
         "#]],
     );
 }
@@ -246,28 +259,32 @@ fn limits_fail_the_whole_scrape() {
     let body = "x{c=\"123456\"} 1\nx 1\n";
     for (rules, expect) in [
         (
-            Rules { samples_max: 1, ..RULES },
+            Rules { samples_max: 1, ..rules() },
             expect![[r#"
-            failed: there are more samples than `sample_limit` allows (1)
-        "#]],
+                failed: sample limit exceeded
+                2 samples, 2 left, 1 added, 0 duplicate, 0 future
+            "#]],
         ),
         (
-            Rules { labels_max: 3, ..RULES },
+            Rules { labels_max: 3, ..rules() },
             expect![[r#"
-            failed: line 1: 4 labels are more than `label_limit` allows (3)
-        "#]],
+                failed: label_limit exceeded (metric: x, number of labels: 4, limit: 3)
+                1 samples, 0 left, 0 added, 0 duplicate, 0 future
+            "#]],
         ),
         (
-            Rules { label_name_max: 7, ..RULES },
+            Rules { label_name_max: 7, ..rules() },
             expect![[r#"
-            failed: line 1: the label `__name__` is longer than `label_name_length_limit` allows
-        "#]],
+                failed: label_name_length_limit exceeded (metric: x, label name: __name__, length: 8, limit: 7)
+                1 samples, 0 left, 0 added, 0 duplicate, 0 future
+            "#]],
         ),
         (
-            Rules { label_value_max: 5, ..RULES },
+            Rules { label_value_max: 5, ..rules() },
             expect![[r#"
-            failed: line 1: the value of `c` is longer than `label_value_length_limit` allows
-        "#]],
+                failed: label_value_length_limit exceeded (metric: x, label name: c, value: "123456", length: 6, limit: 5)
+                1 samples, 0 left, 0 added, 0 duplicate, 0 future
+            "#]],
         ),
     ] {
         check(rules, Format::Text, &[body], expect);
@@ -333,7 +350,7 @@ fn whatever_a_target_does_is_written_down() {
         let supervisor = bench.context.runtime.supervisor.clone();
         // So that no scrape runs over the end of a round.
         bench.context.runtime.clock.sleep(Duration::from_secs(5)).await;
-        supervisor.reconcile("scrape", targets.tasks(&one_target(), &bench.context));
+        targets.apply(&one_target(), &bench.context);
         let mut out = round(&bench, &targets).await;
         answer(&world, "web-1", ok("text/plain; version=0.0.4", "x 1\n"), true);
         out += &round(&bench, &targets).await;
@@ -369,11 +386,11 @@ fn whatever_a_target_does_is_written_down() {
             x=1 up=1 scrape_samples_scraped=1 | web-1:9100 1 None | Up None
             x=ended up=0 scrape_samples_scraped=0 | web-1:9100 0 Some("10.0.0.1:9100 refuses the connection: connection refused") | Down None
             y_total=-1 up=1 scrape_samples_scraped=1 | web-1:9100 1 None | Up Some("line 2: `y_total` counts, so it must not be -1")
-            y_total=ended up=0 scrape_samples_scraped=0 | web-1:9100 0 Some("the target answered with status 500") | Down Some("line 2: `y_total` counts, so it must not be -1")
+            y_total=ended up=0 scrape_samples_scraped=0 | web-1:9100 0 Some("server returned HTTP status 500 Internal Server Error") | Down Some("line 2: `y_total` counts, so it must not be -1")
             up=0 scrape_samples_scraped=0 | web-1:9100 0 Some("no answer within 4 s (while reading the answer)") | Down Some("line 2: `y_total` counts, so it must not be -1")
             up=0 scrape_samples_scraped=0 | web-1:9100 0 Some("the answer is not HTTP or broke off: error reading a body from connection: end of file before message length reached") | Down Some("line 2: `y_total` counts, so it must not be -1")
-            up=0 scrape_samples_scraped=0 | web-1:9100 0 Some("the body is longer than `body_size_limit` allows (1024 bytes)") | Down Some("line 2: `y_total` counts, so it must not be -1")
-            up=0 scrape_samples_scraped=0 | web-1:9100 0 Some("line 1: the value is missing") | Down Some("line 2: `y_total` counts, so it must not be -1")
+            up=0 scrape_samples_scraped=0 | web-1:9100 0 Some("body size limit exceeded") | Down Some("line 2: `y_total` counts, so it must not be -1")
+            up=0 scrape_samples_scraped=0 | web-1:9100 0 Some("received unsupported Content-Type \"text/html\" and no fallback_scrape_protocol specified for target") | Down Some("line 2: `y_total` counts, so it must not be -1")
             up=0 scrape_samples_scraped=0 | web-1:9100 0 Some("the answer is not HTTP or broke off: invalid HTTP version parsed") | Down Some("line 2: `y_total` counts, so it must not be -1")
             up=0 scrape_samples_scraped=0 | web-1:9100 0 Some("no answer within 4 s (while resolving the name or connecting)") | Down Some("line 2: `y_total` counts, so it must not be -1")
             | web-1:9100 1 None | Up None
@@ -396,7 +413,7 @@ fn scrapes_stand_on_the_grid() {
         clock.sleep(Duration::from_millis(1234)).await;
         let begun = clock.now();
         let supervisor = bench.context.runtime.supervisor.clone();
-        supervisor.reconcile("scrape", Targets::new().tasks(&one_target(), &bench.context));
+        Targets::new().apply(&one_target(), &bench.context);
         clock.sleep(Duration::from_secs(35)).await;
         // The clock is set back by an hour: the scraping goes on.
         clock.jump(-3_600_000);
@@ -418,12 +435,12 @@ fn a_target_that_goes_is_marked_but_not_a_program_that_stops() {
         answer(&world, "web-1", ok("text/plain", "x 1\n"), true);
         let targets = Targets::new();
         let supervisor = bench.context.runtime.supervisor.clone();
-        supervisor.reconcile("scrape", targets.tasks(&one_target(), &bench.context));
+        targets.apply(&one_target(), &bench.context);
         round(&bench, &targets).await;
         // Labels change: the old series end, new ones begin.
         let mut changed = one_target();
         changed[0].static_configs[0].labels = Labels::from_pairs([("env", "prod")]);
-        supervisor.reconcile("scrape", targets.tasks(&changed, &bench.context));
+        targets.apply(&changed, &bench.context);
         bench.context.runtime.clock.sleep(Duration::from_millis(1)).await;
         let ended = |points: Vec<Point>| {
             let names = points.iter().filter(|it| is_stale(it.value)).map(|it| it.labels.to_string());
@@ -441,9 +458,9 @@ fn a_target_that_goes_is_marked_but_not_a_program_that_stops() {
         supervisor.stop().await;
         assert_eq!(ended(bench.points()), "");
         assert_eq!(targets.list().len(), 1);
-        supervisor.reconcile("scrape", targets.tasks(&changed, &bench.context));
+        targets.apply(&changed, &bench.context);
         round(&bench, &targets).await;
-        supervisor.reconcile("scrape", targets.tasks(&[], &bench.context));
+        targets.apply(&[], &bench.context);
         bench.context.runtime.clock.sleep(Duration::from_millis(1)).await;
         assert_eq!(ended(bench.points()).lines().count(), 6);
         assert!(targets.list().is_empty());
@@ -476,7 +493,7 @@ fn what_is_sent() {
         ]));
         let targets = Targets::new();
         let supervisor = bench.context.runtime.supervisor.clone();
-        supervisor.reconcile("scrape", targets.tasks(&set, &bench.context));
+        targets.apply(&set, &bench.context);
         bench.context.runtime.clock.sleep(Duration::from_secs(6)).await;
         let mut requests = [receiver.recv().await.unwrap(), receiver.recv().await.unwrap()];
         requests.sort();
@@ -485,6 +502,7 @@ fn what_is_sent() {
             host: web-1
             user-agent: watchbell/0.1.0
             accept: application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2
+            accept-encoding: gzip
             x-prometheus-scrape-timeout-seconds: 5
             authorization: Bearer s3cret
             connection: close
@@ -493,6 +511,7 @@ fn what_is_sent() {
             host: web-1
             user-agent: watchbell/0.1.0
             accept: application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2
+            accept-encoding: gzip
             x-prometheus-scrape-timeout-seconds: 10
             authorization: Basic dTpw
             connection: close
@@ -514,7 +533,9 @@ fn a_changed_password_restarts_the_task_only_of_its_job() {
                  "static_configs": [{"targets": ["x"]}]},
                 {"job_name": "b", "static_configs": [{"targets": ["x"]}]}
             ]));
-            Targets::new().tasks(&set, &bench.context).iter().map(|task| task.key).collect::<Vec<_>>()
+            let mut pools = Pools::default();
+            pools.set(&set, &[]);
+            pools.tasks(&Targets::new(), &bench.context).iter().map(|task| task.key).collect::<Vec<_>>()
         };
         let (one, same, other) = (keys("1"), keys("1"), keys("2"));
         assert_eq!(one, same);
@@ -530,7 +551,7 @@ fn every_problem_is_named() {
         {"job_name": "fine", "static_configs": [{"targets": ["web-1:9100", "[::1]:9100"]}]},
         {"job_name": "", "scrape_interval": "1ms", "scrape_timeout": "1m", "metrics_path": "metrics"},
         {"job_name": "fine", "static_configs": [{"targets": ["http://web-1", "web-1:http", ""]}],
-         "relabel_configs": [{"action": "drop"}], "dns_sd_configs": [], "tls_config": {"cert_file": "x"},
+         "relabel_configs": [{"action": "hashmod", "target_label": "a"}], "tls_config": {"cert_file": "x"},
          "proxy_url": "x"},
         {"job_name": "c", "basic_auth": {"username": "u"}, "static_configs": [{"targets": ["x"]}],
          "authorization": {"type": "basic", "credentials": "x", "credentials_file": "y"}}
@@ -554,16 +575,10 @@ fn every_problem_is_named() {
             list some in `static_configs`
         Error scrape_configs[2].static_configs[0].targets[0]: `http://web-1` is not an address of a host
             a target is `host:port`, such as `mail.example.org:9154`
-        Error scrape_configs[2].static_configs[0].targets[1]: `http://web-1:http/metrics` is not a web address: its port is not a number up to 65535
-            a target is `host:port`, such as `mail.example.org:9154`
         Error scrape_configs[2].static_configs[0].targets[2]: `` is not an address of a host
             a target is `host:port`, such as `mail.example.org:9154`
-        Error scrape_configs[2].relabel_configs: `relabel_configs` is not supported yet
-            leave it out; `static_configs` take `labels` as they are
-        Error scrape_configs[2].dns_sd_configs: `dns_sd_configs` is not supported yet
-            list the targets in `static_configs`
-        Error scrape_configs[2].proxy_url: `proxy_url` is not supported yet
-            leave it out
+        Error scrape_configs[2].relabel_configs[0].modulus: `hashmod` asks for a modulus
+            the number of parts, such as 4
         Error scrape_configs[2].tls_config: there is a certificate, but no key
             give both `cert_file` and `key_file`, or both `cert` and `key`
         Error scrape_configs[2].job_name: there are two jobs named `fine`
@@ -576,7 +591,8 @@ fn every_problem_is_named() {
             at most one of them is needed
         Error scrape_configs[3].authorization.type: the type cannot be `Basic`
             use `basic_auth`
-    "#]].assert_eq(&out);
+    "#]]
+    .assert_eq(&out);
 }
 
 #[test]

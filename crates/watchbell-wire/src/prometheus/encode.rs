@@ -45,6 +45,88 @@ pub fn write_sample(out: &mut String, labels: &Labels, value: f64, at: Option<Ti
     out.push('\n');
 }
 
+/// Name and labels as one piece of text that [`super::labels`] reads in every format.
+pub(super) fn series_text<'a>(name: &str, labels: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let mut out = String::new();
+    write_series(&mut out, name, "", labels);
+    out
+}
+
+/// As [`series_text`], to the end of a text, with something after the name.
+pub(super) fn write_series<'a>(
+    out: &mut String,
+    name: &str,
+    suffix: &str,
+    labels: impl Iterator<Item = (&'a str, &'a str)>,
+) {
+    let plain = is_identifier(name, true);
+    let mut opened = !plain;
+    if plain {
+        out.push_str(name);
+        out.push_str(suffix);
+    } else {
+        out.push('{');
+        write_quoted(out, &[name, suffix]);
+    }
+    for (name, value) in labels {
+        out.push(if opened { ',' } else { '{' });
+        opened = true;
+        if is_identifier(name, false) {
+            out.push_str(name)
+        } else {
+            write_quoted(out, &[name])
+        }
+        out.push('=');
+        write_quoted(out, &[value]);
+    }
+    if opened {
+        out.push('}');
+    }
+}
+
+fn write_quoted(out: &mut String, parts: &[&str]) {
+    out.push('"');
+    for part in parts {
+        if !part.contains(['\\', '"', '\n']) {
+            out.push_str(part);
+            continue;
+        }
+        for c in part.chars() {
+            match c {
+                '\\' => out.push_str("\\\\"),
+                '"' => out.push_str("\\\""),
+                '\n' => out.push_str("\\n"),
+                c => out.push(c),
+            }
+        }
+    }
+    out.push('"');
+}
+
+/// A bound or a quantile as OpenMetrics writes it, so that the same number is always the same text: `1.0`, `0.25`.
+pub fn format_bound(value: f64) -> String {
+    let mut text = format_value_g(value);
+    if value.is_finite() && !text.contains(['e', '.']) {
+        text.push_str(".0");
+    }
+    text
+}
+
+/// Go's `strconv.FormatFloat(value, 'g', -1, 64)`: the plain form up to 21 digits.
+fn format_value_g(value: f64) -> String {
+    if !value.is_finite() {
+        return format_value(value);
+    }
+    let scientific = format!("{value:e}");
+    let (digits, exponent) = scientific.split_once('e').expect("the format has an exponent");
+    let exponent: i32 = exponent.parse().expect("an exponent is a number");
+    if !(-4..21).contains(&exponent) {
+        let sign = if exponent < 0 { '-' } else { '+' };
+        return format!("{digits}e{sign}{:02}", exponent.abs());
+    }
+    format!("{value}")
+}
+
 /// The shortest text that reads as the same number, as Go's `%g` and thus every Go exporter writes it.
 pub fn format_value(value: f64) -> String {
     if value.is_nan() {

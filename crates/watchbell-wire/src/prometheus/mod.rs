@@ -4,48 +4,72 @@
 //! somebody asks for its [`labels`], so that a scraper that has seen the same text before need not take it apart.
 //! The text format is read as leniently as Prometheus reads it. For OpenMetrics the syntax is strict, and [`Judge`]
 //! checks what the specification says of whole families (a histogram without its count, a counter that is negative).
-//! Exemplars are checked and handed on. Native histograms (protobuf) are left out.
+//! Exemplars are checked and handed on. [`walk`] reads these and protobuf bodies alike, native histograms among them.
 //!
 //! Always: memory is bounded by [`Limits`]; a bad line gives an error with its number, never a panic.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use watchbell_model::Histogram;
+
 mod encode;
 mod judge;
+mod nhcb;
 mod parse;
+mod protobuf;
+mod protocol;
 mod series;
 #[cfg(test)]
 mod tests;
 pub mod tsdb;
+mod walk;
+#[cfg(test)]
+mod walk_tests;
 mod xor;
 
-pub use encode::{format_value, write_metadata, write_sample};
+pub use encode::{format_bound, format_value, write_metadata, write_sample};
 pub use judge::Judge;
 pub use parse::{Exemplar, Line, Parser, Sample};
+pub use protocol::{Escaping, Protocol, accept, format_of};
 pub use series::labels;
+pub use walk::{Histograms, Refused, walk};
 pub use xor::{XOR_SAMPLES, XorError, read_xor, write_xor};
-
-/// What a scraper accepts, the best first, as Prometheus' `Accept` header says it.
-pub const ACCEPT: &str = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
-application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,\
-text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
 
 /// The `Content-Type` of what [`write_sample`] writes.
 pub const TEXT_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Which of the two formats a body is in.
+/// Which format a body is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// Text exposition format 0.0.4 and 1.0.0; timestamps are milliseconds.
     Text,
     /// OpenMetrics 1.0.0 and 0.0.1; timestamps are seconds.
     OpenMetrics,
+    /// Messages `io.prometheus.client.MetricFamily`, each after its length; for [`walk`] only.
+    Protobuf,
 }
 
-impl Format {
-    /// What a `Content-Type` header says; whatever is not OpenMetrics is read as text, as Prometheus did up to 2.x.
-    pub fn of_content_type(header: &str) -> Format {
-        let media = header.split(';').next().unwrap_or_default().trim();
-        if media.eq_ignore_ascii_case("application/openmetrics-text") { Format::OpenMetrics } else { Format::Text }
-    }
+/// What a body says next, in any format.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Entry<'a> {
+    /// As a text has it.
+    Line(Line<'a>),
+    /// A native histogram.
+    Histogram(HistogramLine<'a>),
+}
+
+/// A native histogram of a series.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HistogramLine<'a> {
+    /// Name and labels, as [`labels`] reads them.
+    pub series: Cow<'a, str>,
+    /// What; [`Histogram::check`] passed.
+    pub histogram: Arc<Histogram>,
+    /// When, if the target says so.
+    pub seconds: Option<f64>,
+    /// Events behind it that say when they were.
+    pub exemplars: Vec<Exemplar<'a>>,
 }
 
 /// What a body may hold at most. Past any of them the whole body is refused.

@@ -66,6 +66,15 @@ pub struct Exemplar<'a> {
     pub seconds: Option<f64>,
 }
 
+impl Exemplar<'_> {
+    /// One that stands for itself.
+    pub(super) fn to_static(&self) -> Exemplar<'static> {
+        let own = |text: &Cow<'_, str>| Cow::Owned(text.to_string());
+        let labels = self.labels.iter().map(|(name, value)| (own(name), own(value))).collect();
+        Exemplar { labels, value: self.value, seconds: self.seconds }
+    }
+}
+
 /// Reads a body; ends after the first error.
 #[derive(Debug)]
 pub struct Parser<'a> {
@@ -121,6 +130,7 @@ impl<'a> Parser<'a> {
             }
             let read = match self.format {
                 Format::Text => text_line(line)?,
+                Format::Protobuf => return Err("a protobuf body has no lines".to_owned()),
                 Format::OpenMetrics if line == "# EOF" => {
                     self.state = State::Ended;
                     None

@@ -23,6 +23,7 @@ pub(super) fn check(config: &Config, rules: &[(String, RuleFile)], library: &Lib
     }
     probe::check_all(&config.monitors, &top.field("monitors"), problems);
     HeartbeatConfig::check_all(&config.heartbeats, &top.field("heartbeats"), problems);
+    config.global.scrape_defaults().check(&top.field("global"), problems);
     ScrapeConfig::check_all(&config.scrape_configs, &top.field("scrape_configs"), problems);
     config.host.check(&top.field("host"), problems);
     config.sink.check(&top.field("sink"), problems);

@@ -30,7 +30,7 @@ impl Files {
     }
 
     /// One file as a tree; what is wrong with it is a finding.
-    fn read(&mut self, runtime: &Runtime, path: &Path) -> Option<Node> {
+    pub(super) fn read(&mut self, runtime: &Runtime, path: &Path) -> Option<Node> {
         let number = self.names.len();
         self.names.push(path.to_owned());
         let long = runtime.disk.len(path).is_ok_and(|length| length > FILE_BYTES_MAX);
@@ -149,7 +149,7 @@ pub(super) fn rules_of(text: &str) -> RuleFile {
 }
 
 /// Files that a pattern names: `*` stands for any part of the file's own name. A pattern without a star names itself.
-fn expand(runtime: &Runtime, pattern: &Path) -> Vec<PathBuf> {
+pub(super) fn expand(runtime: &Runtime, pattern: &Path) -> Vec<PathBuf> {
     let name = pattern.file_name().unwrap_or_default().to_string_lossy().into_owned();
     if !name.contains('*') {
         return vec![pattern.to_owned()];

@@ -4,6 +4,7 @@
 
 mod browser;
 mod configs;
+mod discovered;
 mod faults;
 mod full;
 mod imported;
@@ -17,6 +18,7 @@ mod pushed;
 mod readme;
 mod reload;
 mod remote;
+mod scraped;
 mod seed;
 mod senders;
 mod sink;
