@@ -12,6 +12,8 @@ mod scrape;
 mod send;
 mod table;
 
+use crate::peers;
+
 pub use idle::idle;
 pub use metrics::{Options, run as metrics};
 pub use query::run as query;
