@@ -31,6 +31,7 @@ use watchbell_notify::{Library, ReceiverConfig, RunbooksConfig};
 use watchbell_runtime::Runtime;
 use watchbell_sources::heartbeat::HeartbeatConfig;
 use watchbell_sources::host::HostConfig;
+use watchbell_sources::intake::OtlpConfig;
 use watchbell_sources::probe::MonitorConfig;
 use watchbell_sources::scrape::{NameEscaping, NameValidation, ScrapeConfig, ScrapeProtocol};
 use watchbell_store::{MetricsConfig, RemoteConfig, RemoteReadConfig, RemoteWriteConfig};
@@ -97,6 +98,9 @@ pub struct Config {
     /// Of Go's runtime, as a `prometheus.yml` may have it: without effect.
     #[serde(default)]
     pub runtime: RuntimeConfig,
+    /// Metrics that come by OpenTelemetry's protocol.
+    #[serde(default)]
+    pub otlp: OtlpConfig,
     /// Where samples go on to, as in a `prometheus.yml`: one at most, short for `storage.metrics.remote.write`.
     #[serde(default)]
     pub remote_write: Vec<RemoteWriteConfig>,

@@ -33,6 +33,7 @@ pub(super) fn check(config: &Config, rules: &[(String, RuleFile)], library: &Lib
     if let Some(tracing) = &config.tracing {
         tracing.check(&top.field("tracing"), problems);
     }
+    config.otlp.check(&top.field("otlp"), problems);
     remote(config, problems);
     runbooks(config, library, problems);
     rule_runbooks(rules, library, problems);
