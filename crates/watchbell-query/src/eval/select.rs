@@ -1,5 +1,6 @@
 //! Series from the source onto the steps of a query: instant selectors, ranges, subqueries.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use watchbell_model::{
@@ -142,13 +143,12 @@ impl Evaluator<'_> {
     ) -> Result<Vec<Column>, EvalError> {
         let reference = |at: i64| moment.anchor.unwrap_or(at).saturating_sub(moment.offset);
         let first = reference(grid.start).saturating_sub(self.lookback).saturating_add(1);
-        let found = self.load(matchers, first, reference(grid.last()))?;
-        self.charge(found.len().saturating_mul(grid.count))?;
-        let mut columns = Vec::with_capacity(found.len());
-        for series in found {
+        let mut columns = Vec::new();
+        self.each(matchers, (first, reference(grid.last())), &mut |series| {
+            self.charge(grid.count)?;
             if !series.histograms.is_empty() {
                 columns.extend(self.instant_of_both(&series, &reference, grid, take));
-                continue;
+                return Ok(());
             }
             let samples = &series.samples;
             let mut values = Vec::with_capacity(grid.count);
@@ -174,7 +174,8 @@ impl Evaluator<'_> {
             if any {
                 columns.push(Column::new(series.labels, values));
             }
-        }
+            Ok(())
+        })?;
         Ok(columns)
     }
 
@@ -264,23 +265,43 @@ impl Evaluator<'_> {
     pub(super) fn ranges(&self, expr: &Expr, grid: &Grid) -> Result<Ranges, EvalError> {
         match &expr.unwrapped().node {
             Node::Range { selector, range } => {
-                let range = self.length(range, false)?;
-                let (offset, anchor) = (self.offset(selector.offset.as_ref())?, self.anchor(selector.at));
-                let (reach, lookback) = (selector.reach, self.lookback);
-                let mut ranges = Ranges { series: Vec::new(), range, offset, anchor, reach, lookback };
-                let (first, _) = ranges.bounds(grid.start);
-                let (_, last) = ranges.bounds(grid.last());
-                for mut series in self.load(&selector.all_matchers(), first.saturating_add(1), last)? {
-                    series.samples.retain(|sample| !is_stale(sample.value));
-                    series.histograms.retain(|sample| !sample.histogram.is_stale());
-                    let Series { labels, samples, histograms, starts } = series;
-                    ranges.series.push(RangeSeries { labels, drop_name: false, samples, histograms, starts });
-                }
+                let mut ranges = self.windows(selector, range)?;
+                let mut found = Vec::new();
+                self.each_range(selector, &ranges, grid, &mut |series| {
+                    found.push(series);
+                    Ok(())
+                })?;
+                ranges.series = found;
                 Ok(ranges)
             }
             Node::Subquery(subquery) => self.subquery(subquery, grid),
             _ => Err(EvalError::Type("a function over a range was given something else".into())),
         }
+    }
+
+    /// How windows over a range selector lie, without series.
+    pub(super) fn windows(&self, selector: &Selector, range: &Length) -> Result<Ranges, EvalError> {
+        let range = self.length(range, false)?;
+        let (offset, anchor) = (self.offset(selector.offset.as_ref())?, self.anchor(selector.at));
+        Ok(Ranges { series: Vec::new(), range, offset, anchor, reach: selector.reach, lookback: self.lookback })
+    }
+
+    /// The series that windows slide over, one after the other, so that never all of their samples are held.
+    pub(super) fn each_range(
+        &self,
+        selector: &Selector,
+        windows: &Ranges,
+        grid: &Grid,
+        visit: &mut dyn FnMut(RangeSeries) -> Result<(), EvalError>,
+    ) -> Result<(), EvalError> {
+        let (first, _) = windows.bounds(grid.start);
+        let (_, last) = windows.bounds(grid.last());
+        self.each(&selector.all_matchers(), (first.saturating_add(1), last), &mut |mut series| {
+            series.samples.retain(|sample| !is_stale(sample.value));
+            series.histograms.retain(|sample| !sample.histogram.is_stale());
+            let Series { labels, samples, histograms, starts } = series;
+            visit(RangeSeries { labels, drop_name: false, samples, histograms, starts })
+        })
     }
 
     fn subquery(&self, subquery: &Subquery, grid: &Grid) -> Result<Ranges, EvalError> {
@@ -345,16 +366,39 @@ impl Evaluator<'_> {
     }
 
     fn load(&self, matchers: &[Matcher], start: i64, end: i64) -> Result<Vec<Series>, EvalError> {
-        let mut found = self.source.select(matchers, Timestamp(start), Timestamp(end))?;
-        let samples = found.iter().map(Series::size).sum();
-        if let Some(trace) = self.trace {
-            trace.read(samples);
-        }
-        self.charge(samples)?;
-        if self.counts_only.get() {
-            found.iter_mut().for_each(|series| say_resets(&mut series.histograms));
-        }
+        let mut found = Vec::new();
+        self.each(matchers, (start, end), &mut |series| {
+            found.push(series);
+            Ok(())
+        })?;
         Ok(found)
+    }
+
+    /// The series that pass, one after the other.
+    fn each(
+        &self,
+        matchers: &[Matcher],
+        (start, end): (i64, i64),
+        visit: &mut dyn FnMut(Series) -> Result<(), EvalError>,
+    ) -> Result<(), EvalError> {
+        let mut failed = None;
+        self.source.each(matchers, Timestamp(start), Timestamp(end), &mut |mut series| {
+            let samples = series.size();
+            if let Some(trace) = self.trace {
+                trace.read(samples);
+            }
+            if self.counts_only.get() {
+                say_resets(&mut series.histograms);
+            }
+            match self.check_stop().and_then(|()| self.charge(samples)).and_then(|()| visit(series)) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => {
+                    failed = Some(error);
+                    ControlFlow::Break(())
+                }
+            }
+        })?;
+        failed.map_or(Ok(()), Err)
     }
 
     pub(super) fn anchor(&self, anchor: Option<Anchor>) -> Option<i64> {
