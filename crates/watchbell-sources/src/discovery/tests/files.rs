@@ -52,7 +52,8 @@ fn files_appear_change_break_and_go() {
         /t/one.json:0 | __meta_filepath=/t/one.json
           __address__=j:2
         one is empty, the other gone
-    "#]].assert_eq(&seen);
+    "#]]
+    .assert_eq(&seen);
 }
 
 #[test]
@@ -94,7 +95,8 @@ fn bad_files_are_told() {
         error: /a.json: unknown field `label`, expected `targets` or `labels` at line 1 column 29
         error: /a.json: invalid type: map, expected a sequence at line 1 column 0
         error: /a.json: group 1 has a label without a name
-    "#]].assert_eq(&seen);
+    "#]]
+    .assert_eq(&seen);
 }
 
 #[test]
@@ -118,7 +120,8 @@ fn anchors_are_followed_and_bombs_are_not() {
         /a.yml:1 | __meta_filepath=/a.yml env=prod
           __address__=b:1
         error: /a.yml: it has more than 1000000 values
-    "#]].assert_eq(&seen);
+    "#]]
+    .assert_eq(&seen);
 }
 
 #[test]
@@ -131,7 +134,8 @@ fn more_than_anybody_scrapes_is_refused() {
     });
     expect![[r#"
         error: it gives 10001 targets, but 10000 are the most that are taken of one discovery
-    "#]].assert_eq(&seen);
+    "#]]
+    .assert_eq(&seen);
 }
 
 #[test]
@@ -146,7 +150,8 @@ fn configurations_of_files() {
         none.refresh_interval: the interval is zero
         some.files[0]: `a/*/b.yml` is not a file of targets
         some.files[1]: `a.txt` is not a file of targets
-    "#]].assert_eq(&told);
+    "#]]
+    .assert_eq(&told);
     let key = |config: FileSd| Discovery::from(config).key();
     assert_eq!(key(files(&["a.yml"])), key(files(&["a.yml"])));
     assert_ne!(key(files(&["a.yml"])), key(files(&["b.yml"])));
