@@ -313,6 +313,7 @@ impl Evaluator<'_> {
                 values.push(absent());
                 continue;
             }
+            self.counts.look(step, to - from);
             for (argument, values) in now_arguments.iter_mut().zip(scalars) {
                 *argument = values[step];
             }

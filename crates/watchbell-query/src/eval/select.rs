@@ -8,7 +8,7 @@ use watchbell_model::{
 };
 
 use super::EvalError;
-use super::column::{Column, Grid, absent};
+use super::column::{Column, Grid, absent, is_present};
 use super::evaluator::Evaluator;
 use super::note::Note;
 use super::since::start_at;
@@ -172,6 +172,7 @@ impl Evaluator<'_> {
                 });
             }
             if any {
+                self.counts.look_at_each((0..grid.count).filter(|step| is_present(values[*step])));
                 columns.push(Column::new(series.labels, values));
             }
             Ok(())
@@ -198,12 +199,14 @@ impl Evaluator<'_> {
                 if !fresh(sample.timestamp) || sample.histogram.is_stale() {
                     continue;
                 }
+                self.counts.look(step, sample.histogram.size());
                 match take {
                     Take::Value | Take::TimeOfNumber => column.set_histogram(step, Arc::clone(&sample.histogram)),
                     Take::Time => column.values[step] = sample.timestamp.as_seconds(),
                     Take::Start => column.values[step] = seconds(start_at(&series.starts, sample.timestamp)),
                 }
             } else if let Some(sample) = float.filter(|float| fresh(float.timestamp) && !is_stale(float.value)) {
+                self.counts.look(step, 1);
                 column.values[step] = match take {
                     Take::Value => sample.value,
                     Take::Time | Take::TimeOfNumber => sample.timestamp.as_seconds(),
@@ -240,6 +243,7 @@ impl Evaluator<'_> {
                 }
             };
             let mut column = Column::new(series.labels.clone(), (0..grid.count).map(value).collect());
+            self.counts.look_at_each((0..grid.count).filter(|step| is_present(column.values[*step])));
             for step in 0..grid.count {
                 let (bounds, at) = (windows.bounds(grid.at(step)), windows.end(grid.at(step)));
                 let near = near(&series.histograms, bounds);
@@ -323,7 +327,8 @@ impl Evaluator<'_> {
         let count = usize::try_from((i128::from(end) - i128::from(start)) / i128::from(step) + 1).unwrap_or(usize::MAX);
         self.charge(count)?;
         let inner = Grid { start, step, count };
-        for column in self.counting_only(false, || self.vector(&subquery.inner, &inner))? {
+        let found = self.counts.inside(|| self.counting_only(false, || self.vector(&subquery.inner, &inner)))?;
+        for column in found {
             let samples: Vec<Sample> = column.samples(&inner).collect();
             let mut histograms = column.histogram_samples(&inner);
             // Samples are left out or given twice here, so that what they say of resets between them is not so.
@@ -354,6 +359,7 @@ impl Evaluator<'_> {
             };
             let histograms = near(&series.histograms, ranges.bounds(grid.start)).to_vec();
             let series = Series { histograms, ..Series::new(labels, samples) };
+            self.counts.look(0, series.size());
             if !series.is_empty() {
                 found.push(series);
             }
@@ -384,6 +390,7 @@ impl Evaluator<'_> {
         let mut failed = None;
         self.source.each(matchers, Timestamp(start), Timestamp(end), &mut |mut series| {
             let samples = series.size();
+            self.counts.read.set(self.counts.read.get() + samples as u64);
             if let Some(trace) = self.trace {
                 trace.read(samples);
             }

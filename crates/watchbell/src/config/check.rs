@@ -27,6 +27,7 @@ pub(super) fn check(config: &Config, rules: &[(String, RuleFile)], library: &Lib
     ScrapeConfig::check_all(&config.scrape_configs, &top.field("scrape_configs"), problems);
     config.host.check(&top.field("host"), problems);
     config.sink.check(&top.field("sink"), problems);
+    config.query.check(&top.field("query"), problems);
     config.storage.metrics.check(&top.field("storage").field("metrics"), problems);
     remote(config, problems);
     runbooks(config, library, problems);
