@@ -28,7 +28,8 @@ pub(crate) enum Surface {
     Own,
     /// What the peers' clients use.
     Machine,
-    /// Much history at once, in or out: as [`Surface::Machine`], but it may take as long as it takes.
+    /// Queries, which have limits of time of their own, and much history at once, in or out: as [`Surface::Machine`],
+    /// but it may take as long as it takes.
     Bulk,
     /// Deletions and the like, under the peers' addresses: they ask to sign in even on this machine, as the own API
     /// does, and may take as long as they take.

@@ -4,17 +4,15 @@
 //! scripts know. A body of any length passes through; what is held of it is a few pieces. A connection that is idle for
 //! [`BULK_IDLE_MAX`] is given up.
 
-use std::future::Future;
 use std::io::{self, Read};
 use std::ops::ControlFlow;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Query as UrlQuery, Request, State};
 use axum::response::IntoResponse;
-use futures_util::{StreamExt, stream};
+use futures_util::StreamExt;
 use http::{HeaderMap, StatusCode, header};
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -23,7 +21,7 @@ use watchbell_runtime::thread;
 use watchbell_wire::bulk::{BulkError, BulkFormat, Reader, Writer};
 
 use crate::App;
-use crate::prometheus::{Answered, BEGINNING, END, Parameters, Refused};
+use crate::prometheus::{self, Answered, BEGINNING, END, Parameters, Refused};
 
 /// How long a body may bring nothing before the import is given up.
 pub const BULK_IDLE_MAX: Duration = Duration::from_secs(60);
@@ -50,27 +48,14 @@ pub(crate) async fn export(State(app): State<App>, parameters: Parameters) -> An
     if matchers.is_empty() {
         return Err(Refused::BadData("no match[] parameter provided".into()));
     }
-    let turn = Arc::clone(&app.queries).acquire_owned().await.expect("the semaphore is never closed");
-    let (to, mut pieces) = mpsc::channel::<Bytes>(PIECES_MAX);
-    let mut work = Some(Box::pin(thread::blocking(move || {
+    let turn = prometheus::turn(&app).await?;
+    let (to, pieces) = mpsc::channel::<Bytes>(PIECES_MAX);
+    let query = Arc::clone(&app.query);
+    let work = thread::blocking(move || {
         let _turn = turn;
-        write_all(&*app.query, &matchers, start, end, format, &to)
-    })) as Pin<Box<dyn Future<Output = Result<(), QueryError>> + Send>>);
-    // The work is carried by the stream: it ends with it, whoever ends it.
-    let body = stream::poll_fn(move |context| {
-        use std::task::Poll;
-        if let Some(under_way) = &mut work
-            && let Poll::Ready(done) = under_way.as_mut().poll(context)
-        {
-            work = None;
-            if let Err(error) = done {
-                tracing::warn!(%error, "an export is cut off");
-                // An answer that breaks off is seen by its reader; one that ends early would pass for the whole.
-                return Poll::Ready(Some(Err(io::Error::other(error.to_string()))));
-            }
-        }
-        pieces.poll_recv(context).map(|piece| piece.map(Ok))
+        write_all(&*query, &matchers, start, end, format, &to)
     });
+    let body = prometheus::carried(work, pieces, "an export is cut off");
     Ok(([(header::CONTENT_TYPE, format.content_type())], Body::from_stream(body)).into_response())
 }
 

@@ -1,8 +1,10 @@
 //! What this crate needs to know of the configuration, and may ask of it.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
-use watchbell_model::{BoxFuture, Path, Problems, Secret, Span, Timestamp, Url};
+use watchbell_model::{BoxFuture, Labels, MatchOp, Matcher, Path, Problems, Secret, Span, Timestamp, Url};
 
 /// Where foreign senders bring alerts to: `POST /sink`.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -30,6 +32,57 @@ impl SinkConfig {
             problems
                 .error(&path.field("secret"), "it begins or ends with white space, which no header can carry")
                 .hint("take the white space out; a secret from a file loses its last newline by itself");
+        }
+    }
+}
+
+/// What queries may take. Prometheus is told this by flags: `--query.timeout` and so on.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct QueryConfig {
+    /// How long a query may take, its wait for a turn included. A client may ask for less.
+    pub timeout: Span,
+    /// How many queries run at a time; further ones wait for their turn. Read at the start only.
+    #[schemars(range(min = 1, max = 1000))]
+    pub max_concurrency: usize,
+    /// How many samples one query may load; a native histogram counts as one for every ten of its buckets. A sample
+    /// takes 16 bytes while the query runs.
+    #[schemars(range(min = 1))]
+    pub max_samples: usize,
+    /// How old the newest sample of a series may be for the series to have a value.
+    pub lookback_delta: Span,
+    /// Queries that take longer are logged; `0s` logs none.
+    pub log_slower_than: Span,
+    /// Pages of which other sites may read answers in a browser, as a regular expression that fits the whole origin,
+    /// such as `https://grafana\\.example\\.org`. None if it is empty.
+    pub cors_origin: String,
+}
+
+impl Default for QueryConfig {
+    fn default() -> QueryConfig {
+        QueryConfig {
+            timeout: Span::minutes(2),
+            max_concurrency: 20,
+            max_samples: 10_000_000,
+            lookback_delta: Span::minutes(5),
+            log_slower_than: Span::seconds(10),
+            cors_origin: String::new(),
+        }
+    }
+}
+
+impl QueryConfig {
+    /// Adds what is wrong with it.
+    pub fn check(&self, path: &Path, problems: &mut Problems) {
+        for (field, span, such_as) in [("timeout", self.timeout, "2m"), ("lookback_delta", self.lookback_delta, "5m")] {
+            if span.is_zero() {
+                problems
+                    .error(&path.field(field), "no time at all lets no query have an answer")
+                    .hint(format!("write how long, such as `{such_as}`"));
+            }
+        }
+        if let Err(error) = Matcher::new("origin", MatchOp::Regex, self.cors_origin.as_str()) {
+            problems.error(&path.field("cors_origin"), error.to_string());
         }
     }
 }
@@ -75,6 +128,18 @@ pub trait ConfigView: Send + Sync {
     fn host_job(&self) -> String {
         "host".to_owned()
     }
+
+    /// What queries may take.
+    fn query(&self) -> QueryConfig;
+
+    /// Labels that every series and alert has for others (`global.external_labels`).
+    fn external_labels(&self) -> Labels;
+
+    /// The configuration in force as YAML, without its secrets.
+    fn shown(&self) -> String;
+
+    /// What Prometheus is told by flags, under their names.
+    fn flags(&self) -> BTreeMap<String, String>;
 
     /// Which release runs.
     fn version(&self) -> &str;

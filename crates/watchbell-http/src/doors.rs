@@ -2,10 +2,10 @@
 
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, delete, get, post};
 use axum::{Json, Router};
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, Uri};
 
 use crate::access::Surface;
 use crate::guard::{guard, headers};
@@ -24,6 +24,8 @@ pub(crate) struct Door {
     pub(crate) methods: &'static [Method],
     pub(crate) path: String,
     handler: MethodRouter<App>,
+    /// Answers are compressed when that is asked for, and browsers told who may read them.
+    dressed: bool,
 }
 
 const GET: &[Method] = &[Method::GET];
@@ -47,7 +49,7 @@ pub(crate) fn doors() -> Vec<Door> {
 }
 
 fn door(surface: Surface, methods: &'static [Method], path: &str, handler: MethodRouter<App>) -> Door {
-    Door { surface, methods, path: path.to_owned(), handler }
+    Door { surface, methods, path: path.to_owned(), handler, dressed: false }
 }
 
 fn surfaces() -> Vec<Door> {
@@ -56,7 +58,7 @@ fn surfaces() -> Vec<Door> {
         door(Live, GET, "/livez", get(health::livez)),
         door(Live, GET, "/readyz", get(health::readyz)),
         door(Machine, GET, "/health", get(health::health)),
-        door(Machine, GET, "/metrics", get(health::metrics)),
+        Door { dressed: true, ..door(Machine, GET, "/metrics", get(health::metrics)) },
         door(Asset, GET, "/assets/{name}", get(assets::asset)),
         door(SignIn, GET_POST, "/signin", get(signin::show).post(signin::enter)),
         door(SignIn, POST, "/signout", post(signin::leave)),
@@ -110,29 +112,30 @@ fn of_the_store() -> Vec<Door> {
 }
 
 fn of_prometheus(prefix: &str) -> Vec<Door> {
-    let at = |surface, methods, path: &str, handler| door(surface, methods, &format!("{prefix}{path}"), handler);
+    let at = |surface, methods, path: &str, handler| Door {
+        dressed: true,
+        ..door(surface, methods, &format!("{prefix}{path}"), handler)
+    };
+    let get_at = |path: &str, handler: MethodRouter<App>| at(Surface::Machine, GET, path, handler);
     let machine = |methods, path, handler| at(Surface::Machine, methods, path, handler);
+    // These have limits of time of their own.
+    let timed = |methods, path, handler| at(Surface::Bulk, methods, path, handler);
     let admin = |name: &str, handler| at(Surface::Admin, POST_PUT, &format!("/api/v1/admin/tsdb/{name}"), handler);
-    vec![
-        machine(GET_POST, "/api/v1/query", get(prometheus::query).post(prometheus::query)),
-        machine(GET_POST, "/api/v1/query_range", get(prometheus::query_range).post(prometheus::query_range)),
-        machine(GET_POST, "/api/v1/series", get(prometheus::series).post(prometheus::series)),
-        machine(GET_POST, "/api/v1/labels", get(prometheus::labels).post(prometheus::labels)),
-        machine(GET, "/api/v1/label/{name}/values", get(prometheus::label_values)),
-        machine(GET, "/api/v1/metadata", get(prometheus::metadata)),
-        machine(
-            GET_POST,
-            "/api/v1/query_exemplars",
-            get(prometheus::query_exemplars).post(prometheus::query_exemplars),
-        ),
-        machine(GET, "/api/v1/rules", get(prometheus::rules)),
-        machine(GET, "/api/v1/alerts", get(prometheus::alerts)),
-        machine(GET, "/api/v1/targets", get(prometheus::targets)),
-        machine(GET, "/api/v1/status/buildinfo", get(prometheus::buildinfo)),
+    let exemplars = get(prometheus::query_exemplars).post(prometheus::query_exemplars);
+    let mut doors = vec![
+        timed(GET_POST, "/api/v1/query", get(prometheus::query).post(prometheus::query)),
+        timed(GET_POST, "/api/v1/query_range", get(prometheus::query_range).post(prometheus::query_range)),
+        timed(GET_POST, "/api/v1/query_exemplars", exemplars),
+        timed(GET_POST, "/api/v1/series", get(prometheus::series).post(prometheus::series)),
+        timed(GET_POST, "/api/v1/labels", get(prometheus::labels).post(prometheus::labels)),
+        timed(GET, "/api/v1/label/{name}/values", get(prometheus::label_values)),
+        timed(POST, "/api/v1/read", post(prometheus::read)),
+        timed(GET, "/federate", get(prometheus::federate)),
+        machine(GET_POST, "/api/v1/format_query", get(prometheus::format_query).post(prometheus::format_query)),
+        machine(GET_POST, "/api/v1/parse_query", get(prometheus::parse_query).post(prometheus::parse_query)),
+        machine(POST_PUT, "/-/reload", post(health::reload).put(health::reload)),
         at(Surface::Live, GET, "/-/healthy", get(health::livez)),
         at(Surface::Live, GET, "/-/ready", get(health::readyz)),
-        machine(POST, "/-/reload", post(health::reload)),
-        machine(GET, "/api/v1/status/tsdb", get(upkeep::status)),
         admin("delete_series", post(upkeep::delete_series).put(upkeep::delete_series)),
         admin("clean_tombstones", post(upkeep::clean_tombstones).put(upkeep::clean_tombstones)),
         admin("snapshot", post(upkeep::snapshot).put(upkeep::snapshot)),
@@ -142,7 +145,29 @@ fn of_prometheus(prefix: &str) -> Vec<Door> {
         at(Surface::Push, POST, "/api/v1/write", post(push::remote_write)),
         at(Surface::Push, POST, "/api/v1/push", post(push::remote_write)),
         at(Surface::Push, POST, "/api/v1/otlp/v1/metrics", post(otlp::metrics)),
-    ]
+    ];
+    doors.extend([
+        get_at("/api/v1/metadata", get(prometheus::metadata)),
+        get_at("/api/v1/rules", get(prometheus::rules)),
+        get_at("/api/v1/alerts", get(prometheus::alerts)),
+        get_at("/api/v1/alertmanagers", get(prometheus::alertmanagers)),
+        get_at("/api/v1/targets", get(prometheus::targets)),
+        get_at("/api/v1/targets/metadata", get(prometheus::target_metadata)),
+        get_at("/api/v1/targets/relabel_steps", get(prometheus::relabel_steps)),
+        get_at("/api/v1/scrape_pools", get(prometheus::scrape_pools)),
+        get_at("/api/v1/features", get(prometheus::features)),
+        get_at("/api/v1/notifications", get(prometheus::notifications)),
+        get_at("/api/v1/status/buildinfo", get(prometheus::buildinfo)),
+        get_at("/api/v1/status/config", get(prometheus::in_force)),
+        get_at("/api/v1/status/flags", get(prometheus::flags)),
+        get_at("/api/v1/status/runtimeinfo", get(prometheus::runtimeinfo)),
+        get_at("/api/v1/status/tsdb", get(upkeep::status)),
+        get_at("/api/v1/status/walreplay", get(prometheus::walreplay)),
+    ]);
+    if !prefix.is_empty() {
+        doors.push(get_at("/metrics", get(health::metrics)));
+    }
+    doors
 }
 
 fn of_alertmanager() -> Vec<Door> {
@@ -174,16 +199,22 @@ pub(crate) fn router(app: App) -> Router {
             .handler
             .layer(DefaultBodyLimit::max(body_max))
             .layer(from_fn_with_state((app.clone(), door.surface), guard));
-        router = router.route(&door.path, guarded);
+        let dressed =
+            if door.dressed { guarded.layer(from_fn_with_state(app.clone(), prometheus::dress)) } else { guarded };
+        router = router.route(&door.path, dressed);
     }
     router.fallback(nothing).layer(from_fn(headers)).with_state(app)
 }
 
-async fn nothing() -> impl IntoResponse {
+async fn nothing(uri: Uri) -> Response {
+    if prometheus::is_page_not_found(uri.path()) {
+        return prometheus::page_not_found();
+    }
     (
         StatusCode::NOT_FOUND,
         Json(
             serde_json::json!({ "status": "error", "errorType": "not_found", "error": "there is nothing at this address" }),
         ),
     )
+        .into_response()
 }

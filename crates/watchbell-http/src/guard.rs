@@ -15,8 +15,9 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use serde_json::json;
 use watchbell_model::{StateError, Timestamp};
 
-use crate::access::{self, Asked, Credential, Denied, Surface, judge};
+use crate::access::{self, Asked, Credential, Denied, Origin, Surface, judge};
 use crate::html::{door, encode, escape, page};
+use crate::prometheus::may_read;
 use crate::{App, signin};
 
 /// How long one request may take, its body's arrival included; streams of events, imports, exports and what is done to
@@ -99,9 +100,19 @@ async fn look(app: &App, surface: Surface, peer: Peer, parts: &Parts) -> Result<
         local: access::is_local(peer.listener.ip(), peer.address.ip(), host, headers),
         host_is_ours: access::host_is_ours(host, site.as_ref()),
         safe: access::is_safe(&parts.method),
-        origin: access::origin(headers, host, site.as_ref()),
+        origin: match headers.get(header::ORIGIN) {
+            // Pages of sites that may read answers may also ask by POST.
+            Some(origin) if may_ask(app, surface, parts, origin) => Origin::Unsaid,
+            _ => access::origin(headers, host, site.as_ref()),
+        },
         credential,
     })
+}
+
+/// Whether a page of another site may query, by `query.cors_origin`.
+fn may_ask(app: &App, surface: Surface, parts: &Parts, origin: &HeaderValue) -> bool {
+    let changes = ["/import", "/-/"].iter().any(|part| parts.uri.path().contains(part));
+    matches!(surface, Surface::Machine | Surface::Bulk) && !changes && may_read(&app.config.query().cors_origin, origin)
 }
 
 async fn credential(app: &App, surface: Surface, parts: &Parts) -> Result<Credential, StateError> {

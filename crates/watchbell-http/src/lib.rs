@@ -48,10 +48,10 @@ pub use auth::{
     TOKENS_MAX, Token,
 };
 pub use bulk::{BULK_IDLE_MAX, IMPORTS_MAX};
-pub use config::{ConfigView, LoadResult, SinkConfig, SiteInfo};
+pub use config::{ConfigView, LoadResult, QueryConfig, SinkConfig, SiteInfo};
 pub use guard::{REQUEST_TIME_MAX, SIGN_IN_WINDOW, SIGN_INS_MAX};
 pub use otlp::OTLP_DECOMPRESSED_MAX;
-pub use prometheus::QUERIES_MAX;
+pub use prometheus::QUERIES_WAITING_MAX;
 pub use push::{PUSH_BODY_MAX, PUSH_BYTES_UNDER_WAY_MAX, PUSH_DECOMPRESSED_MAX, PUSHES_UNDER_WAY_MAX};
 pub use serve::{CONNECTIONS_MAX, HEADER_BYTES_MAX, HEADER_TIME_MAX, STOP_TIME_MAX, serve};
 pub use sink::SINK_UNDER_WAY_MAX;
@@ -92,10 +92,11 @@ pub struct Handles {
 pub(crate) struct Shared {
     handles: Handles,
     sign_ins: guard::Tries,
-    engine: Engine,
     bars: api::bars::Bars,
     looks: api::events::Looks,
-    queries: Arc<Semaphore>,
+    /// For what the UI asks.
+    engine: Engine,
+    gate: prometheus::Gate,
     streams: Arc<Semaphore>,
     sinking: Semaphore,
     imports: Semaphore,
@@ -122,13 +123,14 @@ impl Shared {
 
 /// The router over everything, for [`serve`].
 pub fn router(handles: Handles) -> Router {
+    let gate = prometheus::Gate::new(handles.config.query().max_concurrency);
     doors::router(Arc::new(Shared {
         handles,
         sign_ins: guard::Tries::default(),
-        engine: Engine::new(EngineOptions::default()),
         bars: api::bars::Bars::default(),
         looks: api::events::Looks::default(),
-        queries: Arc::new(Semaphore::new(QUERIES_MAX)),
+        engine: Engine::new(EngineOptions::default()),
+        gate,
         streams: Arc::new(Semaphore::new(STREAMS_MAX)),
         sinking: Semaphore::new(SINK_UNDER_WAY_MAX),
         imports: Semaphore::new(IMPORTS_MAX),

@@ -103,7 +103,14 @@ pub(crate) async fn check(State(app): State<App>, parameters: Parameters) -> Ans
 
 /// `/api/v1/status/tsdb`: of active series, as Prometheus has it.
 pub(crate) async fn status(State(app): State<App>, parameters: Parameters) -> Answered {
-    let top = if parameters.get("limit").is_some() { parameters.limit()?.min(TOP_MAX) } else { TOP };
+    let top = match parameters.get("limit").map(str::parse::<i64>) {
+        None => TOP,
+        Some(Ok(limit)) if limit > TOP_MAX as i64 => {
+            return Err(Refused::BadData(format!("limit must not exceed {TOP_MAX}")));
+        }
+        Some(Ok(limit)) if limit > 0 => limit as usize,
+        Some(_) => return Err(Refused::BadData("limit must be a positive number".into())),
+    };
     let figures = by_hand(&app, move |store| store.figures(top, false)).await?;
     let memory = figures.parts.iter().find(|part| part.name == "memory");
     // As Prometheus says that there is nothing.

@@ -68,6 +68,16 @@ pub fn hostname(disk: &Disk) -> String {
     if name.is_empty() { "localhost".to_owned() } else { name }
 }
 
+/// The folder this process works in.
+pub fn folder() -> String {
+    std::env::current_dir().map(|folder| folder.display().to_string()).unwrap_or_default()
+}
+
+/// How many cores this process may use.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// Tells systemd how the service is doing (`sd_notify`): `READY=1`, `STOPPING=1`, `WATCHDOG=1`. Does nothing elsewhere.
 pub fn notify_systemd(state: &str) {
     if let Some(path) = std::env::var_os("NOTIFY_SOCKET")

@@ -1,14 +1,15 @@
 //! Prometheus' remote read, both ways: whole answers of samples, and streams of XOR chunks.
 //!
-//! Bodies of whole answers are compressed with snappy ([`crate::snappy`]), streams are not. Left out: chunks of native
-//! histograms in streams. Who asks for histograms asks for samples, which carry them.
+//! Bodies of whole answers are compressed with snappy ([`crate::snappy`]), streams are not. Native histograms are chunks
+//! of their own kind in streams.
 //!
 //! Source: Prometheus' `prompb/remote.proto` and `storage/remote/chunked.go`.
 
 use watchbell_model::{HistogramSample, Labels, MatchOp, Matcher, Sample, Series, Timestamp};
 
 use crate::ProtoError;
-use crate::prometheus::{XOR_SAMPLES, read_xor, write_xor};
+use crate::prometheus::tsdb::{Samples, chunk};
+use crate::prometheus::{XOR_SAMPLES, write_histograms, write_xor};
 use crate::proto::{Fields, put_bytes, put_i64, put_message, put_u64, put_varint, varint};
 use crate::remote_write::{Item, v1};
 
@@ -200,21 +201,19 @@ fn take(room: &mut usize, size: usize, samples_max: usize) -> Result<(), ProtoEr
 }
 
 /// Frames of a stream for one series of a query's answer, to be sent one after the other.
-///
-/// Histograms are left out: see the module.
 pub fn encode_chunks(query: usize, series: &Series) -> Vec<Vec<u8>> {
-    let mut chunks = series.samples.chunks(XOR_SAMPLES).peekable();
+    let mut chunks = Chunks { samples: &series.samples, histograms: &series.histograms }.peekable();
     let mut frames = Vec::new();
     while chunks.peek().is_some() {
         let mut message = Vec::new();
         put_message(&mut message, 1, |out| {
             v1::write_labels(out, 1, &series.labels);
-            while let Some(samples) = chunks.next_if(|_| out.len() < FRAME_BYTES) {
+            while let Some(chunk) = chunks.next_if(|_| out.len() < FRAME_BYTES) {
                 put_message(out, 2, |out| {
-                    put_i64(out, 1, samples[0].timestamp.0);
-                    put_i64(out, 2, samples[samples.len() - 1].timestamp.0);
-                    put_u64(out, 3, XOR);
-                    put_bytes(out, 4, &write_xor(samples));
+                    put_i64(out, 1, chunk.first.0);
+                    put_i64(out, 2, chunk.last.0);
+                    put_u64(out, 3, u64::from(chunk.encoding));
+                    put_bytes(out, 4, &chunk.data);
                 });
             }
         });
@@ -228,8 +227,46 @@ pub fn encode_chunks(query: usize, series: &Series) -> Vec<Vec<u8>> {
     frames
 }
 
-/// The number of the encoding.
-const XOR: u64 = 1;
+/// A series in chunks, which are in order of time and do not overlap, as those who read them expect.
+struct Chunks<'a> {
+    samples: &'a [Sample],
+    histograms: &'a [HistogramSample],
+}
+
+struct Chunk {
+    first: Timestamp,
+    last: Timestamp,
+    encoding: u8,
+    data: Vec<u8>,
+}
+
+impl Iterator for Chunks<'_> {
+    type Item = Chunk;
+
+    fn next(&mut self) -> Option<Chunk> {
+        let float = self.samples.first().map(|sample| sample.timestamp);
+        let other = self.histograms.first().map(|sample| sample.timestamp);
+        match (float, other) {
+            (Some(first), other) if other.is_none_or(|other| first < other) => {
+                let before = |sample: &Sample| other.is_none_or(|other| sample.timestamp < other);
+                let count = self.samples.partition_point(before).min(XOR_SAMPLES);
+                let (chunk, rest) = self.samples.split_at(count);
+                self.samples = rest;
+                Some(Chunk { first, last: chunk[count - 1].timestamp, encoding: chunk::XOR, data: write_xor(chunk) })
+            }
+            (float, Some(first)) => {
+                let before = |sample: &HistogramSample| float.is_none_or(|float| sample.timestamp < float);
+                // Of both kinds at one time the histogram goes first.
+                let most = self.histograms.partition_point(before).clamp(1, XOR_SAMPLES);
+                let (data, count) = write_histograms(self.histograms, most);
+                let (chunk, rest) = self.histograms.split_at(count);
+                self.histograms = rest;
+                Some(Chunk { first, last: chunk[count - 1].timestamp, encoding: chunk::FLOAT_HISTOGRAM, data })
+            }
+            _ => None,
+        }
+    }
+}
 
 /// Takes the first whole frame of a stream out of `buffer`: the query's place and a part of a series. `None`: more
 /// bytes are needed.
@@ -260,23 +297,19 @@ pub fn decode_frame(buffer: &mut &[u8]) -> Result<Option<(usize, Vec<Series>)>, 
 }
 
 fn chunked_series(mut fields: Fields<'_>) -> Result<Series, ProtoError> {
-    let (mut pairs, mut samples) = (Vec::new(), Vec::new());
+    let (mut pairs, mut samples) = (Vec::new(), Samples::default());
     while let Some(field) = fields.next_field()? {
         match field.number {
             1 => pairs.push(v1::label(field.message()?)?),
-            2 => chunk(field.message()?, &mut samples)?,
+            2 => read_chunk(field.message()?, &mut samples)?,
             _ => {}
         }
     }
     // Chunks may overlap.
-    if !samples.is_sorted_by(|a: &Sample, b| a.timestamp < b.timestamp) {
-        samples.sort_by_key(|sample| sample.timestamp);
-        samples.dedup_by_key(|sample| sample.timestamp);
-    }
-    Ok(Series::new(Labels::from_pairs(pairs), samples))
+    Ok(samples.into_series(Labels::from_pairs(pairs)))
 }
 
-fn chunk(mut fields: Fields<'_>, samples: &mut Vec<Sample>) -> Result<(), ProtoError> {
+fn read_chunk(mut fields: Fields<'_>, samples: &mut Samples) -> Result<(), ProtoError> {
     let (mut encoding, mut data) = (0, &[][..]);
     while let Some(field) = fields.next_field()? {
         match field.number {
@@ -285,10 +318,8 @@ fn chunk(mut fields: Fields<'_>, samples: &mut Vec<Sample>) -> Result<(), ProtoE
             _ => {}
         }
     }
-    if encoding != XOR {
-        return Err(content(format!("chunks of encoding {encoding} are not read; ask for samples")));
-    }
-    read_xor(data, samples).map_err(|error| content(error.to_string()))
+    let encoding = u8::try_from(encoding).unwrap_or(u8::MAX);
+    chunk::decode(encoding, data, samples).map_err(|words| content(format!("a chunk cannot be read: {words}")))
 }
 
 fn content(words: String) -> ProtoError {
@@ -329,6 +360,22 @@ mod tests {
             decode_samples(&body, 500).unwrap_err().to_string(),
             "the answer has more than 500 samples, which is what is allowed"
         );
+    }
+
+    #[test]
+    fn both_kinds_of_samples_are_streamed_in_order() {
+        let mut wanted = series(300);
+        let count = |at: i64| Histogram { count: at as f64, zero_count: at as f64, sum: 0.5, ..Histogram::default() };
+        let sample = |at: i64| HistogramSample { timestamp: Timestamp(at * 15_000 + 7), histogram: count(at).into() };
+        wanted.histograms = (100..103).chain(290..700).map(sample).collect();
+        let stream = encode_chunks(0, &wanted).concat();
+        let (_, mut found) = decode_frame(&mut &stream[..]).unwrap().unwrap();
+        let found = found.remove(0);
+        assert_eq!(found.samples, wanted.samples);
+        assert_eq!(found.histograms.len(), wanted.histograms.len());
+        for (found, wanted) in found.histograms.iter().zip(&wanted.histograms) {
+            assert_eq!((found.timestamp, found.histogram.count), (wanted.timestamp, wanted.histogram.count));
+        }
     }
 
     #[test]

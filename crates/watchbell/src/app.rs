@@ -3,16 +3,17 @@
 //! Invariant `start_is_reload`: [`App::apply`] is the only way a configuration takes effect, at the start as at every
 //! reload; a refused one never reaches it.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, Result};
 use watchbell_alarms::{Alarms, Desired, Runbook, certificate, heartbeat, monitor, rule};
 use watchbell_alerts::Alerts;
-use watchbell_http::{Auth, ConfigView, Handles, LoadResult, SinkConfig, SiteInfo};
+use watchbell_http::{Auth, ConfigView, Handles, LoadResult, QueryConfig, SinkConfig, SiteInfo};
 use watchbell_model::{
-    Append, Batch, BoxFuture, Deliver, Observe, Query, Raise, Relabel, RunbookRef, Severity, Span, State, Timestamp,
-    Upkeep,
+    Append, Batch, BoxFuture, Deliver, Labels, Observe, Query, Raise, Relabel, RunbookRef, Severity, Span, State,
+    Timestamp, Upkeep,
 };
 use watchbell_notify::{Notify, NotifyConfig, Site};
 use watchbell_runtime::{CancellationToken, Runtime, Task};
@@ -76,6 +77,7 @@ struct Fixed {
     storage: std::path::PathBuf,
     remote: Option<RemoteConfig>,
     site_url: String,
+    turns: usize,
 }
 
 impl Fixed {
@@ -85,6 +87,7 @@ impl Fixed {
             storage: config.storage.path.clone(),
             remote: config.remote(),
             site_url: config.site_url().to_string(),
+            turns: config.query.max_concurrency,
         }
     }
 
@@ -94,6 +97,7 @@ impl Fixed {
             ("listeners", self.addresses != new.addresses),
             ("storage.path", self.storage != new.storage),
             ("the remote store", self.remote != new.remote),
+            ("query.max_concurrency", self.turns != new.turns),
             ("site.url, as the prefix of links to alarms,", self.site_url != new.site_url),
         ];
         let words = |name| format!("warning: {name} was changed; that takes effect when watchbell is started again");
@@ -107,6 +111,10 @@ struct View {
     sink: SinkConfig,
     host_job: String,
     resolve_timeout: Span,
+    query: QueryConfig,
+    external_labels: Labels,
+    shown: String,
+    flags: BTreeMap<String, String>,
     load: LoadResult,
     started_at: Timestamp,
     found: Vec<Found>,
@@ -145,6 +153,10 @@ impl App {
             sink: SinkConfig::default(),
             host_job: host::JOB.to_owned(),
             resolve_timeout: good.config.global.resolve_timeout,
+            query: good.config.query.clone(),
+            external_labels: Labels::empty(),
+            shown: String::new(),
+            flags: BTreeMap::new(),
             load: LoadResult { loaded_at: now, refused_at: None, problems: warnings },
             started_at: now,
             found,
@@ -204,6 +216,9 @@ impl App {
         view.sink = config.sink.clone();
         view.host_job.clone_from(&config.host.job);
         view.resolve_timeout = config.global.resolve_timeout;
+        view.query = config.query.clone();
+        view.shown.clone_from(&good.shown);
+        view.flags = flags(config);
         Ok(())
     }
 
@@ -409,6 +424,22 @@ impl ConfigView for App {
         self.view().host_job.clone()
     }
 
+    fn query(&self) -> QueryConfig {
+        self.view().query.clone()
+    }
+
+    fn external_labels(&self) -> Labels {
+        self.view().external_labels.clone()
+    }
+
+    fn shown(&self) -> String {
+        self.view().shown.clone()
+    }
+
+    fn flags(&self) -> BTreeMap<String, String> {
+        self.view().flags.clone()
+    }
+
     fn version(&self) -> &str {
         env!("CARGO_PKG_VERSION")
     }
@@ -416,6 +447,30 @@ impl ConfigView for App {
     fn started_at(&self) -> Timestamp {
         self.view().started_at
     }
+}
+
+/// What Prometheus is told by flags, under their names.
+fn flags(config: &Config) -> BTreeMap<String, String> {
+    let metrics = &config.storage.metrics;
+    let size = if metrics.retention_size == 0 { "0B".to_owned() } else { format!("{}B", metrics.retention_size) };
+    let listen = config.listeners.iter().map(|listener| listener.address.as_str()).collect::<Vec<_>>().join(",");
+    let flags = [
+        ("query.lookback-delta", config.query.lookback_delta.to_string()),
+        ("query.max-concurrency", config.query.max_concurrency.to_string()),
+        ("query.max-samples", config.query.max_samples.to_string()),
+        ("query.timeout", config.query.timeout.to_string()),
+        ("storage.tsdb.path", config.storage.path.display().to_string()),
+        ("storage.tsdb.retention.size", size),
+        ("storage.tsdb.retention.time", metrics.retention.to_string()),
+        ("web.cors.origin", config.query.cors_origin.clone()),
+        ("web.enable-admin-api", "true".to_owned()),
+        ("web.enable-lifecycle", "true".to_owned()),
+        ("web.enable-otlp-receiver", "true".to_owned()),
+        ("web.enable-remote-write-receiver", "true".to_owned()),
+        ("web.external-url", config.site_url().to_string()),
+        ("web.listen-address", listen),
+    ];
+    flags.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// The alarms that a configuration asks for.

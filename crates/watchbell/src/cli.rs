@@ -3,6 +3,7 @@
 mod check;
 mod probe;
 mod push;
+mod query;
 mod runbook;
 mod serve;
 mod signin;
@@ -39,6 +40,7 @@ const EXAMPLES: &str = "Examples:
   watchbell test rules_test.yml            unit tests of rules, as promtool's
   watchbell runbook new imap-down          write a run book to fill in
   watchbell signin                         print a new one-time sign-in link
+  watchbell query instant 'up == 0'        what an expression is worth now
   watchbell store stats                    how much is kept, and what most of it is";
 
 #[derive(Debug, Subcommand)]
@@ -76,6 +78,8 @@ enum Command {
         #[arg(long)]
         data: Option<PathBuf>,
     },
+    /// Ask a running watchbell, or any Prometheus: an expression now or over a range, series, labels.
+    Query(query::QueryArguments),
     /// Series by hand: figures, check, import, export, snapshot, deletion.
     Store(store::StoreArguments),
     /// Send a test page through a receiver, or show what would be sent.
@@ -174,6 +178,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Test(arguments) => test::run(&runtime, &arguments),
         Command::Runbook { command, files } => runbook::run(&runtime, &command, &files).await,
         Command::Signin { files, data } => signin::run(&runtime, &files, data).await,
+        Command::Query(arguments) => query::run(&runtime, arguments).await,
         Command::Store(arguments) => store::run(&runtime, arguments).await,
         Command::Push { receiver, files, dry_run } => push::run(&runtime, receiver.as_deref(), &files, dry_run).await,
         Command::Probe { names, files, output } => probe::run(&runtime, &names, &files, output).await,

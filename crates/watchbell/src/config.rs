@@ -12,6 +12,7 @@ mod report;
 mod salvage;
 mod scrapes;
 mod secrets;
+mod shown;
 mod yaml;
 
 use std::collections::BTreeMap;
@@ -23,7 +24,7 @@ use serde::Deserialize;
 use watchbell_alarms::rule::RuleFile;
 use watchbell_alarms::unit_test::TestFile;
 use watchbell_alerts::{InhibitRule, RouteConfig, TimeInterval};
-use watchbell_http::SinkConfig;
+use watchbell_http::{QueryConfig, SinkConfig};
 use watchbell_model::{
     ByteSize, Labels, Level, Problem, Problems, RelabelConfig, RunbookRef, Secret, Segment, Span, Url,
 };
@@ -89,6 +90,9 @@ pub struct Config {
     /// Prometheus targets.
     #[serde(default)]
     pub scrape_configs: Vec<ScrapeConfig>,
+    /// What queries may take.
+    #[serde(default)]
+    pub query: QueryConfig,
     /// Files with further `scrape_configs`, relative to this file; `*` stands for any part of a file name.
     #[serde(default)]
     pub scrape_config_files: Vec<String>,
@@ -419,6 +423,8 @@ pub struct Good {
     pub library: std::sync::Arc<Library>,
     /// Whether there was a configuration file at all.
     pub from_file: bool,
+    /// It as text, without its secrets.
+    pub shown: String,
 }
 
 /// Reads the configuration from these files (merged in order), or gives the default one if there are none.
@@ -433,6 +439,7 @@ pub async fn load(runtime: &Runtime, paths: &[PathBuf]) -> Loaded {
     let sources: BTreeMap<String, SecretConfig> = files::part(&root, "secrets", &schema).unwrap_or_default();
     let values = secrets::fetch(&sources, runtime, &base).await;
     secrets::substitute(&mut root, &values, &top, &mut problems);
+    let shown = shown::text(&root, &schema);
     let json = decode::decode(&root, &schema, &top, &mut problems);
 
     // What is wrong in one place does not keep the rest from being checked.
@@ -457,7 +464,7 @@ pub async fn load(runtime: &Runtime, paths: &[PathBuf]) -> Loaded {
             let back = |problem: Problem| Problem { path: salvaged.original(problem.path), ..problem };
             problems.0.extend(found.0.into_iter().map(back));
             let library = std::sync::Arc::new(library);
-            good = Some(Good { config, rules, library, from_file: !paths.is_empty() });
+            good = Some(Good { config, rules, library, from_file: !paths.is_empty(), shown });
         }
         Err(error) if !problems.has_errors() => {
             problems.error(&top, error.to_string());

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use watchbell_alarms::{Alarms, Desired, Runbook, certificate, heartbeat, monitor, rule};
 use watchbell_alerts::Alerts;
-use watchbell_http::{Auth, ConfigView, Handles, LoadResult, SinkConfig, SiteInfo};
+use watchbell_http::{Auth, ConfigView, Handles, LoadResult, QueryConfig, SinkConfig, SiteInfo};
 use watchbell_model::{
     Append, AppendError, Appended, Batch, BoxFuture, Certificate, Checkup, Cleaned, Deleted, Exemplar, Figures,
     HistogramSample, Import, Imported, Labels, Lookup, Matcher, MemoryState, Metadata, Observation, Observe, Part,
@@ -196,6 +196,7 @@ impl Query for Memory {
 pub(crate) struct Settings {
     pub(crate) load: Mutex<LoadResult>,
     pub(crate) url: Mutex<Option<Url>>,
+    pub(crate) query: Mutex<QueryConfig>,
     /// How often it was read again to the end.
     pub(crate) reloads: std::sync::atomic::AtomicU32,
     started_at: Timestamp,
@@ -226,6 +227,27 @@ impl ConfigView for Settings {
 
     fn sink(&self) -> SinkConfig {
         SinkConfig { secret: Secret::new(SINK_SECRET) }
+    }
+
+    fn query(&self) -> QueryConfig {
+        self.query.lock().unwrap().clone()
+    }
+
+    fn external_labels(&self) -> Labels {
+        Labels::from_pairs([("site", "one")])
+    }
+
+    fn shown(&self) -> String {
+        "global:\n  scrape_interval: 15s\n".into()
+    }
+
+    fn flags(&self) -> BTreeMap<String, String> {
+        let flags = [
+            ("storage.tsdb.retention.time", "1y"),
+            ("web.external-url", "https://watch.example.org/"),
+            ("web.listen-address", "127.0.0.1:9800"),
+        ];
+        flags.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
     }
 
     fn version(&self) -> &str {
@@ -279,6 +301,7 @@ impl Stage {
         let config = Settings {
             load: Mutex::new(LoadResult { loaded_at: now, refused_at: None, problems: Vec::new() }),
             url: Mutex::new(Some(site.clone())),
+            query: Mutex::default(),
             reloads: Default::default(),
             started_at: now,
         };

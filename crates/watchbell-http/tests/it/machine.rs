@@ -3,37 +3,40 @@
 use expect_test::{Expect, expect};
 use watchbell_model::{Append, Batch, Exemplar, Labels, Metadata, MetricType, Point};
 
-use crate::{SETTLE, ask, play};
+use crate::{SETTLE, Site, ask, play};
 
-fn check(path: &str, expect: Expect) {
+pub(crate) fn check(path: &str, expect: Expect) {
     let shown = play(|site| async move {
-        let now = site.stage.runtime.clock.now();
-        let point = |seconds: u64, value| {
-            let at = now - std::time::Duration::from_secs(seconds);
-            Point::new("requests_total", &[("job", "api"), ("path", "/<b>")], at, value)
-        };
-        let points = vec![point(120, 1.0), point(60, 2.5), point(0, f64::INFINITY)];
-        let mut batch = Batch::from(points);
-        let labels = Labels::from_pairs([("trace_id", "abc")]);
-        batch
-            .exemplars
-            .push((0, Exemplar { labels, value: 0.25, timestamp: now - std::time::Duration::from_secs(90) }));
-        let help = "Requests, of all kinds.".to_owned();
-        batch.metadata.push(("requests".into(), Metadata { kind: MetricType::Counter, unit: String::new(), help }));
-        let size = batch.add(watchbell_model::SeriesKey::Labels(Labels::metric("size", &[])));
-        let (_, items) = watchbell_query::promql::series_description(
-            "size {{schema:0 sum:5 count:6 z_bucket:1 z_bucket_w:0.5 buckets:[1 0 3] n_buckets:[1]}}",
-        )
-        .unwrap();
-        if let [watchbell_query::promql::Item::Histogram { histogram, .. }] = &items[..] {
-            let histogram = std::sync::Arc::new(histogram.clone());
-            batch.histograms.push(watchbell_model::BatchHistogram { series: size, timestamp: now, histogram });
-        }
-        site.stage.series.append(batch).await.unwrap();
+        fill(&site).await;
         let answer = site.send(ask("GET", path)).await;
         format!("{} {}\n", answer.status.as_u16(), answer.body)
     });
     expect.assert_eq(&shown);
+}
+
+/// A few samples of each kind.
+pub(crate) async fn fill(site: &Site) {
+    let now = site.stage.runtime.clock.now();
+    let point = |seconds: u64, value| {
+        let at = now - std::time::Duration::from_secs(seconds);
+        Point::new("requests_total", &[("job", "api"), ("path", "/<b>")], at, value)
+    };
+    let points = vec![point(120, 1.0), point(60, 2.5), point(0, f64::INFINITY)];
+    let mut batch = Batch::from(points);
+    let labels = Labels::from_pairs([("trace_id", "abc")]);
+    batch.exemplars.push((0, Exemplar { labels, value: 0.25, timestamp: now - std::time::Duration::from_secs(90) }));
+    let help = "Requests, of all kinds.".to_owned();
+    batch.metadata.push(("requests".into(), Metadata { kind: MetricType::Counter, unit: String::new(), help }));
+    let size = batch.add(watchbell_model::SeriesKey::Labels(Labels::metric("size", &[])));
+    let (_, items) = watchbell_query::promql::series_description(
+        "size {{schema:0 sum:5 count:6 z_bucket:1 z_bucket_w:0.5 buckets:[1 0 3] n_buckets:[1]}}",
+    )
+    .unwrap();
+    if let [watchbell_query::promql::Item::Histogram { histogram, .. }] = &items[..] {
+        let histogram = std::sync::Arc::new(histogram.clone());
+        batch.histograms.push(watchbell_model::BatchHistogram { series: size, timestamp: now, histogram });
+    }
+    site.stage.series.append(batch).await.unwrap();
 }
 
 // 2026-01-05T00:00:00Z, where simulated time begins, is 1767571200.
@@ -43,8 +46,8 @@ fn an_instant_query() {
     check(
         "/api/v1/query?query=requests_total&time=1767571140.5",
         expect![[r#"
-        200 {"status":"success","data":{"resultType":"vector","result":[{"metric":{"__name__":"requests_total","job":"api","path":"/<b>"},"value":[1767571140.5,"2.5"]}]}}
-    "#]],
+            200 {"status":"success","data":{"resultType":"vector","result":[{"metric":{"__name__":"requests_total","job":"api","path":"/<b>"},"value":[1767571140.500,"2.5"]}]}}
+        "#]],
     );
     check(
         "/prometheus/api/v1/query?query=1%2B1&time=2026-01-05T00:00:00Z",
@@ -75,14 +78,14 @@ fn what_is_wrong_with_a_query_is_said_as_prometheus_does() {
     check(
         "/api/v1/query?query=sum(",
         expect![[r#"
-        400 {"error":"invalid parameter \"query\": 1:5: parse error: the expression ends too early","errorType":"bad_data","status":"error"}
-    "#]],
+            400 {"error":"invalid parameter \"query\": 1:5: parse error: the expression ends too early; a metric, a number, a function or `(` belongs here","errorType":"bad_data","status":"error"}
+        "#]],
     );
     check(
         "/api/v1/query?query=1&time=yesterday",
         expect![[r#"
-        400 {"error":"invalid parameter \"time\": cannot parse \"yesterday\" to a valid timestamp","errorType":"bad_data","status":"error"}
-    "#]],
+            400 {"error":"invalid parameter \"time\": invalid time value for 'time': cannot parse \"yesterday\" to a valid timestamp","errorType":"bad_data","status":"error"}
+        "#]],
     );
     check(
         "/api/v1/query_range?query=1&start=0&end=1000000&step=1",
@@ -314,20 +317,20 @@ fn examples_of_what_was_counted() {
     check(
         &format!("/api/v1/query_exemplars?query=rate(requests_total%5B5m%5D)&{range}"),
         expect![[r#"
-        200 {"data":[{"exemplars":[{"labels":{"trace_id":"abc"},"timestamp":1767571110.0,"value":"0.25"}],"seriesLabels":{"__name__":"requests_total","job":"api","path":"/<b>"}}],"status":"success"}
-    "#]],
+            200 {"status":"success","data":[{"seriesLabels":{"__name__":"requests_total","job":"api","path":"/<b>"},"exemplars":[{"labels":{"trace_id":"abc"},"value":"0.25","timestamp":1767571110}]}]}
+        "#]],
     );
     check(
         "/api/v1/query_exemplars?query=requests_total&start=1767571200&end=1767571200",
         expect![[r#"
-        200 {"data":[],"status":"success"}
-    "#]],
+            200 {"status":"success","data":[]}
+        "#]],
     );
     check(
         "/api/v1/query_exemplars?query=up&start=2&end=1",
         expect![[r#"
-        400 {"error":"invalid parameter \"end\": end timestamp must not be before start timestamp","errorType":"bad_data","status":"error"}
-    "#]],
+            400 {"error":"end timestamp must not be before start timestamp","errorType":"bad_data","status":"error"}
+        "#]],
     );
 }
 

@@ -7,6 +7,7 @@ mod access;
 mod machine;
 mod otlp;
 mod own;
+mod prometheus;
 mod push;
 mod serve;
 mod upkeep;
@@ -44,6 +45,7 @@ struct Answer {
     status: StatusCode,
     headers: HeaderMap,
     body: String,
+    bytes: Vec<u8>,
 }
 
 /// A request on its way: by default from this machine to a loopback listener.
@@ -110,15 +112,16 @@ impl Site {
         let response = router.oneshot(request).await.unwrap();
         let (mut parts, body) = response.into_parts();
         let stream = parts.headers.get("content-type").is_some_and(|kind| kind == "text/event-stream");
-        let body = if stream {
-            String::new()
+        let bytes = if stream {
+            Vec::new()
         } else {
             let whole = body.collect().await.unwrap();
             // Trailers, which only gRPC has, are headers that come late.
             parts.headers.extend(whole.trailers().cloned().unwrap_or_default());
-            String::from_utf8_lossy(&whole.to_bytes()).into_owned()
+            whole.to_bytes().to_vec()
         };
-        Answer { status: parts.status, headers: parts.headers, body }
+        let body = String::from_utf8_lossy(&bytes).into_owned();
+        Answer { status: parts.status, headers: parts.headers, body, bytes }
     }
 
     /// Signs in by a link; the cookie.

@@ -11,6 +11,7 @@ use super::explain::Trace;
 use super::memo::{self, Memo, Recalled};
 use super::note::{self, Note};
 use super::select::Take;
+use super::stats::{Counts, QueryStats};
 use super::{EngineOptions, EvalError};
 use crate::histogram::Tally;
 use crate::promql::{Expr, Node, ValueType};
@@ -48,6 +49,7 @@ pub(super) struct Evaluator<'a> {
     pub(super) trace: Option<&'a Trace<'a>>,
     /// What other expressions have found out.
     pub(super) memo: Option<&'a Memo>,
+    pub(super) counts: Counts,
 }
 
 impl<'a> Evaluator<'a> {
@@ -56,6 +58,7 @@ impl<'a> Evaluator<'a> {
         options: &EngineOptions,
         stop: Option<&'a AtomicBool>,
         (start, end, step): (i64, i64, i64),
+        steps: usize,
     ) -> Evaluator<'a> {
         let millis = |span: watchbell_model::Span| i64::try_from(span.duration().as_millis()).unwrap_or(i64::MAX);
         Evaluator {
@@ -73,11 +76,13 @@ impl<'a> Evaluator<'a> {
             notes: RefCell::default(),
             trace: None,
             memo: None,
+            counts: Counts::new(steps),
         }
     }
 
-    pub(super) fn into_notes(self) -> Vec<Note> {
-        self.notes.into_inner()
+    /// What the reader should know, and what it took.
+    pub(super) fn finish(self) -> (Vec<Note>, QueryStats) {
+        (self.notes.into_inner(), self.counts.finish(self.samples.get()))
     }
 
     pub(super) fn note(&self, note: Note) {
@@ -133,7 +138,7 @@ impl<'a> Evaluator<'a> {
         if grid.count < 2 || !is_invariant(expr) || matches!(expr.node, Node::Number { .. } | Node::Text(_)) {
             return self.eval_steps(expr, grid);
         }
-        let once = self.eval_steps(expr, &Grid { count: 1, ..*grid })?;
+        let once = self.counts.once(grid, || self.eval_steps(expr, &Grid { count: 1, ..*grid }))?;
         Ok(match once {
             Evaluated::Scalar(values) => Evaluated::Scalar(vec![values[0]; grid.count]),
             Evaluated::Text(text) => Evaluated::Text(text),

@@ -7,7 +7,7 @@ use watchbell_model::{Histogram, Labels};
 use super::column::{Column, Columns, Grid, absent, is_present};
 use super::evaluator::{Evaluated, Evaluator, filter_map, map};
 use super::note::Note;
-use super::select::{Ranges, Take};
+use super::select::{RangeSeries, Ranges, Take};
 use super::window::{self, Window};
 use super::{EvalError, date, labels};
 use crate::histogram;
@@ -208,8 +208,11 @@ impl Evaluator<'_> {
             return Err(EvalError::Type(format!("`{name}` cannot be evaluated")));
         };
         let argument = &arguments[range_at];
-        let ranges = self.ranges(argument, grid)?;
-        if let Some(reach) = ranges.reach {
+        let selected = match &argument.unwrapped().node {
+            Node::Range { selector, range } => Some((selector, self.windows(selector, range)?)),
+            _ => None,
+        };
+        if let Some(reach) = selected.as_ref().and_then(|(_, windows)| windows.reach) {
             window::check_reach(name, reach)?;
         }
         let mut scalars = Vec::new();
@@ -218,8 +221,21 @@ impl Evaluator<'_> {
                 scalars.push(self.scalar(argument, grid)?);
             }
         }
-        self.charge(ranges.series.len().saturating_mul(grid.count))?;
-        let columns = self.slide(name, function, &ranges, &scalars, (grid, argument))?;
+        let mut columns = Vec::new();
+        match selected {
+            Some((selector, windows)) => self.each_range(selector, &windows, grid, &mut |series| {
+                self.charge(grid.count)?;
+                columns.extend(self.slide(name, function, (&windows, &series), &scalars, (grid, argument))?);
+                Ok(())
+            })?,
+            None => {
+                let ranges = self.ranges(argument, grid)?;
+                self.charge(ranges.series.len().saturating_mul(grid.count))?;
+                for series in &ranges.series {
+                    columns.extend(self.slide(name, function, (&ranges, series), &scalars, (grid, argument))?);
+                }
+            }
+        }
         if name == "quantile_over_time" && !columns.is_empty() {
             for quantile in scalars[0].iter().filter(|quantile| !(0.0..=1.0).contains(*quantile)) {
                 self.note(Note::quantile(*quantile, arguments[0].span));
@@ -264,69 +280,63 @@ impl Evaluator<'_> {
         }
     }
 
-    /// The function's value in each window of each series.
+    /// The function's value in each window of a series.
     fn slide(
         &self,
         name: &str,
         function: window::WindowFunction,
-        ranges: &Ranges,
+        (ranges, series): (&Ranges, &RangeSeries),
         scalars: &[Vec<f64>],
         (grid, argument): (&Grid, &Expr),
-    ) -> Result<Vec<Column>, EvalError> {
+    ) -> Result<Option<Column>, EvalError> {
+        if !series.histograms.is_empty() {
+            return self.slide_over_both(name, function, ranges, series, scalars, (grid, argument));
+        }
         // These two give a sample of the series itself, which keeps its name.
         let keeps_name = matches!(name, "last_over_time" | "first_over_time");
-        let mut columns = Vec::with_capacity(ranges.series.len());
         let mut now_arguments = vec![0.0; scalars.len()];
-        for series in &ranges.series {
-            if !series.histograms.is_empty() {
-                columns.extend(self.slide_over_both(name, function, ranges, series, scalars, (grid, argument))?);
+        let samples = &series.samples;
+        let mut values = Vec::with_capacity(grid.count);
+        let (mut from, mut to) = (0, 0);
+        let mut any = false;
+        let overlap = Cell::new(false);
+        for step in 0..grid.count {
+            let now = grid.at(step);
+            let (start, until) = ranges.bounds(now);
+            while to < samples.len() && samples[to].timestamp.0 <= until {
+                to += 1;
+            }
+            while from < to && samples[from].timestamp.0 <= start {
+                from += 1;
+            }
+            if from == to {
+                values.push(absent());
                 continue;
             }
-            let samples = &series.samples;
-            let mut values = Vec::with_capacity(grid.count);
-            let (mut from, mut to) = (0, 0);
-            let mut any = false;
-            let overlap = Cell::new(false);
-            for step in 0..grid.count {
-                let now = grid.at(step);
-                let (start, until) = ranges.bounds(now);
-                while to < samples.len() && samples[to].timestamp.0 <= until {
-                    to += 1;
-                }
-                while from < to && samples[from].timestamp.0 <= start {
-                    from += 1;
-                }
-                if from == to {
-                    values.push(absent());
-                    continue;
-                }
-                for (argument, values) in now_arguments.iter_mut().zip(scalars) {
-                    *argument = values[step];
-                }
-                window::check_arguments(name, &now_arguments)?;
-                let window = Window {
-                    samples: &samples[from..to],
-                    end: ranges.end(now),
-                    range: ranges.range,
-                    reach: ranges.reach,
-                    now,
-                    arguments: &now_arguments,
-                    starts: &series.starts,
-                    overlap: &overlap,
-                };
-                // A window may hold all samples of a series, and there may be one for each of many steps.
-                self.check_stop()?;
-                let value = function(&window);
-                any |= value.is_some();
-                values.push(value.unwrap_or_else(absent));
+            self.counts.look(step, to - from);
+            for (argument, values) in now_arguments.iter_mut().zip(scalars) {
+                *argument = values[step];
             }
-            self.note_overlap(&overlap, &series.labels, argument);
-            if any {
-                let drop_name = series.drop_name || !keeps_name;
-                columns.push(Column { drop_name, ..Column::new(series.labels.clone(), values) });
-            }
+            window::check_arguments(name, &now_arguments)?;
+            let window = Window {
+                samples: &samples[from..to],
+                end: ranges.end(now),
+                range: ranges.range,
+                reach: ranges.reach,
+                now,
+                arguments: &now_arguments,
+                starts: &series.starts,
+                overlap: &overlap,
+            };
+            // A window may hold all samples of a series, and there may be one for each of many steps.
+            self.check_stop()?;
+            let value = function(&window);
+            any |= value.is_some();
+            values.push(value.unwrap_or_else(absent));
         }
-        Ok(columns)
+        self.note_overlap(&overlap, &series.labels, argument);
+        let drop_name = series.drop_name || !keeps_name;
+        Ok(any.then(|| Column { drop_name, ..Column::new(series.labels.clone(), values) }))
     }
 }
 

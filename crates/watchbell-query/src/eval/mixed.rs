@@ -74,6 +74,8 @@ impl Evaluator<'_> {
             if samples.is_empty() && histograms.is_empty() {
                 continue;
             }
+            let sizes: usize = histograms.iter().map(|sample| sample.histogram.size()).sum();
+            self.counts.look(step, samples.len() + sizes);
             let arguments: Vec<f64> = scalars.iter().map(|values| values[step]).collect();
             window::check_arguments(name, &arguments)?;
             let window = Window {

@@ -24,11 +24,13 @@ mod mixed;
 mod note;
 mod select;
 mod since;
+mod stats;
 mod window;
 
 pub use explain::Explained;
 pub(crate) use kahan::Sum;
 pub use note::{Note, NoteLevel};
+pub use stats::QueryStats;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -99,6 +101,8 @@ pub struct Answer<V> {
     pub value: V,
     /// Warnings and infos, each once.
     pub notes: Vec<Note>,
+    /// What it took.
+    pub stats: QueryStats,
 }
 
 /// Why there is no value. Never to be taken for "no data": a failed judgement does not resolve.
@@ -220,7 +224,7 @@ impl Engine {
         trace: Option<&'a Trace<'a>>,
     ) -> Result<Answer<Value>, EvalError> {
         let grid = Grid { start: at.0, step: 1, count: 1 };
-        let mut evaluator = self.evaluator(source, at, at, 0);
+        let mut evaluator = self.evaluator(source, (at, at, 0), 1);
         (evaluator.memo, evaluator.trace) = (memo, trace);
         let value = match expr.value_type() {
             ValueType::Matrix => Value::Matrix(evaluator.matrix(expr, &grid)?),
@@ -238,7 +242,8 @@ impl Engine {
                 }
             },
         };
-        Ok(Answer { value, notes: evaluator.into_notes() })
+        let (notes, stats) = evaluator.finish();
+        Ok(Answer { value, notes, stats })
     }
 
     /// What an expression is worth at each step from `start` to `end`; series sorted by labels.
@@ -288,14 +293,14 @@ impl Engine {
             return Err(EvalError::Type("the step of a range query must be at least a millisecond".into()));
         }
         if end < start {
-            return Ok(Answer { value: Vec::new(), notes: Vec::new() });
+            return Ok(Answer { value: Vec::new(), notes: Vec::new(), stats: QueryStats::default() });
         }
         let steps = (i128::from(end.0) - i128::from(start.0)) / i128::from(step) + 1;
         let limit = self.options.samples_max;
         let count = usize::try_from(steps).ok().filter(|count| *count <= limit);
         let Some(count) = count else { return Err(EvalError::TooMany { limit }) };
         let grid = Grid { start: start.0, step, count };
-        let mut evaluator = self.evaluator(source, start, end, step);
+        let mut evaluator = self.evaluator(source, (start, end, step), count);
         evaluator.trace = trace;
         let columns = match evaluator.eval(expr, &grid)? {
             Evaluated::Scalar(values) => vec![column::Column::new(Labels::empty(), values)],
@@ -304,10 +309,16 @@ impl Engine {
         };
         let mut value: Vec<Series> = columns.into_iter().filter_map(|column| column.into_series(&grid)).collect();
         value.sort_by(|a, b| a.labels.cmp(&b.labels));
-        Ok(Answer { value, notes: evaluator.into_notes() })
+        let (notes, stats) = evaluator.finish();
+        Ok(Answer { value, notes, stats })
     }
 
-    fn evaluator<'a>(&'a self, source: &'a dyn Query, start: Timestamp, end: Timestamp, step: i64) -> Evaluator<'a> {
-        Evaluator::new(source, &self.options, self.stop.as_deref(), (start.0, end.0, step))
+    fn evaluator<'a>(
+        &'a self,
+        source: &'a dyn Query,
+        (start, end, step): (Timestamp, Timestamp, i64),
+        count: usize,
+    ) -> Evaluator<'a> {
+        Evaluator::new(source, &self.options, self.stop.as_deref(), (start.0, end.0, step), count)
     }
 }

@@ -1,5 +1,6 @@
 //! Series from the source onto the steps of a query: instant selectors, ranges, subqueries.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use watchbell_model::{
@@ -7,7 +8,7 @@ use watchbell_model::{
 };
 
 use super::EvalError;
-use super::column::{Column, Grid, absent};
+use super::column::{Column, Grid, absent, is_present};
 use super::evaluator::Evaluator;
 use super::note::Note;
 use super::since::start_at;
@@ -142,13 +143,12 @@ impl Evaluator<'_> {
     ) -> Result<Vec<Column>, EvalError> {
         let reference = |at: i64| moment.anchor.unwrap_or(at).saturating_sub(moment.offset);
         let first = reference(grid.start).saturating_sub(self.lookback).saturating_add(1);
-        let found = self.load(matchers, first, reference(grid.last()))?;
-        self.charge(found.len().saturating_mul(grid.count))?;
-        let mut columns = Vec::with_capacity(found.len());
-        for series in found {
+        let mut columns = Vec::new();
+        self.each(matchers, (first, reference(grid.last())), &mut |series| {
+            self.charge(grid.count)?;
             if !series.histograms.is_empty() {
                 columns.extend(self.instant_of_both(&series, &reference, grid, take));
-                continue;
+                return Ok(());
             }
             let samples = &series.samples;
             let mut values = Vec::with_capacity(grid.count);
@@ -172,9 +172,11 @@ impl Evaluator<'_> {
                 });
             }
             if any {
+                self.counts.look_at_each((0..grid.count).filter(|step| is_present(values[*step])));
                 columns.push(Column::new(series.labels, values));
             }
-        }
+            Ok(())
+        })?;
         Ok(columns)
     }
 
@@ -197,12 +199,14 @@ impl Evaluator<'_> {
                 if !fresh(sample.timestamp) || sample.histogram.is_stale() {
                     continue;
                 }
+                self.counts.look(step, sample.histogram.size());
                 match take {
                     Take::Value | Take::TimeOfNumber => column.set_histogram(step, Arc::clone(&sample.histogram)),
                     Take::Time => column.values[step] = sample.timestamp.as_seconds(),
                     Take::Start => column.values[step] = seconds(start_at(&series.starts, sample.timestamp)),
                 }
             } else if let Some(sample) = float.filter(|float| fresh(float.timestamp) && !is_stale(float.value)) {
+                self.counts.look(step, 1);
                 column.values[step] = match take {
                     Take::Value => sample.value,
                     Take::Time | Take::TimeOfNumber => sample.timestamp.as_seconds(),
@@ -239,6 +243,7 @@ impl Evaluator<'_> {
                 }
             };
             let mut column = Column::new(series.labels.clone(), (0..grid.count).map(value).collect());
+            self.counts.look_at_each((0..grid.count).filter(|step| is_present(column.values[*step])));
             for step in 0..grid.count {
                 let (bounds, at) = (windows.bounds(grid.at(step)), windows.end(grid.at(step)));
                 let near = near(&series.histograms, bounds);
@@ -264,23 +269,43 @@ impl Evaluator<'_> {
     pub(super) fn ranges(&self, expr: &Expr, grid: &Grid) -> Result<Ranges, EvalError> {
         match &expr.unwrapped().node {
             Node::Range { selector, range } => {
-                let range = self.length(range, false)?;
-                let (offset, anchor) = (self.offset(selector.offset.as_ref())?, self.anchor(selector.at));
-                let (reach, lookback) = (selector.reach, self.lookback);
-                let mut ranges = Ranges { series: Vec::new(), range, offset, anchor, reach, lookback };
-                let (first, _) = ranges.bounds(grid.start);
-                let (_, last) = ranges.bounds(grid.last());
-                for mut series in self.load(&selector.all_matchers(), first.saturating_add(1), last)? {
-                    series.samples.retain(|sample| !is_stale(sample.value));
-                    series.histograms.retain(|sample| !sample.histogram.is_stale());
-                    let Series { labels, samples, histograms, starts } = series;
-                    ranges.series.push(RangeSeries { labels, drop_name: false, samples, histograms, starts });
-                }
+                let mut ranges = self.windows(selector, range)?;
+                let mut found = Vec::new();
+                self.each_range(selector, &ranges, grid, &mut |series| {
+                    found.push(series);
+                    Ok(())
+                })?;
+                ranges.series = found;
                 Ok(ranges)
             }
             Node::Subquery(subquery) => self.subquery(subquery, grid),
             _ => Err(EvalError::Type("a function over a range was given something else".into())),
         }
+    }
+
+    /// How windows over a range selector lie, without series.
+    pub(super) fn windows(&self, selector: &Selector, range: &Length) -> Result<Ranges, EvalError> {
+        let range = self.length(range, false)?;
+        let (offset, anchor) = (self.offset(selector.offset.as_ref())?, self.anchor(selector.at));
+        Ok(Ranges { series: Vec::new(), range, offset, anchor, reach: selector.reach, lookback: self.lookback })
+    }
+
+    /// The series that windows slide over, one after the other, so that never all of their samples are held.
+    pub(super) fn each_range(
+        &self,
+        selector: &Selector,
+        windows: &Ranges,
+        grid: &Grid,
+        visit: &mut dyn FnMut(RangeSeries) -> Result<(), EvalError>,
+    ) -> Result<(), EvalError> {
+        let (first, _) = windows.bounds(grid.start);
+        let (_, last) = windows.bounds(grid.last());
+        self.each(&selector.all_matchers(), (first.saturating_add(1), last), &mut |mut series| {
+            series.samples.retain(|sample| !is_stale(sample.value));
+            series.histograms.retain(|sample| !sample.histogram.is_stale());
+            let Series { labels, samples, histograms, starts } = series;
+            visit(RangeSeries { labels, drop_name: false, samples, histograms, starts })
+        })
     }
 
     fn subquery(&self, subquery: &Subquery, grid: &Grid) -> Result<Ranges, EvalError> {
@@ -302,7 +327,8 @@ impl Evaluator<'_> {
         let count = usize::try_from((i128::from(end) - i128::from(start)) / i128::from(step) + 1).unwrap_or(usize::MAX);
         self.charge(count)?;
         let inner = Grid { start, step, count };
-        for column in self.counting_only(false, || self.vector(&subquery.inner, &inner))? {
+        let found = self.counts.inside(|| self.counting_only(false, || self.vector(&subquery.inner, &inner)))?;
+        for column in found {
             let samples: Vec<Sample> = column.samples(&inner).collect();
             let mut histograms = column.histogram_samples(&inner);
             // Samples are left out or given twice here, so that what they say of resets between them is not so.
@@ -333,6 +359,7 @@ impl Evaluator<'_> {
             };
             let histograms = near(&series.histograms, ranges.bounds(grid.start)).to_vec();
             let series = Series { histograms, ..Series::new(labels, samples) };
+            self.counts.look(0, series.size());
             if !series.is_empty() {
                 found.push(series);
             }
@@ -345,16 +372,40 @@ impl Evaluator<'_> {
     }
 
     fn load(&self, matchers: &[Matcher], start: i64, end: i64) -> Result<Vec<Series>, EvalError> {
-        let mut found = self.source.select(matchers, Timestamp(start), Timestamp(end))?;
-        let samples = found.iter().map(Series::size).sum();
-        if let Some(trace) = self.trace {
-            trace.read(samples);
-        }
-        self.charge(samples)?;
-        if self.counts_only.get() {
-            found.iter_mut().for_each(|series| say_resets(&mut series.histograms));
-        }
+        let mut found = Vec::new();
+        self.each(matchers, (start, end), &mut |series| {
+            found.push(series);
+            Ok(())
+        })?;
         Ok(found)
+    }
+
+    /// The series that pass, one after the other.
+    fn each(
+        &self,
+        matchers: &[Matcher],
+        (start, end): (i64, i64),
+        visit: &mut dyn FnMut(Series) -> Result<(), EvalError>,
+    ) -> Result<(), EvalError> {
+        let mut failed = None;
+        self.source.each(matchers, Timestamp(start), Timestamp(end), &mut |mut series| {
+            let samples = series.size();
+            self.counts.read.set(self.counts.read.get() + samples as u64);
+            if let Some(trace) = self.trace {
+                trace.read(samples);
+            }
+            if self.counts_only.get() {
+                say_resets(&mut series.histograms);
+            }
+            match self.check_stop().and_then(|()| self.charge(samples)).and_then(|()| visit(series)) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => {
+                    failed = Some(error);
+                    ControlFlow::Break(())
+                }
+            }
+        })?;
+        failed.map_or(Ok(()), Err)
     }
 
     pub(super) fn anchor(&self, anchor: Option<Anchor>) -> Option<i64> {

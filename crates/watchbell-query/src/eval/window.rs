@@ -173,15 +173,20 @@ fn extrapolated(window: &Window<'_>, counter: bool, per_second: bool) -> Option<
         return None;
     }
     let mut difference = last.value - first.value;
-    if counter {
+    if counter && window.starts.is_empty() {
+        // What most rates are made of, so that it does nothing that is not needed.
+        for pair in window.samples.windows(2) {
+            if pair[1].value < pair[0].value {
+                difference += pair[0].value;
+            }
+        }
+    } else if counter {
         for pair in window.samples.windows(2) {
             if window.is_reset(pair[0], pair[1]) {
                 difference += pair[0].value;
             }
         }
-        if !window.starts.is_empty() {
-            window.look_for_overlap(window.samples.iter().map(|sample| sample.timestamp));
-        }
+        window.look_for_overlap(window.samples.iter().map(|sample| sample.timestamp));
     }
     let stretch = Stretch::of(window, first.timestamp, last.timestamp, window.samples.len(), begin);
     if begin.is_some() {

@@ -1,10 +1,13 @@
 //! An expression as text, as Prometheus prints it: reads back to the same expression.
 
-use std::fmt::{self, Display, Formatter};
+use std::fmt::{self, Display, Formatter, Write};
 
 use watchbell_model::{Labels, MatchOp, Span};
 
-use super::ast::{Anchor, BinaryOp, Cardinality, Expr, Grouping, Length, LengthNode, Node, Reach, Selector};
+use super::ast::{
+    Aggregation, Anchor, BinaryOp, Cardinality, Expr, Grouping, Length, LengthNode, Matching, Node, Reach, Selector,
+    Subquery,
+};
 use super::raw;
 use crate::number::format_plain;
 
@@ -29,13 +32,8 @@ impl Display for Expr {
                 write_offset(f, selector.offset.as_ref())
             }
             Node::Subquery(subquery) => {
-                write!(f, "{}[{}:", subquery.inner, subquery.range)?;
-                if let Some(step) = &subquery.step {
-                    write!(f, "{step}")?;
-                }
-                f.write_str("]")?;
-                write_anchor(f, subquery.at)?;
-                write_offset(f, subquery.offset.as_ref())
+                write!(f, "{}", subquery.inner)?;
+                write_steps(f, subquery)
             }
             Node::Call { function, arguments } => {
                 write!(f, "{}(", function.name)?;
@@ -43,12 +41,7 @@ impl Display for Expr {
                 f.write_str(")")
             }
             Node::Aggregate(aggregation) => {
-                f.write_str(aggregation.op.as_str())?;
-                match &aggregation.grouping {
-                    Grouping::By(labels) if labels.is_empty() => {}
-                    Grouping::By(labels) => write!(f, " by ({}) ", label_names(labels))?,
-                    Grouping::Without(labels) => write!(f, " without ({}) ", label_names(labels))?,
-                }
+                write_aggregator(f, aggregation)?;
                 f.write_str("(")?;
                 if let Some(parameter) = &aggregation.parameter {
                     write!(f, "{parameter}, ")?;
@@ -61,31 +54,8 @@ impl Display for Expr {
                     Node::Number { value: f64::INFINITY, .. } if *op == BinaryOp::Pow => f.write_str("Inf")?,
                     _ => write!(f, "{left}")?,
                 }
-                write!(f, " {}", op.as_str())?;
-                if *return_bool {
-                    f.write_str(" bool")?;
-                }
-                let grouped = matching.cardinality != Cardinality::OneToOne;
-                if !matching.labels.is_empty() || matching.on || grouped {
-                    let word = if matching.on { "on" } else { "ignoring" };
-                    write!(f, " {word} ({})", label_names(&matching.labels))?;
-                }
-                if grouped {
-                    let left = matching.cardinality == Cardinality::ManyToOne;
-                    write!(f, " group_{} ({})", if left { "left" } else { "right" }, label_names(&matching.include))?;
-                }
-                match (matching.fill_left, matching.fill_right) {
-                    (Some(left), Some(right)) if left.to_bits() == right.to_bits() => {
-                        write!(f, " fill ({})", seconds(left, false))?;
-                    }
-                    (left, right) => {
-                        for (word, value) in [("left", left), ("right", right)] {
-                            if let Some(value) = value {
-                                write!(f, " fill_{word} ({})", seconds(value, false))?;
-                            }
-                        }
-                    }
-                }
+                f.write_str(" ")?;
+                write_operator(f, *op, *return_bool, matching)?;
                 write!(f, " {right}")
             }
         }
@@ -132,6 +102,57 @@ fn write_series(f: &mut Formatter<'_>, selector: &Selector) -> fmt::Result {
     if matchers.is_empty() { Ok(()) } else { write!(f, "{{{}}}", matchers.join(",")) }
 }
 
+/// What stands between two operands.
+pub(super) fn write_operator(f: &mut impl Write, op: BinaryOp, return_bool: bool, matching: &Matching) -> fmt::Result {
+    f.write_str(op.as_str())?;
+    if return_bool {
+        f.write_str(" bool")?;
+    }
+    let grouped = matching.cardinality != Cardinality::OneToOne;
+    if !matching.labels.is_empty() || matching.on || grouped {
+        let word = if matching.on { "on" } else { "ignoring" };
+        write!(f, " {word} ({})", label_names(&matching.labels))?;
+    }
+    if grouped {
+        let left = matching.cardinality == Cardinality::ManyToOne;
+        write!(f, " group_{} ({})", if left { "left" } else { "right" }, label_names(&matching.include))?;
+    }
+    match (matching.fill_left, matching.fill_right) {
+        (Some(left), Some(right)) if left.to_bits() == right.to_bits() => {
+            write!(f, " fill ({})", seconds(left, false))
+        }
+        (left, right) => {
+            for (word, value) in [("left", left), ("right", right)] {
+                if let Some(value) = value {
+                    write!(f, " fill_{word} ({})", seconds(value, false))?;
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+/// What stands before the parentheses of an aggregation.
+pub(super) fn write_aggregator(f: &mut impl Write, aggregation: &Aggregation) -> fmt::Result {
+    f.write_str(aggregation.op.as_str())?;
+    match &aggregation.grouping {
+        Grouping::By(labels) if labels.is_empty() => Ok(()),
+        Grouping::By(labels) => write!(f, " by ({}) ", label_names(labels)),
+        Grouping::Without(labels) => write!(f, " without ({}) ", label_names(labels)),
+    }
+}
+
+/// What stands behind the inner expression of a subquery.
+pub(super) fn write_steps(f: &mut impl Write, subquery: &Subquery) -> fmt::Result {
+    write!(f, "[{}:", subquery.range)?;
+    if let Some(step) = &subquery.step {
+        write!(f, "{step}")?;
+    }
+    f.write_str("]")?;
+    write_anchor(f, subquery.at)?;
+    write_offset(f, subquery.offset.as_ref())
+}
+
 fn write_reach(f: &mut Formatter<'_>, reach: Option<Reach>) -> fmt::Result {
     match reach {
         Some(reach) => write!(f, " {}", reach.as_str()),
@@ -139,7 +160,7 @@ fn write_reach(f: &mut Formatter<'_>, reach: Option<Reach>) -> fmt::Result {
     }
 }
 
-fn write_anchor(f: &mut Formatter<'_>, at: Option<Anchor>) -> fmt::Result {
+fn write_anchor(f: &mut impl Write, at: Option<Anchor>) -> fmt::Result {
     match at {
         Some(Anchor::Time(at)) => {
             let (sign, millis) = (if at.0 < 0 { "-" } else { "" }, at.0.unsigned_abs());
@@ -151,7 +172,7 @@ fn write_anchor(f: &mut Formatter<'_>, at: Option<Anchor>) -> fmt::Result {
     }
 }
 
-fn write_offset(f: &mut Formatter<'_>, offset: Option<&Length>) -> fmt::Result {
+fn write_offset(f: &mut impl Write, offset: Option<&Length>) -> fmt::Result {
     match offset {
         Some(offset) => write!(f, " offset {offset}"),
         None => Ok(()),

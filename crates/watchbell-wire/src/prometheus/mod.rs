@@ -14,6 +14,8 @@ use std::sync::Arc;
 use watchbell_model::Histogram;
 
 mod encode;
+mod family;
+mod histogram_chunk;
 mod judge;
 mod nhcb;
 mod parse;
@@ -29,6 +31,8 @@ mod walk_tests;
 mod xor;
 
 pub use encode::{format_bound, format_value, write_metadata, write_sample};
+pub use family::{Family, FamilyKind, PROTOBUF_CONTENT_TYPE, classic_buckets};
+pub use histogram_chunk::write_histograms;
 pub use judge::Judge;
 pub use parse::{Exemplar, Line, Parser, Sample};
 pub use protocol::{Escaping, Protocol, accept, format_of};

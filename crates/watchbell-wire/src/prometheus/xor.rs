@@ -63,7 +63,7 @@ pub fn read_xor(chunk: &[u8], out: &mut Vec<Sample>) -> Result<(), XorError> {
 /// With more than 65,535 samples, which no chunk can count.
 pub fn write_xor(samples: &[Sample]) -> Vec<u8> {
     let count = u16::try_from(samples.len()).expect("a chunk has few samples");
-    let mut to = BitsOut { bytes: count.to_be_bytes().to_vec(), free: 0 };
+    let mut to = BitsOut::after(count.to_be_bytes().to_vec());
     let (mut last, mut step) = (Sample { timestamp: Timestamp(0), value: 0.0 }, 0i64);
     let mut window = None;
     for (number, sample) in samples.iter().enumerate() {
@@ -138,14 +138,20 @@ impl Bits<'_> {
     }
 }
 
-struct BitsOut {
-    bytes: Vec<u8>,
+/// Bits that are written, highest first.
+pub(super) struct BitsOut {
+    pub(super) bytes: Vec<u8>,
     /// Bits of the last byte that are still free.
     free: u8,
 }
 
 impl BitsOut {
-    fn put(&mut self, value: u64, count: u8) {
+    /// Goes on behind whole bytes.
+    pub(super) fn after(bytes: Vec<u8>) -> BitsOut {
+        BitsOut { bytes, free: 0 }
+    }
+
+    pub(super) fn put(&mut self, value: u64, count: u8) {
         let mut left = count;
         while left > 0 {
             if self.free == 0 {
@@ -185,7 +191,7 @@ impl BitsOut {
     }
 
     /// `window`: leading and trailing zeros of the bits that were last told whole.
-    fn value_change(&mut self, changed: u64, window: &mut Option<(u8, u8)>) {
+    pub(super) fn value_change(&mut self, changed: u64, window: &mut Option<(u8, u8)>) {
         if changed == 0 {
             return self.put(0, 1);
         }

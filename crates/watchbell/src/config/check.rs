@@ -34,6 +34,7 @@ pub(super) fn check(config: &Config, rules: &[(String, RuleFile)], library: &Lib
         tracing.check(&top.field("tracing"), problems);
     }
     config.otlp.check(&top.field("otlp"), problems);
+    config.query.check(&top.field("query"), problems);
     remote(config, problems);
     runbooks(config, library, problems);
     rule_runbooks(rules, library, problems);

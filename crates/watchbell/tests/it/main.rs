@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "nothing is reachable in a test binary")]
 
 mod browser;
+mod clients;
 mod configs;
 mod discovered;
 mod faults;

@@ -4,14 +4,14 @@ use super::super::xor::read_xor;
 use super::{Samples, histogram};
 
 /// Values by XOR.
-pub(super) const XOR: u8 = 1;
+pub(crate) const XOR: u8 = 1;
 /// Native histograms with whole counts.
 pub(super) const HISTOGRAM: u8 = 2;
 /// Native histograms with counts of any kind.
-pub(super) const FLOAT_HISTOGRAM: u8 = 3;
+pub(crate) const FLOAT_HISTOGRAM: u8 = 3;
 
 /// Adds the samples of a chunk; the error says in words what is wrong.
-pub(super) fn decode(encoding: u8, bytes: &[u8], out: &mut Samples) -> Result<(), String> {
+pub(crate) fn decode(encoding: u8, bytes: &[u8], out: &mut Samples) -> Result<(), String> {
     let done = match encoding {
         XOR => read_xor(bytes, &mut out.values).ok(),
         HISTOGRAM => histogram::whole(bytes, &mut out.histograms),

@@ -10,7 +10,7 @@
 //! number in a file makes us take more memory than the file has bytes, but for a small factor.
 
 mod block;
-mod chunk;
+pub(crate) mod chunk;
 mod cursor;
 mod head;
 mod head_chunks;
