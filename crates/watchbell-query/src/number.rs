@@ -1,5 +1,7 @@
 //! Numbers as PromQL writes and Prometheus' API prints them.
 
+use std::fmt::Write;
+
 /// A value as Prometheus' JSON API prints it: the shortest digits that read back to the same number, with an exponent
 /// for what is below `1e-6` or from `1e21` on; `NaN`, `+Inf`, `-Inf`.
 pub fn format_value(value: f64) -> String {
@@ -8,6 +10,36 @@ pub fn format_value(value: f64) -> String {
     }
     let size = value.abs();
     if size != 0.0 && !(1e-6..1e21).contains(&size) { with_exponent(value) } else { format!("{value}") }
+}
+
+/// As [`format_value`], at the end of a text: what answers with many values use.
+pub fn write_value(out: &mut String, value: f64) {
+    // Most values are whole numbers, for which there is a shorter way than for digits that round well.
+    const WHOLE: f64 = 9_007_199_254_740_992.0;
+    if value.abs() < WHOLE && value == value.trunc() && (value != 0.0 || value.is_sign_positive()) {
+        let mut digits = [0_u8; 20];
+        let mut at = digits.len();
+        let mut rest = value.abs() as u64;
+        loop {
+            at -= 1;
+            digits[at] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        if value < 0.0 {
+            out.push('-');
+        }
+        out.extend(digits[at..].iter().map(|digit| char::from(*digit)));
+        return;
+    }
+    let size = value.abs();
+    if value.is_finite() && (size == 0.0 || (1e-6..1e21).contains(&size)) {
+        let _ = write!(out, "{value}");
+    } else {
+        out.push_str(&format_value(value));
+    }
 }
 
 /// All digits, never an exponent: Go's `'f'` with the shortest precision, as expressions and `count_values` print.
@@ -77,6 +109,19 @@ pub(crate) fn parse_number(text: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_value_at_the_end_of_a_text_is_the_same() {
+        let mut values =
+            vec![f64::NAN, f64::INFINITY, -0.0, 0.0, -1.0, 1e15, 9_007_199_254_740_993.0, -9e15, 1e21, 1e-7];
+        values.extend((0..2000).map(|n| f64::from(n) * 0.37 - 100.0));
+        values.extend((0..300).map(|n| -(10_f64.powi(n - 150))));
+        for value in values {
+            let mut text = String::from("x");
+            write_value(&mut text, value);
+            assert_eq!(text, format!("x{}", format_value(value)));
+        }
+    }
 
     #[test]
     fn values_print_as_in_prometheus_answers() {

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use watchbell_model::{Labels, Query};
 
 use super::column::{self, Column, Grid, absent, is_present};
+use super::explain::Trace;
+use super::memo::{self, Memo, Recalled};
 use super::note::{self, Note};
 use super::select::Take;
 use super::stats::{Counts, QueryStats};
@@ -44,6 +46,10 @@ pub(super) struct Evaluator<'a> {
     stop: Option<&'a AtomicBool>,
     notes: RefCell<Vec<Note>>,
     pub(super) counts: Counts,
+    /// Who wants to know what each part takes.
+    pub(super) trace: Option<&'a Trace<'a>>,
+    /// What other expressions have found out.
+    pub(super) memo: Option<&'a Memo>,
 }
 
 impl<'a> Evaluator<'a> {
@@ -69,6 +75,8 @@ impl<'a> Evaluator<'a> {
             stop,
             notes: RefCell::default(),
             counts: Counts::new(steps),
+            trace: None,
+            memo: None,
         }
     }
 
@@ -107,6 +115,26 @@ impl<'a> Evaluator<'a> {
     /// Evaluates a node at every step. What does not depend on the step is evaluated once.
     pub(super) fn eval(&self, expr: &Expr, grid: &Grid) -> Result<Evaluated, EvalError> {
         self.check_stop()?;
+        if let Some(memo) = self.memo
+            && grid.count == 1
+            && grid.start == self.start
+            && !self.counts_only.get()
+            && memo::may_be_kept(expr)
+        {
+            let key = expr.to_string();
+            let keep = match memo.recall(grid.start, &key) {
+                Recalled::Worth(columns) => return Ok(Evaluated::Vector(columns)),
+                Recalled::Keep => true,
+                Recalled::New => false,
+            };
+            let value = self.eval_steps(expr, grid)?;
+            if let Evaluated::Vector(columns) = &value
+                && keep
+            {
+                memo.keep(grid.start, key, expr, columns);
+            }
+            return Ok(value);
+        }
         if grid.count < 2 || !is_invariant(expr) || matches!(expr.node, Node::Number { .. } | Node::Text(_)) {
             return self.eval_steps(expr, grid);
         }
@@ -147,6 +175,20 @@ impl<'a> Evaluator<'a> {
     }
 
     fn eval_node(&self, expr: &Expr, grid: &Grid) -> Result<Evaluated, EvalError> {
+        let Some(trace) = self.trace.filter(|_| !matches!(expr.node, Node::Number { .. } | Node::Text(_))) else {
+            return self.eval_by_kind(expr, grid);
+        };
+        trace.enter(expr, grid.count);
+        let value = self.eval_by_kind(expr, grid);
+        trace.leave(match &value {
+            Ok(Evaluated::Vector(columns)) => columns.len(),
+            Ok(Evaluated::Scalar(_)) => 1,
+            Ok(Evaluated::Text(_)) | Err(_) => 0,
+        });
+        value
+    }
+
+    fn eval_by_kind(&self, expr: &Expr, grid: &Grid) -> Result<Evaluated, EvalError> {
         match &expr.node {
             Node::Number { value, .. } => Ok(Evaluated::Scalar(vec![*value; grid.count])),
             Node::Text(text) => Ok(Evaluated::Text(text.clone())),

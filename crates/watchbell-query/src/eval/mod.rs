@@ -11,6 +11,7 @@ mod binary;
 mod column;
 mod date;
 mod evaluator;
+mod explain;
 mod function;
 mod histogram;
 mod info;
@@ -18,6 +19,7 @@ mod kahan;
 mod keys;
 mod labels;
 mod lot;
+mod memo;
 mod mixed;
 mod note;
 mod select;
@@ -25,18 +27,22 @@ mod since;
 mod stats;
 mod window;
 
+pub use explain::Explained;
 pub(crate) use kahan::Sum;
 pub use note::{Note, NoteLevel};
 pub use stats::QueryStats;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use watchbell_model::{Histogram, Labels, Query, QueryError, Sample, Series, Span, Timestamp};
 
 use crate::promql::{Expr, ValueType};
 use column::Grid;
 use evaluator::{Evaluated, Evaluator};
+use explain::Trace;
+use memo::Memo;
 
 /// Limits and defaults of an [`Engine`].
 #[derive(Clone, Debug)]
@@ -130,17 +136,34 @@ pub enum EvalError {
 pub struct Engine {
     options: EngineOptions,
     stop: Option<Arc<AtomicBool>>,
+    memo: Option<Arc<Memo>>,
 }
 
 impl Engine {
     /// An engine with these limits.
     pub fn new(options: EngineOptions) -> Engine {
-        Engine { options, stop: None }
+        Engine { options, stop: None, memo: None }
     }
 
     /// The same engine for queries that end with [`EvalError::Stopped`] soon after `stop` is set.
     pub fn stopped_by(&self, stop: Arc<AtomicBool>) -> Engine {
-        Engine { options: self.options.clone(), stop: Some(stop) }
+        Engine { stop: Some(stop), ..self.clone() }
+    }
+
+    /// The same engine for many expressions over one source, such as rules: what parts of them are worth at a moment is
+    /// remembered for the others that have the same parts, until another moment is asked for.
+    ///
+    /// Only [`Engine::instant`] shares, since warnings belong to places in one text. Who writes to the source meanwhile
+    /// tells the engine by [`Engine::written`].
+    pub fn sharing(&self) -> Engine {
+        Engine { memo: Some(Arc::default()), ..self.clone() }
+    }
+
+    /// Forgets what was remembered of series with these labels.
+    pub fn written(&self, series: &[Labels]) {
+        if let Some(memo) = &self.memo {
+            memo.forget(series);
+        }
     }
 
     /// What an expression is worth at a moment.
@@ -148,7 +171,7 @@ impl Engine {
     /// # Errors
     /// When the source fails, a limit is passed, or the expression has no defined value for this data.
     pub fn instant(&self, source: &dyn Query, expr: &Expr, at: Timestamp) -> Result<Value, EvalError> {
-        Ok(self.instant_answer(source, expr, at)?.value)
+        Ok(self.instant_with(source, expr, at, self.memo.as_deref(), None)?.value)
     }
 
     /// As [`Engine::instant`], with warnings.
@@ -156,8 +179,53 @@ impl Engine {
     /// # Errors
     /// As [`Engine::instant`].
     pub fn instant_answer(&self, source: &dyn Query, expr: &Expr, at: Timestamp) -> Result<Answer<Value>, EvalError> {
+        self.instant_with(source, expr, at, None, None)
+    }
+
+    /// As [`Engine::instant_answer`], with what each part took by a clock that the caller reads: `now` is the time from
+    /// any moment on.
+    ///
+    /// # Errors
+    /// As [`Engine::instant`].
+    pub fn explain_instant(
+        &self,
+        source: &dyn Query,
+        expr: &Expr,
+        at: Timestamp,
+        now: &dyn Fn() -> Duration,
+    ) -> Result<(Answer<Value>, Option<Explained>), EvalError> {
+        let trace = Trace::new(now);
+        let answer = self.instant_with(source, expr, at, None, Some(&trace))?;
+        Ok((answer, trace.finish()))
+    }
+
+    /// As [`Engine::range_answer`], with what each part took; see [`Engine::explain_instant`].
+    ///
+    /// # Errors
+    /// As [`Engine::range`].
+    pub fn explain_range(
+        &self,
+        source: &dyn Query,
+        expr: &Expr,
+        (start, end, step): (Timestamp, Timestamp, Span),
+        now: &dyn Fn() -> Duration,
+    ) -> Result<(Answer<Vec<Series>>, Option<Explained>), EvalError> {
+        let trace = Trace::new(now);
+        let answer = self.range_with(source, expr, (start, end, step), Some(&trace))?;
+        Ok((answer, trace.finish()))
+    }
+
+    fn instant_with<'a>(
+        &'a self,
+        source: &'a dyn Query,
+        expr: &Expr,
+        at: Timestamp,
+        memo: Option<&'a Memo>,
+        trace: Option<&'a Trace<'a>>,
+    ) -> Result<Answer<Value>, EvalError> {
         let grid = Grid { start: at.0, step: 1, count: 1 };
-        let evaluator = self.evaluator(source, (at, at, 0), 1);
+        let mut evaluator = self.evaluator(source, (at, at, 0), 1);
+        (evaluator.memo, evaluator.trace) = (memo, trace);
         let value = match expr.value_type() {
             ValueType::Matrix => Value::Matrix(evaluator.matrix(expr, &grid)?),
             _ => match evaluator.eval(expr, &grid)? {
@@ -205,6 +273,16 @@ impl Engine {
         end: Timestamp,
         step: Span,
     ) -> Result<Answer<Vec<Series>>, EvalError> {
+        self.range_with(source, expr, (start, end, step), None)
+    }
+
+    fn range_with<'a>(
+        &'a self,
+        source: &'a dyn Query,
+        expr: &Expr,
+        (start, end, step): (Timestamp, Timestamp, Span),
+        trace: Option<&'a Trace<'a>>,
+    ) -> Result<Answer<Vec<Series>>, EvalError> {
         let kind = expr.value_type();
         if !matches!(kind, ValueType::Scalar | ValueType::Vector) {
             let message = format!("a range query takes a scalar or an instant vector, but this is a {kind}");
@@ -222,7 +300,8 @@ impl Engine {
         let count = usize::try_from(steps).ok().filter(|count| *count <= limit);
         let Some(count) = count else { return Err(EvalError::TooMany { limit }) };
         let grid = Grid { start: start.0, step, count };
-        let evaluator = self.evaluator(source, (start, end, step), count);
+        let mut evaluator = self.evaluator(source, (start, end, step), count);
+        evaluator.trace = trace;
         let columns = match evaluator.eval(expr, &grid)? {
             Evaluated::Scalar(values) => vec![column::Column::new(Labels::empty(), values)],
             Evaluated::Vector(columns) => column::drop_names(columns)?,

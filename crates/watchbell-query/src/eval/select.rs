@@ -354,6 +354,9 @@ impl Evaluator<'_> {
         let mut found = self.source.select(matchers, Timestamp(start), Timestamp(end))?;
         let samples = found.iter().map(Series::size).sum();
         self.counts.read.set(self.counts.read.get() + samples as u64);
+        if let Some(trace) = self.trace {
+            trace.read(samples);
+        }
         self.charge(samples)?;
         if self.counts_only.get() {
             found.iter_mut().for_each(|series| say_resets(&mut series.histograms));

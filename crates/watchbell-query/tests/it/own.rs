@@ -574,6 +574,88 @@ fn a_source_that_fails_is_an_error_and_not_an_empty_answer() {
 }
 
 #[test]
+fn a_query_says_what_each_part_took() {
+    let mut memory = Memory::default();
+    for at in 0..40 {
+        for host in ["a", "b", "c"] {
+            memory.put(&Labels::metric("requests_total", &[("host", host)]), at * 15_000, at as f64);
+        }
+    }
+    let ticks = AtomicUsize::new(0);
+    let now = || std::time::Duration::from_millis(ticks.fetch_add(1, Ordering::Relaxed) as u64);
+    let expr = parse("sum(rate(requests_total[1m])) / count(requests_total) > 0.5").unwrap();
+    let engine = Engine::default();
+    let (start, end) = (Timestamp(120_000), Timestamp(480_000));
+    let (answer, explained) =
+        engine.explain_range(&memory, &expr, (start, end, Span::minutes(1)), &now).expect("it can be evaluated");
+    assert_eq!(answer.value, engine.range(&memory, &expr, start, end, Span::minutes(1)).unwrap());
+    expect_test::expect![[r#"
+        sum(rate(requests_total[1m])) / count(requests_total) > 0.5
+          0 series at 7 steps, 11.000 ms
+          sum(rate(requests_total[1m])) / count(requests_total)
+            1 series at 7 steps, 9.000 ms
+            sum(rate(requests_total[1m]))
+              1 series at 7 steps, 3.000 ms
+              rate(requests_total[1m])
+                3 series at 7 steps, 84 samples read, 1.000 ms
+            count(requests_total)
+              1 series at 7 steps, 3.000 ms
+              requests_total
+                3 series at 7 steps, 99 samples read, 1.000 ms
+    "#]]
+    .assert_eq(&explained.expect("it has a whole").lines());
+}
+
+#[test]
+fn rules_share_what_they_have_in_common() {
+    let asked = AtomicUsize::new(0);
+    struct Counting<'a>(Memory, &'a AtomicUsize);
+    impl Query for Counting<'_> {
+        fn select(&self, matchers: &[Matcher], start: Timestamp, end: Timestamp) -> Result<Vec<Series>, QueryError> {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            self.0.select(matchers, start, end)
+        }
+    }
+    let mut memory = Memory::default();
+    for minute in 0..10 {
+        for host in ["a", "b", "c"] {
+            let labels = Labels::metric("requests_total", &[("host", host)]);
+            memory.put(&labels, minute * 60_000, (minute * 7) as f64);
+        }
+    }
+    let source = Counting(memory, &asked);
+    let engine = Engine::default().sharing();
+    let texts = |limit: usize| {
+        [
+            format!("sum(rate(requests_total[5m])) > {limit}"),
+            format!("rate(requests_total[5m]) > {limit}"),
+            format!("rate(requests_total[5m]) / requests_total > {limit}"),
+            format!("histogram_count(requests_total) > {limit}"),
+        ]
+    };
+    for at in [300_000, 540_000] {
+        asked.store(0, Ordering::Relaxed);
+        for text in (0..50).flat_map(texts) {
+            let expr = parse(&text).unwrap();
+            let shared = engine.instant(&source, &expr, Timestamp(at)).unwrap();
+            assert_eq!(shared, Engine::default().instant(&source.0, &expr, Timestamp(at)).unwrap(), "{text} at {at}");
+        }
+        let times = asked.load(Ordering::Relaxed);
+        assert!(times < 10, "200 expressions read {times} times");
+    }
+    // What a rule wrote is seen by those after it.
+    let expr = parse("sum(requests_total)").unwrap();
+    let sum = |engine: &Engine, source: &Counting<'_>| engine.instant(source, &expr, Timestamp(540_000)).unwrap();
+    let before = [sum(&engine, &source), sum(&engine, &source), sum(&engine, &source)];
+    let mut source = source;
+    let more = Labels::metric("requests_total", &[("host", "d")]);
+    source.0.put(&more, 540_000, 1000.0);
+    engine.written(&[more]);
+    assert_ne!(before[2], sum(&engine, &source));
+    assert_eq!(sum(&Engine::default(), &source), sum(&engine, &source));
+}
+
+#[test]
 fn a_query_ends_when_its_caller_has_had_enough() {
     let engine = Engine::default().stopped_by(Arc::new(AtomicBool::new(true)));
     let value = engine.instant(&Memory::default(), &parse("vector(1)").unwrap(), Timestamp(0));
