@@ -91,7 +91,7 @@ impl Both {
             When::Range(start, end, step) => {
                 let step = Span::millis(step as u64);
                 let found = self.engine.range_answer(&self.memory, &expr, Timestamp(start), Timestamp(end), step);
-                found.map(|OurAnswer { value, notes }| OurAnswer { value: Value::Matrix(value), notes })
+                found.map(|OurAnswer { value, notes, stats }| OurAnswer { value: Value::Matrix(value), notes, stats })
             }
         };
         of_ours(found.map(|answer| (answer.value, answer.notes)), text)
