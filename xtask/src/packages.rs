@@ -17,25 +17,33 @@ const NEEDED: [(&str, &str); 8] = [
     ("gcc", "/usr/bin/cc"),
 ];
 
-/// Where OpenTelemetry's SDK is, a real sender of metrics.
-const VENV: &str = "target/opentelemetry";
-/// What is installed there from the Python package index.
-const SENDERS: [&str; 3] =
-    ["opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http", "opentelemetry-exporter-otlp-proto-grpc"];
+/// What is installed from the Python package index, each into a folder of its own: OpenTelemetry's SDK, a real sender of
+/// metrics; and an AWS to ask, with AWS' own client.
+const VENVS: [(&str, &[&str]); 2] = [
+    (
+        "target/opentelemetry",
+        &["opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http", "opentelemetry-exporter-otlp-proto-grpc"],
+    ),
+    ("target/moto", &["moto[server]", "boto3"]),
+];
 
-/// Installs what the tests need: Debian's packages, and OpenTelemetry's SDK in a folder below `target`.
+/// Installs what the tests need: Debian's packages, and Python's in folders below `target`.
 pub fn install() -> Result<()> {
     debian()?;
-    let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(VENV);
+    VENVS.iter().try_for_each(|(folder, packages)| python(folder, packages))
+}
+
+fn python(folder: &str, packages: &[&str]) -> Result<()> {
+    let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder);
     if venv.join("ready").exists() {
         return Ok(());
     }
-    eprintln!("== installing {}", SENDERS.join(" "));
+    eprintln!("== installing {}", packages.join(" "));
     let made = Command::new("python3").args(["-m", "venv"]).arg(&venv).status().is_ok_and(|it| it.success());
     let pip = venv.join("bin/pip");
     let arguments = ["install", "--quiet", "--disable-pip-version-check"];
-    if !made || !Command::new(pip).args(arguments).args(SENDERS).status().is_ok_and(|it| it.success()) {
-        bail!("OpenTelemetry's SDK could not be installed into {VENV} with pip");
+    if !made || !Command::new(pip).args(arguments).args(packages).status().is_ok_and(|it| it.success()) {
+        bail!("{} could not be installed into {folder} with pip", packages.join(", "));
     }
     std::fs::write(venv.join("ready"), "")?;
     Ok(())

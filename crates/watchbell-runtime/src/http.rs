@@ -1,5 +1,6 @@
 //! One HTTP client for probes, scrapes and deliveries: times each phase, bounds everything, follows redirects itself.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -36,6 +37,8 @@ pub struct Request {
     pub verify: bool,
     /// Through what it goes.
     pub proxies: Proxies,
+    /// A socket of this machine to connect to, in place of the address' host; no redirect leads elsewhere from it.
+    pub socket: Option<PathBuf>,
     /// Headers besides the well-known ones that stay with the host they were meant for, in lower case.
     pub secret_headers: Vec<String>,
 }
@@ -54,6 +57,7 @@ impl Request {
             tls: TlsOptions::default(),
             verify: true,
             proxies: Proxies::default(),
+            socket: None,
             secret_headers: Vec::new(),
         }
     }
@@ -249,14 +253,21 @@ async fn once(
         None => phases.push((name, time)),
     };
     enter(CONNECTING);
-    let proxy = request.proxies.of(&request.url);
+    let proxy = request.proxies.of(&request.url).filter(|_| request.socket.is_none());
     let next = proxy.map_or(&request.url, |proxy| &proxy.url);
-    let connection = runtime.net.connect(next.host(), next.port()).await?;
-    spent("resolve", connection.resolve);
-    spent("connect", connection.connect);
-    let stream = match proxy {
-        None => connection.stream,
-        Some(proxy) => proxy.enter(runtime, connection.stream, request).await?,
+    let stream = if let Some(socket) = &request.socket {
+        let begun = clock.monotonic();
+        let stream = runtime.net.connect_unix(socket).await;
+        spent("connect", clock.monotonic() - begun);
+        stream.map_err(|error| NetError::socket(socket, &error))?
+    } else {
+        let connection = runtime.net.connect(next.host(), next.port()).await?;
+        spent("resolve", connection.resolve);
+        spent("connect", connection.connect);
+        match proxy {
+            None => connection.stream,
+            Some(proxy) => proxy.enter(runtime, connection.stream, request).await?,
+        }
     };
     let (stream, report) = if request.url.is_https() {
         enter(HANDSHAKE);

@@ -22,7 +22,7 @@ pub mod troubles;
 pub use clock::{Clock, Elapsed};
 pub use disk::{Disk, DiskFile};
 pub use metrics::Metrics;
-pub use net::{Connection, Listener, Net, NetError, Stream};
+pub use net::{Connection, Datagrams, Listener, Net, NetError, Stream};
 pub use rng::Rng;
 pub use supervisor::{Supervisor, Task, TaskStatus};
 pub use tokio_util::sync::CancellationToken;

@@ -1,7 +1,8 @@
 //! The network: names, connections, listeners; the machine's or a simulated one.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,6 +64,20 @@ pub enum NetError {
         /// What the system said.
         reason: String,
     },
+    /// A socket of this machine took no connection.
+    #[error("the socket {path} cannot be connected to: {reason}")]
+    Socket {
+        /// Where it is.
+        path: String,
+        /// What the system said.
+        reason: String,
+    },
+}
+
+impl NetError {
+    pub(crate) fn socket(path: &Path, error: &io::Error) -> NetError {
+        NetError::Socket { path: path.display().to_string(), reason: io_words(error) }
+    }
 }
 
 /// How long one address is tried before the next one is tried beside it, if there is a next one (RFC 8305 has 250 ms).
@@ -156,6 +171,35 @@ impl Net {
         }
     }
 
+    /// Connects to a socket of this machine.
+    pub async fn connect_unix(&self, path: &Path) -> io::Result<Stream> {
+        match &self.kind {
+            Kind::Os => {
+                #[expect(clippy::disallowed_methods, reason = "this is the door the others point at")]
+                let stream = tokio::net::UnixStream::connect(path).await?;
+                Ok(Box::new(stream))
+            }
+            Kind::Sim(net) => net.dial_unix(path).await,
+        }
+    }
+
+    /// Sends and receives datagrams, to and from one address only.
+    pub async fn datagrams(&self, to: SocketAddr) -> io::Result<Datagrams> {
+        match &self.kind {
+            Kind::Os => {
+                let any: IpAddr = match to {
+                    SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+                    SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+                };
+                #[expect(clippy::disallowed_methods, reason = "this is the door the others point at")]
+                let socket = tokio::net::UdpSocket::bind((any, 0)).await?;
+                socket.connect(to).await?;
+                Ok(Datagrams(DatagramsKind::Os(socket)))
+            }
+            Kind::Sim(net) => Ok(Datagrams(DatagramsKind::Sim(net.datagrams(to)))),
+        }
+    }
+
     /// Listens on an address; port 0 takes any that is free.
     pub async fn listen(&self, address: SocketAddr) -> io::Result<Listener> {
         match &self.kind {
@@ -181,6 +225,43 @@ fn io_words(error: &io::Error) -> String {
         io::ErrorKind::NetworkUnreachable => "the network is unreachable".into(),
         io::ErrorKind::ConnectionReset => "connection reset".into(),
         _ => error.to_string().split(" (os error").next().unwrap_or_default().to_lowercase(),
+    }
+}
+
+/// Datagrams to and from one address.
+pub struct Datagrams(DatagramsKind);
+
+enum DatagramsKind {
+    Os(tokio::net::UdpSocket),
+    Sim(crate::sim::SimDatagrams),
+}
+
+/// The longest datagram that is received whole.
+const DATAGRAM_BYTES_MAX: usize = 64 << 10;
+
+impl Datagrams {
+    /// Sends one; it may be lost.
+    pub async fn send(&self, bytes: &[u8]) -> io::Result<()> {
+        match &self.0 {
+            DatagramsKind::Os(socket) => socket.send(bytes).await.map(|_| ()),
+            DatagramsKind::Sim(socket) => {
+                socket.send(bytes);
+                Ok(())
+            }
+        }
+    }
+
+    /// The next one. Bound it with [`Clock::timeout`].
+    pub async fn receive(&self) -> io::Result<Vec<u8>> {
+        match &self.0 {
+            DatagramsKind::Os(socket) => {
+                let mut bytes = vec![0; DATAGRAM_BYTES_MAX];
+                let length = socket.recv(&mut bytes).await?;
+                bytes.truncate(length);
+                Ok(bytes)
+            }
+            DatagramsKind::Sim(socket) => Ok(socket.receive().await),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ mod disk;
 mod net;
 
 pub use disk::{SimDisk, Syncs};
+pub(crate) use net::SimDatagrams;
 pub use net::SimNet;
 
 use std::collections::BTreeMap;

@@ -9,6 +9,7 @@
 mod bench;
 pub mod client;
 pub mod discovery;
+pub mod dns;
 pub mod heartbeat;
 pub mod host;
 pub mod intake;

@@ -5,6 +5,7 @@
 
 pub mod alertmanager;
 pub mod bulk;
+pub mod dns;
 mod fields;
 pub mod otlp;
 pub mod prometheus;
@@ -13,6 +14,7 @@ pub mod remote_read;
 pub mod remote_write;
 pub mod sink;
 pub mod snappy;
+pub mod xml;
 
 pub use fields::BodyError;
 pub use proto::ProtoError;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use watchbell_model::BoxFuture;
 
 use crate::{Clock, Stream};
 
+type DatagramHandler = Arc<dyn Fn(&[u8]) -> Option<Vec<u8>> + Send + Sync>;
 type Handler = Arc<dyn Fn(Stream) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// A network of named hosts. Names resolve to made-up addresses of 10.0.0.0/8; `127.0.0.1` is watchbell's own machine.
@@ -27,6 +29,8 @@ struct Inner {
     services: BTreeMap<SocketAddr, Service>,
     unresolvable: std::collections::BTreeSet<String>,
     black_holes: std::collections::BTreeSet<IpAddr>,
+    datagrams: BTreeMap<SocketAddr, DatagramHandler>,
+    sockets: BTreeMap<PathBuf, Handler>,
     port_next: u16,
     roots_pem: Option<Vec<u8>>,
 }
@@ -34,6 +38,30 @@ struct Inner {
 enum Service {
     Handler(Handler),
     Listener(mpsc::UnboundedSender<(Stream, SocketAddr)>),
+}
+
+/// Datagrams to one address, and what it answers.
+pub(crate) struct SimDatagrams {
+    clock: Clock,
+    handler: Option<DatagramHandler>,
+    sender: mpsc::UnboundedSender<Vec<u8>>,
+    queue: tokio::sync::Mutex<mpsc::UnboundedReceiver<Vec<u8>>>,
+}
+
+impl SimDatagrams {
+    pub(crate) fn send(&self, bytes: &[u8]) {
+        if let Some(answer) = self.handler.as_ref().and_then(|handler| handler(bytes)) {
+            let _ = self.sender.send(answer);
+        }
+    }
+
+    pub(crate) async fn receive(&self) -> Vec<u8> {
+        self.clock.sleep(ROUND_TRIP).await;
+        match self.queue.lock().await.recv().await {
+            Some(bytes) => bytes,
+            None => std::future::pending().await,
+        }
+    }
 }
 
 /// Time for a packet there and back.
@@ -60,6 +88,27 @@ impl SimNet {
         let ip = self.address(host);
         let handler: Handler = Arc::new(move |stream| Box::pin(handler(stream)));
         self.lock().services.insert(SocketAddr::new(ip, port), Service::Handler(handler));
+    }
+
+    /// From now on `handler` answers each datagram to the host and port, or does not.
+    pub fn serve_datagrams(
+        &self,
+        host: &str,
+        port: u16,
+        handler: impl Fn(&[u8]) -> Option<Vec<u8>> + Send + Sync + 'static,
+    ) {
+        let address = SocketAddr::new(self.address(host), port);
+        self.lock().datagrams.insert(address, Arc::new(handler));
+    }
+
+    /// From now on `handler` answers each connection to a socket of watchbell's own machine.
+    pub fn serve_unix<F: Future<Output = ()> + Send + 'static>(
+        &self,
+        path: &str,
+        handler: impl Fn(Stream) -> F + Send + Sync + 'static,
+    ) {
+        let handler: Handler = Arc::new(move |stream| Box::pin(handler(stream)));
+        self.lock().sockets.insert(path.into(), handler);
     }
 
     /// The host refuses connections to the port from now on.
@@ -146,6 +195,22 @@ impl SimNet {
             _ => return Err(io::ErrorKind::ConnectionRefused.into()),
         }
         Ok(Box::new(near))
+    }
+
+    pub(crate) async fn dial_unix(&self, path: &Path) -> io::Result<Stream> {
+        self.clock.sleep(ROUND_TRIP).await;
+        let Some(handler) = self.lock().sockets.get(path).cloned() else { return Err(io::ErrorKind::NotFound.into()) };
+        let (near, far) = tokio::io::duplex(64 << 10);
+        #[expect(clippy::disallowed_methods, reason = "other processes' work is nobody's task")]
+        drop(tokio::spawn(handler(Box::new(far))));
+        Ok(Box::new(near))
+    }
+
+    pub(crate) fn datagrams(&self, to: SocketAddr) -> SimDatagrams {
+        let inner = self.lock();
+        let handler = inner.datagrams.get(&to).filter(|_| !inner.black_holes.contains(&to.ip())).cloned();
+        let (sender, queue) = mpsc::unbounded_channel();
+        SimDatagrams { clock: self.clock.clone(), handler, sender, queue: tokio::sync::Mutex::new(queue) }
     }
 
     pub(crate) fn listen(

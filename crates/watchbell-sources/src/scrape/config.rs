@@ -5,18 +5,18 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use watchbell_model::{ByteSize, Labels, NotYet, Path, Problems, RelabelConfig, Span, with_http_client};
+use watchbell_model::{ByteSize, Labels, Path, Problems, RelabelConfig, Span};
 use watchbell_wire::prometheus::{Escaping, Histograms, Protocol};
 
 use super::target;
-use crate::discovery::{self, Discovery, FileSd};
+use crate::discovery::{self, Discovery, with_discoveries};
 
 /// Scraping more often than this is refused.
 const INTERVAL_MIN: Span = Span::millis(100);
 /// How many targets all jobs have together at most; more of those that are discovered are not scraped.
 pub const TARGETS_MAX: usize = 10_000;
 
-with_http_client! {
+with_discoveries! {
 /// Targets that are scraped in the same way, as in a `prometheus.yml`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -116,33 +116,6 @@ pub struct ScrapeConfig {
     /// Rules that change labels of samples, or drop them, before they are kept.
     #[serde(default)]
     pub metric_relabel_configs: Vec<RelabelConfig>,
-    /// Files that list targets.
-    #[serde(default)]
-    pub file_sd_configs: Vec<FileSd>,
-    /// Not supported yet.
-    #[serde(default)]
-    #[schemars(skip)]
-    pub http_sd_configs: Option<NotYet>,
-    /// Not supported yet.
-    #[serde(default)]
-    #[schemars(skip)]
-    pub dns_sd_configs: Option<NotYet>,
-    /// Not supported yet.
-    #[serde(default)]
-    #[schemars(skip)]
-    pub docker_sd_configs: Option<NotYet>,
-    /// Not supported yet.
-    #[serde(default)]
-    #[schemars(skip)]
-    pub ec2_sd_configs: Option<NotYet>,
-    /// Not supported yet.
-    #[serde(default)]
-    #[schemars(skip)]
-    pub consul_sd_configs: Option<NotYet>,
-    /// Not supported yet.
-    #[serde(default)]
-    #[schemars(skip)]
-    pub kubernetes_sd_configs: Option<NotYet>,
 }
 }
 
@@ -436,7 +409,8 @@ impl ScrapeConfig {
         }
         check_names(self.metric_name_validation_scheme, self.metric_name_escaping_scheme, path, problems);
         discovery::check(self, path, problems);
-        if self.discoveries().is_empty() && self.static_configs.iter().all(|group| group.targets.is_empty()) {
+        let discovered = !self.discoveries().is_empty() || discovery::unsupported(self) > 0;
+        if !discovered && self.static_configs.iter().all(|group| group.targets.is_empty()) {
             problems.warning(path, "the job has no target").hint("list some in `static_configs`");
         }
         for (at, group) in self.static_configs.iter().enumerate() {
@@ -450,25 +424,7 @@ impl ScrapeConfig {
         }
         RelabelConfig::check_all(&self.relabel_configs, &path.field("relabel_configs"), problems);
         RelabelConfig::check_all(&self.metric_relabel_configs, &path.field("metric_relabel_configs"), problems);
-        self.check_not_yet(path, problems);
         self.check_http_client(path, problems);
-    }
-
-    fn check_not_yet(&self, path: &Path, problems: &mut Problems) {
-        for (field, given) in [
-            ("http_sd_configs", &self.http_sd_configs),
-            ("dns_sd_configs", &self.dns_sd_configs),
-            ("docker_sd_configs", &self.docker_sd_configs),
-            ("ec2_sd_configs", &self.ec2_sd_configs),
-            ("consul_sd_configs", &self.consul_sd_configs),
-            ("kubernetes_sd_configs", &self.kubernetes_sd_configs),
-        ] {
-            if given.is_some() {
-                problems
-                    .error(&path.field(field), format!("`{field}` is not supported yet"))
-                    .hint("list the targets in `static_configs`");
-            }
-        }
     }
 
     fn check_http_client(&self, path: &Path, problems: &mut Problems) {

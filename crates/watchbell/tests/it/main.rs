@@ -5,6 +5,7 @@
 mod browser;
 mod clients;
 mod configs;
+mod discovered;
 mod faults;
 mod full;
 mod kill;
@@ -17,6 +18,7 @@ mod pushed;
 mod readme;
 mod reload;
 mod remote;
+mod rule_tests;
 mod scraped;
 mod seed;
 mod sink;
