@@ -217,6 +217,7 @@ impl App {
         view.host_job.clone_from(&config.host.job);
         view.resolve_timeout = config.global.resolve_timeout;
         view.query = config.query.clone();
+        view.external_labels = config.global.external_labels.clone();
         view.shown.clone_from(&good.shown);
         view.flags = flags(config);
         Ok(())

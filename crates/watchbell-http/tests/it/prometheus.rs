@@ -82,7 +82,7 @@ fn limits_of_a_query() {
         400 {"error":"invalid parameter \"start\": cannot parse \"\" to a valid timestamp","errorType":"bad_data","status":"error"}
         400 {"error":"invalid parameter \"query\": invalid expression type \"range vector\" for range query, must be Scalar or instant Vector","errorType":"bad_data","status":"error"}
         200 {"data":[{"__name__":"requests_total","job":"api","path":"/<b>"}],"status":"success","warnings":["results truncated due to limit"]}
-        400 {"error":"1:1: parse error: this selector would select every series; write `.+` where `.*` may be empty","errorType":"bad_data","status":"error"}
+        400 {"error":"match[] must contain at least one non-empty matcher","errorType":"bad_data","status":"error"}
         200 {"data":["api"],"status":"success"}
         200 {"data":["requests_total"],"status":"success","warnings":["results truncated due to limit"]}
         200 {"data":[],"status":"success"}
@@ -111,7 +111,13 @@ fn expressions_are_formatted_and_taken_apart() {
         "/api/v1/parse_query?query=max_over_time(up[1h:step()*2]+@+end())+and+round(x,+(%22a%22))",
         "/api/v1/parse_query?query=label_join(up,%22a%22,%22b%22)+or+hour()",
     ]);
-    expect![[""]].assert_eq(&shown);
+    expect![[r#"
+        200 {"data":"sum by (job) (rate(up[5m]))","status":"success"}
+        400 {"error":"invalid parameter \"query\": 1:5: parse error: the expression ends too early; a metric, a number, a function or `(` belongs here","errorType":"bad_data","status":"error"}
+        200 {"data":{"bool":true,"lhs":{"bool":false,"lhs":{"type":"numberLiteral","val":"-1"},"matching":null,"op":"+","rhs":{"expr":{"args":[{"anchored":false,"matchers":[{"name":"job","type":"=","value":"x"},{"name":"__name__","type":"=","value":"up"}],"name":"up","offset":60000,"offsetExpr":null,"range":300000,"rangeExpr":null,"smoothed":false,"startOrEnd":null,"timestamp":null,"type":"matrixSelector"}],"func":{"argTypes":["matrix"],"name":"rate","returnType":"vector","variadic":0},"type":"call"},"grouping":["a"],"op":"sum","param":null,"type":"aggregation","without":true},"type":"binaryExpr"},"matching":{"card":"many-to-one","fillValues":{"lhs":null,"rhs":null},"include":["b"],"labels":["a"],"on":true},"op":">","rhs":{"expr":{"anchored":false,"matchers":[{"name":"__name__","type":"=","value":"up"}],"name":"up","offset":0,"offsetExpr":null,"smoothed":false,"startOrEnd":null,"timestamp":10000,"type":"vectorSelector"},"grouping":[],"op":"topk","param":{"type":"numberLiteral","val":"2"},"type":"aggregation","without":false},"type":"binaryExpr"},"status":"success"}
+        400 {"error":"invalid parameter \"query\": 1:53: parse error: argument 2 of `round` must be of type scalar, not string","errorType":"bad_data","status":"error"}
+        200 {"data":{"bool":false,"lhs":{"args":[{"anchored":false,"matchers":[{"name":"__name__","type":"=","value":"up"}],"name":"up","offset":0,"offsetExpr":null,"smoothed":false,"startOrEnd":null,"timestamp":null,"type":"vectorSelector"},{"type":"stringLiteral","val":"a"},{"type":"stringLiteral","val":"b"}],"func":{"argTypes":["vector","string","string","string"],"name":"label_join","returnType":"vector","variadic":-1},"type":"call"},"matching":{"card":"many-to-many","fillValues":{"lhs":null,"rhs":null},"include":[],"labels":[],"on":false},"op":"or","rhs":{"args":[],"func":{"argTypes":["vector"],"name":"hour","returnType":"vector","variadic":1},"type":"call"},"type":"binaryExpr"},"status":"success"}
+    "#]].assert_eq(&shown);
 }
 
 #[test]
@@ -142,6 +148,9 @@ fn what_watchbell_says_of_itself() {
         200 {"data":[],"status":"success"}
         200 {"data":{"scrapePools":[]},"status":"success"}
         200 {"data":{"activeTargets":[],"droppedTargetCounts":null,"droppedTargets":[]},"status":"success"}
+        200 {"data":{"activeTargets":[],"droppedTargetCounts":{},"droppedTargets":[]},"status":"success"}
+        400 {"error":"no scrapePool parameter provided","errorType":"bad_data","status":"error"}
+        400 {"error":"error retrieving scrape config: scrape pool \"x\" not found","errorType":"bad_data","status":"error"}
         400 {"error":"limit must be a number","errorType":"bad_data","status":"error"}
         200 {"data":[],"status":"success"}
         200 {"data":{},"status":"success"}
@@ -209,7 +218,15 @@ fn the_newest_samples_are_federated() {
     );
     // Its length in two bytes, then its name.
     assert_eq!(&answers[3].bytes[2..8], b"\x0a\x04size");
-    expect![[""]].assert_eq(&say(answers.into_iter().take(3).collect()));
+    expect![[r#"
+        200 # TYPE requests_total untyped
+        requests_total{job="api",path="/<b>",site="one",instance=""} +Inf 1767571200000
+
+        400 1:4: the expression ends too early; a label's name or `}` belongs here
+
+        200 
+    "#]]
+    .assert_eq(&say(answers.into_iter().take(3).collect()));
 }
 
 fn remote_read(accepted: Vec<ResponseType>, matchers: Vec<Matcher>) -> Ask {

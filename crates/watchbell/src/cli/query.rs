@@ -134,7 +134,7 @@ fn question(command: &Command, now: Timestamp) -> Result<(String, Parameters, Op
     let seconds = |at: Timestamp| at.as_seconds().to_string();
     let time = |text: &str| moment(text, now).with_context(|| format!("`{text}` is no time; see --help"));
     let mut parameters = Vec::new();
-    let mut within = |parameters: &mut Parameters, start: &Option<String>, end: &Option<String>| -> Result<()> {
+    let within = |parameters: &mut Parameters, start: &Option<String>, end: &Option<String>| -> Result<()> {
         for (name, text) in [("start", start), ("end", end)] {
             if let Some(text) = text {
                 parameters.push((name, seconds(time(text)?)));
