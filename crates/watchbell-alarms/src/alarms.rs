@@ -19,7 +19,7 @@ use crate::heartbeat::OUTAGE_MIN;
 use crate::history::{self, History};
 use crate::kept::{Kept, Kind, Site};
 use crate::rule::instance::Instance;
-use crate::rule::run::{INSTANCE, Numbers};
+use crate::rule::run::{EVALUATIONS_MAX, INSTANCE};
 use crate::world::{Items, Live, World};
 
 /// When watchbell was last known to run.
@@ -62,7 +62,8 @@ pub struct Alarms {
     /// When decisions could not be written, first and last, on the steady clock.
     unwritten: Mutex<Option<(Duration, Duration)>>,
     transitions: Counter,
-    pub(crate) numbers: Numbers,
+    /// Turns at evaluating a rule.
+    pub(crate) evaluating: tokio::sync::Semaphore,
 }
 
 /// What somebody saw, on its way to be judged.
@@ -112,7 +113,7 @@ impl Alarms {
             gone_at,
             opened_at: now,
             unwritten: Mutex::new(None),
-            numbers: Numbers::new(&runtime.metrics),
+            evaluating: tokio::sync::Semaphore::new(EVALUATIONS_MAX),
             runtime,
             state,
             query,

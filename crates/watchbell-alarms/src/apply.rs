@@ -8,7 +8,9 @@ use watchbell_model::{StateError, Timestamp};
 use crate::alarms::{Alarms, name_of};
 use crate::draft::Draft;
 use crate::kept::{Item, Kept, Kind, Runbook};
-use crate::rule::GroupSpec;
+use crate::rule::numbers::forget;
+use crate::rule::take::series_gone;
+use crate::rule::{GroupSpec, RuleGlobals};
 use crate::world::{Heard, World};
 use crate::{certificate, heartbeat, monitor, own};
 
@@ -24,6 +26,8 @@ pub struct Desired {
     pub heartbeats: Vec<heartbeat::Spec>,
     /// Groups of rules.
     pub groups: Vec<GroupSpec>,
+    /// What all rules share.
+    pub rule_globals: RuleGlobals,
     /// Run books of watchbell's own alarms: by the trouble's key, by its part before the first `/`, or, under the empty
     /// name, for all others.
     pub own_runbooks: BTreeMap<String, Runbook>,
@@ -68,8 +72,16 @@ impl Alarms {
             }
             self.take_groups(&world, &mut draft, desired.groups, REMOVED)
         };
+        let gone = {
+            let before = &self.world().groups;
+            for group in before.iter().filter(|(key, _)| !groups.contains_key(*key)).map(|(_, group)| group) {
+                forget(&self.runtime.metrics, &group.spec);
+            }
+            series_gone(before, &groups)
+        };
         self.commit(&mut history, draft, |world, items| {
             world.items = items;
+            world.globals = Arc::new(desired.rule_globals);
             world.groups = groups;
             world.restored.clear();
             world.restored_instances.clear();
@@ -79,6 +91,7 @@ impl Alarms {
         })
         .await?;
         drop(history);
+        self.end_series(gone).await;
         self.tell_silent(&silent);
         self.tell_failing();
         self.sooner.notify_one();

@@ -28,6 +28,7 @@ pub mod heartbeat;
 pub mod monitor;
 pub mod own;
 pub mod rule;
+pub mod unit_test;
 
 pub use alarms::Alarms;
 pub use apply::Desired;

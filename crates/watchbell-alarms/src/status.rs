@@ -217,7 +217,7 @@ fn rule_alarm(item: &RuleItem, site: &Site) -> Option<AlarmStatus> {
     let runbook = rule.annotations.get("runbook_url").and_then(|url| url.parse().ok()).map(RunbookRef::External);
     let drawn = rule::status::drawn(rule);
     let contributor = |instance: &rule::instance::Instance| Contributor {
-        labels: rule::run::alert(site, id, instance).labels,
+        labels: rule::run::alert(site, id, instance).map_or_else(|| instance.labels.clone(), |alert| alert.labels),
         pending: !instance.is_firing(),
         since: instance.fired_at.unwrap_or(instance.active_at),
         value: instance.value,

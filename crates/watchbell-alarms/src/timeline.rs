@@ -213,8 +213,9 @@ pub(crate) fn check_heartbeat(spec: &str, line: &str, expect: expect_test::Expec
 
 /// `for F keep K` and events that name the series found (`a b`), `-` for none, `lost` for none while nothing may end.
 pub(crate) fn check_rule(rule: &str, line: &str, expect: expect_test::Expect) {
-    use crate::rule::evaluate::Found;
-    use crate::rule::instance::{Rule, step};
+    use crate::rule::RuleGlobals;
+    use crate::rule::evaluate::{Found, Round};
+    use crate::rule::instance::step;
     use crate::rule::run::{Memory, RuleItem, settle};
 
     let words: Vec<&str> = rule.split_whitespace().collect();
@@ -222,7 +223,9 @@ pub(crate) fn check_rule(rule: &str, line: &str, expect: expect_test::Expect) {
     let file: crate::rule::RuleFile = serde_json::from_str(file).unwrap();
     let group = file.groups("f.yml", crate::rule::GroupDefaults::default()).unwrap().remove(0);
     let kept = Kept::<Memory>::new(START, "not evaluated yet");
-    let mut item = RuleItem::new(Arc::new(group.rules[0].clone()), Some("rule/g/A".into()), kept, Default::default());
+    let mut rule = group.rules[0].clone();
+    (rule.hold, rule.keep_firing_for) = (words[1].parse().unwrap(), words[3].parse().unwrap());
+    let mut item = RuleItem::new(Arc::new(rule), Some("rule/g/A".into()), kept, Default::default());
     let site = Site::new("https://wb/");
     let mut text = String::new();
     for (when, at, words_of_event) in events(line) {
@@ -232,14 +235,11 @@ pub(crate) fn check_rule(rule: &str, line: &str, expect: expect_test::Expect) {
             value: 1.0,
             histogram: None,
         });
-        let rule = Rule {
-            hold: words[1].parse().unwrap(),
-            keep_firing_for: words[3].parse().unwrap(),
-            may_end: !words_of_event.contains(&"lost"),
-        };
-        let after = step(&item.instances, found.collect(), rule, at);
+        let may_end = !words_of_event.contains(&"lost");
+        let round = Round { found: found.collect(), ..Round::default() };
+        let mut after = step(&item.instances, &round, &item.rule, may_end, at);
         let mut draft = Draft::new(at, &site);
-        item.kept = settle(&mut draft, "rule/g/A", &item, &after);
+        item.kept = settle(&mut draft, &RuleGlobals::default(), "rule/g/A", &item, &mut after, false);
         let pending = |instances: &crate::rule::instance::Instances| -> Vec<String> {
             let pending = instances.values().filter(|it| !it.is_firing());
             pending.map(|it| it.labels.get("x").unwrap_or_default().to_owned()).collect()

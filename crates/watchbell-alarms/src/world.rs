@@ -4,10 +4,12 @@
 //! what may be forgotten.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use watchbell_model::{AlarmId, ProbeResult, Timestamp};
 
 use crate::kept::{Item, Kind, Runbook};
+use crate::rule::RuleGlobals;
 use crate::rule::instance::Instances;
 use crate::rule::run::{Group, GroupKey};
 use crate::{certificate, heartbeat, monitor, own};
@@ -68,6 +70,8 @@ pub(crate) struct World {
     pub(crate) restored_instances: BTreeMap<AlarmId, Instances>,
     /// Groups of rules.
     pub(crate) groups: BTreeMap<GroupKey, Group>,
+    /// What all rules share.
+    pub(crate) globals: Arc<RuleGlobals>,
     /// Whether a configuration was applied since the start.
     pub(crate) applied: bool,
     /// Run books of watchbell's own alarms, as the configuration said.

@@ -7,9 +7,11 @@
 
 mod eval;
 mod histogram;
+mod memory;
 mod number;
 pub mod promql;
 
 pub use eval::{Answer, Element, Engine, EngineOptions, EvalError, Explained, Note, NoteLevel, Value};
 pub use histogram::{HistogramBucket, buckets as histogram_buckets, is_reset as histogram_is_reset};
+pub use memory::MemorySeries;
 pub use number::{format_value, write_value};

@@ -121,6 +121,14 @@ impl Metrics {
         }
     }
 
+    /// Forgets every number with this label: what it was about is gone.
+    pub fn forget(&self, name: &str, value: &str) {
+        let mut families = self.families.lock().expect("no panic while held");
+        for family in families.values_mut() {
+            family.members.retain(|labels, _| labels.get(name) != Some(value));
+        }
+    }
+
     fn member(
         &self,
         name: &'static str,

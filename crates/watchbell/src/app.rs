@@ -11,7 +11,8 @@ use watchbell_alarms::{Alarms, Desired, Runbook, certificate, heartbeat, monitor
 use watchbell_alerts::Alerts;
 use watchbell_http::{Auth, ConfigView, Handles, LoadResult, SinkConfig, SiteInfo};
 use watchbell_model::{
-    Append, Batch, BoxFuture, Deliver, Observe, Query, Raise, RunbookRef, Severity, Span, State, Timestamp, Upkeep,
+    Append, Batch, BoxFuture, Deliver, Observe, Query, Raise, Relabel, RunbookRef, Severity, Span, State, Timestamp,
+    Upkeep,
 };
 use watchbell_notify::{Notify, NotifyConfig, Site};
 use watchbell_runtime::{CancellationToken, Runtime, Task};
@@ -463,16 +464,29 @@ fn desired(good: &Good, monitors: &[MonitorConfig]) -> Result<Desired> {
             description: it.description.clone().unwrap_or_default(),
         })
         .collect();
-    let defaults = rule::GroupDefaults { interval: config.global.evaluation_interval, query_offset: Span::ZERO };
+    let defaults = rule::GroupDefaults {
+        interval: config.global.evaluation_interval,
+        query_offset: config.global.rule_query_offset,
+    };
     let mut groups = Vec::new();
     for (file, rules) in &good.rules {
         groups.extend(rules.groups(file, defaults).with_context(|| file.clone())?);
     }
+    for rule in groups.iter_mut().flat_map(|group| &mut group.rules) {
+        if let Some(Ok(named)) = rule.additions.runbook.as_deref().map(str::parse::<RunbookRef>) {
+            rule.annotations.insert("runbook_url".to_owned(), book(named).url);
+        }
+    }
+    let rule_globals = rule::RuleGlobals {
+        external_labels: config.global.external_labels.clone(),
+        alert_relabel: Relabel::new(&config.alerting.alert_relabel_configs),
+        default_step: config.global.evaluation_interval,
+    };
     let own = ["config", "page-given-up", "state", "store"].map(|key| (key.to_owned(), format!("self-{key}")));
     let own_runbooks = own
         .into_iter()
         .chain([(String::new(), "self".to_owned())])
         .map(|(key, name)| (key, book(RunbookRef::Named(name))))
         .collect();
-    Ok(Desired { monitors, heartbeats, groups, own_runbooks })
+    Ok(Desired { monitors, heartbeats, groups, rule_globals, own_runbooks })
 }

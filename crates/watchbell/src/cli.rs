@@ -7,6 +7,7 @@ mod runbook;
 mod serve;
 mod signin;
 mod store;
+mod test;
 mod watch;
 
 use std::path::PathBuf;
@@ -35,6 +36,7 @@ const EXAMPLES: &str = "Examples:
   watchbell                                watch this host and what listens on it; no configuration needed
   watchbell --config watchbell.yml         run a configuration
   watchbell check --config watchbell.yml   find every error in it, with line and column
+  watchbell test rules_test.yml            unit tests of rules, as promtool's
   watchbell runbook new imap-down          write a run book to fill in
   watchbell signin                         print a new one-time sign-in link
   watchbell store stats                    how much is kept, and what most of it is";
@@ -43,14 +45,22 @@ const EXAMPLES: &str = "Examples:
 enum Command {
     /// Run (what happens without a command).
     Serve(Serve),
-    /// Find every error in a configuration; nothing is started.
+    /// Find every error in a configuration, or in rule files alone; nothing is started.
     Check {
+        /// Rule files to look at instead of a configuration, as `promtool check rules` does.
+        #[arg(long = "rules", num_args = 1.., conflicts_with = "config")]
+        rules: Vec<PathBuf>,
+        /// Which warnings about rules make it fail with exit code 3.
+        #[arg(long, value_enum, default_value_t = check::Lint::None, requires = "rules")]
+        lint: check::Lint,
         #[command(flatten)]
         files: Files,
         /// How findings are printed.
         #[arg(long, value_enum, default_value_t = Output::Text)]
         output: Output,
     },
+    /// Play series through rules and compare what fires: promtool's unit tests, and timelines.
+    Test(test::TestArguments),
     /// Run books: write a stub, list what there is.
     Runbook {
         #[command(subcommand)]
@@ -157,7 +167,11 @@ async fn run(cli: Cli) -> Result<ExitCode> {
     let runtime = Runtime::os();
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(serve) => serve::run(runtime, serve).await,
-        Command::Check { files, output } => check::run(&runtime, &files, output).await,
+        Command::Check { rules, lint, output, .. } if !rules.is_empty() => {
+            Ok(check::rules(&runtime, &rules, lint, output))
+        }
+        Command::Check { files, output, .. } => check::run(&runtime, &files, output).await,
+        Command::Test(arguments) => test::run(&runtime, &arguments),
         Command::Runbook { command, files } => runbook::run(&runtime, &command, &files).await,
         Command::Signin { files, data } => signin::run(&runtime, &files, data).await,
         Command::Store(arguments) => store::run(&runtime, arguments).await,

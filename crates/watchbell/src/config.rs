@@ -20,9 +20,12 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use watchbell_alarms::rule::RuleFile;
+use watchbell_alarms::unit_test::TestFile;
 use watchbell_alerts::{InhibitRule, RouteConfig, TimeInterval};
 use watchbell_http::SinkConfig;
-use watchbell_model::{ByteSize, Problem, Problems, RunbookRef, Secret, Segment, Span, Url};
+use watchbell_model::{
+    ByteSize, Labels, Level, Problem, Problems, RelabelConfig, RunbookRef, Secret, Segment, Span, Url,
+};
 use watchbell_notify::{Library, ReceiverConfig, RunbooksConfig};
 use watchbell_runtime::Runtime;
 use watchbell_sources::heartbeat::HeartbeatConfig;
@@ -95,6 +98,9 @@ pub struct Config {
     /// Prometheus rule files, relative to this file; `*` stands for any part of a file name.
     #[serde(default)]
     pub rule_files: Vec<String>,
+    /// What is done with the alerts of rules before they are raised, as in a `prometheus.yml`.
+    #[serde(default)]
+    pub alerting: AlertingConfig,
     /// Who is told of which alert, in Alertmanager's shape. Without it every alert goes to the first receiver.
     #[serde(default)]
     pub route: Option<RouteConfig>,
@@ -247,6 +253,13 @@ pub struct GlobalConfig {
     /// How often rules are evaluated, unless their group says.
     #[serde(default = "GlobalConfig::default_interval")]
     pub evaluation_interval: Span,
+    /// How far back rules look, unless their group says; for data that arrives late.
+    #[serde(default)]
+    pub rule_query_offset: Span,
+    /// Labels of this watchbell. Alerts of rules get those they do not have, and templates of rules see them as
+    /// `$externalLabels`.
+    #[serde(default)]
+    pub external_labels: Labels,
     /// After how long an alert of a foreign sender that gave no end counts as resolved unless it is sent again.
     #[serde(default = "GlobalConfig::default_resolve_timeout")]
     pub resolve_timeout: Span,
@@ -282,9 +295,24 @@ impl Default for GlobalConfig {
             always_scrape_classic_histograms: false,
             extra_scrape_metrics: false,
             evaluation_interval: GlobalConfig::default_interval(),
+            rule_query_offset: Span::ZERO,
+            external_labels: Labels::empty(),
             resolve_timeout: GlobalConfig::default_resolve_timeout(),
         }
     }
+}
+
+/// What is done with the alerts of rules before they are raised.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AlertingConfig {
+    /// Changes the labels of alerts, or drops them, as in Prometheus. The label `source` names the alarm.
+    #[serde(default)]
+    pub alert_relabel_configs: Vec<RelabelConfig>,
+    /// Where Prometheus sends alerts. watchbell groups and routes them itself, by `route`, and sends them to none of
+    /// these; the field is there so that a `prometheus.yml` is read as it is.
+    #[serde(default)]
+    pub alertmanagers: Vec<serde_json::Value>,
 }
 
 /// Services found listening on this host.
@@ -403,7 +431,7 @@ pub async fn load(runtime: &Runtime, paths: &[PathBuf]) -> Loaded {
         secrets::conceal(&values, &mut finding.problem);
     }
     findings.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
-    if errors || findings.iter().any(|finding| finding.problem.level == watchbell_model::Level::Error) {
+    if errors || findings.iter().any(|finding| finding.problem.level == Level::Error) {
         good = None;
     }
     // Also of a refused one: the run book that was missing may be written next.
@@ -411,6 +439,25 @@ pub async fn load(runtime: &Runtime, paths: &[PathBuf]) -> Loaded {
     watched.extend(files.folders);
     watched.push(PathBuf::from(runbooks_in(&root, &schema, &base).dir));
     Loaded { good, findings, watched }
+}
+
+/// A file of unit tests of rules with the rule files it names, if there is nothing wrong with them, and what was found.
+pub(crate) fn load_tests(
+    runtime: &Runtime,
+    path: &Path,
+) -> (Option<(TestFile, Vec<(String, RuleFile)>)>, Vec<Finding>) {
+    let mut files = files::Files::default();
+    let read = files.tests(runtime, path);
+    let wrong = files.findings.iter().any(|finding| finding.problem.level == Level::Error);
+    (read.filter(|_| !wrong), files.findings)
+}
+
+/// Rule files by themselves, and what was found in them.
+pub(crate) fn load_rules(runtime: &Runtime, paths: &[PathBuf]) -> (Vec<(String, RuleFile)>, Vec<Finding>) {
+    let mut files = files::Files::default();
+    let patterns: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+    let rules = files.rules(runtime, &patterns, Path::new(""));
+    (rules, files.findings)
 }
 
 /// The run books of the folder, and watchbell's own below them.

@@ -1,5 +1,6 @@
 //! What stands in a rule file.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
@@ -7,6 +8,8 @@ use serde::Deserialize;
 use watchbell_model::{Labels, Path, Problems, Span};
 use watchbell_query::promql::{self, ValueType};
 use watchbell_template::prometheus as template;
+
+use super::addition;
 
 /// Alerting and recording rules in groups, as in Prometheus' rule files.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
@@ -23,7 +26,7 @@ pub struct RuleFile {
 pub struct GroupConfig {
     /// Its name, unique in the file.
     pub name: String,
-    /// How often its rules are evaluated; by default as often as `global.evaluation_interval` says, or each minute.
+    /// How often its rules are evaluated; if it is left out or 0, as often as `global.evaluation_interval` says, or each minute.
     #[serde(default)]
     pub interval: Option<Span>,
     /// How many alerts an alerting rule, or series a recording rule, may yield; 0 is no limit.
@@ -63,6 +66,9 @@ pub struct RuleConfig {
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
     /// What a person reads, as templates over `$labels` and `$value`: `summary`, `description`, `runbook_url`.
+    /// `watchbell_runbook` names a run book of ours in place of `runbook_url`; `watchbell_no_data` says what it means
+    /// that the expression finds no data (`ok`, `alarm`, `keep` or `insufficient_data`); `watchbell_recovery` is an
+    /// expression that must hold for an alert to end.
     #[serde(default)]
     pub annotations: BTreeMap<String, String>,
 }
@@ -78,6 +84,7 @@ impl RuleFile {
     /// Finds everything that is wrong with it; `path` is the place of the file's root.
     pub fn check(&self, path: &Path, problems: &mut Problems) {
         let mut names = BTreeSet::new();
+        let mut rules = BTreeMap::new();
         for (at, group) in self.groups.iter().enumerate() {
             let path = path.field("groups").index(at);
             if group.name.is_empty() {
@@ -87,14 +94,24 @@ impl RuleFile {
                     .error(&path.field("name"), format!("there are two groups `{}` in this file", group.name))
                     .hint("give each group of a file a name of its own");
             }
-            if group.interval.is_some_and(Span::is_zero) {
-                problems
-                    .error(&path.field("interval"), "an interval of 0 is none")
-                    .hint("write how often to evaluate, such as `1m`, or leave it out");
-            }
             check_label_names(&group.labels, &path.field("labels"), problems);
             for (at, rule) in group.rules.iter().enumerate() {
-                rule.check(&group.labels, &path.field("rules").index(at), problems);
+                let path = path.field("rules").index(at);
+                rule.check(&group.labels, &path, problems);
+                let labels: BTreeMap<_, _> = group.labels.iter().chain(&rule.labels).collect();
+                match rules.entry((rule.name(), labels)) {
+                    Entry::Vacant(free) => {
+                        free.insert(path);
+                    }
+                    Entry::Occupied(first) => {
+                        let message = format!("`{}` is there twice with the same labels", rule.name());
+                        let hint = match (&rule.record, first.get()) {
+                            (Some(_), first) => format!("the first is {first}; both write the same series"),
+                            (None, first) => format!("the first is {first}; give each a label of its own"),
+                        };
+                        problems.warning(&path, message).hint(hint);
+                    }
+                }
             }
         }
     }
@@ -122,8 +139,13 @@ impl RuleConfig {
             }
         }
         check_label_names(&self.labels, &path.field("labels"), problems);
+        check_label_names(&self.annotations, &path.field("annotations"), problems);
         let at = path.field("expr");
-        match promql::parse(&self.expr) {
+        let parsed = promql::parse(&self.expr);
+        if self.alert.is_some() {
+            addition::check(&self.annotations, parsed.as_ref().ok(), &path.field("annotations"), problems);
+        }
+        match parsed {
             Ok(expr) if !matches!(expr.value_type(), ValueType::Vector | ValueType::Scalar) => {
                 problems
                     .error(&at, "the expression yields neither a vector nor a number")
@@ -156,7 +178,7 @@ impl RuleConfig {
                 .warning(path, format!("the alert `{name}` has no label `severity`"))
                 .hint("routes choose by it: `labels: {severity: critical}`, or `warning` or `info`");
         }
-        if !self.annotations.contains_key("runbook_url") {
+        if !["runbook_url", "watchbell_runbook"].iter().any(|name| self.annotations.contains_key(*name)) {
             problems
                 .warning(path, format!("the alert `{name}` has no annotation `runbook_url`"))
                 .hint("say what to do: `annotations: {runbook_url: https://…}`; without it the page gets a stub");
@@ -164,10 +186,14 @@ impl RuleConfig {
     }
 
     fn check_record(&self, name: &str, path: &Path, problems: &mut Problems) {
-        if !is_metric_name(name) {
+        if name.is_empty() || name.contains(['{', '}']) {
             problems
                 .error(&path.field("record"), format!("`{name}` is no name of a metric"))
-                .hint("letters, digits, `_` and `:`, not beginning with a digit, such as `job:requests:rate5m`");
+                .hint("a name such as `job:requests:rate5m`; labels go into `labels`");
+        } else if !is_metric_name(name) {
+            problems
+                .warning(&path.field("record"), format!("`{name}` must be quoted wherever it is asked for"))
+                .hint("letters, digits, `_` and `:` need no quotes, such as `job:requests:rate5m`");
         }
         let only_alerts = [
             ("for", !self.hold.is_zero()),
@@ -189,10 +215,13 @@ fn check_label_names(labels: &BTreeMap<String, String>, path: &Path, problems: &
         let mut bytes = name.bytes();
         let plain = bytes.next().is_some_and(|b| b == b'_' || b.is_ascii_alphabetic())
             && bytes.all(|b| b == b'_' || b.is_ascii_alphanumeric());
-        if !plain || name == Labels::NAME {
+        let at = path.field(name.as_str());
+        if name.is_empty() || name == Labels::NAME {
+            problems.error(&at, format!("`{name}` is no name of a label")).hint("a name such as `severity`");
+        } else if !plain {
             problems
-                .error(&path.field(name.as_str()), format!("`{name}` is no name of a label"))
-                .hint("letters, digits and `_`, not beginning with a digit");
+                .warning(&at, format!("`{name}` must be quoted wherever it is asked for"))
+                .hint("letters, digits and `_`, not beginning with a digit, need no quotes");
         }
     }
 }

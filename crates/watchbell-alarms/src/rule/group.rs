@@ -8,6 +8,7 @@ use std::time::Duration;
 use watchbell_model::{Labels, Span, Timestamp};
 use watchbell_query::promql::{self, Expr, ParseError};
 
+use super::addition::Additions;
 use super::file::{GroupConfig, RuleFile};
 
 /// A group is first evaluated within this time of the start, whatever its slot.
@@ -67,6 +68,8 @@ pub struct RuleSpec {
     pub labels: BTreeMap<String, String>,
     /// Its annotations.
     pub annotations: BTreeMap<String, String>,
+    /// What it says beyond Prometheus.
+    pub additions: Additions,
 }
 
 impl RuleFile {
@@ -81,14 +84,18 @@ impl RuleFile {
 
 impl GroupSpec {
     fn new(file: &str, config: &GroupConfig, defaults: GroupDefaults) -> Result<GroupSpec, ParseError> {
-        let interval = config.interval.unwrap_or(defaults.interval);
+        let interval = config.interval.filter(|interval| !interval.is_zero()).unwrap_or(defaults.interval);
         let query_offset = config.query_offset.unwrap_or(defaults.query_offset);
         let rule = |rule: &super::file::RuleConfig| -> Result<RuleSpec, ParseError> {
+            let expr = promql::parse(&rule.expr)?;
+            let alerts = rule.alert.is_some();
+            let additions = if alerts { Additions::read(&rule.annotations, &expr) } else { Additions::default() };
             Ok(RuleSpec {
-                alerts: rule.alert.is_some(),
+                additions,
+                alerts,
                 name: rule.name().to_owned(),
                 text: rule.expr.clone(),
-                expr: Arc::new(promql::parse(&rule.expr)?),
+                expr: Arc::new(expr),
                 hold: rule.hold,
                 keep_firing_for: rule.keep_firing_for,
                 labels: config.labels.clone().into_iter().chain(rule.labels.clone()).collect(),
@@ -111,6 +118,11 @@ impl GroupSpec {
     /// Which group it is.
     pub(crate) fn id(&self) -> (String, String) {
         (self.file.clone(), self.name.clone())
+    }
+
+    /// What its own numbers are labelled with.
+    pub(crate) fn label(&self) -> String {
+        format!("{};{}", self.file, self.name)
     }
 
     fn hash_in(&self, interval: Span) -> i64 {

@@ -6,16 +6,22 @@
 //!
 //! As Prometheus, but for three things that its users lose pages by: label sets that fire are kept over a restart and
 //! end only by an evaluation that succeeded; a `limit` that is passed is an error that leaves firing alerts as they
-//! are; after an outage nothing ends before data had time to arrive again.
+//! are; after an outage nothing ends before data had time to arrive again. What a rule may say beyond Prometheus stands
+//! in annotations of ours (`addition`).
 
+mod addition;
 pub(crate) mod evaluate;
 mod file;
 mod group;
 pub(crate) mod instance;
+pub(crate) mod numbers;
+mod past;
 pub(crate) mod run;
 pub(crate) mod status;
 pub(crate) mod take;
 
+pub use addition::{Additions, NoData, PREFIX as OWN_ANNOTATIONS};
+pub use evaluate::{RuleError, RuleGlobals};
 pub use file::{GroupConfig, RuleConfig, RuleFile};
 pub use group::{GroupDefaults, GroupSpec, RuleSpec};
 pub use status::{Activity, AlertInstance, GroupStatus, Health, RuleStatus, RuleType};

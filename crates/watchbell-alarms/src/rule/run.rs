@@ -9,12 +9,14 @@ use watchbell_model::{
     AlarmId, AlarmState, Alert, Batch, BatchHistogram, BatchSample, Change, Labels, Point, SeriesKey, StateError,
     Timestamp, Transition, stale_nan,
 };
-use watchbell_runtime::metrics::{Counter, Histogram};
-use watchbell_runtime::{CancellationToken, Metrics, Task, thread};
+use watchbell_query::Engine;
+use watchbell_runtime::{CancellationToken, Task, thread};
 
-use super::evaluate::{self, Found};
+use super::addition::{self, NoData};
+use super::evaluate::{self, Found, Round, RuleGlobals, Scene};
 use super::group::{GroupSpec, RuleSpec};
-use super::instance::{Instance, Instances, Rule, step};
+use super::instance::{Instance, Instances, step};
+use super::numbers::GroupNumbers;
 use super::status::Health;
 use crate::alarms::Alarms;
 use crate::draft::{Draft, STATE, resolved};
@@ -31,8 +33,14 @@ const SETTLE: Duration = Duration::from_secs(300);
 /// A pending alert is not carried over an outage longer than this (Prometheus' outage tolerance).
 pub(crate) const TOLERANCE: Duration = Duration::from_secs(3600);
 
-/// Evaluations in a row that fail until watchbell says so.
+/// Evaluations in a row that fail, or come too late, until watchbell says so.
 const FAILURES_TOLD: u32 = 3;
+
+/// Rules of so many groups are evaluated at the same time; the others wait for their turn.
+pub(crate) const EVALUATIONS_MAX: usize = 4;
+
+/// How many rules or groups a trouble names.
+const NAMES_MAX: usize = 5;
 
 /// Which group: its file and its name.
 pub(crate) type GroupKey = (String, String);
@@ -44,6 +52,8 @@ pub(crate) struct Group {
     pub(crate) last: Option<Timestamp>,
     pub(crate) took: Duration,
     pub(crate) missed: u64,
+    /// Rounds in a row that came so late that slots were missed.
+    pub(crate) late_rounds: u32,
     pub(crate) rules: Vec<RuleItem>,
 }
 
@@ -87,7 +97,12 @@ impl RuleItem {
     /// The alerts that fire, for raising them again.
     pub(crate) fn firing(&self, site: &Site) -> impl Iterator<Item = Alert> {
         let id = self.id.as_deref().unwrap_or_default();
-        self.instances.values().filter(|it| it.is_firing()).map(move |it| alert(site, id, it))
+        self.instances.values().filter(|it| it.is_firing()).filter_map(move |it| alert(site, id, it))
+    }
+
+    /// The series that stand for its alerts, as of the last evaluation.
+    pub(crate) fn told(&self) -> impl Iterator<Item = Labels> {
+        points(&self.instances, Timestamp(0)).into_iter().map(|point| point.labels)
     }
 }
 
@@ -96,23 +111,42 @@ pub(crate) fn instance_key(id: &str, labels: &Labels) -> String {
     format!("{id} {:016x}", labels.fingerprint())
 }
 
-/// The alert of a label set. `source` is set unless the series has a label of that name.
-pub(crate) fn alert(site: &Site, id: &str, instance: &Instance) -> Alert {
-    let labels = match instance.labels.get("source") {
-        Some(_) => instance.labels.clone(),
-        None => instance.labels.with("source", id),
+/// The labels under which an alert is raised: its own and `source`, unless the series has a label of that name, then
+/// those of this watchbell that it lacks, all of it as `alert_relabel_configs` says. None at all if it is dropped.
+pub(crate) fn raised_labels(globals: &RuleGlobals, id: &str, labels: &Labels) -> Labels {
+    let named = if labels.get("source").is_some() { labels.clone() } else { labels.with("source", id) };
+    let missing = globals.external_labels.iter().filter(|(name, _)| named.get(name).is_none());
+    let all: Labels = named.iter().chain(missing).collect();
+    globals.alert_relabel.apply(&all).unwrap_or_default()
+}
+
+/// The alert of a label set as it was raised, if it was.
+pub(crate) fn alert(site: &Site, id: &str, instance: &Instance) -> Option<Alert> {
+    let labels = match &instance.raised {
+        Some(raised) => raised.clone(),
+        None => raised_labels(&RuleGlobals::default(), id, &instance.labels),
     };
-    Alert {
+    (!labels.is_empty()).then(|| Alert {
         labels,
-        annotations: instance.annotations.clone(),
+        annotations: instance.annotations.filtered(|name| !name.starts_with(addition::PREFIX)),
         starts_at: instance.fired_at.unwrap_or(instance.active_at),
         ends_at: None,
         generator_url: site.alarm(id),
-    }
+    })
 }
 
-/// Works out what follows when the label sets of a rule become `after`.
-pub(crate) fn settle(draft: &mut Draft<'_>, id: &str, item: &RuleItem, after: &Instances) -> Kept<Memory> {
+/// Works out what follows when the label sets of a rule become `after`; `no_data` if nothing has data and the rule
+/// takes that for a state of its own.
+pub(crate) fn settle(
+    draft: &mut Draft<'_>,
+    globals: &RuleGlobals,
+    id: &str,
+    item: &RuleItem,
+    after: &mut Instances,
+    no_data: bool,
+) -> Kept<Memory> {
+    const RELABELLED: &str = "it goes on under other labels";
+    const OVER: &str = "the condition does not hold any more";
     let before = &item.instances;
     let now = draft.now;
     let change = |labels: &Labels, to: AlarmState, reason: String| {
@@ -120,21 +154,29 @@ pub(crate) fn settle(draft: &mut Draft<'_>, id: &str, item: &RuleItem, after: &I
         Transition { alarm: id.to_owned(), labels: labels.clone(), from, to, at: now, reason }
     };
     let mut transitions = Vec::new();
-    for (labels, instance) in after {
+    for (labels, instance) in after.iter_mut() {
         let known = before.get(labels);
-        if instance.is_firing() && !known.is_some_and(Instance::is_firing) {
-            transitions.push(change(labels, AlarmState::Alarm, reason(instance)));
-            draft.alerts.push(alert(draft.site, id, instance));
+        if instance.is_firing() {
+            let fired = known.filter(|known| known.is_firing());
+            instance.raised = Some(raised_labels(globals, id, labels));
+            if fired.is_none() {
+                transitions.push(change(labels, AlarmState::Alarm, reason(instance)));
+            }
+            let was = fired.and_then(|fired| alert(draft.site, id, fired));
+            let is = alert(draft.site, id, instance);
+            if was.as_ref().map(|alert| &alert.labels) != is.as_ref().map(|alert| &alert.labels) {
+                draft.alerts.extend(was.map(|was| resolved(&was, now, RELABELLED)));
+                draft.alerts.extend(is);
+            }
         }
         if known.is_none_or(|known| instance.moved_on(known)) {
-            draft.changes.push(Change::put(INSTANCE, instance_key(id, labels), instance));
+            draft.changes.push(Change::put(INSTANCE, instance_key(id, labels), &*instance));
         }
     }
-    const OVER: &str = "the condition does not hold any more";
     for (labels, gone) in before.iter().filter(|(labels, _)| !after.contains_key(*labels)) {
         if gone.is_firing() {
             transitions.push(change(labels, AlarmState::Ok, OVER.to_owned()));
-            draft.alerts.push(resolved(&alert(draft.site, id, gone), draft.now, OVER));
+            draft.alerts.extend(alert(draft.site, id, gone).map(|alert| resolved(&alert, now, OVER)));
         }
         draft.changes.push(Change::delete(INSTANCE, instance_key(id, labels)));
     }
@@ -142,6 +184,7 @@ pub(crate) fn settle(draft: &mut Draft<'_>, id: &str, item: &RuleItem, after: &I
     let firing = after.values().find(|it| it.is_firing());
     match firing {
         Some(first) => kept.turn(AlarmState::Alarm, draft.now, || reason(first)),
+        None if no_data => kept.turn(AlarmState::InsufficientData, draft.now, || evaluate::NO_DATA.to_owned()),
         None => kept.turn(AlarmState::Ok, draft.now, || "the condition does not hold".to_owned()),
     }
     if kept != item.kept {
@@ -169,7 +212,7 @@ fn reason(instance: &Instance) -> String {
 }
 
 /// Prometheus' own series about alerts: `ALERTS` and `ALERTS_FOR_STATE`.
-fn points(instances: &Instances, at: Timestamp) -> Vec<Point> {
+pub(crate) fn points(instances: &Instances, at: Timestamp) -> Vec<Point> {
     let series = |instance: &Instance| {
         let state = if instance.is_firing() { "firing" } else { "pending" };
         let alerts = instance.labels.with("alertstate", state).with(Labels::NAME, "ALERTS");
@@ -178,35 +221,6 @@ fn points(instances: &Instances, at: Timestamp) -> Vec<Point> {
         [Point { labels: alerts, timestamp: at, value: 1.0 }, Point { labels: since, timestamp: at, value: seconds }]
     };
     instances.values().flat_map(series).collect()
-}
-
-/// What an evaluation is measured by.
-pub(crate) struct Numbers {
-    evaluations: Counter,
-    failures: Counter,
-    missed: Counter,
-    seconds: Histogram,
-}
-
-impl Numbers {
-    pub(crate) fn new(metrics: &Metrics) -> Numbers {
-        const SECONDS: &[f64] = &[0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0];
-        Numbers {
-            evaluations: metrics.counter("watchbell_alarm_evaluations_total", "Evaluations of rules.", &[]),
-            failures: metrics.counter("watchbell_alarm_evaluation_failures_total", "Evaluations that failed.", &[]),
-            missed: metrics.counter(
-                "watchbell_alarm_evaluations_missed_total",
-                "Evaluations of groups that were left out because the one before took too long.",
-                &[],
-            ),
-            seconds: metrics.histogram(
-                "watchbell_alarm_evaluation_duration_seconds",
-                "Time that the evaluation of a rule took.",
-                &[],
-                SECONDS,
-            ),
-        }
-    }
 }
 
 impl Alarms {
@@ -226,6 +240,7 @@ impl Alarms {
         let interval = spec.interval.duration();
         let mut slot = spec.first(clock.now());
         let mut pace = Pace::new(&clock);
+        let numbers = GroupNumbers::new(&self.runtime.metrics, &spec);
         loop {
             tokio::select! {
                 biased;
@@ -235,21 +250,24 @@ impl Alarms {
                 () = clock.sleep(interval + Duration::from_secs(1)) => {}
             }
             let now = clock.now();
-            if let Some(gone) = pace.jumped(&clock)
+            let jumped = pace.jumped(&clock);
+            if let Some(gone) = jumped
                 && self.pass_over(&spec, gone, now).await.is_err()
             {
                 tracing::error!(group = spec.name, "rules wait since before the clock was set, and may fire too early");
             }
-            let late = now.since(slot).as_millis() / interval.as_millis().max(1);
-            let missed = u64::try_from(late).unwrap_or(u64::MAX);
-            let at = if now < slot { now } else { slot + interval.saturating_mul(u32::try_from(missed).unwrap_or(0)) };
-            self.numbers.missed.add(missed);
+            let late = u64::try_from(now.since(slot).as_millis() / interval.as_millis().max(1)).unwrap_or(u64::MAX);
+            let at = if now < slot { now } else { slot + interval.saturating_mul(u32::try_from(late).unwrap_or(0)) };
+            // What a clock that is set passes over was missed by nobody.
+            let missed = if jumped.is_some() { 0 } else { late };
             let begun = clock.monotonic();
-            self.evaluate_group(&spec, at).await;
+            let samples = self.evaluate_group(&spec, &numbers, at).await;
             let took = clock.monotonic().saturating_sub(begun);
+            numbers.round(at, took, missed, samples);
             if let Some(group) = self.world().groups.get_mut(&spec.id()).filter(|group| group.spec.key == spec.key) {
                 (group.last, group.took) = (Some(at), took);
                 group.missed += missed;
+                group.late_rounds = if missed > 0 { group.late_rounds.saturating_add(1) } else { 0 };
             }
             self.tell_failing();
             slot = spec.next(at);
@@ -286,16 +304,20 @@ impl Alarms {
         .await
     }
 
-    async fn evaluate_group(&self, spec: &Arc<GroupSpec>, at: Timestamp) {
+    /// Evaluates rule after rule; answers how many samples they yielded.
+    async fn evaluate_group(&self, spec: &Arc<GroupSpec>, numbers: &GroupNumbers, at: Timestamp) -> usize {
+        let mut samples = 0;
+        let engine = Arc::new(self.world().globals.engine().sharing());
         for (index, rule) in spec.rules.iter().enumerate() {
             let begun = self.runtime.clock.monotonic();
-            let done = self.evaluate_rule(spec, index, at).await;
+            let done = self.evaluate_rule(spec, &engine, index, at).await;
             let took = self.runtime.clock.monotonic().saturating_sub(begun);
-            self.numbers.evaluations.inc();
-            self.numbers.seconds.observe(took.as_secs_f64());
-            if let Err(error) = &done {
-                self.numbers.failures.inc();
-                tracing::warn!(group = spec.name, rule = rule.name, error, "a rule could not be evaluated");
+            numbers.evaluation(took, done.is_ok());
+            match &done {
+                Ok(yielded) => samples += yielded,
+                Err(error) => {
+                    tracing::warn!(group = spec.name, rule = rule.name, error, "a rule could not be evaluated");
+                }
             }
             if let Some(item) = self.world().rule_mut(spec, index) {
                 (item.judged_at, item.took) = (Some(at), took);
@@ -304,23 +326,43 @@ impl Alarms {
                 item.error = done.err();
             }
         }
+        samples
     }
 
-    async fn evaluate_rule(&self, spec: &Arc<GroupSpec>, index: usize, at: Timestamp) -> Result<(), String> {
+    /// Evaluates one rule to its end; answers how many samples it yielded.
+    async fn evaluate_rule(
+        &self,
+        spec: &Arc<GroupSpec>,
+        engine: &Arc<Engine>,
+        index: usize,
+        at: Timestamp,
+    ) -> Result<usize, String> {
         let data_at = at - spec.query_offset.duration();
         let (query, group, site) = (Arc::clone(&self.query), Arc::clone(spec), self.site.url().to_owned());
-        // Reading much data takes long: pings and probes are judged meanwhile.
-        let found =
-            thread::blocking(move || evaluate::evaluate(&group.rules[index], group.limit, &*query, data_at, &site))
-                .await
-                .map_err(|error| error.to_string())?;
+        let globals = Arc::clone(&self.world().globals);
+        let shared = Arc::clone(engine);
+        let round = {
+            // Groups may be many; what they read at the same time is bounded.
+            let _turn = self.evaluating.acquire().await.map_err(|error| error.to_string())?;
+            // Reading much data takes long: pings and probes are judged meanwhile.
+            thread::blocking(move || {
+                let scene = Scene { engine: &shared, query: &*query, globals: &globals, site_url: &site, at, data_at };
+                evaluate::evaluate(&group.rules[index], group.limit, scene)
+            })
+            .await
+            .map_err(|error| error.to_string())?
+        };
         let yielded = if spec.rules[index].alerts {
-            let points = self.judge_rule(spec, index, found, at).await.map_err(|error| error.to_string())?;
+            let points = self.judge_rule(spec, index, round, at).await.map_err(|error| error.to_string())?;
             Batch::of("rules", points)
         } else {
-            recorded(found, data_at)
+            recorded(round.found, data_at)
         };
-        self.store(spec, index, yielded, data_at).await
+        let samples = yielded.samples.len() + yielded.histograms.len();
+        let written = self.store(spec, index, yielded, data_at).await?;
+        // The rules after it see it.
+        engine.written(&written);
+        Ok(samples)
     }
 
     /// Decides on what a rule found, and says what is to be stored about it.
@@ -328,7 +370,7 @@ impl Alarms {
         &self,
         spec: &GroupSpec,
         index: usize,
-        found: Vec<Found>,
+        round: Round,
         at: Timestamp,
     ) -> Result<Vec<Point>, StateError> {
         let mut history = self.deciding().await;
@@ -337,11 +379,12 @@ impl Alarms {
             let mut world = self.world();
             let may_end = world.live.back_at.is_none_or(|back| at.since(back) > SETTLE);
             // A new configuration has taken the group away while it was evaluated.
+            let globals = Arc::clone(&world.globals);
             let Some(item) = world.rule_mut(spec, index) else { return Ok(Vec::new()) };
             let Some(id) = item.id.clone() else { return Ok(Vec::new()) };
-            let rule = Rule { hold: item.rule.hold, keep_firing_for: item.rule.keep_firing_for, may_end };
-            let after = step(&item.instances, found, rule, at);
-            let kept = settle(&mut draft, &id, item, &after);
+            let mut after = step(&item.instances, &round, &item.rule, may_end, at);
+            let no_data = round.is_without_data() && item.rule.additions.no_data == Some(NoData::InsufficientData);
+            let kept = settle(&mut draft, &globals, &id, item, &mut after, no_data);
             (kept, after)
         };
         let points = points(&judged.1, at - spec.query_offset.duration());
@@ -355,8 +398,14 @@ impl Alarms {
         Ok(points)
     }
 
-    /// Stores what a rule yields; series that it yielded before and does not now end here.
-    async fn store(&self, spec: &GroupSpec, index: usize, mut yielded: Batch, at: Timestamp) -> Result<(), String> {
+    /// Stores what a rule yields; series that it yielded before and does not now end here. Answers what it wrote to.
+    async fn store(
+        &self,
+        spec: &GroupSpec,
+        index: usize,
+        mut yielded: Batch,
+        at: Timestamp,
+    ) -> Result<Vec<Labels>, String> {
         let labels = |key: &SeriesKey| if let SeriesKey::Labels(labels) = key { Some(labels.clone()) } else { None };
         let written: BTreeSet<Labels> = yielded.series.iter().filter_map(labels).collect();
         if let Some(item) = self.world().rule_mut(spec, index) {
@@ -365,40 +414,63 @@ impl Alarms {
                 yielded.samples.push(BatchSample { series, timestamp: at, value: stale_nan() });
             }
         }
+        let touched = yielded.series.iter().filter_map(labels).collect();
         if !yielded.is_empty() {
             self.append.append(yielded).await.map_err(|error| error.to_string())?;
         }
         if let Some(item) = self.world().rule_mut(spec, index) {
             item.written = written;
         }
-        Ok(())
+        Ok(touched)
     }
 
-    /// Writes on the board which rules cannot be evaluated, if that is so for longer than a moment.
+    /// Writes on the board which rules cannot be evaluated, and which groups not in time, if that is so for longer than
+    /// a moment.
     pub(crate) fn tell_failing(&self) {
-        const NAMES_MAX: usize = 5;
         let world = self.world();
         let items = world.groups.values().flat_map(|group| &group.rules);
-        let failing: Vec<&str> = items
+        let failing: Vec<String> = items
             .filter(|item| item.failures >= FAILURES_TOLD)
-            .map(|item| item.id.as_deref().unwrap_or(&item.rule.name))
+            .map(|item| item.id.clone().unwrap_or_else(|| item.rule.name.clone()))
             .collect();
-        let (count, mut names) = (failing.len(), failing[..failing.len().min(NAMES_MAX)].join(", "));
+        let late = world.groups.values().filter(|group| group.late_rounds >= FAILURES_TOLD);
+        let late: Vec<String> = late.map(|group| group.spec.name.clone()).collect();
         drop(world);
-        if count == 0 {
-            return self.runtime.troubles.clear("rules");
+        let count = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+        let rules = count(failing.len(), "rule");
+        self.tell("rules", &failing, || format!("{rules} cannot be evaluated"));
+        let groups = count(late.len(), "group");
+        self.tell("rules/late", &late, || {
+            format!("{groups} of rules take longer than their interval, so that rounds are missed")
+        });
+    }
+
+    fn tell(&self, key: &str, about: &[String], words: impl FnOnce() -> String) {
+        if about.is_empty() {
+            return self.runtime.troubles.clear(key);
         }
-        if count > NAMES_MAX {
-            names.push_str(", …");
+        let more = if about.len() > NAMES_MAX { ", …" } else { "" };
+        let names = about[..about.len().min(NAMES_MAX)].join(", ");
+        let summary = format!("{}: {names}{more}", words());
+        self.runtime.troubles.set(key, watchbell_model::Severity::Warning, summary);
+    }
+
+    /// Ends series that rules yielded and that nothing yields any more.
+    pub(crate) async fn end_series(&self, gone: BTreeSet<Labels>) {
+        let at = self.runtime.clock.now();
+        let point = |labels| Point { labels, timestamp: at, value: stale_nan() };
+        let points: Vec<Point> = gone.into_iter().map(point).collect();
+        if points.is_empty() {
+            return;
         }
-        let rules = if count == 1 { "1 rule".to_owned() } else { format!("{count} rules") };
-        let summary = format!("{rules} cannot be evaluated: {names}");
-        self.runtime.troubles.set("rules", watchbell_model::Severity::Warning, summary);
+        if let Err(error) = self.append.append(Batch::of("rules", points)).await {
+            tracing::warn!(%error, "series of rules that are gone are not marked as ended");
+        }
     }
 }
 
 /// What a recording rule yields.
-fn recorded(found: Vec<Found>, timestamp: Timestamp) -> Batch {
+pub(crate) fn recorded(found: Vec<Found>, timestamp: Timestamp) -> Batch {
     let mut batch = Batch::new("rules");
     for it in found {
         let series = batch.add(SeriesKey::Labels(it.labels));

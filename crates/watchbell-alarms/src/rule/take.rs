@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use watchbell_model::{AlarmId, Change};
+use watchbell_model::{AlarmId, Change, Labels};
 
 use super::GroupSpec;
 use super::instance::{Instance, Instances};
@@ -39,12 +39,23 @@ impl Alarms {
         let away = self.opened_at.since(self.gone_at);
         let mut ids = BTreeSet::new();
         let mut groups = BTreeMap::new();
+        // What recording rules wrote, for the rule of the same name and labels in the same group.
+        let mut written: BTreeMap<_, Vec<BTreeSet<Labels>>> = BTreeMap::new();
+        for (key, group) in &world.groups {
+            for item in group.rules.iter().filter(|item| item.id.is_none()) {
+                let rule = (key.clone(), item.rule.name.clone(), item.rule.labels.clone());
+                written.entry(rule).or_default().push(item.written.clone());
+            }
+        }
         for spec in wanted {
             let mut rules = Vec::with_capacity(spec.rules.len());
             for rule in &spec.rules {
                 let rule = Arc::new(rule.clone());
                 if !rule.alerts {
-                    rules.push(RuleItem::new(rule, None, Kept::new(draft.now, UNHEARD), Instances::new()));
+                    let before = written.get_mut(&(spec.id(), rule.name.clone(), rule.labels.clone()));
+                    let mut item = RuleItem::new(rule, None, Kept::new(draft.now, UNHEARD), Instances::new());
+                    item.written = before.and_then(Vec::pop).unwrap_or_default();
+                    rules.push(item);
                     continue;
                 }
                 let id = free_id(&ids, format!("{PREFIX}{}/{}", spec.name, rule.name));
@@ -59,7 +70,9 @@ impl Alarms {
             let same = world.groups.get(&key).filter(|group| group.spec.key == spec.key);
             let group = match same {
                 Some(group) => group.clone(),
-                None => Group { spec: Arc::new(spec), last: None, took: Duration::ZERO, missed: 0, rules },
+                None => {
+                    Group { spec: Arc::new(spec), last: None, took: Duration::ZERO, missed: 0, late_rounds: 0, rules }
+                }
             };
             groups.insert(key, group);
         }
@@ -104,18 +117,30 @@ impl Alarms {
                 keep
             });
         }
-        RuleItem::new(rule, Some(id.to_owned()), kept, instances)
+        let mut item = RuleItem::new(rule, Some(id.to_owned()), kept, instances);
+        // They were told of before the restart, and end in the series too.
+        item.written = item.told().collect();
+        item
     }
 
     fn end_rule(&self, draft: &mut Draft<'_>, id: &str, kept: &Kept<Memory>, instances: &Instances, why: &str) {
         for (labels, instance) in instances {
             if Instance::is_firing(instance) {
-                draft.alerts.push(resolved(&alert(&self.site, id, instance), draft.now, why));
+                draft.alerts.extend(alert(&self.site, id, instance).map(|alert| resolved(&alert, draft.now, why)));
             }
             draft.changes.push(Change::delete(INSTANCE, instance_key(id, labels)));
         }
         draft.end(id, kept, why);
     }
+}
+
+/// Series that the groups before yielded and those after do not know of.
+pub(crate) fn series_gone(before: &BTreeMap<GroupKey, Group>, after: &BTreeMap<GroupKey, Group>) -> BTreeSet<Labels> {
+    fn all(groups: &BTreeMap<GroupKey, Group>) -> impl Iterator<Item = &Labels> {
+        groups.values().flat_map(|group| &group.rules).flat_map(|item| &item.written)
+    }
+    let kept: BTreeSet<&Labels> = all(after).collect();
+    all(before).filter(|labels| !kept.contains(labels)).cloned().collect()
 }
 
 /// Two rules may share a name, as for `severity: warning` and `critical`: the second is `rule/group/Alert~2`.

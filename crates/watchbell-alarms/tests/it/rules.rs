@@ -256,8 +256,6 @@ fn everything_that_is_wrong_in_a_rule_file_is_said_with_what_would_be_right() {
         })
         .collect();
     expect![[r#"
-        error groups[0].interval: an interval of 0 is none
-            write how often to evaluate, such as `1m`, or leave it out
         error groups[0].rules[0]: a rule has neither `alert` nor `record`
             write `alert: NAME` to raise alerts or `record: NAME` to store the result
         error groups[0].rules[1]: a rule has both `alert` and `record`
@@ -268,14 +266,14 @@ fn everything_that_is_wrong_in_a_rule_file_is_said_with_what_would_be_right() {
             routes choose by it: `labels: {severity: critical}`, or `warning` or `info`
         warning groups[0].rules[2]: the alert `A` has no annotation `runbook_url`
             say what to do: `annotations: {runbook_url: https://…}`; without it the page gets a stub
-        error groups[0].rules[2].labels.0: `0` is no name of a label
-            letters, digits and `_`, not beginning with a digit
+        warning groups[0].rules[2].labels.0: `0` must be quoted wherever it is asked for
+            letters, digits and `_`, not beginning with a digit, need no quotes
         error groups[0].rules[2].expr: unexpected `bye` (line 2, column 3 of the expression)
             an operator or the end of the expression belongs here
         error groups[0].rules[3].expr: the expression yields neither a vector nor a number
             apply a function to it, such as `rate(…[5m])`
-        error groups[0].rules[4].record: `a-b` is no name of a metric
-            letters, digits, `_` and `:`, not beginning with a digit, such as `job:requests:rate5m`
+        warning groups[0].rules[4].record: `a-b` must be quoted wherever it is asked for
+            letters, digits, `_` and `:` need no quotes, such as `job:requests:rate5m`
         error groups[0].rules[4].for: a recording rule has no `for`
             take it out, or write `alert` in place of `record`
         error groups[1].name: there are two groups `a` in this file
@@ -284,5 +282,7 @@ fn everything_that_is_wrong_in_a_rule_file_is_said_with_what_would_be_right() {
             routes choose by it: `labels: {severity: critical}`, or `warning` or `info`
         warning groups[1].rules[0]: the alert `A` has no annotation `runbook_url`
             say what to do: `annotations: {runbook_url: https://…}`; without it the page gets a stub
+        warning groups[1].rules[0]: `A` is there twice with the same labels
+            the first is groups[0].rules[1]; give each a label of its own
     "#]].assert_eq(&text);
 }

@@ -169,7 +169,7 @@ impl Disk {
         .unwrap();
         alarms.apply(desired).await.unwrap();
         runtime.supervisor.reconcile("alarms", alarms.tasks());
-        Bell { alarms, runtime }
+        Bell { alarms, start: runtime.clock.now(), runtime }
     }
 }
 
@@ -177,6 +177,7 @@ impl Disk {
 pub(crate) struct Bell {
     pub(crate) alarms: Arc<Alarms>,
     pub(crate) runtime: Runtime,
+    pub(crate) start: Timestamp,
 }
 
 impl Bell {

@@ -418,6 +418,7 @@ fn desired() -> Desired {
         ],
         heartbeats: ["backup", "log-rotate"].map(heartbeat).into(),
         groups: rules.groups("rules.yml", rule::GroupDefaults::default()).unwrap(),
+        rule_globals: rule::RuleGlobals::default(),
         own_runbooks: BTreeMap::new(),
     }
 }

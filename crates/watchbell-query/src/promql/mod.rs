@@ -25,7 +25,7 @@ pub use features::{Features, is_experimental};
 pub use functions::{Function, ValueType, functions};
 pub(crate) use print::quote;
 pub(crate) use raw::is_utf8;
-pub use sequence::{Item, series_description};
+pub use sequence::{Item, SEQUENCE_MAX, histogram_notation, series_description};
 
 use watchbell_model::Matcher;
 

@@ -1,10 +1,11 @@
 //! Series with their samples as texts: the notation of `promtool test rules` and of Prometheus' own scripts.
 
 use regex::Regex;
-use watchbell_model::{BucketSpan, Histogram, Labels, MatchOp, ResetHint, stale_nan};
+use watchbell_model::{BucketSpan, Buckets, Histogram, Labels, MatchOp, ResetHint, stale_nan};
 
 use super::metric_selector;
 use crate::histogram::{Incompatible, Tally};
+use crate::number::format_value;
 
 /// One place of a sequence of samples.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,6 +65,9 @@ fn metric(text: &str) -> Result<Labels, String> {
     Ok(pairs.map(|matcher| (matcher.name, matcher.value)).collect())
 }
 
+/// Most samples that a sequence may stand for.
+pub const SEQUENCE_MAX: usize = 10_000_000;
+
 fn sequence(text: &str) -> Result<Vec<Item>, String> {
     let number = r"(?:inf|nan|[0-9]+\.?[0-9]*(?:e[+-]?[0-9]+)?|\.[0-9]+(?:e[+-]?[0-9]+)?)";
     let shape = format!(r"(?i)^([+-]?{number})(?:([+-]{number}))?(?:x([0-9]+))?$");
@@ -71,6 +75,9 @@ fn sequence(text: &str) -> Result<Vec<Item>, String> {
     let mut items = Vec::new();
     for word in words(text) {
         let repeated = |word: &str| word.rsplit_once('x').and_then(|(_, times)| times.parse::<usize>().ok());
+        if items.len().saturating_add(repeated(word).unwrap_or(1)) > SEQUENCE_MAX {
+            return Err(format!("more than {SEQUENCE_MAX} samples"));
+        }
         if word.starts_with("{{") {
             let (word, times) = match word.ends_with("}}") {
                 true => (word, 0),
@@ -188,4 +195,66 @@ fn words(text: &str) -> Vec<&str> {
     }
     words.extend(start.map(|start| &text[start..]));
     words
+}
+
+/// A histogram in the notation that [`series_description`] reads: `{{schema:1 count:3 sum:5 buckets:[1 2]}}`. Empty
+/// buckets at the ends are left out, so that histograms that say the same are the same text.
+pub fn histogram_notation(histogram: &Histogram) -> String {
+    let mut parts = Vec::new();
+    if histogram.schema != 0 {
+        parts.push(format!("schema:{}", histogram.schema));
+    }
+    for (name, number) in [
+        ("count", histogram.count),
+        ("sum", histogram.sum),
+        ("z_bucket", histogram.zero_count),
+        ("z_bucket_w", histogram.zero_threshold),
+    ] {
+        if number != 0.0 {
+            parts.push(format!("{name}:{}", format_value(number)));
+        }
+    }
+    let list = |numbers: &[f64]| numbers.iter().map(|number| format_value(*number)).collect::<Vec<_>>().join(" ");
+    if histogram.has_custom_buckets() {
+        parts.push(format!("custom_values:[{}]", list(&histogram.custom_values)));
+    }
+    let hint = match histogram.reset {
+        ResetHint::Unknown => None,
+        ResetHint::Reset => Some("reset"),
+        ResetHint::NotReset => Some("not_reset"),
+        ResetHint::Gauge => Some("gauge"),
+    };
+    parts.extend(hint.map(|hint| format!("counter_reset_hint:{hint}")));
+    for (buckets, name, offset) in
+        [(&histogram.positive, "buckets", "offset"), (&histogram.negative, "n_buckets", "n_offset")]
+    {
+        let Some((first, counts)) = run(buckets) else { continue };
+        if first != 0 {
+            parts.push(format!("{offset}:{first}"));
+        }
+        parts.push(format!("{name}:[{}]", list(&counts)));
+    }
+    format!("{{{{{}}}}}", parts.join(" "))
+}
+
+/// The longest run of buckets that [`histogram_notation`] fills the gaps of.
+const RUN_MAX: usize = 10_000;
+
+/// All buckets as one run, from the first that is not empty to the last, with the index of the first.
+fn run(buckets: &Buckets) -> Option<(i32, Vec<f64>)> {
+    let (mut index, mut counts, mut first, mut all) = (0_i32, buckets.counts.iter(), None, Vec::new());
+    for span in &buckets.spans {
+        index = index.saturating_add(span.offset);
+        for _ in 0..span.length {
+            let count = counts.next().copied().unwrap_or(0.0);
+            if count != 0.0 {
+                let first = *first.get_or_insert(index);
+                let place = usize::try_from(index.saturating_sub(first)).unwrap_or(0).min(RUN_MAX);
+                all.resize(place, 0.0);
+                all.push(count);
+            }
+            index = index.saturating_add(1);
+        }
+    }
+    first.map(|first| (first, all))
 }

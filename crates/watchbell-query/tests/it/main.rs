@@ -5,4 +5,3 @@ mod differential;
 mod kinds;
 mod own;
 mod script;
-mod source;

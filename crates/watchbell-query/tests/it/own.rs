@@ -9,7 +9,7 @@ use watchbell_query::promql::{NESTING_MAX, OPERATORS_MAX, functions, parse};
 use watchbell_query::{Engine, EngineOptions, EvalError, Value};
 
 use crate::script::run;
-use crate::source::Memory;
+use watchbell_query::MemorySeries;
 
 /// Every evaluation of a script must pass.
 pub(crate) fn check(script: &str) {
@@ -575,7 +575,7 @@ fn a_source_that_fails_is_an_error_and_not_an_empty_answer() {
 
 #[test]
 fn a_query_says_what_each_part_took() {
-    let mut memory = Memory::default();
+    let mut memory = MemorySeries::default();
     for at in 0..40 {
         for host in ["a", "b", "c"] {
             memory.put(&Labels::metric("requests_total", &[("host", host)]), at * 15_000, at as f64);
@@ -609,14 +609,14 @@ fn a_query_says_what_each_part_took() {
 #[test]
 fn rules_share_what_they_have_in_common() {
     let asked = AtomicUsize::new(0);
-    struct Counting<'a>(Memory, &'a AtomicUsize);
+    struct Counting<'a>(MemorySeries, &'a AtomicUsize);
     impl Query for Counting<'_> {
         fn select(&self, matchers: &[Matcher], start: Timestamp, end: Timestamp) -> Result<Vec<Series>, QueryError> {
             self.1.fetch_add(1, Ordering::Relaxed);
             self.0.select(matchers, start, end)
         }
     }
-    let mut memory = Memory::default();
+    let mut memory = MemorySeries::default();
     for minute in 0..10 {
         for host in ["a", "b", "c"] {
             let labels = Labels::metric("requests_total", &[("host", host)]);
@@ -658,7 +658,7 @@ fn rules_share_what_they_have_in_common() {
 #[test]
 fn a_query_ends_when_its_caller_has_had_enough() {
     let engine = Engine::default().stopped_by(Arc::new(AtomicBool::new(true)));
-    let value = engine.instant(&Memory::default(), &parse("vector(1)").unwrap(), Timestamp(0));
+    let value = engine.instant(&MemorySeries::default(), &parse("vector(1)").unwrap(), Timestamp(0));
     assert!(matches!(value, Err(EvalError::Stopped)), "{value:?}");
 }
 
@@ -673,7 +673,7 @@ fn each_selector_is_read_once_for_all_steps() {
 
 #[test]
 fn what_is_too_much_is_refused() {
-    let mut memory = Memory::default();
+    let mut memory = MemorySeries::default();
     for series in 0..10 {
         let labels = Labels::metric("x", &[("series", &series.to_string())]);
         (0..10).for_each(|at| memory.put(&labels, at * 1000, 1.0));
@@ -696,7 +696,7 @@ fn what_is_too_much_is_refused() {
 
 #[test]
 fn every_function_can_be_evaluated_and_the_deepest_expression_too() {
-    let memory = Memory::default();
+    let memory = MemorySeries::default();
     for function in functions() {
         let given: Vec<String> = (0..function.arguments_min.max(function.arguments.len()))
             .map(|at| match function.argument(at).to_string().as_str() {
@@ -781,7 +781,7 @@ proptest! {
             let printed = expr.to_string();
             let again = parse(&printed).map_err(|error| TestCaseError::fail(format!("{text} -> {printed}: {error}")))?;
             prop_assert_eq!(again.to_string(), printed);
-            let mut memory = Memory::default();
+            let mut memory = MemorySeries::default();
             for (name, value) in [("x", 2.0), ("x y", -1.0)] {
                 memory.put(&Labels::metric(name, &[("a", "1")]), 0, value);
                 memory.put(&Labels::metric(name, &[("a", "1")]), 60_000, value + 1.0);

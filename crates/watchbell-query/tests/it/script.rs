@@ -10,7 +10,7 @@ use watchbell_model::{Buckets, Histogram, Labels, Sample, Series, Span, Timestam
 use watchbell_query::promql::{Anchor, Expr, Item, Node, parse, series_description};
 use watchbell_query::{Element, Engine, EngineOptions, EvalError, Note, NoteLevel, Value};
 
-use crate::source::Memory;
+use watchbell_query::MemorySeries;
 
 /// What became of one `eval`.
 pub(crate) struct Outcome {
@@ -23,7 +23,7 @@ pub(crate) struct Outcome {
 pub(crate) fn run(script: &str) -> Vec<Outcome> {
     let trimmed = script.lines().map(|line| if line.trim().starts_with('#') { "" } else { line.trim() });
     let lines: Vec<&str> = trimmed.collect();
-    let mut memory = Memory::default();
+    let mut memory = MemorySeries::default();
     let mut outcomes = Vec::new();
     let mut at = 0;
     while at < lines.len() {
@@ -61,7 +61,7 @@ pub(crate) fn run(script: &str) -> Vec<Outcome> {
     outcomes
 }
 
-fn load(memory: &mut Memory, line: &str, series: &[&str]) -> Result<(), String> {
+fn load(memory: &mut MemorySeries, line: &str, series: &[&str]) -> Result<(), String> {
     let step = millis(line.split_whitespace().nth(1).ok_or("load without a step")?)?;
     for definition in series {
         if let Some((labels, offsets)) = start_times(definition)? {
@@ -259,7 +259,7 @@ impl Eval {
         Ok(false)
     }
 
-    fn check(&self, memory: &Memory) -> Result<(), String> {
+    fn check(&self, memory: &MemorySeries) -> Result<(), String> {
         let expr = parse(&self.text).map_err(|error| format!("{}: {error}", self.text))?;
         // As there, whose scripts say what comes of it.
         let options = EngineOptions { delayed_name_removal: true, ..EngineOptions::default() };
@@ -288,7 +288,7 @@ impl Eval {
         }
     }
 
-    fn check_instant(&self, engine: &Engine, memory: &Memory, text: &str, at: i64) -> Result<(), String> {
+    fn check_instant(&self, engine: &Engine, memory: &MemorySeries, text: &str, at: i64) -> Result<(), String> {
         let expr = parse(text).map_err(|error| error.to_string())?;
         let answer = engine.instant_answer(memory, &expr, Timestamp(at));
         let Some(answer) = self.failure(answer)? else { return Ok(()) };

@@ -3,11 +3,71 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use clap::ValueEnum;
 use watchbell_model::Level;
 use watchbell_runtime::Runtime;
 
 use super::{Files, Output, WRONG};
-use crate::config::{load, render_findings};
+use crate::config::{Finding, load, load_rules, render_findings};
+
+/// The exit code for warnings that were asked to count, as promtool's.
+const LINT: u8 = 3;
+
+/// Which warnings about rules count as errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Lint {
+    /// None.
+    None,
+    /// Rules that are there twice.
+    DuplicateRules,
+    /// All of them.
+    All,
+}
+
+/// Rule files by themselves.
+pub(super) fn rules(runtime: &Runtime, paths: &[std::path::PathBuf], lint: Lint, output: Output) -> ExitCode {
+    let (rules, findings) = load_rules(runtime, paths);
+    let is = |level: Level| move |finding: &&Finding| finding.problem.level == level;
+    let errors = findings.iter().filter(is(Level::Error)).count();
+    let warnings = findings.len() - errors;
+    // A pattern that fits no file is a mistake on a command line.
+    let nothing = rules.is_empty() && errors == 0;
+    match output {
+        Output::Text => {
+            print!("{}", render_findings(&findings));
+            let count: usize = rules.iter().flat_map(|(_, file)| &file.groups).map(|group| group.rules.len()).sum();
+            if errors > 0 {
+                println!("refused: {errors} errors, {warnings} warnings");
+            } else {
+                println!("good: {count} rules in {} files; {warnings} warnings", rules.len());
+            }
+        }
+        Output::Json => println!("{}", json(&findings, errors == 0)),
+    }
+    let linted = |finding: &Finding| match lint {
+        Lint::None => false,
+        Lint::DuplicateRules => finding.problem.message.contains("is there twice"),
+        Lint::All => true,
+    };
+    if errors > 0 || nothing {
+        ExitCode::from(WRONG)
+    } else if findings.iter().any(linted) {
+        ExitCode::from(LINT)
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+fn json(findings: &[Finding], good: bool) -> serde_json::Value {
+    let one = |it: &Finding| {
+        serde_json::json!({
+            "level": if it.problem.level == Level::Error { "error" } else { "warning" },
+            "file": it.file.display().to_string(), "line": it.line, "column": it.column,
+            "field": it.problem.path.to_string(), "message": it.problem.message, "hint": it.problem.hint,
+        })
+    };
+    serde_json::json!({ "good": good, "findings": findings.iter().map(one).collect::<Vec<_>>() })
+}
 
 pub(super) async fn run(runtime: &Runtime, files: &Files, output: Output) -> Result<ExitCode> {
     let paths = files.paths(runtime);
@@ -35,20 +95,7 @@ pub(super) async fn run(runtime: &Runtime, files: &Files, output: Output) -> Res
                 None => println!("refused: {errors} errors, {warnings} warnings"),
             }
         }
-        Output::Json => {
-            let findings: Vec<_> = loaded
-                .findings
-                .iter()
-                .map(|it| {
-                    serde_json::json!({
-                        "level": if it.problem.level == Level::Error { "error" } else { "warning" },
-                        "file": it.file.display().to_string(), "line": it.line, "column": it.column,
-                        "field": it.problem.path.to_string(), "message": it.problem.message, "hint": it.problem.hint,
-                    })
-                })
-                .collect();
-            println!("{}", serde_json::json!({ "good": loaded.good.is_some(), "findings": findings }));
-        }
+        Output::Json => println!("{}", json(&loaded.findings, loaded.good.is_some())),
     }
     Ok(if loaded.good.is_some() { ExitCode::SUCCESS } else { ExitCode::from(WRONG) })
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use watchbell_alarms::rule::RuleFile;
-use watchbell_model::{Path, Problems};
+use watchbell_model::{Path, Problems, RelabelConfig, RunbookRef};
 use watchbell_notify::{Library, ReceiverConfig};
 use watchbell_sources::heartbeat::HeartbeatConfig;
 use watchbell_sources::probe;
@@ -30,6 +30,18 @@ pub(super) fn check(config: &Config, rules: &[(String, RuleFile)], library: &Lib
     config.storage.metrics.check(&top.field("storage").field("metrics"), problems);
     remote(config, problems);
     runbooks(config, library, problems);
+    rule_runbooks(rules, library, problems);
+    let alerting = top.field("alerting");
+    RelabelConfig::check_all(
+        &config.alerting.alert_relabel_configs,
+        &alerting.field("alert_relabel_configs"),
+        problems,
+    );
+    if !config.alerting.alertmanagers.is_empty() {
+        problems
+            .warning(&alerting.field("alertmanagers"), "alerts are sent to none of these: watchbell routes them itself")
+            .hint("bring `route` and `receivers` of your alertmanager.yml along; take this out when they are here");
+    }
     ReceiverConfig::check_all(&config.receivers, &top.field("receivers"), problems);
     let mut names: Vec<&str> = config.receivers.iter().map(|receiver| receiver.name.as_str()).collect();
     if config.route.is_none() {
@@ -91,6 +103,25 @@ fn runbooks(config: &Config, library: &Library, problems: &mut Problems) {
     for (source, runbook) in &config.runbooks.sources {
         let path = top.field("runbooks").field("sources").field(source);
         library.demand(Some(runbook), &format!("the source `{source}`"), &slug(source), &path, problems);
+    }
+}
+
+/// A run book that a rule names is one that opens.
+fn rule_runbooks(rules: &[(String, RuleFile)], library: &Library, problems: &mut Problems) {
+    for (file, rules) in rules {
+        for rule in rules.groups.iter().flat_map(|group| &group.rules) {
+            let Some(named) = rule.annotations.get("watchbell_runbook") else { continue };
+            let path = Path::root().field("rule_files");
+            match named.parse::<RunbookRef>() {
+                Ok(named) => {
+                    let who = format!("the alert `{}` of {file}", rule.name());
+                    library.demand(Some(&named), &who, &slug(rule.name()), &path, problems);
+                }
+                Err(error) => {
+                    problems.error(&path, format!("the alert `{}` of {file}: {error}", rule.name()));
+                }
+            }
+        }
     }
 }
 

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use watchbell_alarms::rule::RuleFile;
-use watchbell_model::{Path as Place, Problem, Problems};
+use watchbell_alarms::rule::{self, RuleFile};
+use watchbell_alarms::unit_test::TestFile;
+use watchbell_model::{Level, Path as Place, Problem, Problems, Segment};
 use watchbell_runtime::Runtime;
 
 use super::report::Finding;
@@ -25,12 +26,23 @@ pub(super) struct Files {
 
 impl Files {
     fn fail(&mut self, file: &Path, at: (usize, usize), message: String, hint: Option<String>) {
-        let problem = Problem { level: watchbell_model::Level::Error, path: Place::root(), message, hint };
+        let problem = Problem { level: Level::Error, path: Place::root(), message, hint };
         self.findings.push(Finding { file: file.to_owned(), line: at.0, column: at.1, problem });
     }
 
     /// One file as a tree; what is wrong with it is a finding.
     pub(super) fn read(&mut self, runtime: &Runtime, path: &Path) -> Option<Node> {
+        let (node, second) = self.read_first(runtime, path)?;
+        if let Some(place) = second {
+            let message = "a second document begins here; write one per file".into();
+            self.fail(path, (place.line, place.column), message, None);
+            return None;
+        }
+        Some(node)
+    }
+
+    /// The first document of a file as a tree, and where a second one begins.
+    fn read_first(&mut self, runtime: &Runtime, path: &Path) -> Option<(Node, Option<yaml::Place>)> {
         let number = self.names.len();
         self.names.push(path.to_owned());
         let long = runtime.disk.len(path).is_ok_and(|length| length > FILE_BYTES_MAX);
@@ -50,8 +62,8 @@ impl Files {
                 return None;
             }
         };
-        match yaml::parse(&text, number) {
-            Ok(node) => Some(node),
+        match yaml::first(&text, number) {
+            Ok(read) => Some(read),
             Err(error) => {
                 self.fail(path, (error.place.line, error.place.column), error.message, None);
                 None
@@ -104,33 +116,133 @@ impl Files {
                 let place = Place::root().field("rule_files");
                 let hint = Some("`*` stands for any part of a file's own name, not for folders".into());
                 let message = format!("no file fits `{pattern}`, so that no rule of it is judged");
-                let problem = Problem { level: watchbell_model::Level::Warning, path: place, message, hint };
+                let problem = Problem { level: Level::Warning, path: place, message, hint };
                 let file = self.names.first().cloned().unwrap_or_default();
                 self.findings.push(Finding { file, line: 0, column: 0, problem });
             }
             for path in paths {
-                let first = self.names.len();
-                let Some(node) = self.read(runtime, &path) else { continue };
-                let mut problems = Problems::new();
-                let json = decode::decode(&node, &schema, &Place::root(), &mut problems);
-                if !problems.has_errors() {
-                    match serde_json::from_value::<RuleFile>(json) {
-                        Ok(file) => {
-                            file.check(&Place::root(), &mut problems);
-                            rules.push((path.display().to_string(), file));
-                        }
-                        Err(error) => {
-                            problems.error(&Place::root(), error.to_string());
-                        }
-                    }
-                }
-                let mut names = self.names.clone();
-                names.truncate(first + 1);
-                self.findings.extend(report::locate(problems, &node, &names));
+                rules.extend(self.rule_file(runtime, &path, &schema).map(|file| (path.display().to_string(), file)));
             }
         }
         rules
     }
+
+    /// One rule file, checked; nothing if its shape is wrong somewhere, but then the rest of it was checked too.
+    fn rule_file(&mut self, runtime: &Runtime, path: &Path, schema: &Value) -> Option<RuleFile> {
+        let first = self.names.len();
+        let (node, second) = self.read_first(runtime, path)?;
+        if let Some(place) = second {
+            // As Prometheus, which reads the first and says so.
+            let message = "only the first document of a rule file is read; a second one begins here".to_owned();
+            let hint = Some("write one file for each".to_owned());
+            let problem = Problem { level: Level::Warning, path: Place::root(), message, hint };
+            self.findings.push(Finding { file: path.to_owned(), line: place.line, column: place.column, problem });
+        }
+        let mut problems = Problems::new();
+        let mut json = decode::decode(&node, schema, &Place::root(), &mut problems);
+        let broken: Vec<Place> =
+            problems.0.iter().filter(|it| it.level == Level::Error).map(|it| it.path.clone()).collect();
+        let mut hollow = Vec::new();
+        for path in &broken {
+            hollow.push(hollow_out(&mut json, path));
+        }
+        let mut read = None;
+        match serde_json::from_value::<RuleFile>(json) {
+            Ok(file) => {
+                let mut found = Problems::new();
+                file.check(&Place::root(), &mut found);
+                let inside = |path: &Place| hollow.iter().any(|hollow| path.0.starts_with(&hollow.0));
+                problems.0.extend(found.0.into_iter().filter(|problem| !inside(&problem.path)));
+                read = broken.is_empty().then_some(file);
+            }
+            Err(error) if broken.is_empty() => {
+                problems.error(&Place::root(), error.to_string());
+            }
+            Err(_) => {}
+        }
+        for problem in &mut problems.0 {
+            if matches!(problem.path.0.last(), Some(Segment::Field(name)) if name == "x-watchbell") {
+                problem.hint = Some(format!(
+                    "Prometheus and promtool refuse fields they do not know; write annotations such as \
+                     `{}no_data: keep`, which they read",
+                    rule::OWN_ANNOTATIONS
+                ));
+            }
+        }
+        let mut names = self.names.clone();
+        names.truncate(first + 1);
+        self.findings.extend(report::locate(problems, &node, &names));
+        read
+    }
+
+    /// A file of unit tests, with the rule files it names, all of it checked.
+    pub(super) fn tests(&mut self, runtime: &Runtime, path: &Path) -> Option<(TestFile, Vec<(String, RuleFile)>)> {
+        let node = self.read(runtime, path)?;
+        let schema = schemars::schema_for!(TestFile).to_value();
+        let mut problems = Problems::new();
+        let json = decode::decode(&node, &schema, &Place::root(), &mut problems);
+        let mut file = None;
+        if !problems.has_errors() {
+            match serde_json::from_value::<TestFile>(json) {
+                Ok(read) => {
+                    read.check(&mut problems);
+                    file = Some(read);
+                }
+                Err(error) => {
+                    problems.error(&Place::root(), error.to_string());
+                }
+            }
+        }
+        let base = path.parent().unwrap_or(Path::new("")).to_owned();
+        let mut patterns = file.as_ref().map(|file| file.rule_files.clone()).unwrap_or_default();
+        // As promtool: a rule file that is not there is no reason not to run the rest.
+        patterns.retain(|pattern| {
+            let there = pattern.contains('*') || runtime.disk.exists(&base.join(pattern));
+            if !there {
+                problems.warning(&Place::root().field("rule_files"), format!("there is no file `{pattern}`"));
+            }
+            there
+        });
+        self.findings.extend(report::locate(problems, &node, &self.names.clone()));
+        let file = file?;
+        let rules = self.rules(runtime, &patterns, &base);
+        Some((file, rules))
+    }
+}
+
+/// Takes out what is wrong so that the rest can be checked; answers where nothing is left to check: a rule, or a field of
+/// a group.
+fn hollow_out(json: &mut Value, path: &Place) -> Place {
+    let mut at = path.clone();
+    match path.0.as_slice() {
+        [_, Segment::Index(group), Segment::Field(rules), Segment::Index(rule), ..] if rules == "rules" => {
+            if let Some(value) = json.pointer_mut(&format!("/groups/{group}/rules/{rule}")) {
+                *value = serde_json::json!({ "record": "x", "expr": "1" });
+            }
+            at.0.truncate(4);
+        }
+        [_, Segment::Index(group), rest @ ..] => {
+            if let Some(value) = json.pointer_mut(&format!("/groups/{group}")) {
+                let name = Value::from(path.to_string());
+                match (value.as_object_mut(), rest.first()) {
+                    (Some(fields), Some(Segment::Field(field))) if field != "name" => {
+                        fields.remove(field);
+                    }
+                    (Some(fields), _) => {
+                        fields.insert("name".to_owned(), name);
+                    }
+                    (None, _) => *value = serde_json::json!({ "name": name }),
+                }
+            }
+            at.0.truncate(2);
+            at = at.field(match rest.first() {
+                Some(Segment::Field(field)) => field.as_str(),
+                _ => "name",
+            });
+        }
+        _ => {}
+    }
+    at
 }
 
 /// Rules that come with the binary.

@@ -80,19 +80,32 @@ impl Node {
 
 /// Reads one document; an empty file is an empty mapping.
 pub(super) fn parse(text: &str, file: usize) -> Result<Node, YamlError> {
+    match first(text, file)? {
+        (node, None) => Ok(node),
+        (_, Some(place)) => {
+            Err(YamlError { place, message: "a second document begins here; write one per file".into() })
+        }
+    }
+}
+
+/// Reads the first document; answers where a second one begins, if there is one.
+pub(super) fn first(text: &str, file: usize) -> Result<(Node, Option<Place>), YamlError> {
     let mut builder = Builder { file, anchors: BTreeMap::new(), nodes: 0 };
     let mut events = Parser::new_from_str(text);
-    let mut root = None;
+    let (mut root, mut second) = (None, None);
     while let Some((event, place)) = builder.next(&mut events)? {
         match event {
             Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd | Event::Nothing => {}
             Event::StreamEnd => break,
             event if root.is_none() => root = Some(builder.node(event, place, &mut events, 0)?),
-            _ => return Err(YamlError { place, message: "a second document begins here; write one per file".into() }),
+            _ => {
+                second = Some(place);
+                break;
+            }
         }
     }
     let empty = Node { place: Place { file, line: 1, column: 1 }, kind: Kind::Map(Vec::new()), secret: false };
-    Ok(root.filter(|root| !root.is_null()).unwrap_or(empty))
+    Ok((root.filter(|root| !root.is_null()).unwrap_or(empty), second))
 }
 
 struct Builder {

@@ -18,6 +18,7 @@ mod pushed;
 mod readme;
 mod reload;
 mod remote;
+mod rule_tests;
 mod scraped;
 mod seed;
 mod sink;

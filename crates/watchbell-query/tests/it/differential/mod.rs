@@ -16,9 +16,8 @@ use std::path::{Path, PathBuf};
 
 use watchbell_model::{Span, Timestamp};
 use watchbell_query::promql::parse;
-use watchbell_query::{Answer as OurAnswer, Engine, EngineOptions, Value};
+use watchbell_query::{Answer as OurAnswer, Engine, EngineOptions, MemorySeries, Value};
 
-use crate::source::Memory;
 use compare::{Answer, difference, of_json, of_ours};
 use data::{BEGIN, Item, SCRAPES, STEP};
 use generate::Generator;
@@ -44,14 +43,14 @@ enum When {
 /// Both engines, with the same samples.
 struct Both {
     peer: Peer,
-    memory: Memory,
+    memory: MemorySeries,
     engine: Engine,
 }
 
 impl Both {
     fn start(binary: &Path, seed: u64) -> Both {
         let all = data::all(seed, &recorded_scrapes());
-        let mut memory = Memory::default();
+        let mut memory = MemorySeries::default();
         for (labels, samples) in &all {
             for (at, item) in samples {
                 match item {

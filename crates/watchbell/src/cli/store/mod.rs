@@ -2,6 +2,7 @@
 //!
 //! On a stopped store it works on the data folder; while watchbell runs it asks that one, through its API.
 
+mod backfill;
 mod import;
 mod open;
 mod show;
@@ -25,6 +26,7 @@ const EXAMPLES: &str = "Examples:
   watchbell store stats                                 how much there is, and what most of it is
   watchbell store check --deep                          read everything and say what is damaged
   watchbell store import /var/lib/prometheus/metrics2   bring Prometheus' history along
+  watchbell store backfill-rules --from 30d rules.yml   record what new recording rules missed
   watchbell store export --match 'up' --from 7d > up.jsonl
   watchbell store delete --match '{job=\"old\"}' --dry-run
   watchbell store snapshot before-upgrade
@@ -81,6 +83,17 @@ enum Command {
         /// Files and folders.
         #[arg(required = true)]
         paths: Vec<PathBuf>,
+    },
+    /// Store what recording rules would have recorded over history. Doing it again adds nothing.
+    BackfillRules {
+        /// From when on: `2026-01-05`, `2026-01-05T12:00:00Z`, seconds since 1970, or how long ago, such as `30d`.
+        #[arg(long = "from", alias = "start")]
+        from: String,
+        /// Until when, written likewise; until now if it is left out.
+        #[arg(long = "to", alias = "end")]
+        to: Option<String>,
+        /// Rule files; those of the configuration if none is named.
+        rules: Vec<PathBuf>,
     },
     /// Put a copy of everything into a folder of its own, without stopping anything.
     Snapshot {
@@ -178,6 +191,20 @@ async fn act(runtime: &Runtime, store: &Store, arguments: &StoreArguments) -> Re
             let left_out = export(runtime, store, &matchers, start, end, format)?;
             if left_out > 0 {
                 eprintln!("{left_out} samples do not fit this format and were left out; `--format jsonl` has them");
+            }
+        }
+        Command::BackfillRules { from, to, rules } => {
+            let plan = match backfill::plan(runtime, &arguments.files, rules).await? {
+                Ok(plan) => plan,
+                Err(code) => return Ok(code),
+            };
+            let range = Range { from: Some(from.clone()), to: to.clone() };
+            let (from, to) = range.read(now)?;
+            let range = (from, to.min(now));
+            let done = tokio::task::block_in_place(|| backfill::run(runtime, store, &plan, range))?;
+            print(show::imported(&done), serde_json::to_value(&done)?);
+            if done.refused() > 0 {
+                return Ok(ExitCode::FAILURE);
             }
         }
         Command::Import { paths } => return import::run(runtime, store, paths, json).await,

@@ -1,19 +1,19 @@
-//! Series in memory.
+//! Series in memory: what tests of expressions and of rules are played over.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::histogram::is_reset;
 use watchbell_model::{
     BucketSpan, Buckets, Histogram, HistogramSample, Labels, Matcher, Query, QueryError, ResetHint, Sample, Series,
     Start, Timestamp,
 };
-use watchbell_query::histogram_is_reset;
 
-/// Series by labels, samples by time.
-#[derive(Default)]
-pub(crate) struct Memory(BTreeMap<Labels, Samples>);
+/// Series by labels, samples by time. For tests of expressions and rules: it holds everything and forgets nothing.
+#[derive(Debug, Default)]
+pub struct MemorySeries(BTreeMap<Labels, Samples>);
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Samples {
     values: BTreeMap<i64, f64>,
     histograms: BTreeMap<i64, Arc<Histogram>>,
@@ -21,17 +21,19 @@ struct Samples {
     starts: BTreeMap<i64, i64>,
 }
 
-impl Memory {
-    pub(crate) fn put(&mut self, labels: &Labels, at: i64, value: f64) {
+impl MemorySeries {
+    /// A number at a moment, in milliseconds; one that is there already is replaced.
+    pub fn put(&mut self, labels: &Labels, at: i64, value: f64) {
         self.0.entry(labels.clone()).or_default().values.insert(at, value);
     }
 
-    pub(crate) fn put_start(&mut self, labels: &Labels, at: i64, start: i64) {
+    /// Since when the sample at a moment counts, both in milliseconds.
+    pub fn put_start(&mut self, labels: &Labels, at: i64, start: i64) {
         self.0.entry(labels.clone()).or_default().starts.insert(at, start);
     }
 
-    /// As Prometheus' store does, says of each whether it follows a reset, as far as it can know.
-    pub(crate) fn put_histogram(&mut self, labels: &Labels, at: i64, mut histogram: Histogram) {
+    /// A histogram at a moment, in milliseconds. As Prometheus' store does, says of each whether it follows a reset, as far as it can know.
+    pub fn put_histogram(&mut self, labels: &Labels, at: i64, mut histogram: Histogram) {
         let samples = self.0.entry(labels.clone()).or_default();
         if histogram.reset != ResetHint::Gauge {
             let before = samples.histograms.range(..at).next_back().map(|(_, before)| before);
@@ -40,7 +42,7 @@ impl Memory {
                 None => ResetHint::Unknown,
                 Some(before) => {
                     let now = Histogram { reset: ResetHint::Unknown, ..histogram.clone() };
-                    if histogram_is_reset(&now, before) { ResetHint::Unknown } else { ResetHint::NotReset }
+                    if is_reset(&now, before) { ResetHint::Unknown } else { ResetHint::NotReset }
                 }
             };
         }
@@ -48,7 +50,7 @@ impl Memory {
     }
 
     /// Adds to each classic histogram the native one with the same buckets.
-    pub(crate) fn add_custom_buckets(&mut self) {
+    pub fn add_custom_buckets(&mut self) {
         #[derive(Default)]
         struct Classic {
             buckets: Vec<(f64, f64)>,
@@ -96,12 +98,13 @@ impl Memory {
         }
     }
 
-    pub(crate) fn clear(&mut self) {
+    /// Forgets everything.
+    pub fn clear(&mut self) {
         self.0.clear();
     }
 }
 
-impl Query for Memory {
+impl Query for MemorySeries {
     fn select(&self, matchers: &[Matcher], start: Timestamp, end: Timestamp) -> Result<Vec<Series>, QueryError> {
         let passes = |labels: &Labels| matchers.iter().all(|matcher| matcher.matches_labels(labels));
         let mut found = Vec::new();
