@@ -15,6 +15,8 @@ use watchbell_runtime::{Clock, Disk, Runtime, Troubles};
 const TOLD_FOR: Duration = Duration::from_secs(14 * 86_400);
 /// A note has the name of its file, and this.
 const NOTE: &str = ".why";
+/// An empty file whose name ends so stands for one that is not there any more.
+const VANISHED: &str = ".vanished";
 /// A note is not longer than this.
 const NOTE_MAX: u64 = 4096;
 
@@ -76,6 +78,11 @@ impl Aside {
         Ok(aside)
     }
 
+    /// Notes that a file is not there: under its name an empty one lies here.
+    pub(crate) fn note_vanished(&self, file: &str, name: &str, words: &str) -> io::Result<()> {
+        self.copy(&format!("{file}{VANISHED}"), &[], name, words).map(|_| ())
+    }
+
     /// On a disk that takes no note the file is there all the same, and gets one later.
     fn note(&self, aside: &Path, name: &str, words: &str) -> Note {
         let note = Note { since: self.clock.now(), name: name.to_owned(), words: words.replace('\n', " ") };
@@ -101,12 +108,15 @@ impl Aside {
                 continue;
             }
             let key = format!("metrics/damaged/{}", note.name);
-            let words = format!(
-                "{}; it lies in {}: see whether the disk or the memory of this machine fails, and remove that file once \
-                 you know",
-                note.words,
-                path.display()
-            );
+            let (said, at) = (&note.words, path.display());
+            let words = if file.ends_with(VANISHED) {
+                format!("{said}; find out who did, and remove {at} once you know")
+            } else {
+                format!(
+                    "{said}; it lies in {at}: see whether the disk or the memory of this machine fails, and remove that \
+                     file once you know"
+                )
+            };
             board.set(&key, Severity::Warning, words);
             now_told.insert(key);
         }

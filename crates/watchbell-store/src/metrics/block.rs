@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use watchbell_model::{Labels, Start};
 use watchbell_runtime::Disk;
 
+use super::block_entries::{Extent, GROUP, Part, Reader};
 use super::block_index::BlockIndex;
 use super::blocks::display;
 use super::both::Both;
@@ -19,15 +20,7 @@ use super::bytes::{Cursor, put_signed, put_varint};
 use super::chunk::{self, Kind};
 use super::histogram_chunk;
 use super::rollup::{self, Row};
-use super::starts;
 use super::tombstones::{self, Gone};
-
-/// How many bits of an entry's number of chunks are flags, since version 2.
-pub(crate) const FLAGS: u32 = 2;
-/// Flag: each chunk of the entry says its kind; without it all are floats.
-pub(crate) const MIXED: u64 = 1;
-/// Flag: behind the chunks the entry says when counting began.
-pub(crate) const STARTS: u64 = 2;
 
 /// What a block says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -81,6 +74,8 @@ pub(crate) struct ChunkRef {
     series: u32,
     offset: usize,
     pub(crate) len: usize,
+    /// Whether it lies in its series' entry.
+    inside: bool,
 }
 
 impl ChunkRef {
@@ -137,7 +132,7 @@ impl Block {
     pub(crate) fn set_gone(&self, mut gone: Gone) {
         let is_whole = |series: u32| {
             let stretches = gone.of(series);
-            let left = self.chunks_but(stretches, series, i64::MIN, i64::MAX);
+            let left = self.chunks_but(&mut Reader::default(), stretches, series, i64::MIN, i64::MAX);
             !left.iter().any(|chunk| {
                 let mut samples = Both::default();
                 let read = |samples: &mut _| self.read_but(stretches, *chunk, i64::MIN, i64::MAX, samples).is_ok();
@@ -154,54 +149,46 @@ impl Block {
 
     /// The chunks of a series that overlap the range, with their place; empty if there is none.
     pub(crate) fn chunks(&self, series: u32, start: i64, end: i64) -> Vec<ChunkRef> {
-        self.chunks_but(self.gone().of(series), series, start, end)
+        self.chunks_by(&mut Reader::default(), series, start, end)
     }
 
-    fn chunks_but(&self, gone: &[(i64, i64)], series: u32, start: i64, end: i64) -> Vec<ChunkRef> {
-        let mut found = Vec::new();
-        let asked = |chunk: &ChunkRef| {
-            chunk.first <= end && chunk.last >= start && !tombstones::covers(gone, chunk.first, chunk.last)
+    /// The same by a reader, which is quick where it was at a series shortly before.
+    pub(crate) fn chunks_by(&self, reader: &mut Reader, series: u32, start: i64, end: i64) -> Vec<ChunkRef> {
+        self.chunks_but(reader, self.gone().of(series), series, start, end)
+    }
+
+    fn chunks_but(&self, reader: &mut Reader, gone: &[(i64, i64)], series: u32, start: i64, end: i64) -> Vec<ChunkRef> {
+        reader.go(&self.index, series);
+        let asked = |part: &&Part| {
+            let (first, last) = (part.extent.first, part.extent.last);
+            first <= end && last >= start && !tombstones::covers(gone, first, last)
         };
-        let read = self.read_entry(series, |chunk| {
-            let cut = tombstones::cuts(gone, chunk.first, chunk.last);
-            found.extend(Some(ChunkRef { cut, ..chunk }).filter(asked));
-        });
-        if read.is_none() {
-            found.clear();
-        }
-        found
+        let chunk = |part: &Part| {
+            let Extent { kind, first, last, count } = part.extent;
+            let cut = tombstones::cuts(gone, first, last);
+            ChunkRef { kind, first, last, count, cut, series, offset: part.offset, len: part.len, inside: part.inside }
+        };
+        reader.parts.iter().filter(asked).map(chunk).collect()
     }
 
     /// When the counting of a series began, by the sample this was first said of.
     pub(crate) fn starts(&self, series: u32) -> Vec<Start> {
-        self.read_entry(series, |_| {}).unwrap_or_default()
-    }
-
-    fn read_entry(&self, series: u32, mut chunk: impl FnMut(ChunkRef)) -> Option<Vec<Start>> {
-        let mut from = self.index.entry(series)?;
-        for _ in 0..from.varint()? * 2 {
-            from.varint()?;
-        }
-        let count = from.varint()?;
-        let (count, flags) =
-            if self.index.version() > 1 { (count >> FLAGS, count & ((1 << FLAGS) - 1)) } else { (count, 0) };
-        let mut offset = from.varint()? as usize;
-        let mut last = 0_i64;
-        for _ in 0..count {
-            let kind = if flags & MIXED != 0 { Kind::of(from.u8()?)? } else { Kind::Floats };
-            let first = last.wrapping_add(from.signed()?);
-            last = first.wrapping_add(from.varint()? as i64);
-            let (count, len) = (from.varint()? as usize, from.varint()? as usize);
-            chunk(ChunkRef { kind, first, last, count, cut: false, series, offset, len });
-            offset = offset.checked_add(len)?;
-        }
-        if flags & STARTS != 0 { starts::decode(&mut from) } else { Some(Vec::new()) }
+        let mut reader = Reader::default();
+        reader.go(&self.index, series);
+        reader.starts
     }
 
     pub(crate) fn labels(&self, series: u32) -> Labels {
-        let pairs = self.index.symbols_of(series);
+        self.labels_by(&mut Reader::default(), series)
+    }
+
+    /// The same by a reader.
+    pub(crate) fn labels_by(&self, reader: &mut Reader, series: u32) -> Labels {
+        reader.go(&self.index, series);
         // They are sorted, unless a part of the index is damaged.
-        Labels::from_pairs(pairs.map(|(name, value)| (self.index.symbol(name), self.index.symbol(value))))
+        Labels::from_pairs(
+            reader.labels.iter().map(|(name, value)| (self.index.symbol(*name), self.index.symbol(*value))),
+        )
     }
 
     /// The series with these labels.
@@ -210,12 +197,16 @@ impl Block {
         let wanted = labels.iter().map(|(name, value)| Some((symbol(name)?, symbol(value)?)));
         let wanted: Vec<(u32, u32)> = wanted.collect::<Option<_>>()?;
         let (mut from, mut to) = (0, self.index.series());
+        let mut reader = Reader::default();
         while from < to {
+            // The first of a group is found at once, those behind it by going on from there.
             let middle = from + (to - from) / 2;
-            match self.index.symbols_of(middle).cmp(wanted.iter().copied()) {
-                std::cmp::Ordering::Equal => return Some(middle),
-                std::cmp::Ordering::Less => from = middle + 1,
-                std::cmp::Ordering::Greater => to = middle,
+            let at = Some(middle / GROUP * GROUP).filter(|at| *at > from).unwrap_or(from);
+            reader.go(&self.index, at);
+            match reader.labels.cmp(&wanted) {
+                std::cmp::Ordering::Equal => return Some(at),
+                std::cmp::Ordering::Less => from = at + 1,
+                std::cmp::Ordering::Greater => to = at,
             }
         }
         None
@@ -247,7 +238,7 @@ impl Block {
         if self.bad().contains(&at.offset) {
             return Ok(Vec::new());
         }
-        let read = self.raw(at).and_then(|bytes| rollup::decode(bytes, at.first, at.count));
+        let read = self.body(at).and_then(|body| rollup::decode(body, (at.first, at.last), at.count));
         read.ok_or_else(|| {
             self.bad().insert(at.offset);
             Damaged
@@ -263,20 +254,18 @@ impl Block {
     }
 
     fn decode(&self, at: ChunkRef, start: i64, end: i64, out: &mut Both) -> Option<()> {
-        let bytes = self.raw(at)?;
+        let body = self.body(at)?;
         match at.kind {
-            Kind::Floats => chunk::decode(bytes, at.first, at.count, start, end, &mut out.floats),
-            Kind::Histograms => histogram_chunk::decode(bytes, at.first, at.count, start, end, &mut out.histograms),
+            Kind::Floats => chunk::decode(body, (at.first, at.last), at.count, start, end, &mut out.floats),
+            Kind::Histograms => histogram_chunk::decode(body, at.first, at.count, start, end, &mut out.histograms),
             // No samples: see `read_rows`.
             Kind::Rows => None,
         }
     }
 
-    /// A chunk's bytes, if they are whole.
+    /// What a chunk holds, if it is whole.
     pub(crate) fn copy(&self, at: ChunkRef) -> Option<&[u8]> {
-        let bytes = self.raw(at).filter(|_| !self.bad().contains(&at.offset))?;
-        let mut from = Cursor(bytes);
-        (from.u32()? == crc32c::crc32c(from.0)).then_some(bytes)
+        self.body(at).filter(|_| !self.bad().contains(&at.offset))
     }
 
     /// Whether damage was found in it.
@@ -309,6 +298,16 @@ impl Block {
 
     fn bad(&self) -> std::sync::MutexGuard<'_, HashSet<usize>> {
         self.bad.lock().expect("no panic while held")
+    }
+
+    /// What a chunk holds, if its checksum fits.
+    fn body(&self, at: ChunkRef) -> Option<&[u8]> {
+        if at.inside {
+            // The page was looked at when the entry was read.
+            return self.index.content().get(at.offset..at.offset.checked_add(at.len)?);
+        }
+        let (sum, body) = self.raw(at)?.split_first_chunk()?;
+        (crc32c::crc32c(body) == u32::from_le_bytes(*sum)).then_some(body)
     }
 
     fn raw(&self, at: ChunkRef) -> Option<&[u8]> {

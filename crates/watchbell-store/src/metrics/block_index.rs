@@ -4,7 +4,8 @@
 //! a checksum each, which is looked at when a page is first touched. What lies in a damaged page is not there for the
 //! reader, who must ask [`BlockIndex::is_damaged`] before it relies on what it did not find.
 //!
-//! Version 1 has one checksum for each part; those blocks are checked whole when they are opened.
+//! Version 1 has one checksum for each part; those blocks are checked whole when they are opened. Versions 1 and 2 have
+//! an entry of its own for each series.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -14,10 +15,12 @@ use roaring::RoaringBitmap;
 use watchbell_runtime::disk::Mapped;
 
 use super::block::Meta;
+use super::block_entries::{GROUP, Reader};
 use super::bytes::Cursor;
 use super::matching::{Postings, Union};
 
-pub(crate) const MAGIC: [u8; 8] = *b"WBBLOCK\x02";
+pub(crate) const MAGIC: [u8; 8] = *b"WBBLOCK\x03";
+const MAGIC_2: [u8; 8] = *b"WBBLOCK\x02";
 const MAGIC_1: [u8; 8] = *b"WBBLOCK\x01";
 pub(crate) const END: [u8; 8] = *b"WBBLKEND";
 /// Offset, length, checksum.
@@ -40,6 +43,8 @@ pub(crate) struct BlockIndex {
     postings: Range<usize>,
     /// What has pages: symbols, series and postings, one behind the other.
     paged: Range<usize>,
+    /// How many series there are; only since version 3, before that `series` says so.
+    count: u32,
     /// The checksums of the pages; empty in version 1.
     sums: Range<usize>,
     /// A bit for each page whose checksum fits.
@@ -52,7 +57,8 @@ impl BlockIndex {
     pub(crate) fn open(map: Mapped) -> Result<(BlockIndex, Meta), &'static str> {
         let bytes = (*map).as_ref();
         let version = match bytes.get(..MAGIC.len()) {
-            Some(magic) if magic == MAGIC => 2,
+            Some(magic) if magic == MAGIC => 3,
+            Some(magic) if magic == MAGIC_2 => 2,
             Some(magic) if magic == MAGIC_1 => 1,
             _ => return Err("it does not begin as a block of a known version"),
         };
@@ -83,7 +89,9 @@ impl BlockIndex {
         }
         let checked = std::iter::repeat_with(AtomicU64::default).take(pages.div_ceil(64)).collect();
         let damaged = AtomicBool::new(false);
-        let index = BlockIndex { map, version, symbols, series, postings, paged, sums, checked, damaged };
+        // Whatever it says, each group takes four bytes at least.
+        let count = meta.series.min(series.len() as u64 / 4 * u64::from(GROUP)) as u32;
+        let index = BlockIndex { map, version, symbols, series, postings, paged, count, sums, checked, damaged };
         Ok((index, meta))
     }
 
@@ -156,6 +164,11 @@ impl BlockIndex {
 
     /// An item of a section that is a count, one offset more than items, and the items.
     fn item(&self, section: &Range<usize>, at: u32) -> Option<&[u8]> {
+        self.content().get(self.place(section, at)?)
+    }
+
+    /// Where in the file an item is.
+    fn place(&self, section: &Range<usize>, at: u32) -> Option<Range<usize>> {
         let count = self.count(section);
         if at >= count {
             return None;
@@ -163,17 +176,19 @@ impl BlockIndex {
         let items = section.start + 4 * (count as usize + 2);
         let place = section.start + 4 * (at as usize + 1);
         let (from, to) = (self.word(place)? as usize, self.word(place + 4)? as usize);
-        self.bytes(items + from, items + to)
+        self.bytes(items.checked_add(from)?, items.checked_add(to)?)?;
+        Some(items + from..items + to)
     }
 
     /// How many series there are.
     pub(crate) fn series(&self) -> u32 {
-        self.count(&self.series)
+        if self.version > 2 { self.count } else { self.count(&self.series) }
     }
 
-    /// What is said of a series; series are in the order of their labels.
-    pub(crate) fn entry(&self, series: u32) -> Option<Cursor<'_>> {
-        self.item(&self.series, series).map(Cursor)
+    /// Where in the file the entries of a group of series are, or, before version 3, the one of a series. Series are in
+    /// the order of their labels.
+    pub(crate) fn entries(&self, at: u32) -> Option<Range<usize>> {
+        self.place(&self.series, at)
     }
 
     pub(crate) fn symbol_count(&self) -> u32 {
@@ -236,16 +251,6 @@ impl BlockIndex {
         Some((*kind, list))
     }
 
-    /// The symbols of a series' label pairs.
-    pub(crate) fn symbols_of(&self, series: u32) -> impl Iterator<Item = (u32, u32)> {
-        let mut entry = self.entry(series);
-        let count = entry.as_mut().and_then(Cursor::varint).unwrap_or(0);
-        (0..count).map_while(move |_| {
-            let entry = entry.as_mut()?;
-            Some((entry.varint()? as u32, entry.varint()? as u32))
-        })
-    }
-
     /// All label names.
     pub(crate) fn name_texts(&self) -> impl Iterator<Item = &str> {
         (0..self.names()).filter_map(|at| Some(self.symbol(self.name_at(at)?.0)))
@@ -253,6 +258,8 @@ impl BlockIndex {
 }
 
 impl Postings for BlockIndex {
+    type Place = Reader;
+
     fn all(&self) -> RoaringBitmap {
         let mut all = RoaringBitmap::new();
         all.insert_range(0..self.series());
@@ -310,9 +317,10 @@ impl Postings for BlockIndex {
         }
     }
 
-    fn value_of(&self, series: u32, name: u32) -> Option<&str> {
+    fn value_of(&self, series: u32, name: u32, place: &mut Reader) -> Option<&str> {
         let symbol = self.name_at(name)?.0;
-        self.symbols_of(series).find(|(name, _)| *name == symbol).map(|(_, value)| self.symbol(value))
+        place.go(self, series);
+        place.labels.iter().find(|(name, _)| *name == symbol).map(|(_, value)| self.symbol(*value))
     }
 }
 

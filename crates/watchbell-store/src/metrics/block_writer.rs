@@ -8,16 +8,18 @@ use roaring::RoaringBitmap;
 use watchbell_model::Start;
 use watchbell_runtime::{Disk, DiskFile};
 
-use super::block::{FLAGS, MIXED, Meta, STARTS};
+use super::block::Meta;
+use super::block_entries::{Group, is_inside};
 use super::block_index::{END, FEW, MAGIC, MANY, PageSums};
-use super::bytes::{put_signed, put_varint};
-use super::chunk::{Encoded, Kind};
-use super::starts;
+use super::bytes::put_varint;
+use super::chunk::Encoded;
 
 /// Bytes gathered before they are written.
 const BUFFER: usize = 256 << 10;
-/// Posting lists up to this length are written number by number.
-const FEW_MAX: usize = 8;
+/// Posting lists up to this length are written number by number, if that is shorter.
+const FEW_MAX: usize = 4096;
+/// Up to this length it is.
+const FEW_SURE: usize = 8;
 
 pub(crate) struct BlockWriter {
     disk: Disk,
@@ -29,6 +31,7 @@ pub(crate) struct BlockWriter {
     at: u64,
     symbols: Items,
     series: Items,
+    group: Group,
     postings: BTreeMap<(u32, u32), Vec<u32>>,
     meta: Meta,
     done: bool,
@@ -58,6 +61,7 @@ impl BlockWriter {
             at: MAGIC.len() as u64,
             symbols: all,
             series: Items::default(),
+            group: Group::default(),
             postings: BTreeMap::new(),
             meta: Meta { order, first: i64::MAX, last: i64::MIN, series: 0, samples: 0, replaces },
             done: false,
@@ -67,36 +71,22 @@ impl BlockWriter {
     /// Adds a series, in the order of their labels; its chunks of each kind in the order of time; its starts by when
     /// they began to be said.
     pub(crate) fn add(&mut self, labels: &[(u32, u32)], chunks: &[Encoded], starts: &[Start]) -> io::Result<()> {
-        let mut entry = Vec::with_capacity(64);
-        put_varint(&mut entry, labels.len() as u64);
         for (name, value) in labels {
-            put_varint(&mut entry, u64::from(*name));
-            put_varint(&mut entry, u64::from(*value));
             self.postings.entry((*name, *value)).or_default().push(self.meta.series as u32);
         }
-        let mixed = chunks.iter().any(|chunk| chunk.kind != Kind::Floats);
-        let flags = if mixed { MIXED } else { 0 } | if starts.is_empty() { 0 } else { STARTS };
-        put_varint(&mut entry, (chunks.len() as u64) << FLAGS | flags);
-        put_varint(&mut entry, self.at);
-        let mut last = 0;
+        self.group.add(labels, chunks, starts, self.at);
         for chunk in chunks {
-            if mixed {
-                entry.push(chunk.kind.code());
-            }
-            put_signed(&mut entry, chunk.first - last);
-            put_varint(&mut entry, (chunk.last - chunk.first) as u64);
-            put_varint(&mut entry, chunk.count as u64);
-            put_varint(&mut entry, chunk.bytes.len() as u64);
-            last = chunk.last;
             self.meta.first = self.meta.first.min(chunk.first);
             self.meta.last = self.meta.last.max(chunk.last);
             self.meta.samples += chunk.count as u64;
-            self.write(&chunk.bytes)?;
+            if !is_inside(chunk) {
+                self.write(&crc32c::crc32c(&chunk.bytes).to_le_bytes())?;
+                self.write(&chunk.bytes)?;
+            }
         }
-        if !starts.is_empty() {
-            starts::encode(starts, &mut entry);
+        if self.group.is_full() {
+            self.series.push(&self.group.end())?;
         }
-        self.series.push(&entry)?;
         self.meta.series += 1;
         Ok(())
     }
@@ -110,6 +100,9 @@ impl BlockWriter {
     /// Writes what is missing, so that only its name does not survive power loss yet. Answers its size.
     pub(crate) fn complete(&mut self) -> io::Result<u64> {
         let (mut table, mut pages) = (Vec::new(), PageSums::default());
+        if !self.group.is_empty() {
+            self.series.push(&self.group.end())?;
+        }
         for part in 0..5 {
             let section = match part {
                 0 => std::mem::take(&mut self.symbols).encode(),
@@ -192,6 +185,15 @@ impl Items {
     }
 }
 
+fn one_by_one(series: &[u32]) -> Vec<u8> {
+    let (mut few, mut last) = (Vec::new(), 0);
+    for number in series {
+        put_varint(&mut few, u64::from(number - last));
+        last = *number;
+    }
+    few
+}
+
 fn encode_postings(postings: &BTreeMap<(u32, u32), Vec<u32>>) -> io::Result<Vec<u8>> {
     let (mut names, mut pairs, mut lists) = (Vec::<[u32; 3]>::new(), Vec::<(u32, u32)>::new(), Vec::new());
     let place = |lists: &Vec<u8>| {
@@ -205,16 +207,21 @@ fn encode_postings(postings: &BTreeMap<(u32, u32), Vec<u32>>) -> io::Result<Vec<
             *having += series.len() as u32;
         }
         pairs.push((*value, place(&lists)?));
-        if series.len() <= FEW_MAX {
-            lists.push(FEW);
-            let mut last = 0;
-            for number in series {
-                put_varint(&mut lists, u64::from(number - last));
-                last = *number;
+        let few = (series.len() <= FEW_MAX).then(|| one_by_one(series));
+        let many = (series.len() > FEW_SURE).then(|| {
+            let mut many: RoaringBitmap = series.iter().copied().collect();
+            many.optimize();
+            many
+        });
+        match (few, many) {
+            (Some(few), many) if many.as_ref().is_none_or(|many| few.len() <= many.serialized_size()) => {
+                lists.push(FEW);
+                lists.extend_from_slice(&few);
             }
-        } else {
-            lists.push(MANY);
-            series.iter().copied().collect::<RoaringBitmap>().serialize_into(&mut lists)?;
+            (_, many) => {
+                lists.push(MANY);
+                many.unwrap_or_default().serialize_into(&mut lists)?;
+            }
         }
     }
     let count = names.len() as u32;

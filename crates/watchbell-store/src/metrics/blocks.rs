@@ -96,6 +96,8 @@ impl Blocks {
         for number in missing.difference(&replaced) {
             let name = display(&dir.join(file_name(*number)));
             let words = format!("the block {name} is not there any more; nobody of us removed it");
+            // So that it is told at later starts too. A disk that takes no note must not keep the rest from serving.
+            let _ = aside.note_vanished(&format!("{number:010}"), &name, &words);
             told.push(Damage { name, words });
         }
         let is_new = |block: &&Block| listed.as_ref().is_some_and(|listed| !listed.contains(&block.number));

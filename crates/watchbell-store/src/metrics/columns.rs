@@ -7,7 +7,7 @@
 
 use pco::data_types::Number;
 use pco::wrapped::{FileCompressor, FileDecompressor};
-use pco::{ChunkConfig, PagingSpec};
+use pco::{ChunkConfig, DeltaSpec, ModeSpec, PagingSpec};
 
 use super::bytes::{Cursor, put_signed, put_varint};
 
@@ -30,6 +30,11 @@ const WHOLE: u8 = 2;
 const SCALED: u8 = 3;
 const SHORT: u8 = 4;
 const PATCHED: u8 = 5;
+const NARROW: u8 = 6;
+const SPARSE: u8 = 7;
+
+/// Of [`NARROW`]: the numbers packed are differences. Below it is how many bytes each has.
+const DIFFERENCES: u8 = 8;
 
 // Forms of whole numbers.
 const PACKED: u8 = 0;
@@ -44,6 +49,12 @@ const DECIMALS_MAX: usize = 15;
 const SHORT_MAX: usize = 64;
 /// Runs that cost no more than this are better than anything `pco` could do.
 const RUNS_CHEAP: usize = 24;
+/// So many numbers of a column must be the same as the one before for each that is not, or it is not sparse.
+const SPARSE_MIN: usize = 8;
+/// How many times as widely as their differences numbers may be spread, or these as those, to be tried at all.
+const NEAR: f64 = 4.0;
+/// Numbers that `pco` takes out at once.
+const BATCH: usize = 256;
 
 /// Adds times, which ascend; the first and their number are kept elsewhere. `None` if they cannot be packed.
 pub(crate) fn put_times(out: &mut Vec<u8>, times: &[i64], effort: Effort) -> Option<()> {
@@ -87,7 +98,7 @@ pub(crate) fn take_times(from: &mut Cursor<'_>, first: i64, count: usize) -> Opt
         }
         PACKED_TIMES => {
             let mut times = vec![0_i64; count];
-            unpack(take_sized(from)?, &mut times)?;
+            unpack(take_sized(from)?, count, &mut times)?;
             times.iter_mut().for_each(|time| *time = time.wrapping_add(first));
             Some(times)
         }
@@ -140,34 +151,203 @@ fn put_numbers(out: &mut Vec<u8>, values: &[f64], effort: Effort) -> Option<()> 
         return Some(());
     }
     let mut best: Option<Vec<u8>> = None;
-    let mut offer = |form: Vec<u8>| {
+    let offer = |best: &mut Option<Vec<u8>>, form: Vec<u8>| {
         if best.as_ref().is_none_or(|best| form.len() < best.len()) {
-            best = Some(form);
+            *best = Some(form);
         }
     };
     let scaled = decimals(values).and_then(|decimals| Some((decimals, scale(values, decimals)?)));
     if let Some((decimals, whole)) = &scaled {
-        let mut form = if *decimals == 0 { vec![WHOLE] } else { vec![SCALED, *decimals as u8] };
-        form.extend_from_slice(&pack(whole, effort)?);
-        offer(form);
-        if whole.len() <= SHORT_MAX {
-            let mut form = vec![SHORT, *decimals as u8];
-            put_short(&mut form, whole);
-            offer(form);
+        let decimals = *decimals as u8;
+        let sparse = sparse(whole, decimals);
+        let enough = sparse.as_ref().is_some_and(|form| form.len() <= RUNS_CHEAP);
+        sparse.into_iter().for_each(|form| offer(&mut best, form));
+        if !enough {
+            for form in narrow(whole, decimals, effort)? {
+                offer(&mut best, form);
+            }
+            if whole.len() <= SHORT_MAX {
+                let mut form = vec![SHORT, decimals];
+                put_short(&mut form, whole);
+                offer(&mut best, form);
+            }
         }
     }
-    // Whole numbers are never better as floats; decimals hardly ever.
-    if scaled.is_none_or(|(decimals, _)| decimals > 0 && effort == Effort::Thorough) {
+    // Whole numbers are never better as floats; decimals hardly ever, and not where they are narrow.
+    let is_wide = |decimals| decimals > 0 && best_is_wide(best.as_deref()) && effort == Effort::Thorough;
+    if scaled.is_none_or(|(decimals, _)| is_wide(decimals)) {
         let mut form = vec![FLOATS];
         form.extend_from_slice(&pack(values, effort)?);
-        offer(form);
+        offer(&mut best, form);
     }
     out.extend_from_slice(&best?);
     Some(())
 }
 
-/// Reads `count` values that are all of `from`; `None` on bytes that nobody wrote.
-pub(crate) fn take_values(mut from: Cursor<'_>, count: usize) -> Option<Vec<f64>> {
+fn best_is_wide(best: Option<&[u8]>) -> bool {
+    best.is_none_or(|form| form[0] == SCALED)
+}
+
+/// Whole numbers that stay the same most of the time: how often, and then by how much they change; `None` if they are
+/// not so.
+fn sparse(whole: &[i64], decimals: u8) -> Option<Vec<u8>> {
+    let changes = whole.windows(2).filter(|pair| pair[0] != pair[1]).count();
+    if changes.saturating_mul(SPARSE_MIN) > whole.len() {
+        return None;
+    }
+    let mut form = vec![SPARSE, decimals];
+    put_signed(&mut form, whole[0]);
+    let mut same = 0;
+    for pair in whole.windows(2) {
+        if pair[0] == pair[1] {
+            same += 1;
+        } else {
+            put_varint(&mut form, same);
+            put_signed(&mut form, pair[1].wrapping_sub(pair[0]));
+            same = 0;
+        }
+    }
+    Some(form)
+}
+
+/// Whole numbers, or their differences, less the least of them and in units of what divides them all, as narrow as they
+/// are then: `pco` spends bits on each bin's bounds by the width of its type. Where that is too wide, as they are.
+fn narrow(whole: &[i64], decimals: u8, effort: Effort) -> Option<Vec<Vec<u8>>> {
+    let wide = || {
+        let mut form = if decimals == 0 { vec![WHOLE] } else { vec![SCALED, decimals] };
+        form.extend_from_slice(&pack(whole, effort)?);
+        Some(vec![form])
+    };
+    let differences: Option<Vec<i64>> = whole.windows(2).map(|pair| pair[1].checked_sub(pair[0])).collect();
+    let Some(differences) = differences else { return wide() };
+    let (plain, differing) = (Shape::of(whole), Shape::of(&differences));
+    // The one that is spread less, in its units, takes less; where they are near to one another both are tried.
+    let (at_once, by_difference) = (plain.spread(whole), differing.spread(&differences));
+    let mut forms = Vec::new();
+    if at_once <= by_difference * NEAR {
+        let mut form = vec![NARROW, decimals];
+        if plain.put(&mut form, 0, None, whole, effort)? {
+            forms.push(form);
+        }
+    }
+    if by_difference < at_once * NEAR {
+        let mut form = vec![NARROW, decimals];
+        if differing.put(&mut form, DIFFERENCES, Some(whole[0]), &differences, effort)? {
+            forms.push(form);
+        }
+    }
+    if forms.is_empty() { wide() } else { Some(forms) }
+}
+
+/// What numbers have in common.
+struct Shape {
+    least: i64,
+    /// Divides each one's distance to the least.
+    unit: u64,
+    /// Between the least and the greatest, in units.
+    range: u64,
+}
+
+impl Shape {
+    fn of(numbers: &[i64]) -> Shape {
+        let least = numbers.iter().copied().min().unwrap_or(0);
+        let (mut unit, mut range) = (0_u64, 0);
+        for number in numbers {
+            let above = number.abs_diff(least);
+            range = range.max(above);
+            if unit != 1 {
+                unit = divisor(unit, above);
+            }
+        }
+        let unit = unit.max(1);
+        Shape { least, unit, range: range / unit }
+    }
+
+    /// How far numbers lie from their middle on average, in units.
+    fn spread(&self, numbers: &[i64]) -> f64 {
+        let above = |number: &i64| number.abs_diff(self.least) as f64;
+        let count = numbers.len().max(1) as f64;
+        let middle = numbers.iter().map(above).sum::<f64>() / count;
+        numbers.iter().map(|number| (above(number) - middle).abs()).sum::<f64>() / count / self.unit as f64
+    }
+
+    /// Adds them as narrow numbers; whether they are.
+    fn put(&self, out: &mut Vec<u8>, how: u8, first: Option<i64>, numbers: &[i64], effort: Effort) -> Option<bool> {
+        let units = numbers.iter().map(|number| number.abs_diff(self.least) / self.unit);
+        let (width, packed) = if u8::try_from(self.range).is_ok() {
+            (1, pack_plain(&units.map(|number| number as u8).collect::<Vec<_>>(), effort)?)
+        } else if u16::try_from(self.range).is_ok() {
+            (2, pack_plain(&units.map(|number| number as u16).collect::<Vec<_>>(), effort)?)
+        } else if u32::try_from(self.range).is_ok() {
+            (4, pack_plain(&units.map(|number| number as u32).collect::<Vec<_>>(), effort)?)
+        } else {
+            return Some(false);
+        };
+        out.push(how | width);
+        first.into_iter().for_each(|first| put_signed(out, first));
+        put_signed(out, self.least);
+        put_varint(out, self.unit);
+        out.extend_from_slice(&packed);
+        Some(true)
+    }
+}
+
+/// The greatest number that divides both.
+fn divisor(mut a: u64, mut b: u64) -> u64 {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}
+
+/// Reads what [`narrow`] wrote, without the decimals: the first `most` numbers of `count`, to be divided by `power`.
+fn take_narrow(from: &mut Cursor<'_>, count: usize, most: usize, power: f64) -> Option<Vec<f64>> {
+    let how = from.u8()?;
+    let first = if how & DIFFERENCES != 0 { Some(from.signed()?) } else { None };
+    let (least, unit) = (from.signed()?, from.varint()?);
+    let skipped = usize::from(first.is_some());
+    let narrow = Narrow { first, least, unit, power };
+    let (count, most) = (count.checked_sub(skipped)?, most.saturating_sub(skipped));
+    match how & !DIFFERENCES {
+        1 => narrow.take::<u8>(from.0, count, most),
+        2 => narrow.take::<u16>(from.0, count, most),
+        4 => narrow.take::<u32>(from.0, count, most),
+        _ => None,
+    }
+}
+
+/// How narrow numbers become values.
+struct Narrow {
+    /// The first of all, if the rest are differences.
+    first: Option<i64>,
+    least: i64,
+    unit: u64,
+    power: f64,
+}
+
+impl Narrow {
+    fn take<T: Number + Into<u64>>(&self, packed: &[u8], count: usize, most: usize) -> Option<Vec<f64>> {
+        let mut numbers = vec![T::default(); most.next_multiple_of(BATCH).min(count)];
+        unpack(packed, count, &mut numbers)?;
+        let numbers = numbers.into_iter().take(most);
+        let numbers = numbers.map(|number| self.least.wrapping_add(number.into().wrapping_mul(self.unit) as i64));
+        let mut values = Vec::with_capacity(most + 1);
+        match self.first {
+            None => values.extend(numbers.map(|number| number as f64 / self.power)),
+            Some(mut last) => {
+                values.push(last as f64 / self.power);
+                values.extend(numbers.map(|difference| {
+                    last = last.wrapping_add(difference);
+                    last as f64 / self.power
+                }));
+            }
+        }
+        Some(values)
+    }
+}
+
+/// Reads the first `most` of `count` values that are all of `from`, or some more; `None` on bytes that nobody wrote.
+pub(crate) fn take_values(mut from: Cursor<'_>, count: usize, most: usize) -> Option<Vec<f64>> {
     let mut patches = Vec::new();
     let mut form = from.u8()?;
     if form == PATCHED {
@@ -178,9 +358,11 @@ pub(crate) fn take_values(mut from: Cursor<'_>, count: usize) -> Option<Vec<f64>
         }
         form = from.u8()?;
     }
+    let most = most.min(count);
+    let some = most.next_multiple_of(BATCH).min(count);
     let whole = |packed: &[u8]| {
-        let mut whole = vec![0_i64; count];
-        unpack(packed, &mut whole)?;
+        let mut whole = vec![0_i64; some];
+        unpack(packed, count, &mut whole)?;
         Some(whole)
     };
     let unscale = |whole: Vec<i64>, decimals: u8| {
@@ -190,8 +372,8 @@ pub(crate) fn take_values(mut from: Cursor<'_>, count: usize) -> Option<Vec<f64>
     let mut values: Vec<f64> = match form {
         CONSTANT => vec![f64::from_bits(from.varint()?.swap_bytes()); count],
         FLOATS => {
-            let mut values = vec![0_f64; count];
-            unpack(from.0, &mut values)?;
+            let mut values = vec![0_f64; some];
+            unpack(from.0, count, &mut values)?;
             values
         }
         WHOLE => whole(from.0)?.into_iter().map(|whole| whole as f64).collect(),
@@ -203,10 +385,33 @@ pub(crate) fn take_values(mut from: Cursor<'_>, count: usize) -> Option<Vec<f64>
             let decimals = from.u8()?;
             unscale(take_short(&mut from, count)?, decimals)?
         }
+        NARROW => {
+            let power = *POWERS.get(usize::from(from.u8()?))?;
+            take_narrow(&mut from, count, most, power)?
+        }
+        SPARSE => {
+            let decimals = from.u8()?;
+            unscale(take_sparse(&mut from, count)?, decimals)?
+        }
         _ => return None,
     };
-    patches.into_iter().for_each(|(at, value)| values[at] = value);
+    let known = values.len();
+    patches.into_iter().filter(|(at, _)| *at < known).for_each(|(at, value)| values[at] = value);
     Some(values)
+}
+
+fn take_sparse(from: &mut Cursor<'_>, count: usize) -> Option<Vec<i64>> {
+    let mut last = from.signed()?;
+    let mut numbers = vec![last];
+    while !from.0.is_empty() {
+        let same = usize::try_from(from.varint()?).ok()?;
+        let at = numbers.len().checked_add(same).filter(|at| *at < count)?;
+        numbers.resize(at, last);
+        last = last.wrapping_add(from.signed()?);
+        numbers.push(last);
+    }
+    numbers.resize(count, last);
+    Some(numbers)
 }
 
 /// Adds whole numbers as the rest of `out`; their number is kept elsewhere. `None` if they cannot be packed.
@@ -235,7 +440,7 @@ pub(crate) fn take_whole(mut from: Cursor<'_>, count: usize) -> Option<Vec<i64>>
         return take_short(&mut from, count);
     }
     let mut numbers = vec![0_i64; count];
-    unpack(&from.0[1..], &mut numbers)?;
+    unpack(&from.0[1..], count, &mut numbers)?;
     Some(numbers)
 }
 
@@ -330,10 +535,21 @@ fn scale(values: &[f64], decimals: usize) -> Option<Vec<i64>> {
 }
 
 fn pack<T: Number>(numbers: &[T], effort: Effort) -> Option<Vec<u8>> {
+    pack_by(numbers, ChunkConfig::default(), effort)
+}
+
+/// Where `pco` need not look for what numbers have in common.
+fn pack_plain<T: Number>(numbers: &[T], effort: Effort) -> Option<Vec<u8>> {
+    let mut config = ChunkConfig::default().with_mode_spec(ModeSpec::Classic).with_delta_spec(DeltaSpec::NoOp);
+    config.enable_8_bit = true;
+    pack_by(numbers, config, effort)
+}
+
+fn pack_by<T: Number>(numbers: &[T], config: ChunkConfig, effort: Effort) -> Option<Vec<u8>> {
     let level = if effort == Effort::Quick { 4 } else { 8 };
     // One page, however many numbers there are.
     let paging = PagingSpec::Exact(vec![numbers.len()]);
-    let config = ChunkConfig::default().with_compression_level(level).with_paging_spec(paging);
+    let config = config.with_compression_level(level).with_paging_spec(paging);
     let mut out = Vec::new();
     let file = FileCompressor::default();
     file.write_header(&mut out).ok()?;
@@ -343,9 +559,11 @@ fn pack<T: Number>(numbers: &[T], effort: Effort) -> Option<Vec<u8>> {
     Some(out)
 }
 
-fn unpack<T: Number>(bytes: &[u8], numbers: &mut [T]) -> Option<()> {
+/// Reads the first numbers of `count`: all, or some multiple of [`BATCH`].
+fn unpack<T: Number>(bytes: &[u8], count: usize, numbers: &mut [T]) -> Option<()> {
     let (file, rest) = FileDecompressor::new(bytes).ok()?;
     let (mut chunk, rest) = file.chunk_decompressor::<T, _>(rest).ok()?;
-    let mut page = chunk.page_decompressor(rest, numbers.len()).ok()?;
-    page.read(numbers).ok()?.finished.then_some(())
+    let mut page = chunk.page_decompressor(rest, count).ok()?;
+    let read = page.read(numbers).ok()?;
+    (read.n_processed == numbers.len()).then_some(())
 }

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use watchbell_model::{Counted, Figures, Part, Timestamp};
 
+use super::block_entries::Reader;
 use super::{Inner, MetricStore};
 
 /// Counts series by what their labels say.
@@ -85,7 +86,7 @@ impl MetricStore {
                 pieces: stats.series,
                 samples: Some(stats.head_samples),
                 bytes: stats.head_bytes,
-                range: None,
+                range: inner.heads.span().map(|(first, last)| (Timestamp(first), Timestamp(last))),
             },
             Part { name: "log".into(), pieces: 1, samples: None, bytes: stats.wal_bytes, range: None },
             Part {
@@ -133,12 +134,13 @@ impl Inner {
         for block in self.blocks.serving().iter() {
             // The texts of a block as places of the tally's, made when they are first met.
             let mut places = vec![None; block.index.symbol_count() as usize];
+            let mut reader = Reader::default();
             for series in 0..block.meta.series as u32 {
-                if !seen.insert(block.labels(series).fingerprint()) {
+                if !seen.insert(block.labels_by(&mut reader, series).fingerprint()) {
                     continue;
                 }
                 tally.series += 1;
-                for (name, value) in block.index.symbols_of(series) {
+                for (name, value) in reader.labels.iter().copied() {
                     let mut place = |symbol: u32| match places.get_mut(symbol as usize) {
                         Some(place) => *place.get_or_insert_with(|| tally.text(block.index.symbol(symbol))),
                         None => tally.text(""),

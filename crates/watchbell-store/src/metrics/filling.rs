@@ -2,7 +2,11 @@
 //!
 //! Samples are gathered and put in order of the pages that their series lie in, because memory is slow where it is
 //! touched at random; the shards of those are then filled on two cores.
+//!
+//! Of a segment that was sealed a part may still be needed; which series that is of is found first, because the others,
+//! of which there can be a million, would be made for nothing.
 
+use roaring::RoaringBitmap;
 use watchbell_model::Labels;
 use watchbell_runtime::thread;
 
@@ -20,6 +24,8 @@ const GATHERED: usize = 1 << 20;
 const SERIES_GAP_MAX: usize = 50_000_000;
 /// Stands for a series that nobody named.
 const NAMELESS: Ref = Ref::MAX;
+/// Stands for a series of which everything is in blocks.
+const SEALED: Ref = Ref::MAX - 1;
 
 /// Fills a head.
 pub(crate) struct Filling<'a> {
@@ -41,7 +47,8 @@ impl<'a> Filling<'a> {
     /// To take a segment of the log.
     pub(crate) fn segment(&mut self, number: u32) -> FillingSegment<'_, 'a> {
         let sealed = self.sealed.filter(|mark| number <= mark.segment).map_or(i64::MIN, |mark| mark.end);
-        FillingSegment { to: self, sealed, known: Vec::new(), newest: i64::MIN, samples: 0, nameless: 0 }
+        let (known, needed) = (Vec::new(), Needed { sealed, series: RoaringBitmap::new() });
+        FillingSegment { to: self, sealed, needed, known, newest: i64::MIN, samples: 0, nameless: 0 }
     }
 
     /// That was all.
@@ -101,6 +108,7 @@ pub(crate) struct FillingSegment<'f, 'a> {
     to: &'f mut Filling<'a>,
     /// What is older is in blocks.
     sealed: i64,
+    needed: Needed,
     /// By the numbers of the segment, which are dense.
     known: Vec<Ref>,
     newest: i64,
@@ -111,6 +119,16 @@ pub(crate) struct FillingSegment<'f, 'a> {
 impl FillingSegment<'_, '_> {
     fn known(&self, number: u32) -> Option<Ref> {
         self.known.get(number as usize).copied().filter(|series| *series != NAMELESS)
+    }
+
+    /// One of which not everything is in blocks.
+    fn open(&self, number: u32) -> Option<Ref> {
+        self.known(number).filter(|series| *series != SEALED)
+    }
+
+    /// Who wants to know first which series are needed, if not all are.
+    pub(crate) fn needed(&mut self) -> Option<&mut Needed> {
+        Some(&mut self.needed).filter(|needed| needed.sealed > i64::MIN)
     }
 
     /// The newest time, how many samples of known series there were, and how many of others.
@@ -126,7 +144,11 @@ impl Entries for FillingSegment<'_, '_> {
             if !pairs().is_sorted_by(|a, b| a.0 < b.0) {
                 return None;
             }
-            let series = self.to.heads.replayed(&Labels::from_sorted(pairs()), named.source);
+            let series = if self.needed.is(number) {
+                self.to.heads.replayed(&Labels::from_sorted(pairs()), named.source)
+            } else {
+                SEALED
+            };
             let at = number as usize;
             if at >= self.known.len() && at < self.known.len() + SERIES_GAP_MAX {
                 self.known.resize(at + 1, NAMELESS);
@@ -147,7 +169,7 @@ impl Entries for FillingSegment<'_, '_> {
             }
             self.newest = self.newest.max(sample.time);
             self.samples += 1;
-            if sample.time >= self.sealed {
+            if sample.time >= self.sealed && series != SEALED {
                 self.to.gathered.push(Logged { series, ..*sample });
             }
         }
@@ -160,13 +182,13 @@ impl Entries for FillingSegment<'_, '_> {
         let heads = self.to.heads;
         match said {
             Said::Histogram { series, time, histogram } => {
-                let Some(series) = self.known(series) else {
+                if self.known(series).is_none() {
                     self.nameless += 1;
                     return;
-                };
+                }
                 self.newest = self.newest.max(time);
                 self.samples += 1;
-                if time >= self.sealed {
+                if let Some(series) = self.open(series).filter(|_| time >= self.sealed) {
                     let mut walk = heads.walk();
                     let (outcome, grown) = walk.head(series).append_histogram(time, &histogram, Limits::none(), None);
                     if outcome == Outcome::Kept {
@@ -175,16 +197,48 @@ impl Entries for FillingSegment<'_, '_> {
                 }
             }
             Said::Start { series, start } => {
-                if let Some(series) = self.known(series) {
+                if let Some(series) = self.open(series) {
                     heads.walk().head(series).tell(start, Limits::none());
                 }
             }
             Said::Exemplar { series, exemplar } => {
-                if let Some(series) = self.known(series) {
+                if let Some(series) = self.open(series) {
                     self.to.facts.exemplars.add(&heads.index().labels(series), &exemplar, i64::MAX);
                 }
             }
             Said::Metadata { metric, metadata } => _ = self.to.facts.metrics.learn(&metric, &metadata, self.newest),
+        }
+    }
+}
+
+/// Series of a segment, by their numbers there, of which something is not in blocks.
+pub(crate) struct Needed {
+    /// What is older is in blocks.
+    sealed: i64,
+    series: RoaringBitmap,
+}
+
+impl Needed {
+    fn is(&self, number: u32) -> bool {
+        self.sealed == i64::MIN || self.series.contains(number)
+    }
+}
+
+impl Entries for Needed {
+    fn names(&mut self, _: &Named<'_>) -> Option<()> {
+        Some(())
+    }
+
+    fn floats(&mut self, samples: &[Logged]) {
+        let late = samples.iter().filter(|sample| sample.time >= self.sealed);
+        late.for_each(|sample| _ = self.series.insert(sample.series));
+    }
+
+    fn rare(&mut self, said: Said) {
+        match said {
+            Said::Histogram { series, time, .. } if time >= self.sealed => _ = self.series.insert(series),
+            Said::Start { series, .. } | Said::Exemplar { series, .. } => _ = self.series.insert(series),
+            Said::Histogram { .. } | Said::Metadata { .. } => {}
         }
     }
 }

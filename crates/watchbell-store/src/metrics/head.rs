@@ -142,6 +142,13 @@ impl Heads {
         self.shard(series).head(series).overlaps(start, end)
     }
 
+    /// The first and last time of all that is in memory.
+    pub(crate) fn span(&self) -> Option<(i64, i64)> {
+        let series = self.index().live().clone();
+        let spans = series.iter().filter_map(|series| self.shard(series).head(series).span());
+        spans.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+    }
+
     /// Marks everything before `end` as going into blocks.
     pub(crate) fn begin_seal(&self, end: i64) -> Sealing {
         let (mut windows, mut touched) = (BTreeMap::<i64, Vec<Ref>>::new(), Vec::new());

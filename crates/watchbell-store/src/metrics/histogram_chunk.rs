@@ -10,7 +10,7 @@ use std::sync::Arc;
 use watchbell_model::{Histogram, HistogramSample, ResetHint, Timestamp};
 
 use super::bytes::{Cursor, put_varint};
-use super::chunk::{Encoded, Kind, checked, with_checksum};
+use super::chunk::{Encoded, Kind};
 use super::columns::{
     Effort, as_whole, put_sized, put_times, put_values, put_whole, take_sized, take_times, take_values, take_whole,
 };
@@ -43,7 +43,7 @@ pub(crate) fn encode_all(samples: &[HistogramSample], effort: Effort) -> Vec<Enc
         let shape = Shape::of(rest);
         let (now, later) = rest.split_at(shape.which.len());
         let (first, last) = (now[0].timestamp.0, now[now.len() - 1].timestamp.0);
-        let bytes = with_checksum(&shape.encode(now, effort));
+        let bytes = shape.encode(now, effort);
         chunks.push(Encoded { kind: Kind::Histograms, first, last, count: now.len(), bytes });
         rest = later;
     }
@@ -241,14 +241,14 @@ fn take_whole_columns(from: &mut Cursor<'_>, form: u8, columns: usize, count: us
 
 /// Adds the histograms from `start` to `end`, both included; `None` if the chunk is damaged.
 pub(crate) fn decode(
-    bytes: &[u8],
+    body: &[u8],
     first: i64,
     count: usize,
     start: i64,
     end: i64,
     out: &mut Vec<HistogramSample>,
 ) -> Option<()> {
-    let mut from = checked(bytes).filter(|_| (1..=CHUNK_MAX).contains(&count))?;
+    let mut from = Some(Cursor(body)).filter(|_| (1..=CHUNK_MAX).contains(&count))?;
     let times = take_times(&mut from, first, count)?;
     let hints = take_runs(&mut from, count)?;
     let layouts = usize::try_from(from.varint()?).ok().filter(|layouts| *layouts <= LAYOUTS_MAX)?;
@@ -262,10 +262,10 @@ pub(crate) fn decode(
     let columns = shape.columns.len() + 2;
     let (mut sums, mut floats, mut wholes) = (Vec::new(), None, None);
     if live > 0 {
-        sums = take_values(Cursor(take_sized(&mut from)?), live)?;
+        sums = take_values(Cursor(take_sized(&mut from)?), live, live)?;
         match from.u8()? {
             FLOATS => {
-                let column = |_| take_values(Cursor(take_sized(&mut from)?), live);
+                let column = |_| take_values(Cursor(take_sized(&mut from)?), live, live);
                 floats = Some((0..columns).map(column).collect::<Option<Vec<_>>>()?);
             }
             form => wholes = Some(take_whole_columns(&mut from, form, columns, live)?),

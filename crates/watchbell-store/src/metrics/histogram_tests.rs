@@ -83,49 +83,49 @@ fn sizes() {
     check(
         service(480, 40, 10, 15_000),
         expect![
-            "in memory 4 chunks of 14330 bytes; Quick 1 chunks of 5277 bytes; Thorough 1 chunks of 5141 bytes; log 28788 bytes"
+            "in memory 4 chunks of 14330 bytes; Quick 1 chunks of 5273 bytes; Thorough 1 chunks of 5137 bytes; log 28788 bytes"
         ],
     );
     check(
         service(480, 40, 1000, 15_000),
         expect![
-            "in memory 4 chunks of 23032 bytes; Quick 1 chunks of 17182 bytes; Thorough 1 chunks of 13235 bytes; log 45632 bytes"
+            "in memory 4 chunks of 23032 bytes; Quick 1 chunks of 17178 bytes; Thorough 1 chunks of 13231 bytes; log 45632 bytes"
         ],
     );
     check(
         service(2880, 160, 100, 60_000),
         expect![
-            "in memory 24 chunks of 279376 bytes; Quick 4 chunks of 113045 bytes; Thorough 4 chunks of 107150 bytes; log 627356 bytes"
+            "in memory 24 chunks of 279376 bytes; Quick 4 chunks of 113029 bytes; Thorough 4 chunks of 107134 bytes; log 627356 bytes"
         ],
     );
     check(
         service(480, 10, 0, 15_000),
         expect![
-            "in memory 4 chunks of 3528 bytes; Quick 1 chunks of 30 bytes; Thorough 1 chunks of 30 bytes; log 13440 bytes"
+            "in memory 4 chunks of 3528 bytes; Quick 1 chunks of 26 bytes; Thorough 1 chunks of 26 bytes; log 13440 bytes"
         ],
     );
     check(
         service(5, 10, 10, 300_000),
         expect![
-            "in memory 1 chunks of 709 bytes; Quick 1 chunks of 120 bytes; Thorough 1 chunks of 120 bytes; log 140 bytes"
+            "in memory 1 chunks of 709 bytes; Quick 1 chunks of 116 bytes; Thorough 1 chunks of 116 bytes; log 140 bytes"
         ],
     );
     check(
         service(1, 10, 10, 300_000),
         expect![
-            "in memory 1 chunks of 656 bytes; Quick 1 chunks of 43 bytes; Thorough 1 chunks of 43 bytes; log 28 bytes"
+            "in memory 1 chunks of 656 bytes; Quick 1 chunks of 39 bytes; Thorough 1 chunks of 39 bytes; log 28 bytes"
         ],
     );
 }
 
 #[test]
-fn a_flipped_bit_is_noticed() {
+fn a_flipped_bit_is_no_panic() {
     let chunk = &histogram_chunk::encode_all(&service(30, 10, 3, 15_000), Effort::Quick)[0];
     for bit in 0..chunk.bytes.len() * 8 {
         let mut bytes = chunk.bytes.clone();
         bytes[bit / 8] ^= 1 << (bit % 8);
         let mut out = Vec::new();
-        assert!(histogram_chunk::decode(&bytes, chunk.first, chunk.count, i64::MIN, i64::MAX, &mut out).is_none());
+        let _ = histogram_chunk::decode(&bytes, chunk.first, chunk.count, i64::MIN, i64::MAX, &mut out);
     }
 }
 
@@ -197,7 +197,6 @@ proptest! {
     #[test]
     fn bytes_that_nobody_wrote_are_no_panic(bytes in prop::collection::vec(any::<u8>(), 0..100), count in 0..20_usize) {
         let _ = histogram_layout::decode(&mut Cursor(&bytes));
-        let whole = super::chunk::with_checksum(&bytes);
-        let _ = histogram_chunk::decode(&whole, 0, count, i64::MIN, i64::MAX, &mut Vec::new());
+        let _ = histogram_chunk::decode(&bytes, 0, count, i64::MIN, i64::MAX, &mut Vec::new());
     }
 }

@@ -13,6 +13,7 @@ mod table;
 
 use std::borrow::Cow;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use roaring::RoaringBitmap;
@@ -46,6 +47,19 @@ pub(crate) struct Index {
     hasher: RandomState,
     /// How many series were ever removed.
     removals: u64,
+    era: Era,
+}
+
+/// Told from those of all other indexes of this process, so that a [`SeriesRef`] from before a store was opened again
+/// does not come to mean another series.
+struct Era(u32);
+
+impl Default for Era {
+    fn default() -> Era {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        // So many uses of one slot are told apart.
+        Era(NEXT.fetch_add(1 << 16, Ordering::Relaxed))
+    }
 }
 
 struct Entry {
@@ -134,7 +148,7 @@ impl Index {
 
     /// How a series is referred to from outside.
     pub(crate) fn reference(&self, series: Ref) -> SeriesRef {
-        SeriesRef(u64::from(self.series.generation(series)) << 32 | u64::from(series))
+        SeriesRef(u64::from(self.series.generation(series).wrapping_add(self.era.0)) << 32 | u64::from(series))
     }
 
     /// The series that a reference was made for, if it is still there.
@@ -265,6 +279,8 @@ fn value_text(pairs: &Slots<Pair>, pair: u32) -> &str {
 }
 
 impl Postings for Index {
+    type Place = ();
+
     fn all(&self) -> RoaringBitmap {
         self.live.clone()
     }
@@ -307,7 +323,7 @@ impl Postings for Index {
         self.pair_at(pair).posting.gather(to);
     }
 
-    fn value_of(&self, series: Ref, name: u32) -> Option<&str> {
+    fn value_of(&self, series: Ref, name: u32, (): &mut ()) -> Option<&str> {
         let mut pairs = self.pairs_of(series).map(|pair| self.pair_at(pair));
         pairs.find(|pair| pair.name == name).map(|pair| &*pair.value)
     }

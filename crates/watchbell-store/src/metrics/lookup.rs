@@ -26,14 +26,14 @@ impl Inner {
         let of_head = self.of_head(lookup);
         let names: Vec<String> = self.heads.index().names().map(str::to_owned).collect();
         let in_head = |look: &mut dyn FnMut(&Index)| look(&self.heads.index());
-        let is_then = |series| self.is_then(series, lookup);
-        found
-            .extend(names.into_iter().filter(|name| !values(&in_head, name, of_head.as_ref(), &is_then, 1).is_empty()));
-        for block in &self.all_blocks(lookup) {
+        let is_then = |series| self.heads.overlaps(series, lookup.start.0, lookup.end.0);
+        let is_then: Option<&dyn Fn(u32) -> bool> = if is_ever(lookup) { None } else { Some(&is_then) };
+        found.extend(names.into_iter().filter(|name| !values(&in_head, name, of_head.as_ref(), is_then, 1).is_empty()));
+        for block in &self.all_blocks(lookup)? {
             let of_block = of_block(block, lookup);
             let in_block = |look: &mut dyn FnMut(&_)| look(&block.index);
             for name in block.index.name_texts() {
-                if !found.contains(name) && !values(&in_block, name, of_block.as_ref(), &|_| true, 1).is_empty() {
+                if !found.contains(name) && !values(&in_block, name, of_block.as_ref(), None, 1).is_empty() {
                     found.insert(name.to_owned());
                 }
             }
@@ -46,11 +46,12 @@ impl Inner {
         // One more tells that some are left out.
         let most = if lookup.limit == 0 { usize::MAX } else { lookup.limit.saturating_add(1) };
         let in_head = |look: &mut dyn FnMut(&Index)| look(&self.heads.index());
-        let is_then = |series| self.is_then(series, lookup);
-        let mut found = values(&in_head, name, self.of_head(lookup).as_ref(), &is_then, most);
-        for block in &self.all_blocks(lookup) {
+        let is_then = |series| self.heads.overlaps(series, lookup.start.0, lookup.end.0);
+        let is_then: Option<&dyn Fn(u32) -> bool> = if is_ever(lookup) { None } else { Some(&is_then) };
+        let mut found = values(&in_head, name, self.of_head(lookup).as_ref(), is_then, most);
+        for block in &self.all_blocks(lookup)? {
             let in_block = |look: &mut dyn FnMut(&_)| look(&block.index);
-            found.append(&mut values(&in_block, name, of_block(block, lookup).as_ref(), &|_| true, most));
+            found.append(&mut values(&in_block, name, of_block(block, lookup).as_ref(), None, most));
             shorten(&mut found, most);
             self.whole(block)?;
         }
@@ -58,24 +59,24 @@ impl Inner {
     }
 
     /// The blocks that speak for the time that is asked about.
-    fn all_blocks(&self, lookup: &Lookup<'_>) -> Vec<Arc<Block>> {
+    fn all_blocks(&self, lookup: &Lookup<'_>) -> Result<Vec<Arc<Block>>, QueryError> {
         let (start, end) = (lookup.start.0, lookup.end.0);
         let mut blocks = (*self.blocks.serving()).clone();
         blocks.extend(self.bygone(start, end).into_iter().map(|(block, _)| block));
         blocks.retain(|block| block.overlaps(start, end));
-        blocks
+        blocks.iter().try_for_each(|block| self.uncut(block))?;
+        Ok(blocks)
     }
 
     /// The series of the head that are asked about, whenever they were heard of; `None` for all.
     fn of_head(&self, lookup: &Lookup<'_>) -> Option<RoaringBitmap> {
         union(lookup.matchers, |matchers| matching(&*self.heads.index(), matchers))
     }
+}
 
-    /// Whether a series of the head was heard of in that time.
-    fn is_then(&self, series: u32, lookup: &Lookup<'_>) -> bool {
-        let (start, end) = (lookup.start.0, lookup.end.0);
-        (start == i64::MIN && end == i64::MAX) || self.heads.overlaps(series, start, end)
-    }
+/// Whether it asks about any time.
+fn is_ever(lookup: &Lookup<'_>) -> bool {
+    lookup.start.0 == i64::MIN && lookup.end.0 == i64::MAX
 }
 
 /// The series of a block that are asked about; `None` for all.
@@ -103,13 +104,13 @@ fn union(sets: &[Vec<Matcher>], matching: impl Fn(&[Matcher]) -> RoaringBitmap) 
     sets.iter().map(|matchers| matching(matchers)).reduce(|one, other| one | other)
 }
 
-/// The first values of a label among these series (`None` for all) of which `counts` says so, `most` of them at most. `index` lends an index for
-/// a moment, between which it may change.
+/// The first values of a label among these series (`None` for all) of which `counts` says so (`None` for all), `most` of
+/// them at most. `index` lends an index for a moment, between which it may change.
 fn values<P: Postings>(
     index: &dyn Fn(&mut dyn FnMut(&P)),
     name: &str,
     series: Option<&RoaringBitmap>,
-    counts: &dyn Fn(u32) -> bool,
+    counts: Option<&dyn Fn(u32) -> bool>,
     most: usize,
 ) -> BTreeSet<String> {
     let (mut found, mut count) = (BTreeSet::new(), 0);
@@ -124,9 +125,10 @@ fn values<P: Postings>(
                 }
                 index(&mut |index| {
                     let Some(name) = index.name(name) else { return };
+                    let mut place = P::Place::default();
                     for series in &some {
-                        let value = index.value_of(*series, name).filter(|value| !found.contains(*value));
-                        if let Some(value) = value.filter(|_| counts(*series)) {
+                        let value = index.value_of(*series, name, &mut place).filter(|value| !found.contains(*value));
+                        if let Some(value) = value.filter(|_| counts.is_none_or(|counts| counts(*series))) {
                             found.insert(value.to_owned());
                             shorten(&mut found, most);
                         }
@@ -143,9 +145,14 @@ fn values<P: Postings>(
                     let mut last = None;
                     for pair in index.pairs_from(name, &from).take(LOCKED_MAX) {
                         last = Some(pair);
-                        let having = index.posting(pair);
-                        let asked_about = series.map(|series| &*having & series);
-                        if asked_about.as_ref().unwrap_or(&having).iter().any(counts) {
+                        let is_there = match (series, counts) {
+                            // A pair that no series has is not in an index.
+                            (None, None) => true,
+                            (Some(series), None) => !index.posting(pair).is_disjoint(series),
+                            (None, Some(counts)) => index.posting(pair).iter().any(counts),
+                            (Some(series), Some(counts)) => (&*index.posting(pair) & series).iter().any(counts),
+                        };
+                        if is_there {
                             found.insert(index.value(pair).to_owned());
                             if found.len() >= most {
                                 return;

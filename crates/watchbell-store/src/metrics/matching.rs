@@ -16,6 +16,9 @@ const VALUES_PER_SERIES: u64 = 4;
 
 /// What an index can say. Series, names and label pairs are numbers in it.
 pub(crate) trait Postings {
+    /// What makes looking at one series after the other cheap.
+    type Place: Default;
+
     /// Every series.
     fn all(&self) -> RoaringBitmap;
     /// A label name; one that is not there no series has.
@@ -37,7 +40,7 @@ pub(crate) trait Postings {
     /// Adds the series that have a pair.
     fn gather(&self, pair: u32, to: &mut Union);
     /// The value a series has for a name.
-    fn value_of(&self, series: u32, name: u32) -> Option<&str>;
+    fn value_of(&self, series: u32, name: u32, place: &mut Self::Place) -> Option<&str>;
 }
 
 /// Gathers series of many pairs, most of which have few.
@@ -173,10 +176,11 @@ impl Condition<'_> {
     }
 
     /// Those of `found` that have such a value.
-    fn keep(&self, index: &impl Postings, found: &RoaringBitmap) -> RoaringBitmap {
-        let mut asked = HashMap::<&str, bool>::new();
+    fn keep<P: Postings>(&self, index: &P, found: &RoaringBitmap) -> RoaringBitmap {
+        let (mut asked, mut place) = (HashMap::<&str, bool>::new(), P::Place::default());
         let mut is_in = |value| *asked.entry(value).or_insert_with(|| self.is_in(value));
-        found.iter().filter(|series| index.value_of(*series, self.name).is_some_and(&mut is_in)).collect()
+        let mut passes = |series: &u32| index.value_of(*series, self.name, &mut place).is_some_and(&mut is_in);
+        found.iter().filter(|series| passes(series)).collect()
     }
 
     /// The pairs that have such a value.

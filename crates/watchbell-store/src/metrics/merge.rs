@@ -13,6 +13,7 @@ use watchbell_runtime::fault;
 
 use super::Inner;
 use super::block::{Block, ChunkRef};
+use super::block_entries::Reader;
 use super::block_writer::BlockWriter;
 use super::blocks::display;
 use super::both::Both;
@@ -119,12 +120,13 @@ impl Inner {
         let gone: Vec<u64> = inputs.iter().map(|block| block.number).collect();
         let mut writer = BlockWriter::begin(&self.runtime.disk, &path, &merging.symbols, order, gone.clone())?;
         let mut series = 0_u64;
+        let mut readers: Vec<Reader> = inputs.iter().map(|_| Reader::default()).collect();
         merging.each(stop, |labels, same| {
-            let chunks = self.merge_series(inputs, same);
+            let chunks = self.merge_series(inputs, &mut readers, same);
             if !chunks.is_empty() {
                 series += 1;
-                let told = same.iter().map(|(input, series)| inputs[*input].starts(*series));
-                writer.add(labels, &chunks, &starts::once(told.flatten().collect()))?;
+                let told = same.iter().flat_map(|(input, _)| readers[*input].starts.iter().copied());
+                writer.add(labels, &chunks, &starts::once(told.collect()))?;
             }
             Ok(())
         })?;
@@ -153,11 +155,12 @@ impl Inner {
     }
 
     /// Full chunks that nothing overlaps are copied as they are, the others are put together anew.
-    fn merge_series(&self, inputs: &[Arc<Block>], series: &[(usize, u32)]) -> Vec<Encoded> {
+    fn merge_series(&self, inputs: &[Arc<Block>], readers: &mut [Reader], series: &[(usize, u32)]) -> Vec<Encoded> {
         let mut chunks: Vec<(usize, &Block, ChunkRef)> = Vec::new();
         for (input, series) in series {
             let block = &*inputs[*input];
-            chunks.extend(block.chunks(*series, i64::MIN, i64::MAX).into_iter().map(|chunk| (*input, block, chunk)));
+            let found = block.chunks_by(&mut readers[*input], *series, i64::MIN, i64::MAX);
+            chunks.extend(found.into_iter().map(|chunk| (*input, block, chunk)));
         }
         let apart = chunks.windows(2).all(|pair| pair[0].2.last < pair[1].2.first);
         let (mut merged, mut samples, mut since, mut of) = (Vec::new(), Both::default(), (0, 0), None);
@@ -261,17 +264,19 @@ impl<'a> Merging<'a> {
         mut visit: impl FnMut(&[(u32, u32)], &[(usize, u32)]) -> io::Result<()>,
     ) -> io::Result<()> {
         let mut next = BTreeMap::<(Pairs, usize), u32>::new();
-        (0..self.inputs.len()).for_each(|input| self.add(&mut next, input, 0));
+        let mut readers: Vec<Reader> = self.inputs.iter().map(|_| Reader::default()).collect();
+        let mut add = |next: &mut _, input: usize, series| self.add(next, &mut readers[input], input, series);
+        (0..self.inputs.len()).for_each(|input| add(&mut next, input, 0));
         while let Some(((labels, first), series)) = next.pop_first() {
             if stop() {
                 return Err(io::ErrorKind::Interrupted.into());
             }
             let mut same = vec![(first, series)];
-            self.add(&mut next, first, series + 1);
+            add(&mut next, first, series + 1);
             while let Some(entry) = next.first_entry().filter(|entry| entry.key().0 == labels) {
                 let ((_, input), series) = entry.remove_entry();
                 same.push((input, series));
-                self.add(&mut next, input, series + 1);
+                add(&mut next, input, series + 1);
             }
             visit(&labels, &same)?;
         }
@@ -279,11 +284,15 @@ impl<'a> Merging<'a> {
     }
 
     /// The next series of an input; one whose labels make no sense is left out.
-    fn add(&self, next: &mut BTreeMap<(Pairs, usize), u32>, input: usize, series: u32) {
+    fn add(&self, next: &mut BTreeMap<(Pairs, usize), u32>, reader: &mut Reader, input: usize, series: u32) {
         let place = |symbol: u32| self.places[input].get(symbol as usize).copied();
         for series in series..u32::try_from(self.inputs[input].meta.series).unwrap_or(u32::MAX) {
-            let pairs = self.inputs[input].index.symbols_of(series);
-            if let Some(pairs) = pairs.map(|(name, value)| Some((place(name)?, place(value)?))).collect() {
+            // Without labels: its entry lies in a damaged part.
+            if !reader.go(&self.inputs[input].index, series) {
+                continue;
+            }
+            let pairs = reader.labels.iter();
+            if let Some(pairs) = pairs.map(|(name, value)| Some((place(*name)?, place(*value)?))).collect() {
                 next.insert((pairs, input), series);
                 return;
             }

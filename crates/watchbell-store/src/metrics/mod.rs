@@ -11,6 +11,7 @@ mod append;
 mod aside;
 mod bits;
 mod block;
+mod block_entries;
 mod block_index;
 mod block_writer;
 mod blocks;

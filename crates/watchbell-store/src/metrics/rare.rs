@@ -104,6 +104,15 @@ impl Rare {
         self.open.is_none() && self.frozen.is_empty() && self.late.is_empty() && self.sealing.is_empty()
     }
 
+    /// The first and last time of the histograms it holds.
+    pub(crate) fn span(&self) -> Option<(i64, i64)> {
+        let chunks = self.frozen.iter().map(|chunk| (chunk.first, chunk.last));
+        let open = self.open.iter().map(|open| (open.first(), open.last()));
+        let late = [&self.late, &self.sealing].into_iter();
+        let late = late.filter_map(|late| Some((*late.first_key_value()?.0, *late.last_key_value()?.0)));
+        chunks.chain(open).chain(late).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+    }
+
     /// Whether something holds histograms from `start` to `end`, as far as can be told without reading it.
     pub(crate) fn overlaps(&self, start: i64, end: i64) -> bool {
         let overlaps = |first: i64, last: i64| first <= end && last >= start;

@@ -79,6 +79,12 @@ pub(crate) fn replay(disk: &Disk, dir: &Path, aside: &Aside, to: &mut Filling<'_
 fn read_segment(number: u32, content: &[u8], good: &[(usize, usize)], to: &mut Filling<'_>, found: &mut Found) -> i64 {
     let mut segment = to.segment(number);
     let mut unread = 0;
+    if let Some(needed) = segment.needed() {
+        for (from, end) in good {
+            // What makes no sense is told below.
+            let _ = unpack(&content[*from..*end]).and_then(|record| record::decode(&record, needed));
+        }
+    }
     for (from, end) in good {
         let read = unpack(&content[*from..*end]).and_then(|record| record::decode(&record, &mut segment));
         unread += u64::from(read.is_none());

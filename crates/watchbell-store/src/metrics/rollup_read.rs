@@ -10,13 +10,13 @@ use watchbell_model::{Labels, Matcher, QueryError, Rollup, Sample, Span, Timesta
 use super::Inner;
 use super::block::{Block, ChunkRef};
 use super::matching::matching;
-use super::rollup::{Row, fold};
+use super::rollup::{Row, fold, join};
 use super::rollups::{DAY, Level};
 use super::select::SELECT_SAMPLES_MAX;
 use super::series::millis;
 use super::tombstones;
 
-/// How many rows one question may hold in memory: as much as samples may take.
+/// How many rows, of windows as they are asked for, one question may hold in memory: as much as samples may take.
 const ROWS_MAX: usize = SELECT_SAMPLES_MAX / 4;
 
 /// From the first millisecond to the one behind the last.
@@ -67,6 +67,10 @@ impl Inner {
                 for series in matching(&block.index, matchers) {
                     let mut found = Vec::new();
                     self.rows(level, block, series, (from, to), &mut found)?;
+                    // Days are of the copy or not, as a whole: nothing comes between rows of one window later.
+                    if width > level.width && DAY % width == 0 {
+                        found = join(found, width);
+                    }
                     if !found.is_empty() {
                         rows.add(block.labels(series), found)?;
                     }

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use watchbell_model::{
     Exemplar, Found, Labels, Lookup, Matcher, Metadata, Query, QueryError, Rollup, Series, Span, Timestamp,
 };
+use watchbell_runtime::{Disk, thread};
 
 use super::block::{Block, ChunkRef};
+use super::blocks::display;
 use super::both::Both;
 use super::chunk::Kind;
 use super::walk::Pieces;
@@ -15,6 +18,8 @@ use super::{Inner, MetricStore};
 
 /// How many samples one query may hold in memory at once, 16 bytes each: more would be the memory of a small machine.
 pub const SELECT_SAMPLES_MAX: usize = 10_000_000;
+/// With so many samples in blocks a series is read on two cores.
+const BOTH_MIN: usize = 1 << 16;
 /// For how many series one lookup reads samples to see whether there are some between two that it knows of.
 const READ_MAX: usize = 1000;
 
@@ -34,18 +39,22 @@ impl Inner {
     pub(crate) fn read(&self, pieces: &Pieces, start: i64, end: i64) -> Result<Both, QueryError> {
         let within = |chunk: &&ChunkRef| chunk.kind == Kind::Floats && chunk.first >= start && chunk.last <= end;
         let chunks = pieces.blocks.iter().flat_map(|(_, _, chunks)| chunks);
+        let count: usize = chunks.clone().filter(within).map(|chunk| chunk.count).sum();
         let mut samples = Both::default();
-        samples.floats.reserve(chunks.filter(within).map(|chunk| chunk.count).sum());
-        for (block, _, chunks) in &pieces.blocks {
-            let since = samples.mark();
-            for chunk in chunks {
-                block.read(*chunk, start, end, &mut samples).map_err(|_| {
-                    self.found_damaged(block);
-                    let words = format!("a part of {} is damaged; ask again without it", block.path.display());
-                    QueryError::Unavailable(words)
-                })?;
+        samples.floats.reserve(count);
+        if count >= BOTH_MIN
+            && chunks.clone().all(|chunk| chunk.kind == Kind::Floats)
+            && matches!(self.runtime.disk, Disk::Os)
+        {
+            self.read_on_two_cores(pieces, start, end, count, &mut samples)?;
+        } else {
+            for (block, _, chunks) in &pieces.blocks {
+                let since = samples.mark();
+                for chunk in chunks {
+                    block.read(*chunk, start, end, &mut samples).map_err(|_| self.damaged_part(block))?;
+                }
+                samples.settle(since);
             }
-            samples.settle(since);
         }
         for (block, series, chunks, past) in &pieces.past {
             let since = samples.mark();
@@ -59,6 +68,66 @@ impl Inner {
         }
         samples.once();
         Ok(samples)
+    }
+
+    /// The floats of all blocks, half of them on another core.
+    fn read_on_two_cores(
+        &self,
+        pieces: &Pieces,
+        start: i64,
+        end: i64,
+        count: usize,
+        samples: &mut Both,
+    ) -> Result<(), QueryError> {
+        let of_block = |(block, _, chunks): &'_ (Arc<Block>, u32, Vec<ChunkRef>)| {
+            chunks.iter().map(|chunk| (Arc::clone(block), *chunk)).collect::<Vec<_>>()
+        };
+        let chunks: Vec<(Arc<Block>, ChunkRef)> = pieces.blocks.iter().flat_map(of_block).collect();
+        let (mut half, mut seen) = (0, 0);
+        while seen < count / 2 && half < chunks.len() {
+            seen += chunks[half].1.count;
+            half += 1;
+        }
+        let read = |chunks: &[(Arc<Block>, ChunkRef)], samples: &mut Both| {
+            let damaged = chunks.iter().find(|(block, chunk)| block.read(*chunk, start, end, samples).is_err());
+            damaged.map(|(block, _)| Arc::clone(block))
+        };
+        let (early, late) = chunks.split_at(half);
+        let read_late = || {
+            let mut samples = Both::default();
+            samples.floats.reserve(count.saturating_sub(seen));
+            let damaged = read(late, &mut samples);
+            (samples, damaged)
+        };
+        let ((mut rest, late), early) = thread::both(read_late, || read(early, samples));
+        if let Some(block) = early.or(late) {
+            return Err(self.damaged_part(&block));
+        }
+        samples.floats.append(&mut rest.floats);
+        Ok(())
+    }
+
+    /// A chunk that is asked for is damaged.
+    fn damaged_part(&self, block: &Block) -> QueryError {
+        self.found_damaged(block);
+        QueryError::Unavailable(format!("a part of {} is damaged; ask again without it", block.path.display()))
+    }
+
+    /// What is mapped behind the end of a file that somebody cut would end the process when it is touched: a block is
+    /// looked at before it is read. One that is cut in between is beyond help.
+    pub(crate) fn uncut(&self, block: &Block) -> Result<(), QueryError> {
+        let (has, path) = (block.bytes(), &block.path);
+        match self.runtime.disk.len(path) {
+            Ok(len) if len < has => {
+                let name = display(path);
+                block.give_up(format!("the block {name} was cut from {has} to {len} bytes; its samples are lost"));
+                // It no longer serves, whether or not its file can be moved; if not, that is tried at the next start.
+                let _ = self.lost(block);
+                Err(QueryError::Unavailable(format!("{} was cut short; ask again without it", path.display())))
+            }
+            // What is not there any more is mapped whole, and noticed by upkeep.
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 
     /// A whole series: its samples, and since when they count.

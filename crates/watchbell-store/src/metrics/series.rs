@@ -335,6 +335,16 @@ impl Head {
         self.newest.map(|(time, _)| time)
     }
 
+    /// The first and last time of what it holds.
+    pub(crate) fn span(&self) -> Option<(i64, i64)> {
+        let chunks = self.frozen.iter().map(|chunk| (chunk.first.0, chunk.last));
+        let open = self.open.iter().map(|open| (open.first(), open.last()));
+        let late = self.late.iter().flat_map(|late| [&late.samples, &late.sealing]);
+        let late = late.filter_map(|late| Some((*late.first_key_value()?.0, *late.last_key_value()?.0)));
+        let rare = self.rare.iter().filter_map(|rare| rare.span());
+        chunks.chain(open).chain(late).chain(rare).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+    }
+
     /// Whether something holds samples from `start` to `end`, as far as can be told without reading it.
     pub(crate) fn overlaps(&self, start: i64, end: i64) -> bool {
         let overlaps = |first: i64, last: i64| first <= end && last >= start;

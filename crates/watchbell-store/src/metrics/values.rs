@@ -25,7 +25,8 @@ pub(crate) enum Rest {
 /// The beginnings of all values that the expression of a matcher (`=~`, anchored) matches, and what follows them.
 /// Sorted; several may begin alike.
 pub(crate) fn beginnings(expression: &str) -> Vec<(String, Rest)> {
-    let parsed = regex_syntax::Parser::new().parse(&format!("(?s:{expression})"));
+    // What is no expression by itself, as `a)|(b`, can be one within the parentheses that a matcher puts around it.
+    let parsed = regex_syntax::ParserBuilder::new().dot_matches_new_line(true).build().parse(expression);
     let mut found = parsed.ok().and_then(|hir| all(&hir)).unwrap_or_else(|| vec![(String::new(), Rest::Asked)]);
     found.sort();
     found.dedup();

@@ -12,6 +12,7 @@ use watchbell_model::{Labels, Matcher, QueryError, SeriesRef};
 
 use super::Inner;
 use super::block::{Block, ChunkRef};
+use super::block_entries::Reader;
 use super::blocks::Serving;
 use super::head_order::HeadOrder;
 use super::matching::matching;
@@ -39,6 +40,7 @@ struct InBlock {
     /// Of a coarser copy: the stretches of time it speaks for.
     past: Option<Vec<(i64, i64)>>,
     series: RoaringBitmap,
+    reader: Reader,
     /// How many are behind us.
     passed: u64,
     /// The one we are at, unless there is no further one.
@@ -49,7 +51,8 @@ impl InBlock {
     /// The first one behind `last`.
     fn new(block: &Arc<Block>, matchers: &[Matcher], last: Option<&Labels>) -> InBlock {
         let series = matching(&block.index, matchers);
-        let mut found = InBlock { block: Arc::clone(block), past: None, series, passed: 0, at: None };
+        let mut found =
+            InBlock { block: Arc::clone(block), past: None, series, reader: Reader::default(), passed: 0, at: None };
         if let Some(last) = last {
             let (mut from, mut to) = (0, found.series.len());
             while from < to {
@@ -68,7 +71,8 @@ impl InBlock {
     }
 
     fn look(&mut self) {
-        self.at = self.series.select(self.passed as u32).map(|series| (series, self.block.labels(series)));
+        let series = self.series.select(self.passed as u32);
+        self.at = series.map(|series| (series, self.block.labels_by(&mut self.reader, series)));
     }
 
     fn pass(&mut self) {
@@ -116,7 +120,7 @@ impl Inner {
             }
             for block in &mut blocks {
                 if let Some((series, _)) = block.at.as_ref().filter(|(_, labels)| *labels == next) {
-                    let chunks = block.block.chunks(*series, start, end);
+                    let chunks = block.block.chunks_by(&mut block.reader, *series, start, end);
                     if let Some(past) = block.past.as_ref().filter(|_| !chunks.is_empty()) {
                         pieces.past.push((Arc::clone(&block.block), *series, chunks, past.clone()));
                     } else if !chunks.is_empty() {
@@ -155,12 +159,14 @@ impl Inner {
             match known.iter().position(|known| Arc::ptr_eq(&known.block, block)) {
                 Some(at) => found.push(known.swap_remove(at)),
                 None => {
+                    self.uncut(block)?;
                     found.push(InBlock::new(block, matchers, last));
                     self.whole(block)?;
                 }
             }
         }
         for (block, past) in self.bygone(start, end) {
+            self.uncut(&block)?;
             let mut in_block = InBlock::new(&block, matchers, last);
             in_block.past = Some(past);
             found.push(in_block);

@@ -280,6 +280,11 @@ fn a_block_that_vanished_is_missed() {
         assert!(runtime.troubles.list().iter().any(|trouble| trouble.key == key));
         let kept = all(&store);
         assert!(kept[&super::blocks::name(0)].len() > 6 * 60, "the rest serves");
+        drop(store);
+        let runtime = world.runtime();
+        let (store, _) = MetricStore::open(&runtime, Path::new(DIR), config()).unwrap();
+        store.maintain();
+        assert!(runtime.troubles.list().iter().any(|trouble| trouble.key == key), "told until somebody knows");
     });
 }
 

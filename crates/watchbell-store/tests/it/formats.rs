@@ -3,10 +3,10 @@
 //! `UPDATE_EXPECT=1` writes those of the present version anew; those of released versions never change.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use expect_test::expect;
+use expect_test::{Expect, expect};
 use watchbell_model::{
     Append, Batch, BatchHistogram, BucketSpan, Buckets, Change, Exemplar, Histogram, Labels, Lookup, Matcher, Metadata,
     MetricType, Point, Query, ResetHint, SeriesKey, State, Timestamp, stale_nan,
@@ -140,10 +140,28 @@ fn series_of_version_1_are_readable() {
     });
 }
 
+/// What a version's fixture holds.
+fn said_of(world: &World, version: &str) -> String {
+    let folder = fixture(version);
+    let list = |name: &str| {
+        let files = Disk::Os.list(&folder.join(name)).unwrap().into_iter();
+        files.map(|file| Path::new(name).join(file).to_string_lossy().into_owned()).collect::<Vec<_>>()
+    };
+    let mut files = [list("blocks"), list("wal")].concat();
+    files.extend(["sealed", "exemplars", "metadata"].map(str::to_owned));
+    let files: Vec<&str> = files.iter().map(String::as_str).collect();
+    said(&open(world, version, &files))
+}
+
 #[test]
 fn series_of_version_2_are_readable() {
+    sim::run(1, |world| async move { SINCE_2.assert_eq(&said_of(&world, "metrics-2")) });
+}
+
+#[test]
+fn series_of_version_3_are_readable() {
     sim::run(1, |world| async move {
-        let folder = fixture("metrics-2");
+        let folder = fixture("metrics-3");
         if is_update() {
             let _ = Disk::Os.remove_dir_all(&folder);
             write_metrics(&world).await;
@@ -153,14 +171,13 @@ fn series_of_version_2_are_readable() {
                 Disk::Os.write_atomic(&to, &world.runtime().disk.read(&path).unwrap()).unwrap();
             }
         }
-        let list = |name: &str| {
-            let files = Disk::Os.list(&folder.join(name)).unwrap().into_iter();
-            files.map(|file| Path::new(name).join(file).to_string_lossy().into_owned()).collect::<Vec<_>>()
-        };
-        let mut files = [list("blocks"), list("wal")].concat();
-        files.extend(["sealed", "exemplars", "metadata"].map(str::to_owned));
-        let files: Vec<&str> = files.iter().map(String::as_str).collect();
-        expect![[r#"
+        SINCE_2.assert_eq(&said_of(&world, "metrics-3"));
+    });
+}
+
+/// What [`write_metrics`] wrote, in whatever version.
+static SINCE_2: LazyLock<Expect> = LazyLock::new(|| {
+    expect![[r#"
             constant{host="a"} 400 samples, b9582dd7d9e39568
             counter_total{host="a"} 400 samples, 20914bc476cd3faf
             latency{host="a"} 0 samples, 0000000000000000
@@ -172,9 +189,7 @@ fn series_of_version_2_are_readable() {
             latency{host="a"}: 8 exemplars
             latency: [Metadata { kind: Histogram, unit: "seconds", help: "How long it takes." }]
         "#]]
-        .assert_eq(&said(&open(&world, "metrics-2", &files)));
-    });
-}
+});
 
 #[test]
 fn state_of_format_1_is_readable() {

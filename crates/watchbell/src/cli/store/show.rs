@@ -89,9 +89,14 @@ pub(super) fn figures(figures: &Figures) -> String {
     out
 }
 
+/// What there is one or many of; `series` are both.
+fn of(count: u64, many: &str) -> &str {
+    if count == 1 && many != "series" { many.strip_suffix('s').unwrap_or(many) } else { many }
+}
+
 pub(super) fn checkup(checkup: &Checkup) -> String {
     let looked: Vec<String> =
-        checkup.looked_at.iter().map(|(what, count)| format!("{} {what}", number(*count))).collect();
+        checkup.looked_at.iter().map(|(what, count)| format!("{} {}", number(*count), of(*count, what))).collect();
     let mut out = format!("looked at {}\n", looked.join(", "));
     for words in &checkup.damaged {
         writeln!(out, "damaged: {words}").expect("a string takes anything");
