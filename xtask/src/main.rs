@@ -7,6 +7,7 @@
 
 mod bench;
 mod packages;
+mod peers;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -118,6 +119,7 @@ fn run(what: &str, command: &mut Command) -> Result<()> {
 
 fn test() -> Result<()> {
     packages::install()?;
+    peers::senders();
     run("formatting", &mut cargo(&["fmt", "--all", "--check"]))?;
     run("clippy", &mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     licences()?;

@@ -90,7 +90,7 @@ async fn receive(
     }
     let request =
         decode_metrics(body, encoding).map_err(|error| Refused::new(StatusCode::BAD_REQUEST, error.to_string()))?;
-    Ok(app.intake.otlp_metrics(&request, sender).await?)
+    Ok(app.intake.otlp_metrics(request, sender).await?)
 }
 
 fn gunzip(body: &[u8]) -> Result<Vec<u8>, Refused> {

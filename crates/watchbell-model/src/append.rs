@@ -221,6 +221,8 @@ pub struct Appended {
     /// For each series of the batch how to refer to it from now on; `None` where it was refused or is not known.
     /// Empty from stores that give no references.
     pub refs: Vec<Option<SeriesRef>>,
+    /// Which were refused, by their place in the batch: its samples, then its histograms. Empty from stores that do not say.
+    pub refused_at: Vec<u32>,
     /// The first sample that was refused, in words for its sender.
     pub example: Option<String>,
 }

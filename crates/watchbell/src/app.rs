@@ -188,6 +188,7 @@ impl App {
         self.apply_decisions(good, &monitors).await?;
         self.heartbeats.set_ping_key(config.ping_key.clone()).await.context("the ping key cannot be put in force")?;
         self.heartbeats.apply(&config.heartbeats).await.context("the heartbeats cannot be put in force")?;
+        self.intake.set_otlp(&config.otlp);
 
         // A group's names are its own, so that a monitor may be called as it likes. Groups are stopped in this order.
         let supervisor = &self.runtime.supervisor;

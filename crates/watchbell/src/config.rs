@@ -31,6 +31,7 @@ use watchbell_notify::{Library, ReceiverConfig, RunbooksConfig};
 use watchbell_runtime::Runtime;
 use watchbell_sources::heartbeat::HeartbeatConfig;
 use watchbell_sources::host::HostConfig;
+use watchbell_sources::intake::OtlpConfig;
 use watchbell_sources::probe::MonitorConfig;
 use watchbell_sources::scrape::{NameEscaping, NameValidation, ScrapeConfig, ScrapeProtocol};
 use watchbell_store::{MetricsConfig, RemoteConfig, RemoteReadConfig, RemoteWriteConfig};
@@ -93,6 +94,9 @@ pub struct Config {
     /// Files with further `scrape_configs`, relative to this file; `*` stands for any part of a file name.
     #[serde(default)]
     pub scrape_config_files: Vec<String>,
+    /// Metrics that come by OpenTelemetry's protocol.
+    #[serde(default)]
+    pub otlp: OtlpConfig,
     /// Where samples go on to, as in a `prometheus.yml`: one at most, short for `storage.metrics.remote.write`.
     #[serde(default)]
     pub remote_write: Vec<RemoteWriteConfig>,

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::client::{Client, escape};
-use super::peers::Binary;
 use super::process::{Process, bytes_under};
+use crate::peers::Binary;
 
 /// How long an engine may take to be ready, and to put its blocks in order.
 const PATIENCE: Duration = Duration::from_secs(120);

@@ -12,11 +12,11 @@ use anyhow::{Context, Result};
 use super::client::escape;
 use super::engine::{Engine, Kind, Running};
 use super::fleet::{Series, fleet, names};
-use super::peers;
 use super::process::Folder;
 use super::recorded::{Recorder, Recording, labels};
 use super::send::{self, Plan, requests};
 use super::table::Table;
+use crate::peers;
 
 /// What is measured and how often.
 #[derive(Default)]

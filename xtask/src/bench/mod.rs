@@ -5,13 +5,14 @@ mod engine;
 mod fleet;
 mod idle;
 mod metrics;
-mod peers;
 mod process;
 mod query;
 mod recorded;
 mod scrape;
 mod send;
 mod table;
+
+use crate::peers;
 
 pub use idle::idle;
 pub use metrics::{Options, run as metrics};

@@ -49,7 +49,7 @@ fn metrics_of_opentelemetry() {
         out + &std::mem::take(&mut *notes.written.lock().unwrap())
     });
     expect![[r#"
-        200 {"partialSuccess":{"errorMessage":"`orders.delta` has delta temporality; send it cumulative (`OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE`, or the collector's `deltatocumulative`)","rejectedDataPoints":"3"}}
+        200 {"partialSuccess":{"errorMessage":"`orders.delta`: a point of delta temporality says no time","rejectedDataPoints":"3"}}
         orders_total{http_method="GET;PUT", instance="i-1", job="eu/shop"} 7 @60000
         queue_size_ratio{instance="i-1", job="eu/shop"} 0.5 @61000
         gone{instance="i-1", job="eu/shop"} NaN @61000
@@ -67,11 +67,12 @@ fn metrics_of_opentelemetry() {
         orders_total{http_method="GET;PUT", instance="i-1", job="eu/shop"} began at 1000 from 60000 on
         orders_total{http_method="GET;PUT", instance="i-1", job="eu/shop"} as {span_id="eee19b7ec3c1b174", trace_id="5b8efff798038103d269b633813fc60c"} 1 @59000
         latency_seconds_bucket{instance="i-1", job="eu/shop", le="1"} as {trace_id="5b8efff798038103d269b633813fc60c"} 0.5 @59000
-        orders_total is a counter in "{order}": "Orders taken."
-        queue_size_ratio is a gauge in "1": ""
+        orders_total is a counter in "": "Orders taken."
+        orders_delta_total is a counter in "": ""
+        queue_size_ratio is a gauge in "": ""
         gone is a gauge in "": ""
-        latency_seconds is a histogram in "s": ""
-        size_bytes is a histogram in "By": ""
+        latency_seconds is a histogram in "seconds": ""
+        size_bytes is a histogram in "bytes": ""
         too_coarse is a histogram in "": ""
         rpc is a summary in "": ""
     "#]].assert_eq(&out);

@@ -12,7 +12,6 @@
 mod batch;
 mod known;
 mod otlp;
-mod otlp_names;
 mod remote_write;
 #[cfg(test)]
 mod tests;
@@ -27,6 +26,7 @@ use batch::Builder;
 use known::Known;
 
 pub use known::SERIES_KNOWN_MAX;
+pub use otlp::{DELTA_NUMBERS_MAX, DELTA_SILENT_MAX, DELTA_STREAMS_MAX, OtlpConfig, TranslationStrategy};
 
 /// How many samples one request may have: far more than any sender puts into one.
 pub const REQUEST_SAMPLES_MAX: usize = 500_000;
@@ -48,6 +48,8 @@ struct Inner {
     known: Known,
     /// Sources by name, so that requests share them.
     sources: Mutex<HashMap<String, Arc<str>>>,
+    otlp: Mutex<otlp::InForce>,
+    deltas: tokio::sync::Mutex<otlp::Deltas>,
     runtime: Runtime,
 }
 
@@ -89,7 +91,14 @@ impl Intake {
     /// With nothing known yet.
     pub fn new(runtime: &Runtime, append: Arc<dyn Append>) -> Intake {
         let known = Known::new(&runtime.rng, SERIES_KNOWN_MAX);
-        Intake(Arc::new(Inner { append, known, sources: Mutex::default(), runtime: runtime.clone() }))
+        Intake(Arc::new(Inner {
+            append,
+            known,
+            sources: Mutex::default(),
+            otlp: Mutex::default(),
+            deltas: tokio::sync::Mutex::default(),
+            runtime: runtime.clone(),
+        }))
     }
 
     /// The source that a sender's samples count for: `kind`, or `kind/sender` for one that names itself.

@@ -87,9 +87,11 @@ fn build_v2(builder: &mut Builder<'_>, request: &v2::Request<'_>, hashes: &[Hash
         }
         let key = known.keys().end(hash);
         let labels = || series.labels(request).map_err(|error| error.to_string()).and_then(labels);
-        let (mut last, mut metadata, start) = (None, None, series.start()?);
+        let (mut last, mut metadata, mut native, start) = (None, None, false, series.start()?);
         for item in series.items(request) {
-            match item? {
+            let item = item?;
+            native |= matches!(item, Item::Histogram(..));
+            match item {
                 Item::Metadata(kind, help, unit) => metadata = Some((kind, help, unit)),
                 Item::Sample(sample, own) => add(builder, key, labels, Item::Sample(sample, own.or(start)), &mut last)?,
                 Item::Histogram(at, histogram, own) => {
@@ -101,12 +103,27 @@ fn build_v2(builder: &mut Builder<'_>, request: &v2::Request<'_>, hashes: &[Hash
         // Senders that know nothing of a metric say so; that is nothing to keep.
         if let Some((kind, help, unit)) = metadata.filter(|told| *told != (MetricType::Unknown, "", "")) {
             match series.labels(request)?.iter().find(|(name, _)| *name == Labels::NAME) {
-                Some((_, metric)) if !metric.is_empty() => builder.metadata(metric, kind, help, unit),
+                Some((_, metric)) if !metric.is_empty() => {
+                    let family = if native { metric } else { family_of(metric, kind) };
+                    builder.metadata(family, kind, help, unit);
+                }
                 _ => builder.refuse(u64::from(last.is_none()), || "metadata is of a series without a name".into()),
             }
         }
     }
     Ok(())
+}
+
+/// 2.0 describes series; what is described is the metric that a classic histogram's or a summary's series are of, under
+/// whose name Prometheus' `/api/v1/metadata` has it.
+fn family_of(metric: &str, kind: MetricType) -> &str {
+    let ends: &[&str] = match kind {
+        MetricType::Histogram => &["_bucket", "_sum", "_count"],
+        MetricType::GaugeHistogram => &["_bucket", "_gsum", "_gcount"],
+        MetricType::Summary => &["_sum", "_count"],
+        _ => &[],
+    };
+    ends.iter().find_map(|end| metric.strip_suffix(end)).filter(|family| !family.is_empty()).unwrap_or(metric)
 }
 
 /// `last`: the time of the series' sample before, for examples that say none (1.0 does not insist).

@@ -62,12 +62,13 @@ impl<'a> Taking<'a> {
             .histograms
             .iter()
             .map(|sample| (sample.series as usize, sample.timestamp, Value::Histogram(&sample.histogram)));
-        for (place, timestamp, value) in floats.chain(histograms) {
+        for (at, (place, timestamp, value)) in (0..).zip(floats.chain(histograms)) {
             if let Value::Histogram(histogram) = value
                 && let Err(error) = histogram.check()
             {
                 // Whoever sends had to check; what makes no sense could not be read again.
                 self.inner.counters.invalid.inc();
+                appended.refused_at.push(at);
                 appended.example.get_or_insert_with(|| error.to_string());
                 continue;
             }
@@ -78,6 +79,7 @@ impl<'a> Taking<'a> {
                     SeriesKey::Known(_) => (Refusal::Unknown, "a series".to_owned()),
                 };
                 reason.count(&mut appended);
+                appended.refused_at.push(at);
                 if appended.example.is_none() {
                     appended.example = Some(self.example(&reason, &labels, timestamp));
                 }
@@ -125,6 +127,7 @@ impl<'a> Taking<'a> {
                 Outcome::TooOld | Outcome::Ask => Refusal::TooOld,
             };
             reason.count(&mut appended);
+            appended.refused_at.push(at);
             if appended.example.is_none() {
                 walk.rest();
                 let labels = format!("`{}`", heads.index().labels(series));

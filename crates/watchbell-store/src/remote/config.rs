@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use watchbell_model::{
-    Authorization, BasicAuth, ByteSize, NotYet, Path, Problems, Span, TlsConfig, Url, check_credentials,
+    Authorization, BasicAuth, ByteSize, NotYet, Path, Problems, RelabelConfig, Span, TlsConfig, Url, check_credentials,
 };
 
 /// The smallest queue: some minutes of a small machine.
@@ -103,14 +103,22 @@ pub struct RemoteWriteConfig {
     /// How requests are made.
     #[serde(default)]
     pub queue_config: SendConfig,
-    /// Not supported yet.
+    /// Rules that change the labels of what is sent, or leave it out.
     #[serde(default)]
-    #[schemars(skip)]
-    pub write_relabel_configs: Option<NotYet>,
-    /// Not supported yet.
+    pub write_relabel_configs: Vec<RelabelConfig>,
+    /// Whether what metrics are is sent too.
     #[serde(default)]
-    #[schemars(skip)]
-    pub metadata_config: Option<NotYet>,
+    pub metadata_config: MetadataConfig,
+    /// Taken from a `prometheus.yml` without effect: HTTP/1.1 is spoken.
+    #[serde(default)]
+    pub enable_http2: Option<bool>,
+    /// Taken from a `prometheus.yml` without effect: a redirect is never followed, because it would take samples and
+    /// credentials elsewhere.
+    #[serde(default)]
+    pub follow_redirects: Option<bool>,
+    /// Taken from a `prometheus.yml` without effect: an address is looked up anew for each connection.
+    #[serde(default)]
+    pub round_robin_dns: Option<bool>,
     /// Not supported yet.
     #[serde(default)]
     #[schemars(skip)]
@@ -126,7 +134,38 @@ pub struct RemoteWriteConfig {
     /// Not supported yet.
     #[serde(default)]
     #[schemars(skip)]
+    pub google_iam: Option<NotYet>,
+    /// Not supported yet.
+    #[serde(default)]
+    #[schemars(skip)]
+    pub http_headers: Option<NotYet>,
+    /// Not supported yet.
+    #[serde(default)]
+    #[schemars(skip)]
     pub proxy_url: Option<NotYet>,
+    /// Not supported yet.
+    #[serde(default)]
+    #[schemars(skip)]
+    pub proxy_from_environment: Option<NotYet>,
+}
+
+/// Whether what metrics are is sent too. 1.0 sends it whenever it is learnt, 2.0 with every sample, so that the times of
+/// Prometheus' own sender have no meaning here.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct MetadataConfig {
+    /// Whether it is sent. Default `true`.
+    pub send: bool,
+    /// Taken from a `prometheus.yml` without effect.
+    pub send_interval: Option<Span>,
+    /// Taken from a `prometheus.yml` without effect.
+    pub max_samples_per_send: Option<usize>,
+}
+
+impl Default for MetadataConfig {
+    fn default() -> MetadataConfig {
+        MetadataConfig { send: true, send_interval: None, max_samples_per_send: None }
+    }
 }
 
 /// A message of remote write.
@@ -157,15 +196,14 @@ pub struct SendConfig {
     pub min_backoff: Span,
     /// The longest wait between two tries, unless the receiver asks for more. Default `5s`.
     pub max_backoff: Span,
-    /// Not supported yet.
-    #[schemars(skip)]
-    pub min_shards: Option<NotYet>,
-    /// Not supported yet.
-    #[schemars(skip)]
-    pub retry_on_http_429: Option<NotYet>,
-    /// Not supported yet.
-    #[schemars(skip)]
-    pub sample_age_limit: Option<NotYet>,
+    /// Samples that are older than this when they are about to be sent go, counted as dropped. Without it, or with `0s`,
+    /// only `queue.age` counts.
+    pub sample_age_limit: Option<Span>,
+    /// Taken from a `prometheus.yml` without effect: there are as many requests as are needed, up to `max_shards`.
+    pub min_shards: Option<usize>,
+    /// Taken from a `prometheus.yml` without effect: a receiver that says 429 is always asked again, since what was
+    /// acknowledged here must not be lost.
+    pub retry_on_http_429: Option<bool>,
 }
 
 impl Default for SendConfig {
@@ -211,6 +249,33 @@ pub struct RemoteReadConfig {
     /// How far an `https` address is trusted.
     #[serde(default)]
     pub tls_config: TlsConfig,
+    /// Taken from a `prometheus.yml` without effect.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Taken from a `prometheus.yml` without effect: what is kept here in full is never asked for there.
+    #[serde(default)]
+    pub read_recent: Option<bool>,
+    /// Taken from a `prometheus.yml` without effect: there are no external labels to leave out.
+    #[serde(default)]
+    pub filter_external_labels: Option<bool>,
+    /// Taken from a `prometheus.yml` without effect: HTTP/1.1 is spoken.
+    #[serde(default)]
+    pub enable_http2: Option<bool>,
+    /// Taken from a `prometheus.yml` without effect: a redirect is never followed.
+    #[serde(default)]
+    pub follow_redirects: Option<bool>,
+    /// Not supported yet.
+    #[serde(default)]
+    #[schemars(skip)]
+    pub required_matchers: Option<NotYet>,
+    /// Not supported yet.
+    #[serde(default)]
+    #[schemars(skip)]
+    pub oauth2: Option<NotYet>,
+    /// Not supported yet.
+    #[serde(default)]
+    #[schemars(skip)]
+    pub proxy_url: Option<NotYet>,
 }
 
 /// How samples are asked for.
@@ -300,28 +365,19 @@ impl RemoteWriteConfig {
         self.tls_config.check(&path.field("tls_config"), problems);
         check_timeout(self.remote_timeout, path, problems);
         check_headers(&self.headers, path, problems);
+        RelabelConfig::check_all(&self.write_relabel_configs, &path.field("write_relabel_configs"), problems);
         for (field, given, hint) in [
-            ("write_relabel_configs", &self.write_relabel_configs, "leave it out; every sample is sent"),
-            ("metadata_config", &self.metadata_config, "leave it out; 2.0 sends what metrics are with their samples"),
             ("oauth2", &self.oauth2, "use `basic_auth` or `authorization`"),
             ("sigv4", &self.sigv4, "use `basic_auth` or `authorization`"),
             ("azuread", &self.azuread, "use `basic_auth` or `authorization`"),
+            ("google_iam", &self.google_iam, "use `basic_auth` or `authorization`"),
+            ("http_headers", &self.http_headers, "use `headers`"),
             ("proxy_url", &self.proxy_url, "leave it out"),
+            ("proxy_from_environment", &self.proxy_from_environment, "leave it out"),
         ] {
             not_yet(given, path, field, hint, problems);
         }
         let (send, path) = (&self.queue_config, path.field("queue_config"));
-        for (field, given, hint) in [
-            ("min_shards", &send.min_shards, "leave it out; there are as many as are needed, up to `max_shards`"),
-            (
-                "retry_on_http_429",
-                &send.retry_on_http_429,
-                "leave it out; a receiver that says 429 is always asked again",
-            ),
-            ("sample_age_limit", &send.sample_age_limit, "use `storage.metrics.remote.queue.age`"),
-        ] {
-            not_yet(given, &path, field, hint, problems);
-        }
         if send.max_shards == 0 || send.max_shards > SHARDS_MAX {
             problems
                 .error(&path.field("max_shards"), format!("{} is not a usable number", send.max_shards))
@@ -373,6 +429,13 @@ impl RemoteReadConfig {
         self.tls_config.check(&path.field("tls_config"), problems);
         check_timeout(self.remote_timeout, path, problems);
         check_headers(&self.headers, path, problems);
+        for (field, given, hint) in [
+            ("required_matchers", &self.required_matchers, "leave it out; every question is asked"),
+            ("oauth2", &self.oauth2, "use `basic_auth` or `authorization`"),
+            ("proxy_url", &self.proxy_url, "leave it out"),
+        ] {
+            not_yet(given, path, field, hint, problems);
+        }
         if self.kind().is_none() {
             problems.error(&path.field("url"), format!("`{}` does not end in `/read` or `/export`", self.url)).hint(
                 "such as `http://prometheus:9090/api/v1/read` or `http://victoria:8428/api/v1/export`; or say `kind`",
@@ -442,10 +505,11 @@ mod tests {
                 "remote_timeout": "0s",
                 "headers": { "Authorization": "x", "bad header": "y", "X-Fine": "z" },
                 "basic_auth": { "username": "me" },
-                "write_relabel_configs": [{ "action": "drop" }],
-                "queue_config": { "max_shards": 0, "min_shards": 3, "capacity": 5, "min_backoff": "9s" },
+                "write_relabel_configs": [{ "action": "hashmod", "target_label": "x" }],
+                "sigv4": { "region": "eu-central-1" },
+                "queue_config": { "max_shards": 0, "capacity": 5, "min_backoff": "9s" },
             },
-            "read": { "url": "http://mimir/query" },
+            "read": { "url": "http://mimir/query", "required_matchers": { "job": "a" } },
             "tenant_header": "",
             "queue": { "size": "1MB", "age": "1s" },
         }))
@@ -462,19 +526,26 @@ mod tests {
             remote.write.remote_timeout: `0s` is not a usable bound; above 0, at most `10m`
             remote.write.headers.Authorization: the header `Authorization` is set already; credentials stand in `basic_auth` or `authorization`
             remote.write.headers.bad header: `bad header` cannot be sent as a header; 
-            remote.write.write_relabel_configs: `write_relabel_configs` is not supported yet; leave it out; every sample is sent
-            remote.write.queue_config.min_shards: `min_shards` is not supported yet; leave it out; there are as many as are needed, up to `max_shards`
+            remote.write.write_relabel_configs[0].modulus: `hashmod` asks for a modulus; the number of parts, such as 4
+            remote.write.sigv4: `sigv4` is not supported yet; use `basic_auth` or `authorization`
             remote.write.queue_config.max_shards: 0 is not a usable number; from 1 to 200
             remote.write.queue_config.capacity: 5 is not usable; at least `max_samples_per_send`, at most 1,000,000
             remote.write.queue_config.min_backoff: `9s` is not between 0 and `max_backoff`; the default is `30ms`
+            remote.read.required_matchers: `required_matchers` is not supported yet; leave it out; every question is asked
             remote.read.url: `http://mimir/query` does not end in `/read` or `/export`; such as `http://prometheus:9090/api/v1/read` or `http://victoria:8428/api/v1/export`; or say `kind`
             remote.tenant_header: `` is not the name of a header; 
             remote.queue.size: 1048576 bytes hold too little; at least 32MB; the default is 2GB
             remote.queue.age: `1s` is too short; at least `10m`; the default is `2d`"#]].assert_eq(&said.join("\n"));
 
         let good: RemoteConfig = serde_json::from_value(serde_json::json!({
-            "write": { "url": "http://vm:8428/api/v1/write", "protobuf_message": "io.prometheus.write.v2.Request" },
-            "read": { "url": "http://vm:8428/api/v1/export?x=1" },
+            "write": {
+                "url": "http://vm:8428/api/v1/write", "protobuf_message": "io.prometheus.write.v2.Request",
+                "enable_http2": true, "follow_redirects": true, "round_robin_dns": false,
+                "metadata_config": { "send": false, "send_interval": "1m", "max_samples_per_send": 500 },
+                "write_relabel_configs": [{ "source_labels": ["__name__"], "regex": "go_.*", "action": "drop" }],
+                "queue_config": { "min_shards": 1, "retry_on_http_429": true, "sample_age_limit": "1h" },
+            },
+            "read": { "url": "http://vm:8428/api/v1/export?x=1", "read_recent": true, "name": "vm" },
             "local": "off",
         }))
         .unwrap();

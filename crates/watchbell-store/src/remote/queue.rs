@@ -439,6 +439,11 @@ impl Queue {
         good.map(|(from, to)| Frame { content: Arc::clone(&content), from, to, begin: at(from), end: at(to) }).collect()
     }
 
+    /// Counts samples that a bound of the configuration drops.
+    pub(crate) fn count_dropped(&self, samples: u64) {
+        self.dropped.add(samples);
+    }
+
     /// Says that something in the queue was damaged.
     pub(crate) fn tell_damaged(&self, words: String) {
         let words = format!("samples that waited for {} were damaged and are not sent: {words}", self.name);

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use watchbell_model::{Metadata, Severity, Timestamp};
+use watchbell_model::{Labels, Metadata, Relabel, Severity, Timestamp};
 use watchbell_runtime::http::{self, HttpError, Request, Response};
 use watchbell_runtime::metrics::{Counter, Gauge, Histogram, Metrics};
 use watchbell_runtime::{CancellationToken, Disk, Runtime, fault, thread};
@@ -39,6 +39,8 @@ const LAG_MAX: Duration = Duration::from_secs(60);
 const REFUSED_QUIET: Duration = Duration::from_secs(900);
 /// How many metrics' descriptions are remembered for 2.0, which sends them with samples.
 const METADATA_MAX: usize = 20_000;
+/// Of how many series it is remembered what the rules make of them.
+const RELABELLED_MAX: usize = 100_000;
 /// How much of an answer is read.
 const ANSWER_MAX: usize = 4 << 10;
 /// The trouble raised while samples wait too long.
@@ -51,6 +53,7 @@ pub(crate) struct Sender {
     config: RemoteWriteConfig,
     client: Arc<Client>,
     queue: Arc<Queue>,
+    relabel: Relabel,
     numbers: Numbers,
 }
 
@@ -106,6 +109,8 @@ struct Run {
     /// Frames that were read and not taken in yet.
     ahead: std::collections::VecDeque<Frame>,
     metadata: HashMap<String, Metadata>,
+    /// What the rules make of series; nothing of those that are not sent.
+    relabelled: HashMap<Labels, Option<Labels>>,
     /// Why the last request failed; nothing once one was taken.
     failing: Option<String>,
     refused_at: Option<Duration>,
@@ -120,6 +125,7 @@ impl Sender {
             runtime: runtime.clone(),
             config: config.write.clone(),
             client: Arc::new(Client::for_write(config)),
+            relabel: Relabel::new(&config.write.write_relabel_configs),
             queue,
             numbers: Numbers::new(&runtime.metrics),
         }
@@ -137,6 +143,7 @@ impl Sender {
             },
             ahead: std::collections::VecDeque::new(),
             metadata: HashMap::new(),
+            relabelled: HashMap::new(),
             failing: None,
             refused_at: None,
             refused: 0,
@@ -207,6 +214,14 @@ impl Sender {
         if !self.config.send_native_histograms {
             piece.histograms.clear();
         }
+        if piece.metadata.is_some() && !self.config.metadata_config.send {
+            return None;
+        }
+        self.leave_out_old(&mut piece);
+        // As in Prometheus, what a metric is goes by its own name.
+        if !self.relabel.is_empty() && piece.metadata.is_none() {
+            piece.labels = self.relabelled(run, piece.labels)?;
+        }
         if let (Version::V2, Some(metadata)) = (run.version, &piece.metadata) {
             let name = piece.labels.name().unwrap_or_default();
             if run.metadata.len() < METADATA_MAX || run.metadata.contains_key(name) {
@@ -215,6 +230,27 @@ impl Sender {
             return None;
         }
         (piece.samples() > 0 || !piece.exemplars.is_empty() || piece.metadata.is_some()).then_some(piece)
+    }
+
+    fn relabelled(&self, run: &mut Run, labels: Labels) -> Option<Labels> {
+        if let Some(known) = run.relabelled.get(&labels) {
+            return known.clone();
+        }
+        let made = self.relabel.apply(&labels).filter(|labels| !labels.is_empty());
+        if run.relabelled.len() >= RELABELLED_MAX {
+            run.relabelled.clear();
+        }
+        run.relabelled.insert(labels, made.clone());
+        made
+    }
+
+    /// Drops what `sample_age_limit` says is too old by now.
+    fn leave_out_old(&self, piece: &mut Piece) {
+        let Some(limit) = self.config.queue_config.sample_age_limit.filter(|limit| !limit.is_zero()) else { return };
+        let (oldest, before) = (self.runtime.clock.now() - limit.duration(), piece.samples());
+        piece.samples.retain(|sample| sample.timestamp >= oldest);
+        piece.histograms.retain(|sample| sample.timestamp >= oldest);
+        self.queue.count_dropped((before - piece.samples()) as u64);
     }
 
     /// The request's body, compressed.

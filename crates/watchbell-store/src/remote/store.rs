@@ -155,6 +155,7 @@ impl Inner {
             Some(local) => self.take_local(local, &batch, &slots, &mut labels).await?,
             None => counted(&batch, &slots),
         };
+        let batch = without(batch, &appended.refused_at);
         let records = record::encode(&batch, &labels, self.runtime.clock.now());
         if !records.is_empty() {
             let queue = Arc::clone(&self.queue);
@@ -175,7 +176,7 @@ impl Inner {
     }
 
     /// Hands a batch to the local store under its own references. The labels of series that it refuses go out of
-    /// `labels`: what is not kept here is not sent either.
+    /// `labels`: what is not kept here is not sent either, so that both stores say the same, and so does the answer.
     async fn take_local(
         &self,
         local: &MetricStore,
@@ -204,10 +205,13 @@ impl Inner {
                 })
                 .collect();
             if !again.is_empty() {
-                let part = part(batch, &again, labels);
+                let (part, samples) = part(batch, &again, labels);
                 let lost = part.len() as u64;
                 let second = local.append(part).await?;
                 appended.unknown = appended.unknown.saturating_sub(lost);
+                appended.refused_at.retain(|at| samples.binary_search(at).is_err());
+                appended.refused_at.extend(second.refused_at.iter().map(|at| samples[*at as usize]));
+                appended.refused_at.sort_unstable();
                 add(&mut appended, second, &again);
                 self.take_refs(slots, &series, &appended.refs);
             }
@@ -276,9 +280,9 @@ fn counted(batch: &Batch, slots: &[Result<u32, Stranger>]) -> Appended {
     appended
 }
 
-/// What of a batch belongs to these series, by their labels.
-fn part(batch: &Batch, series: &[usize], labels: &[Option<Labels>]) -> Batch {
-    let mut part = Batch::new(Arc::clone(&batch.source));
+/// What of a batch belongs to these series, by their labels, and where each of its samples stands in the batch.
+fn part(batch: &Batch, series: &[usize], labels: &[Option<Labels>]) -> (Batch, Vec<u32>) {
+    let (mut part, mut samples) = (Batch::new(Arc::clone(&batch.source)), Vec::new());
     let mut places = vec![None; batch.series.len()];
     for at in series {
         if let Some(labels) = &labels[*at] {
@@ -286,20 +290,34 @@ fn part(batch: &Batch, series: &[usize], labels: &[Option<Labels>]) -> Batch {
         }
     }
     let place = |series: u32| places[series as usize];
-    for sample in &batch.samples {
+    for (at, sample) in (0..).zip(&batch.samples) {
         if let Some(series) = place(sample.series) {
             part.samples.push(watchbell_model::BatchSample { series, ..*sample });
+            samples.push(at);
         }
     }
-    for sample in &batch.histograms {
+    for (at, sample) in (batch.samples.len() as u32..).zip(&batch.histograms) {
         if let Some(series) = place(sample.series) {
             part.histograms.push(watchbell_model::BatchHistogram { series, ..sample.clone() });
+            samples.push(at);
         }
     }
     part.starts = batch.starts.iter().filter_map(|(series, at, start)| Some((place(*series)?, *at, *start))).collect();
     part.exemplars =
         batch.exemplars.iter().filter_map(|(series, exemplar)| Some((place(*series)?, exemplar.clone()))).collect();
-    part
+    (part, samples)
+}
+
+/// A batch without some of its samples, by their places in order.
+fn without(mut batch: Batch, refused: &[u32]) -> Batch {
+    if refused.is_empty() {
+        return batch;
+    }
+    let mut at = 0..;
+    let mut stays = || at.next().is_some_and(|at| refused.binary_search(&at).is_err());
+    batch.samples.retain(|_| stays());
+    batch.histograms.retain(|_| stays());
+    batch
 }
 
 /// Adds what became of a part of a batch.

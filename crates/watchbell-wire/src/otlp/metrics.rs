@@ -80,9 +80,30 @@ pub struct Resource {
 #[derive(Clone, PartialEq, prost::Message, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ScopeMetrics {
+    /// The part of the program.
+    #[prost(message, optional, tag = "1")]
+    pub scope: Option<InstrumentationScope>,
     /// The metrics.
     #[prost(message, repeated, tag = "2")]
     pub metrics: Vec<Metric>,
+    /// Where what its names mean is written.
+    #[prost(string, tag = "3")]
+    pub schema_url: String,
+}
+
+/// A part of a program that measures: a library, a module.
+#[derive(Clone, PartialEq, prost::Message, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct InstrumentationScope {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// Its version.
+    #[prost(string, tag = "2")]
+    pub version: String,
+    /// What describes it.
+    #[prost(message, repeated, tag = "3")]
+    pub attributes: Vec<KeyValue>,
 }
 
 /// A metric with its points.

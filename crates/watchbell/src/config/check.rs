@@ -29,6 +29,7 @@ pub(super) fn check(config: &Config, rules: &[(String, RuleFile)], library: &Lib
     config.sink.check(&top.field("sink"), problems);
     config.query.check(&top.field("query"), problems);
     config.storage.metrics.check(&top.field("storage").field("metrics"), problems);
+    config.otlp.check(&top.field("otlp"), problems);
     remote(config, problems);
     runbooks(config, library, problems);
     rule_runbooks(rules, library, problems);

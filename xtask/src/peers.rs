@@ -1,4 +1,5 @@
-//! The binaries that are compared: ours, and Prometheus and VictoriaMetrics from Debian's packages.
+//! Other people's binaries from Debian's packages, newer than the installed ones: compared by the benches, and real
+//! senders for the tests.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -22,7 +23,7 @@ pub fn find(package: &str) -> Result<Binary> {
     if !fetched.exists()
         && let Err(error) = fetch(package, &folder)
     {
-        eprintln!("{package} of {SUITE} cannot be fetched ({error:#}); the installed one is measured");
+        eprintln!("{package} of {SUITE} cannot be fetched ({error:#}); the installed one is taken");
     }
     if fetched.exists() {
         return Ok(Binary { path: fetched, version: upstream(&deb(package, &folder)?.0) });
@@ -33,6 +34,15 @@ pub fn find(package: &str) -> Result<Binary> {
     }
     let output = Command::new("dpkg-query").args(["-W", "-f", "${Version}", package]).output()?;
     Ok(Binary { path: installed, version: upstream(&String::from_utf8_lossy(&output.stdout)) })
+}
+
+/// Unpacks the newer Prometheus, which sends remote write 2.0, where `pushed.rs` looks for it. Without a network the test
+/// of 2.0 takes the installed one, which sends 1.0, and says so.
+pub fn senders() {
+    match find("prometheus") {
+        Ok(prometheus) => eprintln!("== prometheus {} is there to send", prometheus.version),
+        Err(error) => eprintln!("== {error:#}"),
+    }
 }
 
 /// Of a version of Debian's what it packages.
