@@ -163,6 +163,18 @@ export interface Delivery {
   title: string;
 }
 
+/** A discovery as it stands. */
+export interface DiscoveryStatus {
+  /** Why it failed last, if it did; what it gave before still stands. */
+  error: string | null;
+  /** What it asks, such as `file`. */
+  kind: string;
+  /** The `job_name` of its configuration. */
+  pool: string;
+  /** How many targets it gave last. */
+  targets: number;
+}
+
 /** How full a file system is. */
 export interface DiskUse {
   /** Bytes there are. */
@@ -171,6 +183,16 @@ export interface DiskUse {
   mountpoint: string;
   /** The share that is used, 0 to 1. */
   used: number;
+}
+
+/** What was discovered and is not scraped. */
+export interface DroppedTarget {
+  /** What was known of it before relabelling. */
+  discovered: Record<string, string>;
+  /** Why it cannot be scraped; not given where relabelling dropped it. */
+  error: string | null;
+  /** The `job_name` of its configuration. */
+  pool: string;
 }
 
 /** A graph to draw. */
@@ -309,6 +331,37 @@ export interface Overview {
   wrong: Alarm[];
 }
 
+/** What a rule does. */
+export type RelabelAction = "replace" | "keep" | "drop" | "keepequal" | "dropequal" | "hashmod" | "labelmap" | "labeldrop" | "labelkeep" | "lowercase" | "uppercase";
+
+/** One rule, as it is written. */
+export interface RelabelConfig {
+  /** What the rule does. */
+  action?: RelabelAction;
+  /** For `hashmod`: the hash is taken modulo this. */
+  modulus?: number;
+  /** Matched against the whole of what was put together; `.` matches a new line too. */
+  regex?: string;
+  /** Its new value; an empty one takes the label away. */
+  replacement?: string;
+  /** What stands between them. */
+  separator?: string;
+  /** Labels whose values are put together, in order. */
+  source_labels?: string[];
+  /** The label that is set; `$1` and `${name}` stand for what the expression's groups matched. */
+  target_label?: string;
+}
+
+/** What one rule did, for a person. */
+export interface RelabelStep {
+  /** Whether what carries them is kept. */
+  keep: boolean;
+  /** The labels after it. */
+  labels: Record<string, string>;
+  /** The rule. */
+  rule: RelabelConfig;
+}
+
 /** A series summed up over windows. The lists have an item for each window that has a value; numbers that JSON cannot write are null. */
 export interface RollupSeries {
   /** How many values there are. */
@@ -410,6 +463,53 @@ export interface Site {
   url: string;
   /** Which release runs. */
   version: string;
+}
+
+/** How a target is. */
+export type TargetHealth = "unknown" | "up" | "down";
+
+/** A target as it stands, for APIs and pages. */
+export interface TargetStatus {
+  /** What was known of it before relabelling. */
+  discovered: Record<string, string>;
+  /** Why it failed, if it did. */
+  error: string | null;
+  /** How it is. */
+  health: TargetHealth;
+  /** The label `instance`. */
+  instance: string;
+  /** How often it is scraped. */
+  interval: string;
+  /** The label `job`. */
+  job: string;
+  /** Labels of all that is scraped from it. */
+  labels: Record<string, string>;
+  /** How long it took. */
+  last_duration: string | null;
+  /** When the last scrape began. */
+  last_scrape: Timestamp | null;
+  /** The `job_name` of its configuration; Prometheus calls it the scrape pool. */
+  pool: string;
+  /** How many samples it gave. */
+  samples: number;
+  /** How long it may take. */
+  timeout: string;
+  /** What is fetched. */
+  url: string;
+  /** Which rule of OpenMetrics its body breaks, if it does; it is taken all the same. */
+  warning: string | null;
+}
+
+/** What is scraped, what is not and why. */
+export interface Targets {
+  /** Where targets come from that no configuration lists. */
+  discoveries: DiscoveryStatus[];
+  /** What was discovered and is not scraped, as much of it as is kept. */
+  dropped: DroppedTarget[];
+  /** How many targets relabelling dropped, by job. */
+  dropped_counts: Record<string, number>;
+  /** All targets, in order of job and instance. */
+  targets: TargetStatus[];
 }
 
 /** RFC 3339 time in UTC, such as `2026-11-20T22:27:00.000Z`. */

@@ -89,6 +89,8 @@ fn own() -> Vec<Door> {
         own(GET, "deliveries", get(api::outbox::deliveries)),
         own(GET, "outbox", get(api::outbox::get)),
         own(GET, "runbooks", get(api::runbooks::list)),
+        own(GET, "targets", get(api::targets::list)),
+        own(GET, "targets/steps", get(api::targets::steps)),
         own(GET, "config", get(api::overview::get_config)),
         own(GET, "events", get(api::events::follow)),
         own(GET, "rollup", get(api::rollup::get)),
@@ -181,7 +183,7 @@ fn of_alertmanager() -> Vec<Door> {
 }
 
 /// Pages that the app draws.
-const PAGES: [&str; 6] = ["/alarms", "/monitors", "/heartbeats", "/alerts", "/deliveries", "/runbooks"];
+const PAGES: [&str; 7] = ["/alarms", "/monitors", "/heartbeats", "/targets", "/alerts", "/deliveries", "/runbooks"];
 
 /// The router over every door.
 pub(crate) fn router(app: App) -> Router {

@@ -11,6 +11,7 @@ pub(crate) mod overview;
 mod reference;
 pub(crate) mod rollup;
 pub(crate) mod runbooks;
+pub(crate) mod targets;
 pub(crate) mod view;
 
 use axum::Json;

@@ -50,6 +50,8 @@ fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
         operation!("get" "deliveries" "Tries to hand pages to channels, newest first" -> Vec<view::Delivery>),
         operation!("get" "outbox" "Pages on their way" -> view::Outbox),
         operation!("get" "runbooks" "Every run book and what links to it" -> Vec<view::Runbook>),
+        operation!("get" "targets" "What is scraped, what is not and why" -> view::Targets),
+        operation!("get" "targets/steps" "What each relabelling rule of the job `pool` makes of `labels`, which are JSON" -> Vec<watchbell_model::RelabelStep>),
         operation!("get" "config" "Whether the configuration in use is the one on disk" -> view::ConfigState),
         operation!("get" "events" "Notices of change, as server-sent events named `change`" -> view::ChangeNotice),
         operation!("get" "rollup" "Series summed up over windows, from coarse copies where they are kept" -> Vec<view::RollupSeries>),
@@ -84,15 +86,22 @@ fn openapi() -> Value {
             path["parameters"] =
                 json!([{ "name": "id", "in": "path", "required": true, "schema": { "type": "string" } }]);
         }
-        if operation.path == "rollup" {
-            let parameter = |(name, required, what): (&str, bool, &str)| json!({ "name": name, "in": "query", "required": required, "description": what, "schema": { "type": "string" } });
-            let all = [
+        let asked: &[(&str, bool, &str)] = match operation.path {
+            "rollup" => &[
                 ("match[]", true, "One selector, such as `up{job=\"mail\"}`."),
                 ("start", false, "Seconds since 1970 or RFC 3339; a day ago if it is not given."),
                 ("end", false, "Likewise; now if it is not given."),
                 ("width", false, "Length of a window, such as `1h` (the default) or `5m`."),
-            ];
-            document["parameters"] = all.into_iter().map(parameter).collect();
+            ],
+            "targets/steps" => &[
+                ("pool", true, "The job's name."),
+                ("labels", true, "What is known of a target before relabelling, a mapping of texts as JSON."),
+            ],
+            _ => &[],
+        };
+        if !asked.is_empty() {
+            let parameter = |(name, required, what): (&str, bool, &str)| json!({ "name": name, "in": "query", "required": required, "description": what, "schema": { "type": "string" } });
+            document["parameters"] = asked.iter().copied().map(parameter).collect();
         }
         path[operation.method] = document;
     }

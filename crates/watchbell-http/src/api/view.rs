@@ -344,6 +344,19 @@ pub(crate) struct Channel {
     pub queued: u64,
 }
 
+/// What is scraped, what is not and why.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(crate) struct Targets {
+    /// All targets, in order of job and instance.
+    pub targets: Vec<watchbell_sources::scrape::TargetStatus>,
+    /// What was discovered and is not scraped, as much of it as is kept.
+    pub dropped: Vec<watchbell_sources::scrape::DroppedTarget>,
+    /// How many targets relabelling dropped, by job.
+    pub dropped_counts: std::collections::BTreeMap<String, u64>,
+    /// Where targets come from that no configuration lists.
+    pub discoveries: Vec<watchbell_sources::scrape::DiscoveryStatus>,
+}
+
 /// One try to hand a page to a channel.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub(crate) struct Delivery {

@@ -8,7 +8,8 @@ use serde::Deserialize;
 use watchbell_model::{ByteSize, Labels, Path, Problems, RelabelConfig, Span};
 use watchbell_wire::prometheus::{Escaping, Histograms, Protocol};
 
-use super::target;
+use super::job::Job;
+use super::target::{self, Made};
 use crate::discovery::{self, Discovery, with_discoveries};
 
 /// Scraping more often than this is refused.
@@ -422,9 +423,29 @@ impl ScrapeConfig {
                 }
             }
         }
+        self.check_made(path, problems);
         RelabelConfig::check_all(&self.relabel_configs, &path.field("relabel_configs"), problems);
         RelabelConfig::check_all(&self.metric_relabel_configs, &path.field("metric_relabel_configs"), problems);
         self.check_http_client(path, problems);
+    }
+
+    /// A target that nothing changes any more is looked at as it will be scraped; Prometheus takes it all the same.
+    fn check_made(&self, path: &Path, problems: &mut Problems) {
+        if !self.relabel_configs.is_empty() {
+            return;
+        }
+        let job = Job::new(self);
+        for (at, group) in self.static_configs.iter().enumerate() {
+            let path = path.field("static_configs").index(at).field("targets");
+            for (at, address) in group.targets.iter().enumerate().filter(|(_, it)| target::check_address(it).is_ok()) {
+                let own = Labels::from_pairs([("__address__", address)]);
+                if let Made::Failed(reason) = target::make(&job, target::discovered(self, &group.labels, &own)) {
+                    problems
+                        .warning(&path.index(at), format!("it will not be scraped: {reason}"))
+                        .hint("a target is `host:port`, such as `mail.example.org:9154`");
+                }
+            }
+        }
     }
 
     fn check_http_client(&self, path: &Path, problems: &mut Problems) {

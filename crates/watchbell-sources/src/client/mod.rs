@@ -223,3 +223,6 @@ pub fn escape(text: &str) -> String {
         out
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,305 @@
+//! What servers, proxies and token servers hear.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use expect_test::expect;
+use rcgen::{CertificateParams, CertifiedIssuer, KeyPair};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use watchbell_model::HttpClientConfig;
+use watchbell_runtime::{Stream, sim};
+
+use super::*;
+
+type Heard = Arc<Mutex<Vec<String>>>;
+
+async fn head(stream: &mut Stream) -> String {
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        match stream.read_u8().await {
+            Ok(byte) => request.push(byte),
+            Err(_) => break,
+        }
+    }
+    String::from_utf8(request).unwrap()
+}
+
+/// Answers by what `answer` makes of the head of a request; says what it heard, without what is always there.
+fn serve(world: &sim::World, host: &'static str, port: u16, heard: &Heard, answer: fn(&str) -> String) {
+    let heard = Arc::clone(heard);
+    world.net.serve(host, port, move |mut stream: Stream| {
+        let heard = Arc::clone(&heard);
+        async move {
+            let head = head(&mut stream).await;
+            let length =
+                head.to_lowercase().split("content-length: ").nth(1).and_then(|it| it.lines().next()?.parse().ok());
+            let mut body = vec![0; length.unwrap_or(0)];
+            let _ = stream.read_exact(&mut body).await;
+            let always = ["user-agent", "connection", "content-length", "content-type"];
+            let lines = head
+                .lines()
+                .filter(|line| !line.is_empty() && !always.iter().any(|name| line.to_lowercase().starts_with(name)));
+            let lines: Vec<&str> = lines.collect();
+            let said = format!("{host}: {} {}", lines.join(" | "), String::from_utf8_lossy(&body));
+            heard.lock().unwrap().push(said.trim_end().to_owned());
+            let _ = stream.write_all(answer(&head).as_bytes()).await;
+        }
+    });
+}
+
+fn ok(_: &str) -> String {
+    "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".to_owned()
+}
+
+fn client(json: serde_json::Value) -> HttpClient {
+    #[derive(serde::Deserialize)]
+    struct Config {
+        basic_auth: Option<watchbell_model::BasicAuth>,
+        authorization: Option<watchbell_model::Authorization>,
+        oauth2: Option<OAuth2>,
+        tls_config: Option<watchbell_model::TlsConfig>,
+        proxy_url: Option<Secret>,
+        no_proxy: Option<String>,
+        proxy_from_environment: Option<bool>,
+        proxy_connect_header: Option<BTreeMap<String, Vec<Secret>>>,
+        http_headers: Option<BTreeMap<String, HttpHeader>>,
+    }
+    let it: Config = serde_json::from_value(json).unwrap();
+    HttpClient::new(HttpClientConfig {
+        basic_auth: it.basic_auth,
+        authorization: it.authorization,
+        oauth2: it.oauth2,
+        tls_config: it.tls_config.unwrap_or_default(),
+        proxy_url: it.proxy_url,
+        no_proxy: it.no_proxy,
+        proxy_from_environment: it.proxy_from_environment.unwrap_or_default(),
+        proxy_connect_header: it.proxy_connect_header.unwrap_or_default(),
+        http_headers: it.http_headers.unwrap_or_default(),
+        ..HttpClientConfig::default()
+    })
+}
+
+async fn get(client: &HttpClient, runtime: &Runtime, url: &str) -> String {
+    match client.send(runtime, Request::get(url.parse().unwrap())).await {
+        Ok(response) => response.status.to_string(),
+        Err(error) => error,
+    }
+}
+
+#[test]
+fn credentials_and_headers() {
+    sim::run(1, |world| async move {
+        let heard = Heard::default();
+        serve(&world, "a", 80, &heard, |head| match head.starts_with("GET /away") {
+            true => "HTTP/1.1 302 Found\r\nlocation: http://b/\r\ncontent-length: 0\r\n\r\n".to_owned(),
+            false => ok(head),
+        });
+        serve(&world, "b", 80, &heard, ok);
+        world.disk.put(Path::new("/user"), b"reader\n");
+        world.disk.put(Path::new("/tenant"), b"seven\n");
+        let runtime = world.runtime();
+        let basic = client(serde_json::json!({
+            "basic_auth": {"username_file": "/user", "password": "p"},
+            "http_headers": {"X-Plain": {"values": ["1", "2"]}, "X-Tenant": {"files": ["/tenant"]}, "X-Key": {"secrets": ["k"]}}
+        }));
+        let kind = client(serde_json::json!({"authorization": {"type": "Token", "credentials": "t"}}));
+        let gone = client(serde_json::json!({"authorization": {"credentials_file": "/gone"}}));
+        let mut said = String::new();
+        for (client, url) in
+            [(&basic, "http://a/"), (&basic, "http://a/away"), (&kind, "http://a/"), (&gone, "http://a/")]
+        {
+            said += &(get(client, &runtime, url).await + "\n");
+        }
+        said += &heard.lock().unwrap().join("\n");
+        expect![[r#"
+            200
+            200
+            200
+            /gone cannot be read: entity not found
+            a: GET / HTTP/1.1 | host: a | x-key: k | x-plain: 1 | x-plain: 2 | x-tenant: seven | authorization: Basic cmVhZGVyOnA=
+            a: GET /away HTTP/1.1 | host: a | x-key: k | x-plain: 1 | x-plain: 2 | x-tenant: seven | authorization: Basic cmVhZGVyOnA=
+            b: GET / HTTP/1.1 | host: b | x-plain: 1 | x-plain: 2
+            a: GET / HTTP/1.1 | host: a | authorization: Token t"#]].assert_eq(&said);
+    });
+}
+
+#[test]
+fn a_token_is_fetched_once_and_again_when_it_ends_or_is_refused() {
+    sim::run(1, |world| async move {
+        let heard = Heard::default();
+        serve(&world, "a", 80, &heard, |head| match head.contains("Bearer two") || head.contains("Bearer one") {
+            true => ok(head),
+            false => "HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n".to_owned(),
+        });
+        serve(&world, "login", 80, &heard, |head| {
+            // Only one of the two ways to say who asks is known here.
+            if head.contains("authorization") {
+                return "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n".to_owned();
+            }
+            let body = r#"{"access_token": "one", "token_type": "bearer", "expires_in": "60"}"#;
+            format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+        });
+        let runtime = world.runtime();
+        let client = client(serde_json::json!({"oauth2": {
+            "client_id": "me", "client_secret": "s&s", "token_url": "http://login/token", "scopes": ["r", "w"],
+            "endpoint_params": {"audience": "x"}
+        }}));
+        let mut said = Vec::new();
+        for wait in [0, 30, 21] {
+            runtime.clock.sleep(Duration::from_secs(wait)).await;
+            said.push(get(&client, &runtime, "http://a/").await);
+        }
+        *client.token.lock().await = Some(Token { value: Secret::new("Bearer old"), until: None });
+        for _ in 0..2 {
+            said.push(get(&client, &runtime, "http://a/").await);
+        }
+        said.extend(heard.lock().unwrap().iter().cloned());
+        expect![[r#"
+            200
+            200
+            200
+            401
+            200
+            login: POST /token HTTP/1.1 | host: login | authorization: Basic bWU6cyUyNnM= grant_type=client_credentials&scope=r%20w&audience=x
+            login: POST /token HTTP/1.1 | host: login grant_type=client_credentials&scope=r%20w&audience=x&client_id=me&client_secret=s%26s
+            a: GET / HTTP/1.1 | host: a | authorization: Bearer one
+            a: GET / HTTP/1.1 | host: a | authorization: Bearer one
+            login: POST /token HTTP/1.1 | host: login | authorization: Basic bWU6cyUyNnM= grant_type=client_credentials&scope=r%20w&audience=x
+            login: POST /token HTTP/1.1 | host: login grant_type=client_credentials&scope=r%20w&audience=x&client_id=me&client_secret=s%26s
+            a: GET / HTTP/1.1 | host: a | authorization: Bearer one
+            a: GET / HTTP/1.1 | host: a | authorization: Bearer old
+            login: POST /token HTTP/1.1 | host: login | authorization: Basic bWU6cyUyNnM= grant_type=client_credentials&scope=r%20w&audience=x
+            login: POST /token HTTP/1.1 | host: login grant_type=client_credentials&scope=r%20w&audience=x&client_id=me&client_secret=s%26s
+            a: GET / HTTP/1.1 | host: a | authorization: Bearer one"#]].assert_eq(&said.join("\n"));
+        world.net.set_black_hole("login", true);
+        *client.token.lock().await = None;
+        expect!["no token from http://login/token: no answer within 10 s (while resolving the name or connecting)"]
+            .assert_eq(&get(&client, &runtime, "http://a/").await);
+    });
+}
+
+#[test]
+fn proxies() {
+    sim::run(1, |mut world| async move {
+        let heard = Heard::default();
+        serve(&world, "proxy", 3128, &heard, |head| match head.starts_with("CONNECT refused") {
+            true => "HTTP/1.1 403 Forbidden\r\n\r\n".to_owned(),
+            false => ok(head),
+        });
+        serve(&world, "direct", 80, &heard, ok);
+        world.environment.insert("http_proxy".into(), "proxy:3128".into());
+        world.environment.insert("NO_PROXY".into(), "direct".into());
+        let runtime = world.runtime();
+        let given = client(serde_json::json!({
+            "proxy_url": "http://u:p%40@proxy:3128", "no_proxy": "direct", "proxy_connect_header": {"X-Why": ["scrape"]}
+        }));
+        let environment = client(serde_json::json!({"proxy_from_environment": true}));
+        let mut said = String::new();
+        for (client, url) in [
+            (&given, "http://far/metrics?x=1"),
+            (&given, "http://direct/"),
+            (&given, "https://refused/"),
+            (&environment, "http://far:81/"),
+            (&environment, "http://direct/"),
+        ] {
+            said += &(get(client, &runtime, url).await + "\n");
+        }
+        said += &heard.lock().unwrap().join("\n");
+        expect![[r#"
+            200
+            200
+            the proxy http://proxy:3128 answered "HTTP/1.1 403 Forbidden" to the question for a tunnel
+            200
+            200
+            proxy: GET http://far/metrics?x=1 HTTP/1.1 | host: far | proxy-authorization: Basic dTpwQA==
+            direct: GET / HTTP/1.1 | host: direct
+            proxy: CONNECT refused:443 HTTP/1.1 | Host: refused:443 | Proxy-Authorization: Basic dTpwQA== | X-Why: scrape
+            proxy: GET http://far:81/ HTTP/1.1 | host: far:81
+            direct: GET / HTTP/1.1 | host: direct"#]].assert_eq(&said);
+    });
+}
+
+/// A certificate for a name by an authority, and its key, as PEM and DER.
+fn signed(
+    name: &str,
+    by: &CertifiedIssuer<'static, KeyPair>,
+) -> (String, String, CertificateDer<'static>, PrivateKeyDer<'static>) {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+    params.not_before = rcgen::date_time_ymd(2025, 12, 1);
+    let made = params.signed_by(&key, by).unwrap();
+    let der = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    (made.pem(), key.serialize_pem(), made.der().clone(), der)
+}
+
+#[test]
+fn a_certificate_of_our_own_through_a_tunnel() {
+    sim::run(1, |world| async move {
+        let mut params = CertificateParams::default();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let (_, _, certificate, key) = signed("inner.example", &authority);
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(authority.der().clone()).unwrap();
+        let verifier =
+            rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+                .build()
+                .unwrap();
+        let server = rustls::ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS12])
+            .unwrap()
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(vec![certificate], key)
+            .unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(server));
+        // The proxy itself plays the server behind the tunnel.
+        world.net.serve("proxy", 3128, move |mut stream: Stream| {
+            let acceptor = acceptor.clone();
+            async move {
+                assert!(head(&mut stream).await.starts_with("CONNECT far.example:443 HTTP/1.1\r\n"));
+                stream.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await.unwrap();
+                let Ok(secret) = acceptor.accept(stream).await else { return };
+                let mut secret: Stream = Box::new(secret);
+                let said = head(&mut secret).await;
+                assert!(said.starts_with("GET /metrics HTTP/1.1\r\nhost: far.example\r\n"), "{said}");
+                let _ = secret.write_all(ok("").as_bytes()).await;
+                let _ = secret.shutdown().await;
+            }
+        });
+        let runtime = world.runtime();
+        let (certificate, key, ..) = signed("us.example", &authority);
+        world.disk.put(Path::new("/key.pem"), key.as_bytes());
+        let tls = |more: serde_json::Value| {
+            let mut tls = serde_json::json!({
+                "ca": authority.pem(), "cert": certificate, "key_file": "/key.pem", "server_name": "inner.example"
+            });
+            tls.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            client(serde_json::json!({"proxy_url": "http://proxy:3128", "tls_config": tls}))
+        };
+        let url = "https://far.example/metrics";
+        let mut said = Vec::new();
+        for more in [
+            serde_json::json!({}),
+            serde_json::json!({"server_name": "other.example"}),
+            serde_json::json!({"server_name": "other.example", "insecure_skip_verify": true}),
+            serde_json::json!({"min_version": "TLS13"}),
+            serde_json::json!({"cert": "nonsense"}),
+        ] {
+            said.push(get(&tls(more), &runtime, url).await);
+        }
+        let without = client(serde_json::json!({
+            "proxy_url": "http://proxy:3128", "tls_config": {"ca": authority.pem(), "server_name": "inner.example"}
+        }));
+        said.push(get(&without, &runtime, url).await);
+        expect![[r#"
+            200
+            the certificate is not for `other.example`
+            200
+            the TLS handshake failed: received fatal alert: ProtocolVersion
+            the client's certificate cannot be used: peer sent no certificates
+            the TLS handshake failed: received fatal alert: CertificateRequired"#]]
+        .assert_eq(&said.join("\n"));
+    });
+}
