@@ -136,6 +136,11 @@ pub trait ConfigView: Send + Sync {
     /// What Prometheus is told by flags, under their names.
     fn flags(&self) -> BTreeMap<String, String>;
 
+    /// The label `job` of this host's own series.
+    fn host_job(&self) -> String {
+        "host".to_owned()
+    }
+
     /// Which release runs.
     fn version(&self) -> &str;
 

@@ -97,6 +97,56 @@ impl Disk {
         Ok(names)
     }
 
+    /// Names of the folders in a folder, sorted; empty if there is no such folder.
+    pub fn folders(&self, path: &Path) -> io::Result<Vec<String>> {
+        match self {
+            Disk::Os => {
+                let entries = match std::fs::read_dir(path) {
+                    Ok(entries) => entries,
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+                    Err(error) => return Err(error),
+                };
+                let mut names = Vec::new();
+                for entry in entries {
+                    let entry = entry?;
+                    if entry.file_type()?.is_dir() {
+                        names.push(entry.file_name().to_string_lossy().into_owned());
+                    }
+                }
+                names.sort();
+                Ok(names)
+            }
+            Disk::Sim(disk) => {
+                let names = disk.list(path);
+                Ok(names.into_iter().filter(|name| !disk.list(&path.join(name)).is_empty()).collect())
+            }
+        }
+    }
+
+    /// A path without symbolic links in it.
+    pub fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
+        match self {
+            Disk::Os => std::fs::canonicalize(path),
+            Disk::Sim(disk) => disk.canonical(path),
+        }
+    }
+
+    /// Where a symbolic link points to.
+    pub fn read_link(&self, path: &Path) -> io::Result<PathBuf> {
+        match self {
+            Disk::Os => std::fs::read_link(path),
+            Disk::Sim(disk) => disk.read_link(path),
+        }
+    }
+
+    /// Runs work that reads many files without holding up the runtime; in a simulated world here and now.
+    pub async fn blocking<T: Send + 'static>(&self, run: impl FnOnce() -> T + Send + 'static) -> T {
+        match self {
+            Disk::Os => crate::thread::blocking(run).await,
+            Disk::Sim(_) => run(),
+        }
+    }
+
     /// Takes a file away.
     pub fn remove(&self, path: &Path) -> io::Result<()> {
         match self {

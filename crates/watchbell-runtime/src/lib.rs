@@ -8,6 +8,7 @@ pub mod clock;
 pub mod disk;
 pub mod fault;
 pub mod http;
+pub mod machine;
 pub mod metrics;
 pub mod net;
 pub mod process;
@@ -21,6 +22,7 @@ pub mod troubles;
 
 pub use clock::{Clock, Elapsed};
 pub use disk::{Disk, DiskFile};
+pub use machine::Machine;
 pub use metrics::Metrics;
 pub use net::{Connection, Datagrams, Listener, Net, NetError, Stream};
 pub use rng::Rng;
@@ -37,6 +39,8 @@ pub struct Runtime {
     pub net: Net,
     /// Files.
     pub disk: Disk,
+    /// What the kernel says by system calls.
+    pub machine: Machine,
     /// Environment variables.
     pub environment: process::Environment,
     /// Random numbers.
@@ -60,6 +64,7 @@ impl Runtime {
         Runtime {
             net: Net::os(clock.clone()),
             disk: Disk::Os,
+            machine: Machine::Os,
             environment: process::Environment::Os,
             clock,
             rng,

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use watchbell_model::{Labels, Point, Timestamp};
+use watchbell_model::{Labels, Metadata, MetricType, Point, Timestamp};
 
 /// All of them. Asking for one that exists gives that one.
 #[derive(Clone, Default)]
@@ -175,6 +175,20 @@ impl Metrics {
         text
     }
 
+    /// What each of them is, in order of names.
+    pub fn metadata(&self) -> Vec<(&'static str, Metadata)> {
+        let families = self.families.lock().expect("no panic while held");
+        let described = families.iter().filter_map(|(name, family)| {
+            let kind = match family.members.values().next()?.0 {
+                Member::Counter(_) => MetricType::Counter,
+                Member::Gauge(_) => MetricType::Gauge,
+                Member::Histogram(_) => MetricType::Histogram,
+            };
+            Some((*name, Metadata { kind, unit: String::new(), help: family.help.to_owned() }))
+        });
+        described.collect()
+    }
+
     /// The same as samples at `now`, under `job="watchbell"`. Their label sets were made once.
     pub fn points(&self, now: Timestamp) -> Vec<Point> {
         let mut points = Vec::new();
@@ -258,6 +272,8 @@ mod tests {
             c_seconds_count 2
         "#]]
         .assert_eq(&metrics.render());
+        let described: Vec<_> = metrics.metadata().into_iter().map(|(name, it)| (name, it.kind.as_str())).collect();
+        assert_eq!(described, [("a_total", "counter"), ("b", "gauge"), ("c_seconds", "histogram")]);
         let points = metrics.points(Timestamp(1));
         let lines: Vec<String> = points.iter().map(|point| format!("{} {}", point.labels, point.value)).collect();
         expect_test::expect![[r#"

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use watchbell_model::Timestamp;
 
+use crate::machine::{Machine, SimMachine};
 use crate::process::Environment;
 use crate::{Clock, Disk, Metrics, Net, Rng, Runtime, Supervisor, Troubles};
 
@@ -31,6 +32,8 @@ pub struct World {
     pub net: Arc<SimNet>,
     /// The disk.
     pub disk: Arc<SimDisk>,
+    /// Answers of system calls.
+    pub machine: Arc<SimMachine>,
     /// Chance.
     pub rng: Rng,
     /// Environment variables of processes that start from now on.
@@ -46,6 +49,7 @@ impl World {
             clock: self.clock.clone(),
             net: Net::sim(self.clock.clone(), Arc::clone(&self.net)),
             disk: Disk::Sim(Arc::clone(&self.disk)),
+            machine: Machine::Sim(Arc::clone(&self.machine)),
             environment: Environment::Sim(Arc::new(self.environment.clone())),
             rng: self.rng.clone(),
             supervisor: Supervisor::new(self.clock.clone(), self.rng.clone(), metrics.clone(), troubles.clone()),
@@ -67,6 +71,7 @@ pub fn run<F: Future>(seed: u64, scenario: impl FnOnce(World) -> F) -> F::Output
         let rng = Rng::seeded(seed);
         let net = Arc::new(SimNet::new(clock.clone()));
         let disk = Arc::new(SimDisk::new(rng.clone()));
-        scenario(World { clock, net, disk, rng, environment: BTreeMap::new() }).await
+        let machine = Arc::default();
+        scenario(World { clock, net, disk, machine, rng, environment: BTreeMap::new() }).await
     })
 }

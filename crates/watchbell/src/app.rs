@@ -12,8 +12,8 @@ use watchbell_alarms::{Alarms, Desired, Runbook, certificate, heartbeat, monitor
 use watchbell_alerts::Alerts;
 use watchbell_http::{Auth, ConfigView, Handles, LoadResult, QueryConfig, SinkConfig, SiteInfo};
 use watchbell_model::{
-    Append, BoxFuture, Deliver, Labels, Observe, Query, Raise, Relabel, RunbookRef, Severity, Span, State, Timestamp,
-    Upkeep,
+    Append, Batch, BoxFuture, Deliver, Labels, Observe, Query, Raise, Relabel, RunbookRef, Severity, Span, State,
+    Timestamp, Upkeep,
 };
 use watchbell_notify::{Notify, NotifyConfig, Site};
 use watchbell_runtime::{CancellationToken, Runtime, Task};
@@ -109,6 +109,7 @@ impl Fixed {
 struct View {
     site: SiteInfo,
     sink: SinkConfig,
+    host_job: String,
     resolve_timeout: Span,
     query: QueryConfig,
     external_labels: Labels,
@@ -150,6 +151,7 @@ impl App {
         let view = View {
             site: SiteInfo::default(),
             sink: SinkConfig::default(),
+            host_job: host::JOB.to_owned(),
             resolve_timeout: good.config.global.resolve_timeout,
             query: good.config.query.clone(),
             external_labels: Labels::empty(),
@@ -212,6 +214,7 @@ impl App {
         let mut view = self.view();
         view.site = SiteInfo { name: config.site.name.clone(), url: config.site.url.clone() };
         view.sink = config.sink.clone();
+        view.host_job.clone_from(&config.host.job);
         view.resolve_timeout = config.global.resolve_timeout;
         view.query = config.query.clone();
         view.external_labels = config.global.external_labels.clone();
@@ -368,15 +371,23 @@ impl App {
             let context = context.clone();
             async move {
                 let clock = &context.runtime.clock;
+                // Metrics that the store was told of: they do not change, but there are ever more of them.
+                let mut described = 0;
                 loop {
                     tokio::select! {
                         biased;
                         () = stop.cancelled() => return,
                         () = clock.sleep(interval.duration()) => {}
                     }
-                    let points = context.runtime.metrics.points(clock.now());
-                    if let Err(error) = context.append.append(points.into()).await {
-                        tracing::debug!(%error, "own numbers are not kept");
+                    let mut batch: Batch = context.runtime.metrics.points(clock.now()).into();
+                    let metadata = context.runtime.metrics.metadata();
+                    let known = metadata.len();
+                    if known > described {
+                        batch.metadata = metadata.into_iter().map(|(name, it)| (name.to_owned(), it)).collect();
+                    }
+                    match context.append.append(batch).await {
+                        Ok(_) => described = known,
+                        Err(error) => tracing::debug!(%error, "own numbers are not kept"),
                     }
                 }
             }
@@ -424,6 +435,10 @@ impl ConfigView for App {
 
     fn flags(&self) -> BTreeMap<String, String> {
         self.view().flags.clone()
+    }
+
+    fn host_job(&self) -> String {
+        self.view().host_job.clone()
     }
 
     fn version(&self) -> &str {

@@ -414,7 +414,9 @@ pub async fn load(runtime: &Runtime, paths: &[PathBuf]) -> Loaded {
             scrapes::complete(&mut config, &mut files, runtime, &base);
             let mut rules = files.rules(runtime, &config.rule_files, &base);
             if config.packs.contains(&Pack::Host) && config.host.enabled {
-                rules.push((HOST_PACK.into(), files::rules_of(crate::embedded::HOST_RULES)));
+                let job = format!("job={:?}", config.host.job);
+                let pack = crate::embedded::HOST_RULES.replace("job=\"host\"", &job);
+                rules.push((HOST_PACK.into(), files::rules_of(&pack)));
             }
             let (library, mut found) = library(runtime, &config.runbooks);
             check::check(&config, &rules, &library, &mut found);

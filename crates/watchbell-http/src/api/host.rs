@@ -58,8 +58,15 @@ pub(crate) fn host(app: &Shared) -> Option<view::Host> {
     })
 }
 
+/// One of our own expressions, for the job that this host has.
+fn expression(app: &Shared, query: &str) -> promql::Expr {
+    let job = format!("job={:?}", app.config.host_job());
+    let expr = promql::parse(&query.replace(r#"job="host""#, &job));
+    expr.unwrap_or_else(|_| promql::parse(query).expect("our own expressions parse"))
+}
+
 fn instant(app: &Shared, query: &str, now: Timestamp) -> Vec<(Labels, f64)> {
-    let expr = promql::parse(query).expect("our own expressions parse");
+    let expr = expression(app, query);
     match app.engine.instant(&*app.query, &expr, now) {
         Ok(Value::Vector(found)) => {
             let numbers = found.into_iter().filter(|element| element.histogram.is_none());
@@ -80,7 +87,7 @@ fn chart(app: &Shared, query: &str, now: Timestamp) -> view::Chart {
 }
 
 fn chart_of(app: &Shared, query: &str, now: Timestamp, span: Span) -> view::Chart {
-    let expr = promql::parse(query).expect("our own expressions parse");
+    let expr = expression(app, query);
     let step = span.duration().as_millis() as i64;
     let end = now.as_millis().div_euclid(step) * step;
     let start = end - (CHART_POINTS - 1) * step;

@@ -25,6 +25,8 @@ struct Inner {
     seen: BTreeMap<PathBuf, u64>,
     /// Names as of the last sync of their folder.
     kept: BTreeMap<PathBuf, u64>,
+    /// Symbolic links, as they point.
+    links: BTreeMap<PathBuf, PathBuf>,
     room: Option<usize>,
     available: Option<u64>,
     syncs: Syncs,
@@ -156,25 +158,48 @@ impl SimDisk {
         inner.contents.insert(number, Content { seen: content.to_vec(), kept: content.to_vec(), holes: Vec::new() });
     }
 
+    /// Puts a symbolic link there, as if it had always been. Only reading follows it.
+    pub fn link(&self, path: &Path, target: &Path) {
+        self.lock().links.insert(path.to_owned(), target.to_owned());
+    }
+
     pub(crate) fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        Ok(self.lock().content(path)?.seen.clone())
+        let mut inner = self.lock();
+        let path = inner.resolved(path);
+        Ok(inner.content(&path)?.seen.clone())
     }
 
     pub(crate) fn len(&self, path: &Path) -> io::Result<u64> {
-        Ok(self.lock().content(path)?.seen.len() as u64)
+        let mut inner = self.lock();
+        let path = inner.resolved(path);
+        Ok(inner.content(&path)?.seen.len() as u64)
     }
 
     pub(crate) fn exists(&self, path: &Path) -> bool {
-        self.lock().seen.keys().any(|have| have.starts_with(path))
+        let inner = self.lock();
+        let path = inner.resolved(path);
+        inner.seen.keys().any(|have| have.starts_with(&path))
+    }
+
+    pub(crate) fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
+        let resolved = self.lock().resolved(path);
+        if self.exists(&resolved) { Ok(resolved) } else { Err(io::ErrorKind::NotFound.into()) }
+    }
+
+    pub(crate) fn read_link(&self, path: &Path) -> io::Result<PathBuf> {
+        self.lock().links.get(path).cloned().ok_or(io::ErrorKind::NotFound.into())
     }
 
     pub(crate) fn list(&self, path: &Path) -> Vec<String> {
         let inner = self.lock();
+        let path = &*inner.resolved(path);
+        let linked = inner.links.keys().filter(|have| have.parent() == Some(path)).filter_map(|have| have.file_name());
+        let linked: Vec<String> = linked.map(|name| name.to_string_lossy().into_owned()).collect();
         let names = inner.seen.keys().filter_map(|have| {
             let first = have.strip_prefix(path).ok()?.components().next()?;
             Some(first.as_os_str().to_string_lossy().into_owned())
         });
-        names.collect::<BTreeSet<_>>().into_iter().collect()
+        names.chain(linked).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     pub(crate) fn create(&self, path: &Path) -> io::Result<()> {
@@ -325,6 +350,17 @@ impl Inner {
         self.contents.insert(number, Content::default());
         self.seen.insert(path.to_owned(), number);
         number
+    }
+
+    /// The path that is meant when links are followed; each at most once, so that they may go in circles.
+    fn resolved(&self, path: &Path) -> PathBuf {
+        let mut path = path.to_owned();
+        for _ in 0..self.links.len() {
+            let link = self.links.iter().find_map(|(from, to)| Some((to, path.strip_prefix(from).ok()?)));
+            let Some((to, rest)) = link else { break };
+            path = if rest.as_os_str().is_empty() { to.clone() } else { to.join(rest) };
+        }
+        path
     }
 
     fn content(&mut self, path: &Path) -> io::Result<&mut Content> {

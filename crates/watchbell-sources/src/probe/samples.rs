@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use watchbell_model::{Labels, Point, ProbeResult, Timestamp, stale_nan};
+use watchbell_model::{Labels, Metadata, MetricType, Point, ProbeResult, Timestamp, stale_nan};
 
 use super::attempt::Seen;
 use super::config::MonitorConfig;
@@ -52,6 +52,32 @@ pub(crate) fn samples(config: &MonitorConfig, result: &ProbeResult, seen: &Seen)
         add("probe_tls_cipher_info", &[("cipher", cipher)], 1.0);
     }
     points
+}
+
+/// What the samples are.
+const DESCRIBED: [(&str, &str); 14] = [
+    ("probe_success", "Whether the probe went well."),
+    ("probe_duration_seconds", "How long the probe took."),
+    ("probe_dns_lookup_time_seconds", "How long the look-up of the name took."),
+    ("probe_ip_protocol", "Version of the internet protocol that was used."),
+    ("probe_http_status_code", "Status of the answer."),
+    ("probe_http_redirects", "How many redirects were followed."),
+    ("probe_http_ssl", "Whether the last answer came over TLS."),
+    ("probe_http_content_length", "Length that the answer says it has; -1 for none."),
+    ("probe_http_uncompressed_body_length", "Length of the body that was read."),
+    ("probe_http_duration_seconds", "How long each phase took."),
+    ("probe_failed_due_to_regex", "Whether what the body says made the probe fail."),
+    ("probe_ssl_earliest_cert_expiry", "When the first certificate of the chain ends, in Unix time."),
+    ("probe_tls_version_info", "Version of TLS that was used."),
+    ("probe_tls_cipher_info", "Cipher that was used."),
+];
+
+/// Types and meanings of the samples: all are gauges.
+pub(crate) fn metadata() -> Vec<(String, Metadata)> {
+    let described = |(name, help): (&str, &str)| {
+        (name.to_owned(), Metadata { kind: MetricType::Gauge, unit: String::new(), help: help.to_owned() })
+    };
+    DESCRIBED.into_iter().map(described).collect()
 }
 
 /// Which series a monitor wrote last, so that those it writes no more end at once and not after the lookback of a query.

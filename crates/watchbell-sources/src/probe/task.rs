@@ -8,7 +8,7 @@ use watchbell_runtime::{CancellationToken, Task, fault};
 
 use super::config::MonitorConfig;
 use super::probe;
-use super::samples::Written;
+use super::samples::{self, Written};
 use super::schedule::Schedule;
 use crate::Context;
 
@@ -36,6 +36,8 @@ async fn watch(config: MonitorConfig, context: Context, stop: CancellationToken)
     let clock = context.runtime.clock.clone();
     let mut schedule = Schedule::new(&config, clock.monotonic());
     let mut written = Written::default();
+    // Whether the store was told what the samples are.
+    let mut described = false;
     loop {
         let wait = schedule.next().saturating_sub(clock.monotonic());
         tokio::select! {
@@ -57,8 +59,9 @@ async fn watch(config: MonitorConfig, context: Context, stop: CancellationToken)
         tokio::join!(
             biased;
             observe(&result, &schedule, &context, &stop),
-            append(points, &schedule, &context),
+            append(points, described, &schedule, &context),
         );
+        described = true;
     }
 }
 
@@ -90,11 +93,15 @@ async fn observe(result: &ProbeResult, schedule: &Schedule, context: &Context, s
     }
 }
 
-async fn append(points: Vec<Point>, schedule: &Schedule, context: &Context) {
+async fn append(points: Vec<Point>, described: bool, schedule: &Schedule, context: &Context) {
     let runtime = &context.runtime;
     let patience = APPEND_MAX.min(schedule.next().saturating_sub(runtime.clock.monotonic()));
     let count = points.len() as u64;
-    let why = match runtime.clock.timeout(patience, context.append.append(Batch::of("probe", points))).await {
+    let mut batch = Batch::of("probe", points);
+    if !described {
+        batch.metadata = samples::metadata();
+    }
+    let why = match runtime.clock.timeout(patience, context.append.append(batch)).await {
         Ok(Ok(appended)) => {
             runtime.troubles.clear("probe/append");
             let refused = count.saturating_sub(appended.kept);

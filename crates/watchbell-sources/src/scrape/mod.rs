@@ -15,9 +15,9 @@ mod described;
 mod job;
 mod labels;
 mod pools;
-mod rules;
+pub(crate) mod rules;
 mod scraper;
-mod series;
+pub(crate) mod series;
 mod target;
 #[cfg(test)]
 mod tests;

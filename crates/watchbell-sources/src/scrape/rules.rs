@@ -9,7 +9,7 @@ const SCHEMA_MAX: i32 = 8;
 
 /// How a body becomes samples.
 #[derive(Clone, Debug)]
-pub(super) struct Rules {
+pub(crate) struct Rules {
     pub(super) honor_labels: bool,
     pub(super) honor_timestamps: bool,
     /// Whether the end of series with times of their own is marked too.
@@ -32,6 +32,25 @@ pub(super) struct Rules {
 }
 
 impl Rules {
+    /// Of a body that is our own: taken as it is.
+    pub(crate) fn own() -> Rules {
+        Rules {
+            honor_labels: false,
+            honor_timestamps: false,
+            track_staleness: false,
+            relabel: Relabel::default(),
+            legacy_names: false,
+            histograms: Histograms::default(),
+            schema_max: SCHEMA_MAX,
+            fallback: None,
+            samples_max: 0,
+            labels_max: 0,
+            label_name_max: 0,
+            label_value_max: 0,
+            buckets_max: 0,
+        }
+    }
+
     pub(super) fn limits(&self) -> Limits {
         Limits::default()
     }

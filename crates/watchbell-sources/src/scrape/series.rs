@@ -37,7 +37,7 @@ pub(super) const REPORT: [&str; 8] = [
 ];
 
 /// The series of one target that are alive.
-pub(super) struct Alive {
+pub(crate) struct Alive {
     source: Arc<str>,
     target: Labels,
     rules: Rules,
@@ -77,21 +77,21 @@ struct Series {
 }
 
 /// What a scrape gave.
-pub(super) struct Scraped {
+pub(crate) struct Scraped {
     /// Samples, the ends of series that are gone, and what belongs to them.
-    pub(super) outgoing: Outgoing,
+    pub(crate) outgoing: Outgoing,
     /// Samples in the body.
-    pub(super) samples: u64,
+    pub(crate) samples: u64,
     /// Of these, those that relabelling left.
-    pub(super) left: u64,
+    pub(crate) left: u64,
     /// Series that are new.
-    pub(super) added: u64,
+    pub(crate) added: u64,
     /// Samples that were the second of their series.
     pub(super) duplicate: u64,
     /// Samples too far in the future.
     pub(super) future: u64,
     /// Why nothing of it counts, if so.
-    pub(super) error: Option<String>,
+    pub(crate) error: Option<String>,
 }
 
 /// A value of either kind.
@@ -101,7 +101,7 @@ enum Value {
 }
 
 /// A batch, and what the store's answer to it is read with.
-pub(super) struct Outgoing {
+pub(crate) struct Outgoing {
     batch: Batch,
     /// Whether some series is there by its labels.
     fresh: bool,
@@ -124,12 +124,12 @@ impl Outgoing {
         self.batch.is_empty()
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.batch.len()
     }
 
     /// The batch to hand over. What may have to be sent again stays.
-    pub(super) fn hand_over(&mut self) -> Batch {
+    pub(crate) fn hand_over(&mut self) -> Batch {
         let left = Batch {
             samples: self.batch.samples.clone(),
             histograms: self.batch.histograms.clone(),
@@ -179,7 +179,7 @@ impl Outgoing {
 }
 
 impl Alive {
-    pub(super) fn new(source: Arc<str>, target: Labels, rules: Rules) -> Alive {
+    pub(crate) fn new(source: Arc<str>, target: Labels, rules: Rules) -> Alive {
         Alive {
             source,
             target,
@@ -199,7 +199,7 @@ impl Alive {
     }
 
     /// Reads a body that was scraped at `at`. On an error nothing of it counts, and its series end.
-    pub(super) fn read(&mut self, body: &[u8], format: Format, at: Timestamp) -> Scraped {
+    pub(crate) fn read(&mut self, body: &[u8], format: Format, at: Timestamp) -> Scraped {
         self.round += 1;
         let (limits, histograms) = (self.rules.limits(), self.rules.histograms);
         let mut scraped = self.scraped();
@@ -304,7 +304,7 @@ impl Alive {
     }
 
     /// Adds what is said of each scrape.
-    pub(super) fn report(&self, out: &mut Outgoing, at: Timestamp, values: &[f64]) {
+    pub(crate) fn report(&self, out: &mut Outgoing, at: Timestamp, values: &[f64]) {
         for (number, value) in values.iter().copied().enumerate().take(REPORT.len()) {
             let key = match self.report[number] {
                 Some(known) => SeriesKey::Known(known),
@@ -321,7 +321,7 @@ impl Alive {
     }
 
     /// Remembers how the store refers to series. Answers what it did not know any more, by labels, to be sent again.
-    pub(super) fn learn(&mut self, sent: &Outgoing, appended: &Appended) -> Option<Outgoing> {
+    pub(crate) fn learn(&mut self, sent: &Outgoing, appended: &Appended) -> Option<Outgoing> {
         if sent.describes {
             self.described.told();
         }
@@ -364,7 +364,7 @@ impl Alive {
     }
 
     /// The store took nothing: examples are handed on again if they still stand there.
-    pub(super) fn lost(&mut self) {
+    pub(crate) fn lost(&mut self) {
         self.series.values_mut().for_each(|series| series.exemplar = 0);
     }
 

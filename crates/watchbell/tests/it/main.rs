@@ -8,6 +8,7 @@ mod configs;
 mod discovered;
 mod faults;
 mod full;
+mod host;
 mod imported;
 mod kill;
 mod kit;
