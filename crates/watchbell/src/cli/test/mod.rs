@@ -3,6 +3,7 @@
 mod junit;
 mod show;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -80,13 +81,15 @@ pub(super) fn run(runtime: &Runtime, arguments: &TestArguments) -> Result<ExitCo
         .collect::<Result<_>>()?;
     let wanted = |name: &str| patterns.is_empty() || patterns.iter().any(|pattern| pattern.is_match(name));
     let reports: Vec<Report> = arguments.files.iter().map(|file| one(runtime, file, &wanted)).collect();
-    match arguments.output {
+    let text = match arguments.output {
         Output::Text => {
             let look = show::Look::new(runtime, arguments.color == Color::Always, arguments.color == Color::Never);
-            print!("{}", show::reports(&reports, &look));
+            show::reports(&reports, &look)
         }
-        Output::Json => println!("{}", show::json(&reports)),
-    }
+        Output::Json => format!("{}\n", show::json(&reports)),
+    };
+    // Whoever has read enough, such as `head`, ends it.
+    let _ = std::io::stdout().write_all(text.as_bytes());
     if let Some(path) = &arguments.junit {
         let text = junit::report(&reports);
         runtime
