@@ -1,5 +1,6 @@
 //! `file_sd_configs`: targets that other programs write into files.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path as FilePath, PathBuf};
 
 use schemars::JsonSchema;
@@ -70,7 +71,7 @@ impl FileSd {
             return Err(format!("{} files are more than are read ({FILES_MAX})", files.len()));
         }
         let read = |file: PathBuf| {
-            let groups = read(runtime, &file).map_err(|error| format!("{}: {error}", file.display()));
+            let groups = read(runtime, &file, kept).map_err(|error| format!("{}: {error}", file.display()));
             (file.to_string_lossy().into_owned(), groups)
         };
         kept.renew("file", files.into_iter().map(read).collect())
@@ -121,18 +122,26 @@ fn matches(pattern: &str, name: &str) -> bool {
     pattern[p..].iter().all(|c| *c == '*')
 }
 
-fn read(runtime: &Runtime, file: &FilePath) -> Result<Vec<TargetGroup>, String> {
+fn read(runtime: &Runtime, file: &FilePath, kept: &Kept) -> Result<Vec<TargetGroup>, String> {
     let len = runtime.disk.len(file).map_err(|error| error.to_string())?;
     if len > FILE_BYTES_MAX {
         return Err(format!("it is longer than {FILE_BYTES_MAX} bytes"));
     }
     let name = file.to_string_lossy();
+    let body = runtime.disk.read(file).map_err(|error| error.to_string())?;
+    let mut hasher = DefaultHasher::new();
+    body.hash(&mut hasher);
+    let content = hasher.finish();
+    // It is looked at every few seconds, and seldom changes.
+    if let Some(known) = kept.known(&name, content) {
+        return Ok(known);
+    }
+    kept.read_from(&name, content);
     let meta = ("__meta_filepath", &*name);
     if file.extension().is_some_and(|it| it.eq_ignore_ascii_case("json")) {
-        let body = runtime.disk.read(file).map_err(|error| error.to_string())?;
         return groups::from_json(&body, &name, meta);
     }
-    let text = runtime.disk.read_text(file).map_err(|error| error.to_string())?;
+    let text = String::from_utf8(body).map_err(|_| "it is not UTF-8".to_owned())?;
     groups::from_yaml(&text, &name, meta)
 }
 

@@ -125,7 +125,18 @@ discoveries! {
 
 /// What each part of a discovery gave last, by the part's name.
 #[derive(Debug, Default)]
-struct Kept(Mutex<BTreeMap<String, Vec<TargetGroup>>>);
+struct Kept(Mutex<BTreeMap<String, Part>>);
+
+/// A part as it was asked last.
+#[derive(Debug, Default)]
+struct Part {
+    /// What it gave last, if it ever did.
+    groups: Option<Vec<TargetGroup>>,
+    /// Why it failed, if it did.
+    error: Option<String>,
+    /// A hash of what it was read from, where it is read again and again.
+    content: Option<u64>,
+}
 
 impl Kind {
     fn http_client(&self) -> HttpClientConfig {
@@ -260,6 +271,19 @@ fn bounded(groups: Vec<TargetGroup>) -> Result<Vec<TargetGroup>, String> {
 }
 
 impl Kept {
+    /// What a part gave when it was read from this content, if it was and all went well.
+    fn known(&self, part: &str, content: u64) -> Option<Vec<TargetGroup>> {
+        let kept = self.0.lock().expect("no panic while held");
+        let part = kept.get(part).filter(|part| part.content == Some(content) && part.error.is_none())?;
+        part.groups.clone()
+    }
+
+    /// Notes what a part is read from, before its answer is known.
+    fn read_from(&self, part: &str, content: u64) {
+        let mut kept = self.0.lock().expect("no panic while held");
+        kept.entry(part.to_owned()).or_default().content = Some(content);
+    }
+
     /// Puts the parts' answers together: one that failed gives what it gave last, one that is not there any more gives
     /// nothing. Only if all of them failed and nothing was ever given, that is an error.
     fn renew(
@@ -268,25 +292,28 @@ impl Kept {
         parts: Vec<(String, Result<Vec<TargetGroup>, String>)>,
     ) -> Result<Vec<TargetGroup>, String> {
         let mut kept = self.0.lock().expect("no panic while held");
-        let mut renewed = BTreeMap::new();
-        let mut errors = Vec::new();
-        for (part, answer) in parts {
-            let groups = match answer {
-                Ok(groups) => groups,
-                Err(error) => {
-                    tracing::warn!(discovery = name, part, "its last targets stand: {error}");
-                    errors.push(error);
-                    match kept.remove(&part) {
-                        Some(groups) => groups,
-                        None => continue,
-                    }
+        let mut renewed: BTreeMap<String, Part> = BTreeMap::new();
+        for (name_of_part, answer) in parts {
+            let mut part = kept.remove(&name_of_part).unwrap_or_default();
+            match answer {
+                Ok(groups) => {
+                    part.groups = Some(groups);
+                    part.error = None;
                 }
-            };
-            renewed.insert(part, groups);
+                Err(error) => {
+                    // Said once, and again when something else is wrong.
+                    if part.error.as_ref() != Some(&error) {
+                        tracing::warn!(discovery = name, part = name_of_part, "its last targets stand: {error}");
+                    }
+                    part.error = Some(error);
+                }
+            }
+            renewed.insert(name_of_part, part);
         }
         *kept = renewed;
-        match errors.is_empty() || !kept.is_empty() {
-            true => Ok(kept.values().flatten().cloned().collect()),
+        let errors: Vec<&str> = kept.values().filter_map(|part| part.error.as_deref()).collect();
+        match errors.is_empty() || kept.values().any(|part| part.groups.is_some()) {
+            true => Ok(kept.values().flat_map(|part| part.groups.iter().flatten()).cloned().collect()),
             false => Err(errors.join("; ")),
         }
     }

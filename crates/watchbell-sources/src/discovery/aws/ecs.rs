@@ -98,15 +98,16 @@ impl Cluster {
             instances: BTreeMap::new(),
             public_ips: BTreeMap::new(),
         };
-        let all = |call: &'static str, list: &'static str| {
-            aws.pages(ECS, call, "nextToken", list, json!({ "cluster": arn, "maxResults": 100 }))
-        };
-        let tasks = strings(all("ListTasks", "taskArns").await?);
+        let mut question = json!({ "cluster": arn, "maxResults": 100 });
+        let services = aws.pages(ECS, "ListServices", "nextToken", "serviceArns", question.clone()).await?;
+        // What AWS takes for granted, and others who speak its API may not.
+        question["desiredStatus"] = "RUNNING".into();
+        let tasks = strings(aws.pages(ECS, "ListTasks", "nextToken", "taskArns", question).await?);
         if tasks.is_empty() {
             return Ok(found);
         }
         found.tasks = described(aws, "DescribeTasks", arn, "tasks", &tasks, DESCRIBED_MAX).await?;
-        let services = strings(all("ListServices", "serviceArns").await?);
+        let services = strings(services);
         let services = described(aws, "DescribeServices", arn, "services", &services, SERVICES_DESCRIBED_MAX).await?;
         found.services = services.into_iter().map(|it| (text(&it, "/serviceName").to_owned(), it)).collect();
         let hosts: BTreeSet<&str> =

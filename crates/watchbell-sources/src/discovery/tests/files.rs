@@ -157,3 +157,39 @@ fn configurations_of_files() {
     assert_ne!(key(files(&["a.yml"])), key(files(&["b.yml"])));
     assert_eq!(Discovery::from(files(&["a.yml"])).refresh_interval().to_string(), "3s");
 }
+
+#[test]
+fn a_file_is_read_again_when_it_is_mended() {
+    let seen = sim::run(1, |world| async move {
+        let runtime = world.runtime();
+        let discovery = Discovery::from(files(&["/a.yml"]));
+        let mut seen = String::new();
+        for content in [
+            "- targets: [a:1]",
+            "- targets: [a:1]",
+            "- targets: [b:1",
+            "- targets: [b:1",
+            "- targets: [a:1]",
+            "- targets: [c:1]",
+        ] {
+            world.disk.put(Path::new("/a.yml"), content.as_bytes());
+            seen += &told(&discovery, &runtime).await;
+        }
+        seen
+    });
+    expect![[r#"
+        /a.yml:0 | __meta_filepath=/a.yml
+          __address__=a:1
+        /a.yml:0 | __meta_filepath=/a.yml
+          __address__=a:1
+        /a.yml:0 | __meta_filepath=/a.yml
+          __address__=a:1
+        /a.yml:0 | __meta_filepath=/a.yml
+          __address__=a:1
+        /a.yml:0 | __meta_filepath=/a.yml
+          __address__=a:1
+        /a.yml:0 | __meta_filepath=/a.yml
+          __address__=c:1
+    "#]]
+    .assert_eq(&seen);
+}
