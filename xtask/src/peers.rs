@@ -39,9 +39,12 @@ pub fn find(package: &str) -> Result<Binary> {
 /// Unpacks the newer Prometheus, which sends remote write 2.0, where `pushed.rs` looks for it. Without a network the test
 /// of 2.0 takes the installed one, which sends 1.0, and says so.
 pub fn senders() {
-    match find("prometheus") {
-        Ok(prometheus) => eprintln!("== prometheus {} is there to send", prometheus.version),
-        Err(error) => eprintln!("== {error:#}"),
+    // Promtool is a package of its own there; the tests of the API ask by it.
+    for package in ["prometheus", "promtool"] {
+        match find(package) {
+            Ok(found) => eprintln!("== {package} {} is there for the tests", found.version),
+            Err(error) => eprintln!("== {error:#}"),
+        }
     }
 }
 
