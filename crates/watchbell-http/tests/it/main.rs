@@ -4,6 +4,7 @@
 mod stage;
 
 mod access;
+mod combined;
 mod machine;
 mod otlp;
 mod own;

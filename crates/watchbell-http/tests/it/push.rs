@@ -73,7 +73,7 @@ pub(crate) fn door<F: Future>(scenario: impl FnOnce(Site, Arc<Notes>) -> F) -> F
 
 /// The parts of a series of 2.0.
 #[derive(Default)]
-struct Series {
+pub(crate) struct Series {
     labels: Vec<(&'static str, &'static str)>,
     samples: Vec<Sample>,
     histograms: Vec<HistogramSample>,
@@ -82,37 +82,37 @@ struct Series {
     metadata: Option<Metadata>,
 }
 
-fn series(labels: &[(&'static str, &'static str)]) -> Series {
+pub(crate) fn series(labels: &[(&'static str, &'static str)]) -> Series {
     Series { labels: labels.to_vec(), ..Series::default() }
 }
 
-fn named(name: &'static str) -> Series {
+pub(crate) fn named(name: &'static str) -> Series {
     series(&[("__name__", name)])
 }
 
 impl Series {
-    fn sample(mut self, at: i64, value: f64) -> Series {
+    pub(crate) fn sample(mut self, at: i64, value: f64) -> Series {
         self.samples.push(Sample { timestamp: Timestamp(at), value });
         self
     }
 
-    fn histogram(mut self, at: i64, histogram: Histogram) -> Series {
+    pub(crate) fn histogram(mut self, at: i64, histogram: Histogram) -> Series {
         self.histograms.push(HistogramSample { timestamp: Timestamp(at), histogram: Arc::new(histogram) });
         self
     }
 
-    fn exemplar(mut self, at: i64, value: f64, labels: &[(&str, &str)]) -> Series {
+    pub(crate) fn exemplar(mut self, at: i64, value: f64, labels: &[(&str, &str)]) -> Series {
         let labels = Labels::from_pairs(labels.iter().copied());
         self.exemplars.push(Exemplar { labels, value, timestamp: Timestamp(at) });
         self
     }
 
-    fn start(mut self, from: i64, start: i64) -> Series {
+    pub(crate) fn start(mut self, from: i64, start: i64) -> Series {
         self.starts.push(Start { from: Timestamp(from), start: Timestamp(start) });
         self
     }
 
-    fn metadata(mut self, kind: MetricType, unit: &str, help: &str) -> Series {
+    pub(crate) fn metadata(mut self, kind: MetricType, unit: &str, help: &str) -> Series {
         self.metadata = Some(Metadata { kind, unit: unit.into(), help: help.into() });
         self
     }
@@ -133,7 +133,7 @@ fn body_v2(all: &[Series]) -> Vec<u8> {
     writer.finish()
 }
 
-fn push(kind: &'static str, body: &[u8]) -> Ask {
+pub(crate) fn push(kind: &'static str, body: &[u8]) -> Ask {
     let ask = ask("POST", "/api/v1/write").header("content-type", kind).header("content-encoding", "snappy");
     ask.body(snappy::compress(body))
 }
@@ -155,7 +155,7 @@ pub(crate) async fn answer(site: &Site, ask: Ask) -> String {
 }
 
 /// One request for each case; prints answers and what was kept.
-fn check(cases: Vec<(&'static str, Vec<Series>)>, expected: Expect) {
+pub(crate) fn check(cases: Vec<(&'static str, Vec<Series>)>, expected: Expect) {
     let out = door(|site, notes| async move {
         let mut out = String::new();
         for (name, series) in cases {
@@ -168,7 +168,7 @@ fn check(cases: Vec<(&'static str, Vec<Series>)>, expected: Expect) {
     expected.assert_eq(&out);
 }
 
-const JOB: [(&str, &str); 3] = [("__name__", "up"), ("instance", "localhost:9090"), ("job", "testjob")];
+pub(crate) const JOB: [(&str, &str); 3] = [("__name__", "up"), ("instance", "localhost:9090"), ("job", "testjob")];
 
 #[test]
 fn samples() {
@@ -250,7 +250,7 @@ fn samples() {
     );
 }
 
-fn histogram(change: impl FnOnce(&mut Histogram)) -> Histogram {
+pub(crate) fn histogram(change: impl FnOnce(&mut Histogram)) -> Histogram {
     let buckets = |counts: &[f64]| Buckets {
         spans: vec![BucketSpan { offset: 0, length: counts.len() as u32 }],
         counts: counts.to_vec(),

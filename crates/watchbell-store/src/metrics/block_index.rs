@@ -91,6 +91,10 @@ impl BlockIndex {
         let damaged = AtomicBool::new(false);
         // Whatever it says, each group takes four bytes at least.
         let count = meta.series.min(series.len() as u64 / 4 * u64::from(GROUP)) as u32;
+        // Whoever walks over all series believes the description.
+        if meta.series > u64::from(count) {
+            return Err("its description makes no sense");
+        }
         let index = BlockIndex { map, version, symbols, series, postings, paged, count, sums, checked, damaged };
         Ok((index, meta))
     }

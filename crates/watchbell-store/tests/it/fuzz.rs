@@ -18,6 +18,7 @@ use watchbell_model::{
 use watchbell_runtime::sim::{self, SimDisk, World};
 use watchbell_runtime::{Disk, Rng};
 use watchbell_store::{MetricStore, MetricsConfig};
+use watchbell_wire::otlp;
 use watchbell_wire::prometheus::{self, tsdb};
 use watchbell_wire::remote_write::{Outgoing, v1, v2};
 use watchbell_wire::{remote_read, snappy};
@@ -327,5 +328,90 @@ fn no_file_of_prometheus_breaks_its_reader() {
         }
         gathered.drain(i64::MIN);
         let _ = prometheus::read_xor(&mutate(rng, &head[8..head.len().min(400)], head), &mut Vec::new());
+    });
+}
+
+/// A message in a message, or bytes.
+fn field(tag: u8, inner: &[u8]) -> Vec<u8> {
+    let (mut out, mut length) = (vec![tag], inner.len());
+    while length > 127 {
+        out.push(length as u8 | 0x80);
+        length >>= 7;
+    }
+    out.push(length as u8);
+    out.extend_from_slice(inner);
+    out
+}
+
+/// A request of OpenTelemetry with every kind of metric, as protocol buffers.
+fn otlp_body() -> Vec<u8> {
+    let fixed = |tag: u8, value: u64| [&[tag][..], &value.to_le_bytes()].concat();
+    let text =
+        |key: &str, value: &str| [field(0x0a, key.as_bytes()), field(0x12, &field(0x0a, value.as_bytes()))].concat();
+    let times = [fixed(0x11, 1_700_000_000_000_000_000), fixed(0x19, 1_700_000_060_000_000_000)].concat();
+    let exemplar =
+        [fixed(0x11, 7), fixed(0x19, 4.5f64.to_bits()), field(0x22, &[1; 8]), field(0x2a, &[2; 16])].concat();
+    let counts: Vec<u8> = [1u64, 2, 3].iter().flat_map(|it| it.to_le_bytes()).collect();
+    let bounds: Vec<u8> = [0.5f64, 1.0].iter().flat_map(|it| it.to_le_bytes()).collect();
+    let number = [
+        field(0x3a, &text("http.method", "GET")),
+        times.clone(),
+        fixed(0x21, 1.5f64.to_bits()),
+        field(0x2a, &exemplar),
+    ];
+    let explicit = [
+        field(0x4a, &text("a", "b")),
+        times.clone(),
+        fixed(0x21, 6),
+        fixed(0x29, 2.5f64.to_bits()),
+        field(0x32, &counts),
+        field(0x3a, &bounds),
+        field(0x42, &exemplar),
+    ];
+    let side = [vec![0x08, 3], field(0x12, &[1, 0, 2])].concat();
+    let exponential = [
+        times.clone(),
+        fixed(0x21, 3),
+        fixed(0x29, 2.5f64.to_bits()),
+        vec![0x30, 6],
+        field(0x42, &side),
+        field(0x4a, &side),
+    ];
+    let summary = [times, fixed(0x21, 3), fixed(0x29, 9), field(0x32, &[fixed(0x09, 1), fixed(0x11, 2)].concat())];
+    let data =
+        |tag: u8, point: &[Vec<u8>], rest: &[u8]| field(tag, &[&field(0x0a, &point.concat())[..], rest].concat());
+    let metrics = [
+        data(0x2a, &number, &[]),
+        data(0x3a, &number, &[0x10, 1, 0x18, 1]),
+        data(0x4a, &explicit, &[0x10, 2]),
+        data(0x52, &exponential, &[0x10, 1]),
+        data(0x5a, &summary, &[]),
+    ];
+    let named = |data: &Vec<u8>| {
+        field(0x12, &[field(0x0a, b"m.x"), field(0x12, b"Help."), field(0x1a, b"s"), data.clone()].concat())
+    };
+    let scope =
+        [field(0x0a, &[field(0x0a, b"lib"), field(0x12, b"1.2")].concat()), metrics.iter().flat_map(named).collect()];
+    let resource = field(0x0a, &field(0x0a, &text("service.name", "shop")));
+    field(0x0a, &[resource, field(0x12, &scope.concat())].concat())
+}
+
+#[test]
+fn no_body_of_opentelemetry_breaks_its_reader() {
+    let protobuf = otlp_body();
+    let read = otlp::decode_metrics(&protobuf, otlp::Encoding::Protobuf).expect("it is what a sender sends");
+    let metrics = &read.resource_metrics[0].scope_metrics[0].metrics;
+    assert_eq!(metrics.iter().filter(|metric| metric.data.is_some()).count(), 5, "{metrics:#?}");
+    let json = br#"{"resourceMetrics":[{"resource":{"attributes":[{"key":"a","value":{"arrayValue":{"values":[{"intValue":"1"}]}}}]},"scopeMetrics":[{"scope":{"name":"lib"},"metrics":[{"name":"c","unit":"s","sum":{"aggregationTemporality":1,"isMonotonic":true,"dataPoints":[{"asInt":"7","timeUnixNano":"1544712660300000000","exemplars":[{"asDouble":"NaN","traceId":"5b8efff798038103d269b633813fc60c"}]}]}},{"name":"e","exponentialHistogram":{"aggregationTemporality":2,"dataPoints":[{"count":3,"scale":-1,"positive":{"offset":-2,"bucketCounts":[0,"2"]}}]}}]}]}]}"#;
+    cases(|rng| {
+        let other = if rng.below(2) == 0 { &protobuf[..] } else { json };
+        for (body, encoding) in [(&protobuf[..], otlp::Encoding::Protobuf), (json, otlp::Encoding::Json)] {
+            if let Ok(request) = otlp::decode_metrics(&mutate(rng, body, other), encoding) {
+                let resources = request.resource_metrics.iter().filter_map(|it| it.resource.as_ref());
+                for attribute in resources.flat_map(|it| &it.attributes) {
+                    attribute.value.iter().for_each(|value| drop(value.text()));
+                }
+            }
+        }
     });
 }

@@ -11,6 +11,7 @@ mod reading;
 mod remote;
 mod rollups;
 mod scrub;
+mod sending;
 mod soak;
 mod state;
 mod writing;

@@ -1,6 +1,6 @@
 //! The remote store: what was acknowledged arrives there once, whatever fails in between, in a simulated world.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,14 +15,14 @@ use watchbell_runtime::sim::{self, World};
 use watchbell_runtime::{Runtime, Stream};
 use watchbell_store::remote::RemoteConfig;
 use watchbell_store::{Fsync, MetricStore, MetricsConfig, RemoteStore};
-use watchbell_wire::remote_write::{Item, Version, v1, v2};
+use watchbell_wire::remote_write::{CONTENT_TYPE_V1, CONTENT_TYPE_V2, Item, VERSION_HEADER, Version, v1, v2};
 use watchbell_wire::snappy;
 
 const DIR: &str = "/data/remote";
 
 /// How the receiver treats a request.
 #[derive(Clone, Debug, PartialEq)]
-enum Act {
+pub(crate) enum Act {
     /// Writes it and says so.
     Take,
     /// Writes it, but the answer never arrives.
@@ -34,28 +34,30 @@ enum Act {
 }
 
 #[derive(Default)]
-struct Receiver {
+pub(crate) struct Receiver {
     /// What it does with the next requests; then [`Act::Take`].
-    acts: Vec<Act>,
+    pub(crate) acts: Vec<Act>,
     /// Chance decides, with so many of a hundred requests failing.
-    failing: u64,
+    pub(crate) failing: u64,
     /// Whether it is a 1.0 one that takes every body for 1.0.
-    old: bool,
+    pub(crate) old: bool,
     /// The largest number of samples it takes at once; more are answered with 413.
-    most: usize,
+    pub(crate) most: usize,
     /// By series and time: the value's bits and how often it came.
-    samples: BTreeMap<(String, i64), (u64, u32)>,
-    histograms: BTreeMap<(String, i64), Histogram>,
+    pub(crate) samples: BTreeMap<(String, i64), (u64, u32)>,
+    pub(crate) histograms: BTreeMap<(String, i64), Histogram>,
     /// What came besides, in words.
-    other: Vec<String>,
+    pub(crate) other: Vec<String>,
     /// Samples that came for the first time after a younger one of their series.
-    overtaken: Vec<String>,
-    requests: Vec<String>,
+    pub(crate) overtaken: Vec<String>,
+    pub(crate) requests: Vec<String>,
+    /// When each came, and how many samples it had.
+    pub(crate) times: Vec<(Timestamp, usize)>,
 }
 
-type Shared = Arc<Mutex<Receiver>>;
+pub(crate) type Shared = Arc<Mutex<Receiver>>;
 
-fn serve(world: &World, receiver: &Shared) {
+pub(crate) fn serve(world: &World, receiver: &Shared) {
     let (receiver, rng, clock) = (Arc::clone(receiver), world.rng.clone(), world.clock.clone());
     world.net.serve("vm", 8428, move |stream| {
         let (receiver, rng, clock) = (Arc::clone(&receiver), rng.clone(), clock.clone());
@@ -85,6 +87,13 @@ async fn answer(
         let length: usize = header("content-length").parse().unwrap_or(0);
         if bytes.len() >= end + 4 + length {
             let version = Version::of_content_type(Some(&header("content-type"))).unwrap();
+            let (kind, number) = match version {
+                Version::V1 => (CONTENT_TYPE_V1, "0.1.0"),
+                Version::V2 => (CONTENT_TYPE_V2, "2.0.0"),
+            };
+            assert_eq!((&*header("content-type"), &*header(VERSION_HEADER)), (kind, number));
+            assert_eq!(header("content-encoding"), "snappy");
+            assert!(header("user-agent").starts_with("watchbell"), "{}", header("user-agent"));
             break (version, header("x-scope-orgid"), header("authorization"), bytes[end + 4..].to_vec());
         }
     };
@@ -112,6 +121,7 @@ async fn answer(
     let (status, headers) = match act {
         Act::Take | Act::TakeAndClose => {
             let written = write(&mut receiver.lock().unwrap(), version, &body);
+            receiver.lock().unwrap().times.push((clock.now(), written.unwrap_or(0)));
             match written {
                 None => (413, String::new()),
                 Some(_) if act == Act::TakeAndClose => return Ok(()),
@@ -121,7 +131,10 @@ async fn answer(
                 Some(_) => (200, String::new()),
             }
         }
-        Act::Answer(status, headers) => (status, headers.to_owned()),
+        Act::Answer(status, headers) => {
+            receiver.lock().unwrap().times.push((clock.now(), 0));
+            (status, headers.to_owned())
+        }
         Act::Hang => {
             clock.sleep(Duration::from_secs(3600)).await;
             return Ok(());
@@ -143,7 +156,7 @@ fn write(receiver: &mut Receiver, version: Version, body: &[u8]) -> Option<usize
             while let Some(entry) = entries.next().transpose().unwrap() {
                 match entry {
                     v1::Part::Series(it) => {
-                        let labels = Labels::from_pairs(it.labels().unwrap()).to_string();
+                        let labels = valid(it.labels().unwrap());
                         series.push((labels, it.items().collect::<Result<_, _>>().unwrap()));
                     }
                     v1::Part::Metadata(name, metadata) => {
@@ -154,9 +167,11 @@ fn write(receiver: &mut Receiver, version: Version, body: &[u8]) -> Option<usize
         }
         Version::V2 => {
             let request = v2::Request::new(&body).unwrap();
+            let symbols: BTreeSet<&str> = request.symbols().iter().copied().collect();
+            assert_eq!((symbols.len(), request.symbols()[0]), (request.symbols().len(), ""), "each text once");
             for it in request.series() {
                 let it = it.unwrap();
-                let labels = Labels::from_pairs(it.labels(&request).unwrap()).to_string();
+                let labels = valid(it.labels(&request).unwrap());
                 series.push((labels, it.items(&request).collect::<Result<_, _>>().unwrap()));
             }
         }
@@ -192,7 +207,15 @@ fn write(receiver: &mut Receiver, version: Version, body: &[u8]) -> Option<usize
     Some(count)
 }
 
-fn config(more: serde_json::Value) -> RemoteConfig {
+/// Labels as the specification asks for them: a name, in order, each once, none empty.
+fn valid(pairs: Vec<(&str, &str)>) -> String {
+    assert!(pairs.is_sorted_by(|a, b| a.0 < b.0), "{pairs:?}");
+    assert!(pairs.iter().all(|(name, value)| !name.is_empty() && !value.is_empty()), "{pairs:?}");
+    assert!(pairs.iter().any(|(name, _)| *name == Labels::NAME), "{pairs:?}");
+    Labels::from_pairs(pairs).to_string()
+}
+
+pub(crate) fn config(more: serde_json::Value) -> RemoteConfig {
     let mut config = serde_json::json!({
         "write": {
             "url": "http://vm:8428/api/v1/write",
@@ -217,13 +240,13 @@ fn merge(into: &mut serde_json::Value, more: serde_json::Value) {
 }
 
 /// A process with the store, local cache and all.
-struct Process {
-    runtime: Runtime,
-    store: RemoteStore,
-    local: MetricStore,
+pub(crate) struct Process {
+    pub(crate) runtime: Runtime,
+    pub(crate) store: RemoteStore,
+    pub(crate) local: MetricStore,
 }
 
-fn start(world: &World, more: serde_json::Value) -> Process {
+pub(crate) fn start(world: &World, more: serde_json::Value) -> Process {
     let runtime = world.runtime();
     let metrics = MetricsConfig { fsync: Fsync::Always, ..MetricsConfig::default() };
     let (local, _) = MetricStore::open(&runtime, Path::new("/data/metrics"), metrics.clone()).unwrap();
@@ -233,12 +256,12 @@ fn start(world: &World, more: serde_json::Value) -> Process {
 }
 
 impl Process {
-    fn troubles(&self) -> String {
+    pub(crate) fn troubles(&self) -> String {
         let list = self.runtime.troubles.list();
         list.iter().map(|it| format!("{}: {}", it.key, it.summary)).collect::<Vec<_>>().join("\n")
     }
 
-    fn number(&self, name: &str) -> f64 {
+    pub(crate) fn number(&self, name: &str) -> f64 {
         let text = self.runtime.metrics.render();
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("there is no {name}")).parse().unwrap()
@@ -249,12 +272,12 @@ impl Process {
     }
 }
 
-fn points(world: &World, hosts: u64, value: f64) -> Batch {
+pub(crate) fn points(world: &World, hosts: u64, value: f64) -> Batch {
     let now = world.clock.now();
     Batch::of("test", (0..hosts).map(|host| Point::new("up", &[("host", &host.to_string())], now, value)).collect())
 }
 
-fn nothing() -> serde_json::Value {
+pub(crate) fn nothing() -> serde_json::Value {
     serde_json::json!({})
 }
 

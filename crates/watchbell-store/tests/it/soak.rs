@@ -1,19 +1,22 @@
 //! The engine on a disk that does everything disks do, many seeds long, against a map that remembers what was said.
 //!
 //! Each seed is a story: samples, upkeep, kills, power losses at any step, full, read-only, failing and lying disks,
-//! flipped bits, clocks that are set. After each start everything that was acknowledged and that the policy and the
-//! disk's own honesty cover must be there to the last bit, and nothing that nobody sent.
+//! flipped bits, clocks that are set, deletions. After each start everything that was acknowledged and that the policy
+//! and the disk's own honesty cover must be there to the last bit, and nothing that nobody sent or that was deleted.
 //!
 //! `WATCHBELL_SEEDS=5000` (or `cargo xtask soak`) runs so many seeds, `WATCHBELL_SEED=17` one of them with its story.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use watchbell_model::{Append, Batch, Labels, Lookup, Matcher, Point, Query, Timestamp, stale_nan};
+use watchbell_model::{
+    Append, Batch, BatchHistogram, BatchSample, BucketSpan, Buckets, Exemplar, Histogram, Labels, Lookup, Matcher,
+    Query, ResetHint, Series, SeriesKey, Timestamp, stale_nan,
+};
 use watchbell_runtime::sim::{self, Syncs, World};
 use watchbell_runtime::{Rng, Runtime};
 use watchbell_store::metrics::OpenReport;
@@ -22,6 +25,9 @@ use watchbell_store::{Fsync, MetricStore, MetricsConfig};
 const DIR: &str = "/data/metrics";
 /// Seeds that every run of the tests plays.
 const SEEDS: u64 = 60;
+/// Series of numbers, and behind them of native histograms.
+const FLOATS: u64 = 8;
+const NAMES: u64 = 12;
 /// Steps of a story.
 const STEPS: u64 = 60;
 /// What `fsync: interval` may lose: one interval, and a margin for the step of simulated time.
@@ -79,6 +85,10 @@ struct Story {
     truth: BTreeMap<Key, (u64, Known)>,
     /// Lost at their owner's risk or by flipped bits: may come back where another copy turns up.
     buried: BTreeMap<Key, u64>,
+    /// Deleted: never to be seen again.
+    deleted: BTreeMap<Key, u64>,
+    /// Examples that were sent, by the time and the value they have.
+    examples: BTreeSet<(i64, u64)>,
     /// The clock was set back: samples may be refused as too old.
     clock_was_set: bool,
     /// Bits were flipped since the last full reading: parts may be refused once.
@@ -106,6 +116,8 @@ fn play(seed: u64, aloud: bool) {
             store: None,
             truth: BTreeMap::new(),
             buried: BTreeMap::new(),
+            deleted: BTreeMap::new(),
+            examples: BTreeSet::new(),
             clock_was_set: false,
             damaged: false,
             dishonest: false,
@@ -219,6 +231,7 @@ impl Story {
                 self.world.clock.jump(by);
                 self.clock_was_set = true;
             }
+            33 | 34 => self.delete(),
             _ => self.query(),
         }
     }
@@ -316,6 +329,9 @@ impl Story {
                 *known = Known::Maybe;
             }
         }
+        if self.dishonest {
+            self.buried.append(&mut self.deleted);
+        }
         self.dishonest = false;
         if disorder {
             self.world.disk.lose_power_in_disorder();
@@ -339,6 +355,9 @@ impl Story {
     }
 
     fn name(&self, series: u64) -> Labels {
+        if series >= FLOATS {
+            return Labels::metric(NATIVE, &[("host", &format!("h{series}"))]);
+        }
         let odd = if series % 2 == 1 { "yes" } else { "" };
         Labels::metric(["m", "n_total"][series as usize / 4 % 2], &[("host", &format!("h{series}")), ("odd", odd)])
     }
@@ -348,7 +367,7 @@ impl Story {
         let count = 1 + self.rng.below(30);
         let mut points = Vec::new();
         for _ in 0..count {
-            let labels = self.name(self.rng.below(8));
+            let labels = self.name(self.rng.below(NAMES));
             let time = now - self.rng.below(590_000) as i64;
             points.push((labels, time));
         }
@@ -357,12 +376,12 @@ impl Story {
 
     /// A run of samples at a fixed step, as scrapes make them.
     async fn scrape(&mut self) {
-        let series = self.rng.below(8);
+        let series = self.rng.below(NAMES);
         let step = [1, 15, 60, 300][self.rng.below(4) as usize];
         for _ in 0..1 + self.rng.below(60) {
             self.world.clock.sleep(Duration::from_secs(step)).await;
             let now = self.world.clock.now().0;
-            let points = vec![(self.name(series), now), (self.name((series + 3) % 8), now)];
+            let points = vec![(self.name(series), now), (self.name((series + 3) % NAMES), now)];
             self.send(points).await;
         }
     }
@@ -371,8 +390,15 @@ impl Story {
         let Some((store, _)) = &self.store else { return };
         let points: Vec<(Key, u64)> = points
             .into_iter()
-            .filter(|key| !matches!(self.truth.get(key), Some((_, Known::Maybe))) && !self.buried.contains_key(key))
+            .filter(|key| {
+                !matches!(self.truth.get(key), Some((_, Known::Maybe)))
+                    && !self.buried.contains_key(key)
+                    && !self.deleted.contains_key(key)
+            })
             .map(|key| {
+                if is_native(&key.0) {
+                    return (key, 10 + self.rng.below(1000));
+                }
                 let value = match self.rng.below(8) {
                     0 => stale_nan(),
                     1 => self.rng.unit(),
@@ -382,12 +408,23 @@ impl Story {
                 (key, value.to_bits())
             })
             .collect();
-        let batch = points.iter().map(|((labels, time), bits)| Point {
-            labels: labels.clone(),
-            timestamp: Timestamp(*time),
-            value: f64::from_bits(*bits),
-        });
-        let answer = store.append(Batch::of("test", batch.collect())).await;
+        let (mut batch, mut places) = (Batch::new("test"), BTreeMap::new());
+        for ((labels, time), bits) in &points {
+            let place = || batch.add(SeriesKey::Labels(labels.clone()));
+            let series = *places.entry(labels).or_insert_with(place);
+            let timestamp = Timestamp(*time);
+            if is_native(labels) {
+                batch.histograms.push(BatchHistogram { series, timestamp, histogram: Arc::new(native(*bits)) });
+            } else {
+                batch.samples.push(BatchSample { series, timestamp, value: f64::from_bits(*bits) });
+            }
+            if self.rng.below(20) == 0 {
+                let labels = Labels::from_pairs([("trace_id", "abc")]);
+                batch.exemplars.push((series, Exemplar { labels, value: *time as f64, timestamp }));
+                self.examples.insert((*time, (*time as f64).to_bits()));
+            }
+        }
+        let answer = store.append(batch).await;
         let refused = answer.as_ref().map_or(0, |appended| appended.refused() - appended.duplicate);
         assert!(refused == 0 || self.clock_was_set, "{answer:?}");
         self.say(|| {
@@ -438,6 +475,8 @@ impl Story {
             || report.nameless_samples > 0
             || report.torn_bytes > 0
             || runtime.troubles.list().iter().any(|trouble| trouble.key.starts_with("metrics/damaged"));
+        // What says that something was deleted may be what was damaged.
+        self.buried.append(&mut self.deleted);
         let mut lost = Vec::new();
         for (key, (bits, known)) in &self.truth {
             match found.get(key) {
@@ -495,7 +534,14 @@ impl Story {
         }
         for (key, bits) in &found {
             let sent = self.truth.get(key).map(|(bits, _)| *bits).or_else(|| self.buried.get(key).copied());
+            assert!(!self.deleted.contains_key(key), "{key:?} is there {when}, but was deleted");
             assert_eq!(sent, Some(*bits), "{key:?} is there {when}, but nobody sent it");
+        }
+        for (labels, examples) in store.exemplars(&Lookup::ALL).unwrap() {
+            for it in examples {
+                let sent = self.examples.contains(&(it.timestamp.0, it.value.to_bits()));
+                assert!(sent, "{labels} has an example {when} that nobody sent: {it:?}");
+            }
         }
         self.settle(&found);
     }
@@ -516,10 +562,30 @@ impl Story {
         self.say(|| format!("read {} samples, {lost} were lost at their owner's risk", found.len()));
     }
 
+    /// Deletes a stretch of one series.
+    fn delete(&mut self) {
+        let Some((store, _)) = &self.store else { return };
+        let name = self.name(self.rng.below(NAMES));
+        let from = self.world.clock.now().0 - self.rng.below(20_000_000) as i64;
+        let to = from + self.rng.below(10_000_000) as i64;
+        let matchers: Vec<Matcher> = name.iter().map(|(name, value)| Matcher::equal(name, value)).collect();
+        let done = store.delete(&[matchers], Timestamp(from), Timestamp(to), false);
+        self.say(|| format!("delete {name} from {from} to {to}: {done:?}"));
+        let keys: Vec<Key> = self.truth.range((name.clone(), from)..=(name, to)).map(|(key, _)| key.clone()).collect();
+        for key in keys {
+            if done.is_ok() {
+                let (bits, _) = self.truth.remove(&key).expect("it is there");
+                self.deleted.insert(key, bits);
+            } else if let Some((_, known)) = self.truth.get_mut(&key) {
+                *known = Known::Maybe;
+            }
+        }
+    }
+
     /// A range of one series, and whether the lookup of series agrees.
     fn query(&mut self) {
         let Some((store, _)) = &self.store else { return };
-        let name = self.name(self.rng.below(8));
+        let name = self.name(self.rng.below(NAMES));
         let now = self.world.clock.now().0;
         let from = now - self.rng.below(200_000_000) as i64;
         let to = from + self.rng.below(100_000_000) as i64;
@@ -532,12 +598,7 @@ impl Story {
             }
             found = select();
         }
-        let found: BTreeMap<i64, u64> = found
-            .unwrap()
-            .iter()
-            .flat_map(|series| &series.samples)
-            .map(|s| (s.timestamp.0, s.value.to_bits()))
-            .collect();
+        let found: BTreeMap<i64, u64> = found.unwrap().iter().flat_map(bits_of).collect();
         let range = (name.clone(), from)..=(name.clone(), to);
         for ((_, time), (bits, known)) in self.truth.range(range.clone()) {
             match found.get(time) {
@@ -570,9 +631,43 @@ fn read(store: &MetricStore, refusals: &mut u32) -> BTreeMap<Key, u64> {
     let mut found = BTreeMap::new();
     for series in all {
         assert!(series.samples.is_sorted_by(|a, b| a.timestamp < b.timestamp), "each time once, in order");
-        for sample in series.samples {
-            found.insert((series.labels.clone(), sample.timestamp.0), sample.value.to_bits());
+        for (time, bits) in bits_of(&series) {
+            found.insert((series.labels.clone(), time), bits);
         }
     }
     found
+}
+
+/// Times of a series, each with the bits of its number, or with what its histogram was made of.
+fn bits_of(series: &Series) -> Vec<(i64, u64)> {
+    let floats = series.samples.iter().map(|it| (it.timestamp.0, it.value.to_bits()));
+    let natives = series.histograms.iter().map(|it| {
+        let number = it.histogram.count as u64;
+        let plain = Histogram { reset: ResetHint::Unknown, ..(*it.histogram).clone() };
+        assert_eq!(plain, native(number), "{} has another histogram at {}", series.labels, it.timestamp.0);
+        (it.timestamp.0, number)
+    });
+    floats.chain(natives).collect()
+}
+
+/// The name of series of histograms.
+const NATIVE: &str = "native";
+
+fn is_native(labels: &Labels) -> bool {
+    labels.name() == Some(NATIVE)
+}
+
+/// A histogram that counts so many observations; the number also decides its layout.
+fn native(number: u64) -> Histogram {
+    let (below, gap) = ((number - 1) / 3, (number % 3) as i32);
+    let spans = vec![BucketSpan { offset: gap - 2, length: 1 }, BucketSpan { offset: 1 + gap, length: 1 }];
+    Histogram {
+        schema: (number / 300) as i32,
+        zero_threshold: 0.001,
+        zero_count: 1.0,
+        count: number as f64,
+        sum: number as f64 * 1.5,
+        positive: Buckets { spans, counts: vec![below as f64, (number - 1 - below) as f64] },
+        ..Histogram::default()
+    }
 }
