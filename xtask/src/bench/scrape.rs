@@ -76,7 +76,7 @@ fn measure(engine: &Engine, target: &Target, time: Duration) -> Result<(f64, f64
     target.say(true);
     target.wait(4)?;
     let busy = spent(&running.process, target, time)?;
-    let kept = format!("count({{job=\"bench\",__name__=~\"bench_.*\"}})");
+    let kept = "count({job=\"bench\",__name__=~\"bench_.*\"})".to_owned();
     let now = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH)?.as_millis() as i64;
     // VictoriaMetrics answers what it took in some seconds later.
     let deadline = Instant::now() + Duration::from_secs(40);

@@ -43,7 +43,7 @@ impl Refused {
     }
 
     /// As plain text, which is how paths outside of the envelope say no.
-    pub(crate) fn as_text(self) -> Response {
+    pub(crate) fn into_text(self) -> Response {
         let (status, _, error) = self.parts();
         (status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], format!("{error}\n")).into_response()
     }

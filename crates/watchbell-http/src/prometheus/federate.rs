@@ -102,7 +102,7 @@ pub(crate) async fn federate(State(app): State<App>, headers: HeaderMap, paramet
     let one = |text| promql::metric_selector(text).map_err(|error| Refused::BadData(error.to_string()));
     let sets = match parameters.all("match[]").map(one).collect::<Result<Vec<_>, Refused>>() {
         Ok(sets) => sets,
-        Err(refused) => return refused.as_text(),
+        Err(refused) => return refused.into_text(),
     };
     let (now, external) = (app.runtime.clock.now(), app.config.external_labels());
     let start = now - app.config.query().lookback_delta.duration();
@@ -122,7 +122,7 @@ pub(crate) async fn federate(State(app): State<App>, headers: HeaderMap, paramet
     });
     match body.await {
         Ok(body) => ([(header::CONTENT_TYPE, shape.content_type())], body).into_response(),
-        Err(refused) => refused.as_text(),
+        Err(refused) => refused.into_text(),
     }
 }
 

@@ -31,7 +31,7 @@ const FRAMES_MAX: usize = 16;
 pub(crate) async fn read(State(app): State<App>, request: Request) -> Response {
     match answer(app, request).await {
         Ok(response) => response,
-        Err(refused) => refused.as_text(),
+        Err(refused) => refused.into_text(),
     }
 }
 

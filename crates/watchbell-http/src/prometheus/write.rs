@@ -116,7 +116,7 @@ pub(super) fn time(out: &mut String, at: Timestamp) {
         out.push('-');
     }
     write_value(out, (millis / 1000) as f64);
-    if millis % 1000 != 0 {
+    if !millis.is_multiple_of(1000) {
         write!(out, ".{:03}", millis % 1000).expect("a string takes it");
     }
 }
