@@ -127,7 +127,8 @@ impl std::str::FromStr for ByteSize {
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
         let number: u64 = text[..digits].parse().map_err(|_| refuse())?;
         let shift = match text[digits..].trim() {
-            "" | "B" => 0,
+            "" if number == 0 => 0,
+            "B" => 0,
             "KB" | "KiB" => 10,
             "MB" | "MiB" => 20,
             "GB" | "GiB" => 30,
@@ -146,10 +147,10 @@ impl<'de> Deserialize<'de> for ByteSize {
                 f.write_str("a size such as `10MB`")
             }
             fn visit_u64<E: de::Error>(self, bytes: u64) -> Result<ByteSize, E> {
-                Ok(ByteSize(bytes))
+                bytes.to_string().parse().map_err(E::custom)
             }
             fn visit_i64<E: de::Error>(self, bytes: i64) -> Result<ByteSize, E> {
-                u64::try_from(bytes).map(ByteSize).map_err(|_| E::custom("a size is not negative"))
+                bytes.to_string().parse().map_err(E::custom)
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<ByteSize, E> {
                 text.parse().map_err(E::custom)

@@ -255,6 +255,9 @@ pub struct GlobalConfig {
     /// Taken as Prometheus takes it; failures stand in the log and on the page of the targets.
     #[serde(default)]
     pub scrape_failure_log_file: Option<PathBuf>,
+    /// Taken from a `prometheus.yml` without effect: slow queries are told in watchbell's own log.
+    #[serde(default)]
+    pub query_log_file: Option<PathBuf>,
     /// `body_size_limit` of jobs that give none.
     #[serde(default)]
     pub body_size_limit: ByteSize,
@@ -326,6 +329,7 @@ impl Default for GlobalConfig {
             scrape_timeout: None,
             scrape_protocols: None,
             scrape_failure_log_file: None,
+            query_log_file: None,
             body_size_limit: ByteSize(0),
             sample_limit: 0,
             label_limit: 0,

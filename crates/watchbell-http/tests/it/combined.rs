@@ -77,14 +77,71 @@ fn combined() {
             ),
             ("both in one series, which 2.0 forbids", vec![named("m").sample(1, 1.0).histogram(2, native())]),
         ],
-        expect![[r#""#]],
+        expect![[r##"
+            # sample with metadata
+            204 samples 1 histograms 0 exemplars 0
+            a 1 @1
+            a is a gauge in "s": "A."
+            # sample with exemplar
+            204 samples 1 histograms 0 exemplars 1
+            a 1 @2
+            a as {trace_id="a"} 0.5 @2
+            # sample with metadata and exemplar
+            204 samples 1 histograms 0 exemplars 1
+            b_total 1 @1
+            b_total as {trace_id="a"} 0.5 @1
+            b_total is a counter in "": "B."
+            # histogram with metadata and exemplar
+            204 samples 0 histograms 1 exemplars 1
+            h count 10 sum 22.5 @1
+            h as {trace_id="a"} 0.5 @1
+            h is a histogram in "s": "H."
+            # samples beside histograms
+            204 samples 1 histograms 1 exemplars 0
+            c 1 @1
+            i count 10 sum 22.5 @1
+            # everything at once
+            204 samples 1 histograms 2 exemplars 2
+            d_total 7 @5
+            j count 10 sum 22.5 @5
+            k count 6 sum 22.5 @5
+            d_total began at 2 from 5 on
+            j began at 3 from 5 on
+            d_total as {trace_id="a"} 1 @5
+            j as {trace_id="a"} 0.5 @5
+            d_total is a counter in "": "D."
+            # several series of one metric
+            204 samples 2 histograms 0 exemplars 0
+            e{job="a"} 1 @1
+            e{job="b"} 2 @1
+            e is a gauge in "": "E."
+            # a classic histogram
+            204 samples 3 histograms 0 exemplars 0
+            w_bucket{le="+Inf"} 2 @1
+            w_count 2 @1
+            w_sum 3 @1
+            w is a histogram in "": "W."
+            # special characters
+            204 samples 1 histograms 0 exemplars 0
+            f{path="/é\\\"\n{}"} 1 @1
+            # good beside bad
+            400 samples 1 histograms 0 exemplars 1 refused 2 of 3 samples, the first: a series has no metric name (label `__name__`): {job="a"}
+            g 1 @1
+            g as {trace_id="a"} 0.5 @1
+            l is a histogram in "": "L."
+            # both in one series, which 2.0 forbids
+            204 samples 1 histograms 1 exemplars 0
+            m 1 @1
+            m count 10 sum 22.5 @2
+        "##]],
     );
 }
 
 #[test]
 fn many_samples() {
     let out = door(|site, notes| async move {
-        let samples: Vec<Sample> = (0..1000).map(|at| Sample { timestamp: Timestamp(at), value: at as f64 }).collect();
+        let samples: Vec<Sample> =
+            (0..1000).map(|at| Sample { timestamp: Timestamp(at), value: 0.5 + at as f64 }).collect();
         let mut writer = watchbell_wire::remote_write::v2::Writer::new();
         writer.series(&Outgoing::of(&Labels::metric("many", &[]), &samples));
         let body = writer.finish();
@@ -134,5 +191,31 @@ fn version_1() {
         }
         out
     });
-    expect![[r#""#]].assert_eq(&out);
+    expect![[r##"
+        # one
+        204
+        up{job="a"} 1 @1
+        # several
+        204
+        a{job="a"} 2 @1
+        b{job="a"} 2 @1
+        c{job="a"} 2 @1
+        # all that 1.0 has
+        204
+        all 1 @1
+        all count 10 sum 22.5 @2
+        all as {trace_id="a"} 0.5 @1
+        all is a counter in "": "Help."
+        # without a name
+        400 refused 1 of 1 samples, the first: a series has no metric name (label `__name__`): {job="a"}
+        # one of several without a name
+        400 refused 1 of 3 samples, the first: a series has no metric name (label `__name__`): {job="a"}
+        d{job="a"} 1 @1
+        e{job="a"} 1 @1
+        # refused by the store
+        400 refused 1 of 1 samples, the first: f{job="a"} is too old
+        # not a message
+        400 the message has a field that cannot be: tag 108
+    "##]]
+    .assert_eq(&out);
 }

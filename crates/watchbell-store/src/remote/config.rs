@@ -378,6 +378,12 @@ impl RemoteWriteConfig {
             not_yet(given, path, field, hint, problems);
         }
         let (send, path) = (&self.queue_config, path.field("queue_config"));
+        let given = send.max_shards != SendConfig::default().max_shards;
+        if send.min_shards.is_some_and(|least| least == 0 || (given && least > send.max_shards)) {
+            problems
+                .error(&path.field("min_shards"), format!("there are to be {} at most", send.max_shards))
+                .hint("from 1 to `max_shards`, or leave it out: it has no effect here");
+        }
         if send.max_shards == 0 || send.max_shards > SHARDS_MAX {
             problems
                 .error(&path.field("max_shards"), format!("{} is not a usable number", send.max_shards))

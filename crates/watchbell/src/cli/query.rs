@@ -332,7 +332,7 @@ mod tests {
         ] });
         expect![[r#"
             load
-              ▁▁▁▂ ▃▄▅▆█
+              ▁▁▁▂ ▃▄▅▇█
               least 0, greatest 81, last 81
             {job="flat"}
               ▁▁

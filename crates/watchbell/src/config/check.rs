@@ -38,12 +38,29 @@ pub(super) fn check(config: &Config, rules: &[(String, RuleFile)], library: &Lib
     remote(config, problems);
     runbooks(config, library, problems);
     rule_runbooks(rules, library, problems);
+    if config.global.query_log_file.is_some() {
+        problems
+            .warning(&top.field("global").field("query_log_file"), "no such file is written")
+            .hint("slow queries are told in watchbell's own log");
+    }
     let alerting = top.field("alerting");
     RelabelConfig::check_all(
         &config.alerting.alert_relabel_configs,
         &alerting.field("alert_relabel_configs"),
         problems,
     );
+    for (at, other) in config.alerting.alertmanagers.iter().enumerate() {
+        for field in ["relabel_configs", "alert_relabel_configs"] {
+            let path = alerting.field("alertmanagers").index(at).field(field);
+            match other.get(field).map(|rules| serde_json::from_value::<Vec<RelabelConfig>>(rules.clone())) {
+                Some(Ok(rules)) => RelabelConfig::check_all(&rules, &path, problems),
+                Some(Err(error)) => {
+                    problems.error(&path, error.to_string());
+                }
+                None => {}
+            }
+        }
+    }
     if !config.alerting.alertmanagers.is_empty() {
         problems
             .warning(&alerting.field("alertmanagers"), "alerts are sent to none of these: watchbell routes them itself")

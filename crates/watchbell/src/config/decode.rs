@@ -114,7 +114,14 @@ impl<'a> Decoder<'a> {
         match &node.kind {
             Kind::List(items) => {
                 let item = schema.get("items").unwrap_or(&Value::Null);
-                items.iter().enumerate().map(|(at, node)| self.value(node, item, &path.index(at))).collect()
+                let mapping = self.follow(item).get("type").is_some_and(|kind| kind == "object");
+                let mut decode = |(at, node): (usize, &Node)| {
+                    if mapping && node.is_null() {
+                        return self.refuse(node, &path.index(at), "a mapping was expected behind the dash");
+                    }
+                    self.value(node, item, &path.index(at))
+                };
+                items.iter().enumerate().map(&mut decode).collect()
             }
             _ if node.is_null() => Value::Array(Vec::new()),
             _ => self.refuse(node, path, "a list was expected here: each item on a line of its own after `- `"),

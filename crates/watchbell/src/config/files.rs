@@ -113,6 +113,17 @@ impl Files {
         pattern: &str,
         base: &Path,
     ) -> Vec<PathBuf> {
+        if Path::new(pattern).parent().is_some_and(|folder| folder.to_string_lossy().contains('*')) {
+            // As Prometheus, which watches folders and not trees of them.
+            let path = Place::root().field(field);
+            let hint = Some("write a pattern for each folder".into());
+            let message =
+                format!("in `{pattern}` a `*` stands for a folder, but it may stand for part of a file's name only");
+            let problem = Problem { level: Level::Error, path, message, hint };
+            let file = self.names.first().cloned().unwrap_or_default();
+            self.findings.push(Finding { file, line: 0, column: 0, problem });
+            return Vec::new();
+        }
         let paths = expand(runtime, &base.join(pattern));
         if is_pattern(pattern) || paths.is_empty() {
             self.folders.extend(base.join(pattern).parent().map(Path::to_owned));

@@ -123,7 +123,7 @@ fn is_block(node: &Node) -> bool {
 fn scalar(text: &str, plain: bool) -> String {
     let safe = |c: char| c.is_ascii_alphanumeric() || "_-./+%<>$(){}|=~^*\\; ,'@".contains(c);
     let begins =
-        text.starts_with(|c: char| c.is_ascii_alphanumeric() || "_/.".contains(c) || (c == '-' && text.len() > 1));
+        text.starts_with(|c: char| c.is_ascii_alphanumeric() || "_/.<".contains(c) || (c == '-' && text.len() > 1));
     let word = |text: &str| {
         let lower = text.to_ascii_lowercase();
         ["", "~", "null", "true", "false", "yes", "no", "on", "off"].contains(&lower.as_str())

@@ -150,6 +150,9 @@ impl Builder {
         }
         let (anchor, kind) = match event {
             Event::Scalar(text, style, anchor, tag) => {
+                if tag.as_ref().is_some_and(|tag| tag.suffix == "binary") {
+                    return Err(YamlError { place, message: "binary data has no meaning here; write text".into() });
+                }
                 let string = tag.is_some_and(|tag| tag.suffix == "str");
                 let plain = style == ScalarStyle::Plain && !string;
                 (anchor, Kind::Scalar { text: text.into_owned(), plain })

@@ -407,13 +407,15 @@ fn answers_have_the_shape_of_prometheus() {
         "/api/v1/series?match[]=requests_total".to_owned(),
         "/api/v1/series?match[]=requests_total&limit=1".to_owned(),
         "/api/v1/label/job/values?match[]=requests_total".to_owned(),
-        "/api/v1/labels?match[]={job=%22api%22}".to_owned(),
-        "/api/v1/labels?match[]={job=%22api%22}&limit=1".to_owned(),
-        format!("/api/v1/query?query=requests_total&limit=2{instant}"),
+        "/api/v1/labels?match[]=requests_total".to_owned(),
+        "/api/v1/labels?match[]=requests_total&limit=1".to_owned(),
     ]);
     let mut found = Vec::new();
     for path in &same {
-        let ((status, theirs), (ours_status, ours)) = (json(prometheus.address, path), json(bell.address, path));
+        let ((status, mut theirs), (ours_status, mut ours)) =
+            (json(prometheus.address, path), json(bell.address, path));
+        sort(&mut theirs);
+        sort(&mut ours);
         if (status, &theirs) != (ours_status, &ours) {
             found.push(format!("{path}\n  {status} {theirs:.1000}\n  {ours_status} {ours:.1000}"));
         }
@@ -509,6 +511,16 @@ fn answers_have_the_shape_of_prometheus() {
         }
     }
     assert!(found.is_empty(), "{} differences:\n{}", found.len(), found.join("\n"));
+}
+
+/// Puts series into one order: Prometheus has that in which it met them.
+fn sort(answer: &mut Value) {
+    let result = if answer["data"].is_array() { &mut answer["data"] } else { &mut answer["data"]["result"] };
+    if let Value::Array(series) = result
+        && series.iter().any(Value::is_object)
+    {
+        series.sort_by_key(Value::to_string);
+    }
 }
 
 /// Takes fields away that only our tree has.

@@ -159,10 +159,10 @@ fn a_pattern_that_fits_no_rule_file_is_told() {
     check(
         "rule_files: ['rules/**/*.yml']\n",
         expect_test::expect![[r#"
-        watchbell.yml: warning: rule_files: no file fits `rules/**/*.yml`, so that no rule of it is judged
-            `*` stands for any part of a file's own name, not for folders
-        good
-    "#]],
+            watchbell.yml: error: rule_files: in `rules/**/*.yml` a `*` stands for a folder, but it may stand for part of a file's name only
+                write a pattern for each folder
+            refused
+        "#]],
     );
 }
 
@@ -201,8 +201,17 @@ fn rule_files_are_checked_with_their_own_lines() {
             ),
         ],
         expect_test::expect![[r#"
-            gone.yml: error: there is no such file
+            rules/a.yml:4:9: warning: groups[0].rules[0]: the alert `A` has no label `severity`
+                routes choose by it: `labels: {severity: critical}`, or `warning` or `info`
+            rules/a.yml:4:9: warning: groups[0].rules[0]: the alert `A` has no annotation `runbook_url`
+                say what to do: `annotations: {runbook_url: https://…}`; without it the page gets a stub
+            rules/a.yml:5:9: error: groups[0].rules[0].expr: the expression ends too early (line 1, column 7 of the expression)
+                `,` or `)` belongs here
             rules/a.yml:8:9: error: groups[0].rules[1].for: `5` is not a duration; write it as `30s`, `5m`, `1h30m` or `7d`
+            rules/a.yml:9:9: error: groups[0].rules[2]: a rule has both `alert` and `record`
+                write two rules: one that records, one that alerts
+            watchbell.yml: warning: rule_files: no file fits `gone.yml`, so that no rule of it counts
+                a path is relative to this file; `*` stands for any part of one name in it
             refused
         "#]],
     );

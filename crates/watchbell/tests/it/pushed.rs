@@ -168,7 +168,8 @@ fn all_that_remote_write_2_carries_is_here_as_prometheus_has_it() {
     wait_until("every example is here", || examples(ours, "{job=\"program\"}", until).is_superset(&told));
 
     if release.sends_v2 {
-        let counted = asked(theirs, "/api/v1/query", &[("query", "sum(histogram_count({job=\"prometheus\"}))")]);
+        let counted =
+            asked(theirs, "/api/v1/query", &[("query", "histogram_count(prometheus_http_request_duration_seconds)")]);
         assert!(!counted["result"].as_array().expect("a vector").is_empty(), "it has native histograms itself");
         // The start of a counter comes as a zero at that time.
         let orders = samples(ours, "orders_total{kind=\"later\"}", "10m", until);

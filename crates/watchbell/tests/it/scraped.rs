@@ -112,7 +112,17 @@ fn series(at: SocketAddr, selector: &str) -> BTreeSet<String> {
     };
     let answer: Value = serde_json::from_str(&text).unwrap_or_default();
     let all = answer["data"]["result"].as_array().cloned().unwrap_or_default();
-    all.iter().map(|series| series["metric"].to_string()).collect()
+    let text = |series: &Value| {
+        let mut labels = series["metric"].clone();
+        // Prometheus 2 keeps `0` where 3 and watchbell write `0.0`.
+        for name in ["le", "quantile"] {
+            if let Some(bound) = labels[name].as_str().and_then(|bound| bound.parse::<f64>().ok()) {
+                labels[name] = bound.to_string().into();
+            }
+        }
+        labels.to_string()
+    };
+    all.iter().map(text).collect()
 }
 
 #[test]

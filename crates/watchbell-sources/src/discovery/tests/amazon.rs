@@ -266,11 +266,11 @@ fn credentials_are_looked_for_where_aws_looks() {
         world.environment.insert("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI".into(), "/v2/credentials/x".into());
         seen += &who(&world, &server, endpoint.clone()).await;
         // Profiles.
-        world.environment.insert("HOME".into(), "/home/ops".into());
+        world.environment.insert("HOME".into(), "/srv/ops".into());
         let credentials = b"[default]\naws_access_key_id = PROFILE\naws_secret_access_key = S\n";
-        world.disk.put(Path::new("/home/ops/.aws/credentials"), credentials);
+        world.disk.put(Path::new("/srv/ops/.aws/credentials"), credentials);
         let more = "[default]\nregion = eu-north-1\n[profile role]\nrole_arn = arn:aws:iam::1:role/r\nsource_profile = default\n";
-        world.disk.put(Path::new("/home/ops/.aws/config"), more.as_bytes());
+        world.disk.put(Path::new("/srv/ops/.aws/config"), more.as_bytes());
         seen += &who(&world, &server, endpoint.clone()).await;
         world.environment.insert("AWS_ENDPOINT_URL_STS".into(), "http://aws".into());
         let assumed = |name: &str, call: &str| {
