@@ -157,12 +157,13 @@ fn samples_past_their_age_are_dropped_and_counted() {
 fn past_its_size_the_queue_drops_the_oldest() {
     sim::run(1, |world| async move {
         let size = 8 << 20;
-        let process = start(&world, serde_json::json!({ "queue": { "size": size } }));
+        let process = start(&world, serde_json::json!({ "queue": { "size": "8MB" } }));
         let mut count = 0;
         for round in 0..600 {
             // Names that do not compress away: a frame is some 100 KiB.
             let now = world.clock.now();
-            let name = |host: u64| format!("{host}{}", (0..4).map(|_| world.rng.next_u64().to_string()).collect::<String>());
+            let name =
+                |host: u64| format!("{host}{}", (0..4).map(|_| world.rng.next_u64().to_string()).collect::<String>());
             let points =
                 (0..400).map(|host| Point::new("up", &[("host", &name(host))], now, f64::from(round))).collect();
             count += process.store.append(Batch::of("test", points)).await.unwrap().kept as usize;

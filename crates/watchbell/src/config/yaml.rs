@@ -58,6 +58,7 @@ pub(super) struct YamlError {
     pub(super) message: String,
 }
 
+const BINARY: &str = "binary data has no meaning here; write text";
 /// How deep values may lie in one another.
 const DEPTH_MAX: usize = 64;
 /// How many values a file may hold, aliases followed: stops alias bombs.
@@ -151,7 +152,7 @@ impl Builder {
         let (anchor, kind) = match event {
             Event::Scalar(text, style, anchor, tag) => {
                 if tag.as_ref().is_some_and(|tag| tag.suffix == "binary") {
-                    return Err(YamlError { place, message: "binary data has no meaning here; write text".into() });
+                    return Err(YamlError { place, message: BINARY.into() });
                 }
                 let string = tag.is_some_and(|tag| tag.suffix == "str");
                 let plain = style == ScalarStyle::Plain && !string;
@@ -191,6 +192,9 @@ impl Builder {
             let (event, at) = self.must(events, place)?;
             let name = match event {
                 Event::MappingEnd => break,
+                Event::Scalar(_, _, _, Some(tag)) if tag.suffix == "binary" => {
+                    return Err(YamlError { place: at, message: BINARY.into() });
+                }
                 Event::Scalar(text, ..) => text.into_owned(),
                 _ => return Err(YamlError { place: at, message: "the name of a field must be text".into() }),
             };

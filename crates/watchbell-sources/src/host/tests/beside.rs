@@ -46,7 +46,7 @@ const NEWER_LABELS: [&str; 4] =
 const ITSELF: [&str; 5] =
     ["go_", "process_", "promhttp_", "node_exporter_build_info", "node_scrape_collector_duration"];
 /// Not the same from one moment to the next, and not counted upwards.
-const RESTLESS: [&str; 6] = [
+const RESTLESS: [&str; 7] = [
     "node_time_seconds",
     "node_scrape_collector_",
     // The connection that asks the exporter is there only while it measures.
@@ -54,6 +54,7 @@ const RESTLESS: [&str; 6] = [
     "node_netstat_Tcp_CurrEstab",
     "node_sockstat_TCP_alloc",
     "node_sockstat_TCP_inuse",
+    "node_sockstat_sockets_used",
 ];
 
 struct Exporter(Child, String);
