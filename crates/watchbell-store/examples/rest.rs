@@ -2,6 +2,7 @@
 //!
 //! The series of `cargo xtask bench metrics`, written as it writes history: twenty scrapes to a batch, two days late;
 //! then everything is merged. The blocks stay in FOLDER, if one is named. Time is simulated, the disk is real.
+#![allow(unreachable_pub, dead_code, reason = "modules of others are read in as they are")]
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
