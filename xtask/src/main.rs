@@ -203,6 +203,8 @@ fn licences() -> Result<()> {
         install.args(["install", "cargo-deny", "--locked", "--version", "0.20.2"]);
         run("installing cargo-deny", &mut install)?;
     }
+    // Also what only other systems build, which is looked at too.
+    run("fetching what others build", &mut cargo(&["fetch", "--locked"]))?;
     run("licences, bans, sources", &mut cargo(&["deny", "--offline", "check", "licenses", "bans", "sources"]))
 }
 
