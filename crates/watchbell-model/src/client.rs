@@ -259,10 +259,10 @@ mod tests {
 
     #[test]
     fn sizes() {
-        for (text, bytes) in [("0", 0), ("12", 12), ("1KB", 1024), ("10MiB", 10 << 20), ("1GB", 1 << 30)] {
+        for (text, bytes) in [("0", 0), ("12B", 12), ("1KB", 1024), ("10MiB", 10 << 20), ("1GB", 1 << 30)] {
             assert_eq!(text.parse(), Ok(ByteSize(bytes)), "{text}");
         }
-        for text in ["", "x", "1TBx", "-1", "99999999999999999GB"] {
+        for text in ["", "x", "12", "1TBx", "-1", "99999999999999999GB"] {
             assert!(text.parse::<ByteSize>().is_err(), "{text}");
         }
     }

@@ -33,6 +33,11 @@ const HEADERS_RESERVED: [&str; 18] = [
     "x-amz-content-sha256",
 ];
 
+/// Whether a header is set by whoever speaks, so that no configuration may, as in Prometheus.
+pub fn is_reserved_header(name: &str) -> bool {
+    HEADERS_RESERVED.contains(&name.to_ascii_lowercase().as_str())
+}
+
 /// How an HTTP service is spoken to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct HttpClientConfig {
@@ -260,7 +265,7 @@ impl HttpClientConfig {
     fn check_headers(&self, path: &Path, problems: &mut Problems) {
         for name in self.http_headers.keys() {
             let path = path.field("http_headers").field(name);
-            if HEADERS_RESERVED.contains(&name.to_ascii_lowercase().as_str()) {
+            if is_reserved_header(name) {
                 problems
                     .error(&path, format!("the header `{name}` is set already"))
                     .hint("credentials stand in `basic_auth`, `authorization` or `oauth2`");

@@ -33,7 +33,9 @@ pub use append::{
 pub use client::{Authorization, BasicAuth, ByteSize, NotYet, TlsConfig, TlsVersion, check_credentials};
 pub use heartbeat::{HeartbeatState, HeartbeatStatus};
 pub use histogram::{BucketSpan, Buckets, Histogram, HistogramError, ResetHint};
-pub use http_client::{HttpClientConfig, HttpHeader, OAuth2, anchor as anchor_http_client, proxy, yes};
+pub use http_client::{
+    HttpClientConfig, HttpHeader, OAuth2, anchor as anchor_http_client, is_reserved_header, proxy, yes,
+};
 pub use labels::{Labels, MatchOp, Matcher, MatcherError, Pairs};
 pub use lookup::{Found, Lookup, Rollup};
 pub use memory::MemoryState;

@@ -597,6 +597,6 @@ fn every_problem_is_named() {
 
 #[test]
 fn what_nobody_knows_is_refused() {
-    assert!(serde_json::from_str::<ScrapeConfig>(r#"{"job_name": "a", "body_size_limit": 5}"#).is_ok());
+    assert!(serde_json::from_str::<ScrapeConfig>(r#"{"job_name": "a", "body_size_limit": "5MB"}"#).is_ok());
     assert!(serde_json::from_str::<ScrapeConfig>(r#"{"job_name": "a", "nonsense": 5}"#).is_err());
 }

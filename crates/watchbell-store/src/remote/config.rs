@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use watchbell_model::{
     Authorization, BasicAuth, ByteSize, NotYet, Path, Problems, RelabelConfig, Span, TlsConfig, Url, check_credentials,
+    is_reserved_header,
 };
 
 /// The smallest queue: some minutes of a small machine.
@@ -475,12 +476,11 @@ fn check_timeout(timeout: Span, path: &Path, problems: &mut Problems) {
 }
 
 fn check_headers(headers: &BTreeMap<String, String>, path: &Path, problems: &mut Problems) {
-    let ours = ["authorization", "content-encoding", "content-type", "content-length", "host", "connection"];
     for (name, value) in headers {
         let path = path.field("headers").field(name);
         if name.is_empty() || !name.bytes().all(is_token) || value.bytes().any(|byte| byte < b' ' || byte == 0x7f) {
             problems.error(&path, format!("`{name}` cannot be sent as a header"));
-        } else if ours.contains(&name.to_ascii_lowercase().as_str()) {
+        } else if is_reserved_header(name) {
             problems
                 .error(&path, format!("the header `{name}` is set already"))
                 .hint("credentials stand in `basic_auth` or `authorization`");

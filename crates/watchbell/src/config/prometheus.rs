@@ -5,7 +5,7 @@ use std::path::Path as FilePath;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use watchbell_model::{ByteSize, Path, Problems, Span, TlsConfig};
+use watchbell_model::{ByteSize, Path, Problems, Span, TlsConfig, is_reserved_header};
 use watchbell_runtime::disk;
 use watchbell_store::MetricsConfig;
 
@@ -179,27 +179,6 @@ pub enum TracingCompression {
     Gzip,
 }
 
-/// Headers that an HTTP client makes itself; Prometheus refuses them wherever it sends.
-const HEADERS_RESERVED: [&str; 17] = [
-    "host",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "user-agent",
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "www-authenticate",
-    "accept-encoding",
-    "x-prometheus-remote-write-version",
-    "x-prometheus-remote-read-version",
-    "x-amz-date",
-    "x-amz-security-token",
-    "x-amz-content-sha256",
-    "authorization",
-];
-
 impl TracingConfig {
     /// What is wrong with it.
     pub(super) fn check(&self, path: &Path, problems: &mut Problems) {
@@ -207,7 +186,7 @@ impl TracingConfig {
             problems.error(&path.field("endpoint"), "there is no endpoint").hint("such as `localhost:4317`");
         }
         for name in self.headers.keys() {
-            if HEADERS_RESERVED.contains(&name.to_lowercase().as_str()) {
+            if is_reserved_header(name) {
                 problems
                     .error(&path.field("headers").field(name), format!("the header `{name}` is not to be set by hand"))
                     .hint("leave it out");

@@ -114,13 +114,13 @@ fn run(fault: &str) -> Result<bool, String> {
             so()
         });
     };
+    let mut target = None;
     for incident in 1..=INCIDENTS {
+        drop(target.take());
         step(&|| told(&phone, "firing").len() >= incident, "the page arrives");
-        let target = serve(at, |stream| async move { drop(stream) });
+        target = Some(serve(at, |stream| async move { drop(stream) }));
         step(&|| told(&phone, "resolved").len() >= incident, "the resolved page arrives");
-        drop(target);
     }
-    let target = serve(at, |stream| async move { drop(stream) });
     // Whatever is still to come, such as a second copy after a kill, comes with the next start.
     process.kill();
     let process = Process::start(&folder, &arguments, &[]);
