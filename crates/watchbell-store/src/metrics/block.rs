@@ -19,7 +19,8 @@ use super::both::Both;
 use super::bytes::{Cursor, put_signed, put_varint};
 use super::chunk::{self, Kind};
 use super::histogram_chunk;
-use super::rollup::{self, Row};
+use super::rollup::Row;
+use super::rollup_chunk;
 use super::tombstones::{self, Gone};
 
 /// What a block says of itself.
@@ -238,7 +239,7 @@ impl Block {
         if self.bad().contains(&at.offset) {
             return Ok(Vec::new());
         }
-        let read = self.body(at).and_then(|body| rollup::decode(body, (at.first, at.last), at.count));
+        let read = self.body(at).and_then(|body| rollup_chunk::decode(body, (at.first, at.last), at.count));
         read.ok_or_else(|| {
             self.bad().insert(at.offset);
             Damaged

@@ -156,19 +156,18 @@ fn put_numbers(out: &mut Vec<u8>, values: &[f64], effort: Effort) -> Option<()> 
             *best = Some(form);
         }
     };
-    let scaled = decimals(values).and_then(|decimals| Some((decimals, scale(values, decimals)?)));
+    let scaled = decimals(values.iter().copied()).and_then(|decimals| Some((decimals, scale(values, decimals)?)));
     if let Some((decimals, whole)) = &scaled {
         let decimals = *decimals as u8;
         let sparse = sparse(whole, decimals);
-        let enough = sparse.as_ref().is_some_and(|form| form.len() <= RUNS_CHEAP);
         sparse.into_iter().for_each(|form| offer(&mut best, form));
-        if !enough {
+        if whole.len() <= SHORT_MAX {
+            let mut form = vec![SHORT, decimals];
+            put_short(&mut form, whole);
+            offer(&mut best, form);
+        }
+        if best.as_ref().is_none_or(|form| form.len() > RUNS_CHEAP) {
             for form in narrow(whole, decimals, effort)? {
-                offer(&mut best, form);
-            }
-            if whole.len() <= SHORT_MAX {
-                let mut form = vec![SHORT, decimals];
-                put_short(&mut form, whole);
                 offer(&mut best, form);
             }
         }
@@ -293,7 +292,7 @@ impl Shape {
 }
 
 /// The greatest number that divides both.
-fn divisor(mut a: u64, mut b: u64) -> u64 {
+pub(crate) fn divisor(mut a: u64, mut b: u64) -> u64 {
     while b != 0 {
         (a, b) = (b, a % b);
     }
@@ -509,18 +508,24 @@ const POWERS: [f64; DECIMALS_MAX + 1] =
     [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
 
 /// A value times a power of ten, if dividing gives it back to the last bit: the nearest float of a decimal always does.
-fn scaled(value: f64, decimals: usize) -> Option<i64> {
+pub(crate) fn scaled(value: f64, decimals: usize) -> Option<i64> {
     let number = (value * POWERS[decimals]).round();
     let whole = number as i64;
     let exact = number.abs() <= WHOLE_MAX && (whole as f64 / POWERS[decimals]).to_bits() == value.to_bits();
     exact.then_some(whole)
 }
 
+/// What [`scaled`] took, as a value again; `None` if it is too big for that.
+pub(crate) fn unscaled(whole: i64, decimals: usize) -> Option<f64> {
+    let value = whole as f64 / POWERS.get(decimals)?;
+    (whole.unsigned_abs() as f64 <= WHOLE_MAX).then_some(value)
+}
+
 /// How many decimals the values have at most; `None` if they are no decimals.
-fn decimals(values: &[f64]) -> Option<usize> {
+pub(crate) fn decimals(values: impl IntoIterator<Item = f64>) -> Option<usize> {
     let mut decimals = 0;
     for value in values {
-        while scaled(*value, decimals).is_none() {
+        while scaled(value, decimals).is_none() {
             decimals += 1;
             if decimals > DECIMALS_MAX {
                 return None;

@@ -48,6 +48,7 @@ mod record_rare;
 mod replay;
 mod retention;
 mod rollup;
+mod rollup_chunk;
 mod rollup_make;
 mod rollup_read;
 mod rollups;

@@ -6,12 +6,7 @@
 
 use watchbell_model::{Rollup, Sample, Timestamp, is_stale};
 
-use super::bytes::{Cursor, put_varint};
-use super::chunk::{Encoded, Kind};
-use super::columns::{Effort, put_sized, put_times, put_values, take_sized, take_times, take_values};
-
-/// How many rows one chunk holds at most.
-const ROWS_MAX: usize = 4096;
+use super::columns::{decimals, scaled, unscaled};
 
 /// Values in one window, markers and NaNs left out.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,33 +31,41 @@ fn growth(from: f64, to: f64) -> f64 {
 impl Row {
     /// Sums up samples, which are in order of time, over windows that begin at multiples of `width`.
     pub(crate) fn of(samples: &[Sample], width: i64) -> Vec<Row> {
-        let mut rows = Vec::<Row>::new();
-        for sample in samples.iter().filter(|sample| !sample.value.is_nan() && !is_stale(sample.value)) {
-            let start = sample.timestamp.0.div_euclid(width).saturating_mul(width);
-            let value = sample.value;
-            match rows.last_mut().filter(|row| row.start == start) {
-                Some(row) => {
-                    row.growth += growth(row.last.value, value);
-                    row.min = row.min.min(value);
-                    row.max = row.max.max(value);
-                    row.sum += value;
-                    row.count += 1;
-                    row.last = *sample;
-                }
-                None => rows.push(Row {
-                    start,
-                    min: value,
-                    max: value,
-                    sum: value,
-                    count: 1,
-                    first: value,
-                    last: *sample,
-                    growth: 0.0,
-                }),
-            }
-        }
-        rows
+        let start = |sample: &Sample| sample.timestamp.0.div_euclid(width).saturating_mul(width);
+        let numbers: Vec<Sample> =
+            samples.iter().filter(|sample| !sample.value.is_nan() && !is_stale(sample.value)).copied().collect();
+        numbers.chunk_by(|a, b| start(a) == start(b)).map(|window| Row::of_one(start(&window[0]), window)).collect()
     }
+
+    /// Sums up the samples of one window, of which there is one at least.
+    fn of_one(start: i64, samples: &[Sample]) -> Row {
+        let (first, last) = (samples[0].value, samples[samples.len() - 1]);
+        let (mut min, mut max) = (first, first);
+        for Sample { value, .. } in samples {
+            (min, max) = (min.min(*value), max.max(*value));
+        }
+        let (sum, growth) = exact(samples).unwrap_or_else(|| {
+            let grown = samples.windows(2).map(|pair| growth(pair[0].value, pair[1].value)).sum::<f64>();
+            (samples.iter().map(|sample| sample.value).sum(), grown)
+        });
+        // The sum of no floats is -0.
+        Row { start, min, max, sum, count: samples.len() as u64, first, last, growth: growth + 0.0 }
+    }
+}
+
+/// The sum and the growth of decimals, summed up without an error; `None` if they are none, or too big for that.
+fn exact(samples: &[Sample]) -> Option<(f64, f64)> {
+    let decimals = decimals(samples.iter().map(|sample| sample.value))?;
+    let (mut sum, mut grown, mut before) = (0_i64, 0_i64, None);
+    for sample in samples {
+        let value = scaled(sample.value, decimals)?;
+        sum = sum.checked_add(value)?;
+        if let Some(before) = before {
+            grown = grown.checked_add(if value >= before { value.checked_sub(before)? } else { value })?;
+        }
+        before = Some(value);
+    }
+    Some((unscaled(sum, decimals)?, unscaled(grown, decimals)?))
 }
 
 /// Rows of the same window of `width`, a multiple of theirs, as one each; they are in order of time.
@@ -117,160 +120,12 @@ pub(crate) fn fold(rows: &[Row], width: i64) -> Vec<Rollup> {
     rollups
 }
 
-/// Encodes rows, which are in order of time and not empty, as chunks of about equal size.
-pub(crate) fn encode_all(rows: &[Row]) -> Vec<Encoded> {
-    let chunks = rows.len().div_ceil(ROWS_MAX).max(1);
-    rows.chunks(rows.len().div_ceil(chunks).max(1)).filter_map(encode).collect()
-}
-
-/// The values of a chunk's columns, in the order in which they lie there.
-const VALUES: [fn(&Row) -> f64; 7] = [
-    |row| row.last.value,
-    |row| row.first,
-    |row| row.min,
-    |row| row.max,
-    |row| row.sum,
-    |row| row.growth,
-    |row| row.count as f64,
-];
-
-/// The places of columns in [`VALUES`] that others are made from.
-const LAST: usize = 0;
-const FIRST: usize = 1;
-const SUM: usize = 4;
-const GROWTH: usize = 5;
-const COUNT: usize = 6;
-
-/// Instead of times: starts and last values come every so many minutes.
-const EVEN: u8 = 16;
-/// What a unit of that is.
-const MINUTE: i64 = 60_000;
-
-// Columns that are not written, beside those that are like an earlier one.
-/// The sum is the last value as often as there are values.
-const OF_LAST: u64 = 16;
-/// The growth is from the first value to the last.
-const FROM_FIRST: u64 = 17;
-const ZEROS: u64 = 18;
-/// One whole number for all.
-const ONE: u64 = 19;
-
-/// The minutes between two rows, if it is always as many, and from one last value to the next too.
-fn minutes(starts: &[i64], lasts: &[i64]) -> Option<u64> {
-    let step = if starts.len() > 1 { starts[1].checked_sub(starts[0])? } else { 0 };
-    let is_even = |times: &[i64]| times.windows(2).all(|pair| pair[1].checked_sub(pair[0]) == Some(step));
-    let whole = step % MINUTE == 0 && is_even(starts) && is_even(lasts);
-    u64::try_from(step / MINUTE).ok().filter(|_| whole)
-}
-
-fn encode(rows: &[Row]) -> Option<Encoded> {
-    let mut body = Vec::new();
-    let starts: Vec<i64> = rows.iter().map(|row| row.start).collect();
-    let lasts: Vec<i64> = rows.iter().map(|row| row.last.timestamp.0).collect();
-    if let Some(minutes) = minutes(&starts, &lasts) {
-        body.push(EVEN);
-        put_varint(&mut body, minutes);
-    } else {
-        put_times(&mut body, &starts, Effort::Thorough)?;
-        put_varint(&mut body, (lasts[0] - starts[0]) as u64);
-        put_times(&mut body, &lasts, Effort::Thorough)?;
-    }
-    let columns: Vec<Vec<f64>> = VALUES.iter().map(|value| rows.iter().map(value).collect()).collect();
-    let mut sum_of_last = false;
-    for (at, column) in columns.iter().enumerate() {
-        // One that is the same as an earlier one is not written again: of a gauge that stands still all are.
-        let same = |other: &Vec<f64>| other.iter().zip(column).all(|(a, b)| a.to_bits() == b.to_bits());
-        // The sum is made last, from the count.
-        let like = columns[..at].iter().position(same).filter(|like| *like != SUM || !sum_of_last);
-        if let Some(like) = like {
-            put_varint(&mut body, like as u64 + 1);
-            continue;
-        }
-        let is = |value: fn(&Row) -> f64| rows.iter().zip(column).all(|(row, a)| value(row).to_bits() == a.to_bits());
-        if at == SUM && is(|row| row.last.value * row.count as f64) {
-            put_varint(&mut body, OF_LAST);
-            sum_of_last = true;
-            continue;
-        }
-        if at == GROWTH && is(|row| row.last.value - row.first) {
-            put_varint(&mut body, FROM_FIRST);
-            continue;
-        }
-        if is(|_| 0.0) {
-            put_varint(&mut body, ZEROS);
-            continue;
-        }
-        if at == COUNT && rows.iter().all(|row| row.count == rows[0].count) {
-            put_varint(&mut body, ONE);
-            put_varint(&mut body, rows[0].count);
-            continue;
-        }
-        put_varint(&mut body, 0);
-        let mut packed = Vec::new();
-        put_values(&mut packed, column, Effort::Thorough)?;
-        put_sized(&mut body, &packed);
-    }
-    let (first, last) = (starts[0], lasts[rows.len() - 1]);
-    Some(Encoded { kind: Kind::Rows, first, last, count: rows.len(), bytes: body })
-}
-
-/// The rows of a chunk; `None` if it is damaged.
-pub(crate) fn decode(body: &[u8], (first, last): (i64, i64), count: usize) -> Option<Vec<Row>> {
-    if count == 0 || count > ROWS_MAX {
-        return None;
-    }
-    let mut from = Cursor(body);
-    let (starts, lasts) = if body.first() == Some(&EVEN) {
-        from.u8()?;
-        let step = i64::try_from(from.varint()?).ok()?.checked_mul(MINUTE)?;
-        let behind = |rows: usize| step.checked_mul(rows as i64);
-        let first_last = last.checked_sub(behind(count - 1)?)?;
-        let from = |time: i64| (0..count).map(|rows| time.checked_add(behind(rows)?)).collect::<Option<Vec<i64>>>();
-        (from(first)?, from(first_last)?)
-    } else {
-        let starts = take_times(&mut from, first, count)?;
-        let last = first.checked_add(i64::try_from(from.varint()?).ok()?)?;
-        (starts, take_times(&mut from, last, count)?)
-    };
-    let mut columns = Vec::<Vec<f64>>::with_capacity(VALUES.len());
-    let mut sum_of_last = false;
-    for at in 0..VALUES.len() {
-        let column = match from.varint()? {
-            0 => take_values(Cursor(take_sized(&mut from)?), count, count)?,
-            OF_LAST if at == SUM => {
-                sum_of_last = true;
-                Vec::new()
-            }
-            FROM_FIRST if at == GROWTH => {
-                columns[LAST].iter().zip(&columns[FIRST]).map(|(last, first)| last - first).collect()
-            }
-            ZEROS => vec![0.0; count],
-            ONE => vec![from.varint()? as f64; count],
-            like => columns.get(usize::try_from(like).ok()? - 1).filter(|column| column.len() == count)?.clone(),
-        };
-        columns.push(column);
-    }
-    if sum_of_last {
-        columns[SUM] = columns[LAST].iter().zip(&columns[COUNT]).map(|(last, count)| last * count).collect();
-    }
-    let row = |at: usize| Row {
-        start: starts[at],
-        last: Sample { timestamp: Timestamp(lasts[at]), value: columns[0][at] },
-        first: columns[1][at],
-        min: columns[2][at],
-        max: columns[3][at],
-        sum: columns[4][at],
-        growth: columns[5][at],
-        count: columns[6][at] as u64,
-    };
-    Some((0..count).map(row).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
     use watchbell_model::{Span, stale_nan};
 
+    use super::super::rollup_chunk::{decode, encode_all};
     use super::*;
 
     proptest! {

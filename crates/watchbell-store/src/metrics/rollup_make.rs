@@ -16,7 +16,8 @@ use super::block::Block;
 use super::block_writer::BlockWriter;
 use super::both::Both;
 use super::merge::Merging;
-use super::rollup::{self, Row};
+use super::rollup::Row;
+use super::rollup_chunk;
 use super::rollups::{DAY, Days, Level};
 use super::series::{WINDOW, millis};
 use super::tend::{Shelf, Tending};
@@ -97,7 +98,7 @@ impl Inner {
             for (level, (_, _, writer, series)) in levels.iter().zip(&mut writers) {
                 let rows = Row::of(&samples, level.width);
                 if !rows.is_empty() {
-                    writer.add(labels, &rollup::encode_all(&rows), &[])?;
+                    writer.add(labels, &rollup_chunk::encode_all(&rows), &[])?;
                     *series += 1;
                 }
             }
@@ -176,7 +177,7 @@ impl Inner {
             }
             rows.sort_by_key(|row: &Row| row.start);
             if !rows.is_empty() {
-                writer.add(labels, &rollup::encode_all(&rows), &[])?;
+                writer.add(labels, &rollup_chunk::encode_all(&rows), &[])?;
                 series += 1;
             }
             Ok(())
