@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use watchbell_model::{BoxFuture, Labels, MatchOp, Matcher, Path, Problems, Secret, Span, Timestamp, Url};
+use watchbell_query::promql::Features;
 
 /// Where foreign senders bring alerts to: `POST /sink`.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -51,6 +52,10 @@ pub struct QueryConfig {
     pub max_samples: usize,
     /// How old the newest sample of a series may be for the series to have a value.
     pub lookback_delta: Span,
+    /// Experimental parts of PromQL that queries and rules may use, by the words of Prometheus' `--enable-feature`:
+    /// `promql-experimental-functions` (`info`, `limitk`, `mad_over_time`, …), `promql-extended-range-selectors`
+    /// (`anchored`, `smoothed`), `promql-binop-fill-modifiers` (`fill`). None if it is empty, as in Prometheus.
+    pub enable_features: Vec<String>,
     /// Queries that take longer are logged; `0s` logs none.
     pub log_slower_than: Span,
     /// Pages of which other sites may read answers in a browser, as a regular expression that fits the whole origin,
@@ -65,6 +70,7 @@ impl Default for QueryConfig {
             max_concurrency: 20,
             max_samples: 10_000_000,
             lookback_delta: Span::minutes(5),
+            enable_features: Vec::new(),
             log_slower_than: Span::seconds(10),
             cors_origin: String::new(),
         }
@@ -72,6 +78,11 @@ impl Default for QueryConfig {
 }
 
 impl QueryConfig {
+    /// What is switched on of the language; names that do not exist are found by [`QueryConfig::check`].
+    pub fn features(&self) -> Features {
+        Features::named(self.enable_features.iter().map(String::as_str)).unwrap_or_default()
+    }
+
     /// Adds what is wrong with it.
     pub fn check(&self, path: &Path, problems: &mut Problems) {
         for (field, span, such_as) in [("timeout", self.timeout, "2m"), ("lookback_delta", self.lookback_delta, "5m")] {
@@ -79,6 +90,13 @@ impl QueryConfig {
                 problems
                     .error(&path.field(field), "no time at all lets no query have an answer")
                     .hint(format!("write how long, such as `{such_as}`"));
+            }
+        }
+        for (at, name) in self.enable_features.iter().enumerate() {
+            if Features::named([name.as_str()]).is_err() {
+                problems
+                    .error(&path.field("enable_features").index(at), format!("there is no feature `{name}`"))
+                    .hint(format!("known are {}", Features::NAMES.join(", ")));
             }
         }
         if let Err(error) = Matcher::new("origin", MatchOp::Regex, self.cors_origin.as_str()) {

@@ -16,6 +16,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use watchbell_query::promql::Features;
 use watchbell_runtime::Runtime;
 
 /// The exit code of a wrong command line or configuration.
@@ -52,6 +53,10 @@ enum Command {
         /// Rule files to look at instead of a configuration, as `promtool check rules` does.
         #[arg(long = "rules", num_args = 1.., conflicts_with = "config")]
         rules: Vec<PathBuf>,
+        /// An experimental part of PromQL that the rule files may use, by the words of Prometheus; a configuration says
+        /// it with `query.enable_features`.
+        #[arg(long = "enable-feature", requires = "rules", value_parser = Features::NAMES)]
+        features: Vec<String>,
         /// Which warnings about rules make it fail with exit code 3.
         #[arg(long, value_enum, default_value_t = check::Lint::None, requires = "rules")]
         lint: check::Lint,
@@ -171,8 +176,9 @@ async fn run(cli: Cli) -> Result<ExitCode> {
     let runtime = Runtime::os();
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(serve) => serve::run(runtime, serve).await,
-        Command::Check { rules, lint, output, .. } if !rules.is_empty() => {
-            Ok(check::rules(&runtime, &rules, lint, output))
+        Command::Check { rules, features, lint, output, .. } if !rules.is_empty() => {
+            let features = Features::named(features.iter().map(String::as_str)).unwrap_or_default();
+            Ok(check::rules(&runtime, &rules, features, lint, output))
         }
         Command::Check { files, output, .. } => check::run(&runtime, &files, output).await,
         Command::Test(arguments) => test::run(&runtime, &arguments),

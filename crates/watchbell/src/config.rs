@@ -29,6 +29,7 @@ use watchbell_model::{
     ByteSize, Labels, Level, Problem, Problems, RelabelConfig, RunbookRef, Secret, Segment, Span, Url,
 };
 use watchbell_notify::{Library, ReceiverConfig, RunbooksConfig};
+use watchbell_query::promql::Features;
 use watchbell_runtime::Runtime;
 use watchbell_sources::heartbeat::HeartbeatConfig;
 use watchbell_sources::host::HostConfig;
@@ -453,6 +454,7 @@ pub async fn load(runtime: &Runtime, paths: &[PathBuf]) -> Loaded {
         Ok(mut config) => {
             files::anchor(&mut config, &base);
             scrapes::complete(&mut config, &mut files, runtime, &base);
+            files.features = config.query.features();
             let mut rules = files.rules(runtime, &config.rule_files, &base);
             if config.packs.contains(&Pack::Host) && config.host.enabled {
                 let job = format!("job={:?}", config.host.job);
@@ -498,15 +500,20 @@ pub(crate) fn load_tests(
     runtime: &Runtime,
     path: &Path,
 ) -> (Option<(TestFile, Vec<(String, RuleFile)>)>, Vec<Finding>) {
-    let mut files = files::Files::default();
+    // What is tried out in a test need not be switched on.
+    let mut files = files::Files { features: Features::ALL, ..files::Files::default() };
     let read = files.tests(runtime, path);
     let wrong = files.findings.iter().any(|finding| finding.problem.level == Level::Error);
     (read.filter(|_| !wrong), files.findings)
 }
 
 /// Rule files by themselves, and what was found in them.
-pub(crate) fn load_rules(runtime: &Runtime, paths: &[PathBuf]) -> (Vec<(String, RuleFile)>, Vec<Finding>) {
-    let mut files = files::Files::default();
+pub(crate) fn load_rules(
+    runtime: &Runtime,
+    paths: &[PathBuf],
+    features: Features,
+) -> (Vec<(String, RuleFile)>, Vec<Finding>) {
+    let mut files = files::Files { features, ..files::Files::default() };
     let patterns: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
     let rules = files.rules(runtime, &patterns, Path::new(""));
     (rules, files.findings)

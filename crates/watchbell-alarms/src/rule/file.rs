@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use watchbell_model::{Labels, Path, Problems, Span};
-use watchbell_query::promql::{self, ValueType};
+use watchbell_query::promql::{self, Features, ValueType};
 use watchbell_template::prometheus as template;
 
 use super::addition;
@@ -81,8 +81,9 @@ impl RuleConfig {
 }
 
 impl RuleFile {
-    /// Finds everything that is wrong with it; `path` is the place of the file's root.
-    pub fn check(&self, path: &Path, problems: &mut Problems) {
+    /// Finds everything that is wrong with it; `path` is the place of the file's root, `features` what its expressions
+    /// may use.
+    pub fn check(&self, features: Features, path: &Path, problems: &mut Problems) {
         let mut names = BTreeSet::new();
         let mut rules = BTreeMap::new();
         for (at, group) in self.groups.iter().enumerate() {
@@ -97,7 +98,7 @@ impl RuleFile {
             check_label_names(&group.labels, &path.field("labels"), problems);
             for (at, rule) in group.rules.iter().enumerate() {
                 let path = path.field("rules").index(at);
-                rule.check(&group.labels, &path, problems);
+                rule.check(features, &group.labels, &path, problems);
                 let labels: BTreeMap<_, _> = group.labels.iter().chain(&rule.labels).collect();
                 match rules.entry((rule.name(), labels)) {
                     Entry::Vacant(free) => {
@@ -118,7 +119,7 @@ impl RuleFile {
 }
 
 impl RuleConfig {
-    fn check(&self, group_labels: &BTreeMap<String, String>, path: &Path, problems: &mut Problems) {
+    fn check(&self, features: Features, group_labels: &BTreeMap<String, String>, path: &Path, problems: &mut Problems) {
         match (&self.alert, &self.record) {
             (Some(name), None) => {
                 if name.is_empty() {
@@ -141,7 +142,7 @@ impl RuleConfig {
         check_label_names(&self.labels, &path.field("labels"), problems);
         check_label_names(&self.annotations, &path.field("annotations"), problems);
         let at = path.field("expr");
-        let parsed = promql::parse(&self.expr);
+        let parsed = promql::parse_with(&self.expr, features);
         if self.alert.is_some() {
             addition::check(&self.annotations, parsed.as_ref().ok(), &path.field("annotations"), problems);
         }
@@ -155,7 +156,13 @@ impl RuleConfig {
             Err(error) => {
                 let place = format!("line {}, column {} of the expression", error.line, error.column);
                 let problem = problems.error(&at, format!("{} ({place})", error.message));
-                if let Some(hint) = error.hint {
+                let hint = if promql::parse(&self.expr).is_ok() {
+                    let names = Features::NAMES.join("`, `");
+                    Some(format!("switch it on: `query: {{enable_features: […]}}`, of `{names}`"))
+                } else {
+                    error.hint
+                };
+                if let Some(hint) = hint {
                     problem.hint(hint);
                 }
             }

@@ -4,6 +4,7 @@ use expect_test::expect;
 use watchbell_alarms::Desired;
 use watchbell_alarms::rule::{GroupDefaults, RuleFile, RuleGlobals};
 use watchbell_model::{AlarmState, Labels, Level, Path, Problems, Relabel, RelabelConfig};
+use watchbell_query::promql::Features;
 use watchbell_runtime::sim;
 
 use crate::world::{Bell, Disk};
@@ -246,7 +247,7 @@ fn what_is_wrong_with_our_annotations_is_said() {
             "watchbell_no_data": "alarm", "watchbell_recovery": "1", "watchbell_runbook": "x"}},
     ]));
     let mut problems = Problems::new();
-    file.check(&Path::root(), &mut problems);
+    file.check(Features::default(), &Path::root(), &mut problems);
     let errors = problems.0.iter().filter(|it| it.level == Level::Error);
     let text: String =
         errors.map(|it| format!("{}: {}\n    {}\n", it.path, it.message, it.hint.as_deref().unwrap_or("-"))).collect();

@@ -6,6 +6,7 @@ use expect_test::expect;
 use watchbell_alarms::Desired;
 use watchbell_alarms::rule::{GroupDefaults, Health, RuleFile};
 use watchbell_model::{AlarmState, Labels, Level, Path, Problems};
+use watchbell_query::promql::Features;
 use watchbell_runtime::sim;
 
 use crate::world::{Bell, Disk};
@@ -233,6 +234,25 @@ fn the_same_label_set_twice_is_an_error() {
 }
 
 #[test]
+fn rules_may_use_the_experimental_parts_that_are_switched_on() {
+    let file: RuleFile = serde_json::from_str(
+        r#"{"groups": [{"name": "a", "rules": [{"record": "a", "expr": "max(mad_over_time(up[5m]))"}]}]}"#,
+    )
+    .unwrap();
+    let found = |features| {
+        let mut problems = Problems::new();
+        file.check(features, &Path::root(), &mut problems);
+        problems
+            .0
+            .iter()
+            .map(|it| format!("{} ({})\n", it.message, it.hint.as_deref().unwrap_or("-")))
+            .collect::<String>()
+    };
+    expect![""].assert_eq(&found(Features::default()));
+    assert_eq!(found(Features { functions: true, ..Features::default() }), "");
+}
+
+#[test]
 fn everything_that_is_wrong_in_a_rule_file_is_said_with_what_would_be_right() {
     let file: RuleFile = serde_json::from_str(
         r#"{"groups": [
@@ -246,7 +266,7 @@ fn everything_that_is_wrong_in_a_rule_file_is_said_with_what_would_be_right() {
     )
     .unwrap();
     let mut problems = Problems::new();
-    file.check(&Path::root(), &mut problems);
+    file.check(Features::default(), &Path::root(), &mut problems);
     let text: String = problems
         .0
         .iter()

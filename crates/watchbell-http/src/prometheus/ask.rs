@@ -77,10 +77,10 @@ impl Parameters {
         text.parse().map(Some).map_err(|_| reason())
     }
 
-    /// The expression of `query`.
-    pub(super) fn expr(&self) -> Result<promql::Expr, Refused> {
+    /// The expression of `query`, in the language that is switched on.
+    pub(super) fn expr(&self, app: &App) -> Result<promql::Expr, Refused> {
         let error = |error| invalid("query", parse_error(&error));
-        promql::parse(self.query()).map_err(error)
+        promql::parse_with(self.query(), app.config.query().features()).map_err(error)
     }
 
     /// The text of `query`.

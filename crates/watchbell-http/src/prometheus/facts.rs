@@ -44,7 +44,7 @@ pub(crate) async fn query_exemplars(State(app): State<App>, parameters: Paramete
     if end < start {
         return Err(Refused::BadData("end timestamp must not be before start timestamp".into()));
     }
-    let selectors = promql::selectors(&parameters.expr()?);
+    let selectors = promql::selectors(&parameters.expr(&app)?);
     if selectors.is_empty() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }

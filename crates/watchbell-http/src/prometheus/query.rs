@@ -9,7 +9,9 @@ use axum::response::{IntoResponse, Response};
 use http::header;
 use serde_json::{Value as Json, json};
 use watchbell_model::{Sample, Span, Timestamp};
-use watchbell_query::{Answer, Engine, EngineOptions, EvalError, Note, NoteLevel, QueryStats, Value, promql};
+use watchbell_query::{
+    Answer, Engine, EngineOptions, EvalError, Explained, Note, NoteLevel, QueryStats, Value, promql,
+};
 
 use super::envelope::CUT;
 use super::gate::{Times, bounded};
@@ -26,6 +28,8 @@ struct Wishes {
     longest: Duration,
     lookback: Option<Span>,
     stats: String,
+    /// Whether to say what each part took (`explain=true`): ours, Prometheus has no such thing.
+    explain: bool,
     text: String,
 }
 
@@ -43,6 +47,7 @@ impl Wishes {
         Ok(Wishes {
             longest: longest.min(asked),
             lookback: lookback.filter(|lookback| !lookback.is_zero()),
+            explain: parameters.get("explain").is_some_and(|text| text != "false"),
             stats: parameters.get("stats").unwrap_or("").to_owned(),
             text: parameters.query().to_owned(),
         })
@@ -53,6 +58,8 @@ impl Wishes {
 struct Outcome {
     notes: Vec<Note>,
     stats: QueryStats,
+    /// What each part took, if that was asked.
+    explained: Option<Explained>,
     times: Times,
     /// When it begins and from one step to the next, in milliseconds.
     steps: (i64, i64),
@@ -64,9 +71,16 @@ pub(crate) async fn query(State(app): State<App>, parameters: Parameters) -> Ans
     let limit = parameters.limit()?;
     let at = parameters.time("time", app.runtime.clock.now())?;
     let wishes = Wishes::of(&app, &parameters)?;
-    let expr = parameters.expr()?;
-    let (answer, times) =
-        evaluate(&app, &wishes, move |app, engine| engine.instant_answer(&*app.query, &expr, at)).await?;
+    let expr = parameters.expr(&app)?;
+    let explain = wishes.explain;
+    let work = move |app: &App, engine: &Engine| {
+        if explain {
+            engine.explain_instant(&*app.query, &expr, at, &|| app.runtime.clock.monotonic())
+        } else {
+            Ok((engine.instant_answer(&*app.query, &expr, at)?, None))
+        }
+    };
+    let (answer, explained, times) = evaluate(&app, &wishes, work).await?;
     let Answer { mut value, notes, stats } = answer;
     let cut = match &mut value {
         Value::Vector(samples) => shorten(samples, limit),
@@ -93,7 +107,7 @@ pub(crate) async fn query(State(app): State<App>, parameters: Parameters) -> Ans
             write::matrix(&mut data, series);
         }
     }
-    Ok(answered(data, &wishes, Outcome { notes, stats, times, steps: (at.0, 0), cut }))
+    Ok(answered(data, &wishes, Outcome { notes, stats, explained, times, steps: (at.0, 0), cut }))
 }
 
 /// `/api/v1/query_range`.
@@ -115,20 +129,28 @@ pub(crate) async fn query_range(State(app): State<App>, parameters: Parameters) 
         return Err(Refused::BadData(error.into()));
     }
     let wishes = Wishes::of(&app, &parameters)?;
-    let expr = parameters.expr()?;
+    let expr = parameters.expr(&app)?;
     let kind = expr.value_type();
     if !matches!(kind, promql::ValueType::Scalar | promql::ValueType::Vector) {
         let name = if kind == promql::ValueType::String { "string" } else { "range vector" };
         let reason = format!("invalid expression type {name:?} for range query, must be Scalar or instant Vector");
         return Err(invalid("query", reason));
     }
-    let work = move |app: &App, engine: &Engine| engine.range_answer(&*app.query, &expr, start, end, step);
-    let (answer, times) = evaluate(&app, &wishes, work).await?;
+    let explain = wishes.explain;
+    let work = move |app: &App, engine: &Engine| {
+        if explain {
+            let now = || app.runtime.clock.monotonic();
+            engine.explain_range(&*app.query, &expr, (start, end, step), &now)
+        } else {
+            Ok((engine.range_answer(&*app.query, &expr, start, end, step)?, None))
+        }
+    };
+    let (answer, explained, times) = evaluate(&app, &wishes, work).await?;
     let Answer { value: mut series, notes, stats } = answer;
     let cut = shorten(&mut series, limit);
     let mut data = String::from(r#"{"resultType":"matrix","result":"#);
     write::matrix(&mut data, series);
-    Ok(answered(data, &wishes, Outcome { notes, stats, times, steps: (start.0, millis), cut }))
+    Ok(answered(data, &wishes, Outcome { notes, stats, explained, times, steps: (start.0, millis), cut }))
 }
 
 /// Leaves out what is past the limit; says whether it did.
@@ -142,8 +164,8 @@ fn shorten<T>(items: &mut Vec<T>, limit: usize) -> bool {
 async fn evaluate<V: Send + 'static>(
     app: &App,
     wishes: &Wishes,
-    work: impl FnOnce(&App, &Engine) -> Result<Answer<V>, EvalError> + Send + 'static,
-) -> Result<(Answer<V>, Times), Refused> {
+    work: impl FnOnce(&App, &Engine) -> Result<(Answer<V>, Option<Explained>), EvalError> + Send + 'static,
+) -> Result<(Answer<V>, Option<Explained>, Times), Refused> {
     let limits = app.config.query();
     let options = EngineOptions {
         lookback: wishes.lookback.unwrap_or(limits.lookback_delta),
@@ -160,12 +182,12 @@ async fn evaluate<V: Send + 'static>(
     let help = "Queries over HTTP, by how they ended.";
     app.runtime.metrics.counter("watchbell_queries_total", help, &[("outcome", outcome)]).inc();
     if took >= limits.log_slower_than.duration() && !limits.log_slower_than.is_zero() {
-        let samples = done.as_ref().map_or(0, |(answer, _)| answer.stats.read);
+        let samples = done.as_ref().map_or(0, |((answer, _), _)| answer.stats.read);
         let query = cut_to(&wishes.text, QUERY_LOGGED_MAX);
         let seconds = took.as_secs_f64();
         tracing::warn!(query, seconds, samples, outcome, "a query was slow");
     }
-    done
+    done.map(|((answer, explained), times)| (answer, explained, times))
 }
 
 /// How much of a slow query is logged, in bytes.
@@ -187,6 +209,9 @@ fn answered(mut data: String, wishes: &Wishes, outcome: Outcome) -> Response {
                 wishes.stats
             ));
         }
+    }
+    if let Some(explained) = &outcome.explained {
+        write!(data, r#","explain":{}"#, part(explained)).expect("a string takes it");
     }
     data.push('}');
     if outcome.cut {
@@ -211,6 +236,21 @@ fn answered(mut data: String, wishes: &Wishes, outcome: Outcome) -> Response {
     }
     body.push('}');
     ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+/// What a part of an expression took, with the parts in it; `seconds` are its own and theirs together.
+fn part(explained: &Explained) -> Json {
+    let Explained { text, span, steps, series, samples, took, parts } = explained;
+    json!({
+        "expr": text,
+        "start": span.start,
+        "end": span.end,
+        "steps": steps,
+        "series": series,
+        "samplesRead": samples,
+        "seconds": took.as_secs_f64(),
+        "parts": parts.iter().map(part).collect::<Vec<_>>(),
+    })
 }
 
 /// Prometheus' `stats`. Reading and evaluating are one here, so preparation takes no time of its own.
@@ -241,11 +281,11 @@ fn statistics(each_step: bool, outcome: &Outcome) -> Json {
 }
 
 /// `/api/v1/format_query`.
-pub(crate) async fn format_query(parameters: Parameters) -> Answered {
-    Ok(ok(json!(promql::pretty(&parameters.expr()?))))
+pub(crate) async fn format_query(State(app): State<App>, parameters: Parameters) -> Answered {
+    Ok(ok(json!(promql::pretty(&parameters.expr(&app)?))))
 }
 
 /// `/api/v1/parse_query`.
-pub(crate) async fn parse_query(parameters: Parameters) -> Answered {
-    Ok(ok(tree::of(&parameters.expr()?)))
+pub(crate) async fn parse_query(State(app): State<App>, parameters: Parameters) -> Answered {
+    Ok(ok(tree::of(&parameters.expr(&app)?)))
 }

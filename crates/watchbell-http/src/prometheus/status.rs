@@ -68,19 +68,18 @@ pub(crate) async fn alertmanagers(State(app): State<App>) -> Response {
 }
 
 /// `/api/v1/features`: what may be asked, by kind.
-pub(crate) async fn features() -> Response {
+pub(crate) async fn features(State(app): State<App>) -> Response {
+    let switched = app.config.query().features();
     let on = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), true)).collect::<BTreeMap<_, _>>();
-    let functions: BTreeMap<&str, bool> = promql::functions().iter().map(|function| (function.name, true)).collect();
+    let is_on = |name: &str| switched.functions || !promql::is_experimental(name);
+    let functions: BTreeMap<&str, bool> =
+        promql::functions().iter().map(|function| (function.name, is_on(function.name))).collect();
     let words = [
-        "anchored",
         "at_modifier",
         "bool",
         "by",
         "delayed_name_removal",
         "duration_expr",
-        "fill",
-        "fill_left",
-        "fill_right",
         "group_left",
         "group_right",
         "ignoring",
@@ -89,7 +88,6 @@ pub(crate) async fn features() -> Response {
         "on",
         "per_query_lookback_delta",
         "per_step_stats",
-        "smoothed",
         "subqueries",
         "without",
     ];
@@ -114,8 +112,6 @@ pub(crate) async fn features() -> Response {
         "count",
         "count_values",
         "group",
-        "limit_ratio",
-        "limitk",
         "max",
         "min",
         "quantile",
@@ -125,12 +121,19 @@ pub(crate) async fn features() -> Response {
         "topk",
     ];
     let operators = operators.into_iter().chain(aggregations).collect::<Vec<_>>();
+    let (mut words, mut operators) = (on(&words), on(&operators));
+    let add = |all: &mut BTreeMap<String, bool>, names: &[&str], is_on| {
+        all.extend(names.iter().map(|name| ((*name).to_owned(), is_on)));
+    };
+    add(&mut words, &["anchored", "smoothed"], switched.extended_ranges);
+    add(&mut words, &["fill", "fill_left", "fill_right"], switched.fill);
+    add(&mut operators, &["limit_ratio", "limitk"], switched.functions);
     ok(json!({
         "api": on(&api),
         "prometheus": { "agent_mode": false, "server_mode": true, "auto_reload_config": true },
-        "promql": on(&words),
+        "promql": words,
         "promql_functions": functions,
-        "promql_operators": on(&operators),
+        "promql_operators": operators,
         "rules": on(&["keep_firing_for", "query_offset"]),
         "tsdb": on(&["delete_series", "exemplar_storage", "native_histograms", "out_of_order"]),
     }))

@@ -54,6 +54,26 @@ fn statistics_of_a_query() {
 }
 
 #[test]
+fn what_a_query_took_is_told_part_by_part() {
+    check("/api/v1/query?query=sum(rate(requests_total[5m]))&explain=true&time=1767571200", expect![""]);
+    check(
+        "/api/v1/query_range?query=requests_total%2B1&explain=true&start=1767571080&end=1767571200&step=60",
+        expect![""],
+    );
+    check("/api/v1/query?query=1&explain=false&time=1", expect![""]);
+}
+
+#[test]
+fn what_is_experimental_is_refused_unless_it_is_switched_on() {
+    let shown = gets(&[
+        "/api/v1/query?query=limitk(1,%20requests_total)",
+        "/api/v1/query_range?query=mad_over_time(requests_total[5m])&start=1&end=2&step=1",
+        "/api/v1/format_query?query=rate(requests_total[5m]%20anchored)",
+    ]);
+    expect![""].assert_eq(&shown);
+}
+
+#[test]
 fn limits_of_a_query() {
     let shown = gets(&[
         "/api/v1/query?query={__name__=~%22.%2B%22}&limit=1&time=1767571200",
@@ -163,7 +183,7 @@ fn what_watchbell_says_of_itself() {
     let keys: Vec<&String> = runtime["data"].as_object().unwrap().keys().collect();
     expect![[r#"["CWD", "GODEBUG", "GOGC", "GOMAXPROCS", "GOMEMLIMIT", "corruptionCount", "goroutineCount", "hostname", "lastConfigTime", "reloadConfigSuccess", "serverTime", "startTime", "storageRetention"]"#]].assert_eq(&format!("{keys:?}"));
     let features = ask_all(vec![ask("GET", "/api/v1/features")]).remove(0).body;
-    assert!(features.contains(r#""rate":true"#) && features.contains(r#""limitk":true"#), "{features}");
+    assert!(features.contains(r#""rate":true"#) && features.contains(r#""limitk":false"#), "{features}");
 }
 
 #[test]

@@ -17,6 +17,27 @@ pub struct Features {
 }
 
 impl Features {
+    /// The names of the switches, in the order of the fields.
+    pub const NAMES: [&str; 3] =
+        ["promql-experimental-functions", "promql-extended-range-selectors", "promql-binop-fill-modifiers"];
+
+    /// Those with these names.
+    ///
+    /// # Errors
+    /// The first name that is none of [`Features::NAMES`].
+    pub fn named<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Features, &'a str> {
+        let mut features = Features::default();
+        for name in names {
+            match Features::NAMES.iter().position(|known| *known == name) {
+                Some(0) => features.functions = true,
+                Some(1) => features.extended_ranges = true,
+                Some(2) => features.fill = true,
+                _ => return Err(name),
+            }
+        }
+        Ok(features)
+    }
+
     /// All of them.
     pub const ALL: Features = Features { functions: true, extended_ranges: true, fill: true };
 

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::ValueEnum;
 use watchbell_model::Level;
+use watchbell_query::promql::Features;
 use watchbell_runtime::Runtime;
 
 use super::{Files, Output, WRONG};
@@ -25,8 +26,14 @@ pub(super) enum Lint {
 }
 
 /// Rule files by themselves.
-pub(super) fn rules(runtime: &Runtime, paths: &[std::path::PathBuf], lint: Lint, output: Output) -> ExitCode {
-    let (rules, findings) = load_rules(runtime, paths);
+pub(super) fn rules(
+    runtime: &Runtime,
+    paths: &[std::path::PathBuf],
+    features: Features,
+    lint: Lint,
+    output: Output,
+) -> ExitCode {
+    let (rules, findings) = load_rules(runtime, paths, features);
     let is = |level: Level| move |finding: &&Finding| finding.problem.level == level;
     let errors = findings.iter().filter(is(Level::Error)).count();
     let warnings = findings.len() - errors;

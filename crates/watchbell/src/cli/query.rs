@@ -9,6 +9,8 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 use watchbell_model::{Span, Timestamp, Url};
+use watchbell_query::Explained;
+use watchbell_query::promql::TextSpan;
 use watchbell_runtime::Runtime;
 use watchbell_runtime::http::{self, Request};
 
@@ -18,6 +20,7 @@ const EXAMPLES: &str = "Examples:
   watchbell query instant 'up == 0'
   watchbell query instant 'rate(http_requests_total[5m])' --time 1h
   watchbell query range 'node_load1' --start 6h --step 1m
+  watchbell query range 'sum by (job) (rate(http_requests_total[5m]))' --explain
   watchbell query series 'up' '{job=\"mail\"}'
   watchbell query labels                       the names of all labels
   watchbell query labels job --match 'up'      the values of one
@@ -58,6 +61,9 @@ enum Command {
         /// The moment; now if it is not given.
         #[arg(long)]
         time: Option<String>,
+        /// Also what each part of the expression took: series, samples read, time.
+        #[arg(long)]
+        explain: bool,
     },
     /// What an expression was worth over a range of time.
     Range {
@@ -72,6 +78,9 @@ enum Command {
         /// From one point to the next, such as `1m`; a sixtieth of the range if it is not given.
         #[arg(long)]
         step: Option<Span>,
+        /// Also what each part of the expression took: series, samples read, time.
+        #[arg(long)]
+        explain: bool,
     },
     /// Which series there are.
     Series {
@@ -112,12 +121,21 @@ pub(super) async fn run(runtime: &Runtime, arguments: QueryArguments) -> Result<
         }
     };
     let now = runtime.clock.now();
-    let (path, parameters, step) = question(&command, now)?;
+    let (path, mut parameters, step) = question(&command, now)?;
+    let explain = matches!(command, Command::Instant { explain: true, .. } | Command::Range { explain: true, .. });
+    if explain {
+        parameters.push(("explain", "true".into()));
+    }
     let answer = ask(runtime, &url, &path, &parameters).await?;
     if output == Output::Json {
         println!("{}", answer["data"]);
     } else {
         print!("{}", shown(&answer["data"], step));
+        match &answer["data"]["explain"] {
+            Value::Null if explain => eprintln!("{url} does not explain: it is no watchbell"),
+            Value::Null => {}
+            part => print!("\n{}", explained(part).lines()),
+        }
     }
     for (kind, word) in [("warnings", "warning"), ("infos", "info")] {
         for text in answer[kind].as_array().into_iter().flatten().filter_map(Value::as_str) {
@@ -143,11 +161,11 @@ fn question(command: &Command, now: Timestamp) -> Result<(String, Parameters, Op
         Ok(())
     };
     Ok(match command {
-        Command::Instant { expr, time: at } => {
+        Command::Instant { expr, time: at, .. } => {
             let at = at.as_deref().map_or(Ok(now), time)?;
             ("/api/v1/query".into(), vec![("query", expr.clone()), ("time", seconds(at))], None)
         }
-        Command::Range { expr, start, end, step } => {
+        Command::Range { expr, start, end, step, .. } => {
             let (start, end) = (time(start)?, end.as_deref().map_or(Ok(now), time)?);
             if end < start {
                 bail!("the range ends before it begins");
@@ -223,6 +241,20 @@ fn shown(data: &Value, step: Option<Span>) -> String {
         out.push_str("nothing\n");
     }
     out
+}
+
+/// A part of an expression, as the API says it.
+fn explained(part: &Value) -> Explained {
+    let number = |name: &str| part[name].as_u64().and_then(|number| usize::try_from(number).ok()).unwrap_or_default();
+    Explained {
+        text: part["expr"].as_str().unwrap_or_default().to_owned(),
+        span: TextSpan { start: number("start"), end: number("end") },
+        steps: number("steps"),
+        series: number("series"),
+        samples: number("samplesRead"),
+        took: Duration::try_from_secs_f64(part["seconds"].as_f64().unwrap_or_default()).unwrap_or_default(),
+        parts: items(&part["parts"]).iter().map(explained).collect(),
+    }
 }
 
 fn items(list: &Value) -> &[Value] {

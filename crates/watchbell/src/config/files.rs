@@ -6,6 +6,7 @@ use serde_json::Value;
 use watchbell_alarms::rule::{self, RuleFile};
 use watchbell_alarms::unit_test::TestFile;
 use watchbell_model::{Level, Path as Place, Problem, Problems, Segment};
+use watchbell_query::promql::Features;
 use watchbell_runtime::Runtime;
 
 use super::report::Finding;
@@ -21,6 +22,8 @@ pub(super) struct Files {
     pub(super) names: Vec<PathBuf>,
     /// Folders of patterns, in which more files may appear.
     pub(super) folders: Vec<PathBuf>,
+    /// What expressions of rules may use.
+    pub(super) features: Features,
     pub(super) findings: Vec<Finding>,
 }
 
@@ -175,7 +178,7 @@ impl Files {
         match serde_json::from_value::<RuleFile>(json) {
             Ok(file) => {
                 let mut found = Problems::new();
-                file.check(&Place::root(), &mut found);
+                file.check(self.features, &Place::root(), &mut found);
                 let inside = |path: &Place| hollow.iter().any(|hollow| path.0.starts_with(&hollow.0));
                 problems.0.extend(found.0.into_iter().filter(|problem| !inside(&problem.path)));
                 read = broken.is_empty().then_some(file);
@@ -271,7 +274,7 @@ pub(super) fn rules_of(text: &str) -> RuleFile {
     let mut problems = Problems::new();
     let json = decode::decode(&node, &schema, &Place::root(), &mut problems);
     let file: RuleFile = serde_json::from_value(json).expect("packs are rule files");
-    file.check(&Place::root(), &mut problems);
+    file.check(Features::default(), &Place::root(), &mut problems);
     assert!(problems.0.is_empty(), "{problems:?}");
     file
 }

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use watchbell_alarms::rule::{GroupDefaults, GroupSpec, RuleSpec};
 use watchbell_model::{Import, Imported, Level, Query, Span, Timestamp, Upkeep};
+use watchbell_query::promql::Features;
 use watchbell_runtime::Runtime;
 
 use super::open::Store;
@@ -27,6 +28,7 @@ pub(super) struct Plan {
 /// The groups of these files, or of the configuration.
 pub(super) async fn plan(runtime: &Runtime, files: &Files, paths: &[PathBuf]) -> Result<Result<Plan, ExitCode>> {
     let loaded: Loaded = load(runtime, &files.paths(runtime)).await;
+    let features = loaded.good.as_ref().map_or_else(Features::default, |good| good.config.query.features());
     let defaults = loaded.good.as_ref().map_or_else(GroupDefaults::default, |good| GroupDefaults {
         interval: good.config.global.evaluation_interval,
         query_offset: good.config.global.rule_query_offset,
@@ -34,7 +36,7 @@ pub(super) async fn plan(runtime: &Runtime, files: &Files, paths: &[PathBuf]) ->
     let (rules, findings) = match (paths, loaded.good) {
         ([], Some(good)) => (good.rules, Vec::new()),
         ([], None) => (Vec::new(), loaded.findings),
-        (paths, _) => load_rules(runtime, paths),
+        (paths, _) => load_rules(runtime, paths, features),
     };
     if findings.iter().any(|finding| finding.problem.level == Level::Error) {
         eprint!("{}", render_findings(&findings));
