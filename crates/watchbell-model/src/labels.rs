@@ -127,6 +127,12 @@ impl Labels {
         Labels::from_pairs(self.iter().chain(std::iter::once((name, value))))
     }
 
+    /// These, and those of the others of whose names there is none.
+    pub fn with_missing(&self, others: &Labels) -> Labels {
+        let missing = others.iter().filter(|(name, _)| self.get(name).is_none());
+        self.iter().chain(missing).collect()
+    }
+
     /// The same set without `name`.
     pub fn without(&self, name: &str) -> Labels {
         self.filtered(|have| have != name)

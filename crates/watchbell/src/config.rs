@@ -387,7 +387,8 @@ impl Config {
     pub fn remote(&self) -> Option<RemoteConfig> {
         let short =
             || Some(RemoteConfig::of_prometheus(self.remote_write.first()?.clone(), self.remote_read.first().cloned()));
-        self.storage.metrics.remote.clone().or_else(short)
+        let remote = self.storage.metrics.remote.clone().or_else(short)?;
+        Some(RemoteConfig { external_labels: self.global.external_labels.clone(), ..remote })
     }
 
     /// The addresses of the listeners; those that are not addresses are left out (`check` has named them).

@@ -115,9 +115,7 @@ pub(crate) fn instance_key(id: &str, labels: &Labels) -> String {
 /// those of this watchbell that it lacks, all of it as `alert_relabel_configs` says. None at all if it is dropped.
 pub(crate) fn raised_labels(globals: &RuleGlobals, id: &str, labels: &Labels) -> Labels {
     let named = if labels.get("source").is_some() { labels.clone() } else { labels.with("source", id) };
-    let missing = globals.external_labels.iter().filter(|(name, _)| named.get(name).is_none());
-    let all: Labels = named.iter().chain(missing).collect();
-    globals.alert_relabel.apply(&all).unwrap_or_default()
+    globals.alert_relabel.apply(&named.with_missing(&globals.external_labels)).unwrap_or_default()
 }
 
 /// The alert of a label set as it was raised, if it was.

@@ -1,6 +1,5 @@
 //! `/api/v1/read`: remote read, as one message of samples or as a stream of chunks.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -65,10 +64,8 @@ fn inside(query: &mut ReadQuery, external: &Labels) {
 
 /// A series as others know it. Its own labels win.
 fn outside(mut series: Series, external: &Labels) -> Series {
-    if external.iter().next().is_some() {
-        let own = series.labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let all = external.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).chain(own);
-        series.labels = all.collect::<BTreeMap<String, String>>().into_iter().collect();
+    if !external.is_empty() {
+        series.labels = series.labels.with_missing(external);
     }
     series
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use watchbell_model::{
-    Authorization, BasicAuth, ByteSize, NotYet, Path, Problems, RelabelConfig, Span, TlsConfig, Url, check_credentials,
-    is_reserved_header,
+    Authorization, BasicAuth, ByteSize, Labels, NotYet, Path, Problems, RelabelConfig, Span, TlsConfig, Url,
+    check_credentials, is_reserved_header,
 };
 
 /// The smallest queue: some minutes of a small machine.
@@ -25,6 +25,9 @@ pub struct RemoteConfig {
     /// Where they are read back from. Without it only what is kept here is seen.
     #[serde(default)]
     pub read: Option<RemoteReadConfig>,
+    /// Labels that series have there and not here, as `global.external_labels` says.
+    #[serde(skip, default = "Labels::empty")]
+    pub external_labels: Labels,
     /// The tenant, sent with every request.
     #[serde(default)]
     pub tenant: Option<String>,
@@ -256,9 +259,9 @@ pub struct RemoteReadConfig {
     /// Taken from a `prometheus.yml` without effect: what is kept here in full is never asked for there.
     #[serde(default)]
     pub read_recent: Option<bool>,
-    /// Taken from a `prometheus.yml` without effect: there are no external labels to leave out.
-    #[serde(default)]
-    pub filter_external_labels: Option<bool>,
+    /// Whether the external labels are asked for too and taken off what is answered, so that it joins what is kept here.
+    #[serde(default = "yes")]
+    pub filter_external_labels: bool,
     /// Taken from a `prometheus.yml` without effect: HTTP/1.1 is spoken.
     #[serde(default)]
     pub enable_http2: Option<bool>,
@@ -301,6 +304,7 @@ impl RemoteConfig {
     /// What a `prometheus.yml` with one `remote_write` and at most one `remote_read` asks for.
     pub fn of_prometheus(write: RemoteWriteConfig, read: Option<RemoteReadConfig>) -> RemoteConfig {
         RemoteConfig {
+            external_labels: Labels::empty(),
             write,
             read,
             tenant: None,

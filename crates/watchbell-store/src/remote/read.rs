@@ -31,6 +31,8 @@ pub(crate) struct Reader {
     /// Beside which `series` and `labels` lie.
     api: String,
     name: String,
+    /// What series have there and not here.
+    external: Labels,
     requests: Counter,
     failures: Counter,
 }
@@ -47,6 +49,7 @@ impl Reader {
             url: read.url.clone(),
             api: api(read),
             name: config.write.name.clone(),
+            external: if read.filter_external_labels { config.external_labels.clone() } else { Labels::empty() },
             requests: counter("watchbell_remote_reads_total", "Questions asked of the remote store."),
             failures: counter(
                 "watchbell_remote_read_failures_total",
@@ -66,11 +69,14 @@ impl Reader {
         if start > end {
             return Ok(Vec::new());
         }
+        let added = self.added(std::slice::from_ref(&matchers));
+        let asked = with_equal(matchers, &added);
         let mut series = match self.kind {
-            ReadKind::RemoteRead => self.remote_read(matchers, start, end).await?,
-            ReadKind::Export => self.export(matchers, start, end).await?,
+            ReadKind::RemoteRead => self.remote_read(&asked, start, end).await?,
+            ReadKind::Export => self.export(&asked, start, end).await?,
         };
         for series in &mut series {
+            series.labels = without(&series.labels, &added);
             series.samples.retain(|sample| sample.timestamp >= start && sample.timestamp <= end);
             series.histograms.retain(|sample| sample.timestamp >= start && sample.timestamp <= end);
         }
@@ -80,6 +86,11 @@ impl Reader {
             return Err(QueryError::TooMany { limit: SELECT_SAMPLES_MAX });
         }
         Ok(merge(series))
+    }
+
+    /// The external labels that nobody asks about.
+    fn added(&self, sets: &[impl AsRef<[Matcher]>]) -> Labels {
+        self.external.filtered(|name| !sets.iter().any(|set| set.as_ref().iter().any(|matcher| matcher.name == name)))
     }
 
     async fn remote_read(
@@ -134,21 +145,26 @@ impl Reader {
         let every = [Vec::new()];
         let sets = if lookup.matchers.is_empty() { &every } else { lookup.matchers };
         let found: Vec<BTreeMap<String, String>> = self.look_up("series", sets, lookup).await?.items;
+        let added = self.added(sets);
         let found = found
             .into_iter()
-            .map(Labels::from_pairs)
+            .map(|pairs| without(&Labels::from_pairs(pairs), &added))
             .filter(|labels| sets.iter().any(|matchers| matchers.iter().all(|matcher| matcher.matches_labels(labels))));
         Ok(Found::new(found, lookup.limit))
     }
 
     pub(crate) async fn label_names(&self, lookup: &Lookup<'_>) -> Result<Found<String>, QueryError> {
         let found = self.look_up("labels", lookup.matchers, lookup).await?;
-        let cut = found.cut;
-        let found = Found::new(found.items, lookup.limit);
+        let (cut, added) = (found.cut, self.added(lookup.matchers));
+        let known = found.items.into_iter().filter(|name: &String| added.get(name).is_none());
+        let found = Found::new(known, lookup.limit);
         Ok(Found { cut: found.cut || cut, ..found })
     }
 
     pub(crate) async fn label_values(&self, name: &str, lookup: &Lookup<'_>) -> Result<Found<String>, QueryError> {
+        if self.added(lookup.matchers).get(name).is_some() {
+            return Ok(Found::new([], lookup.limit));
+        }
         let found = self.look_up(&format!("label/{}/values", escaped(name)), lookup.matchers, lookup).await?;
         let cut = found.cut;
         let found = Found::new(found.items, lookup.limit);
@@ -162,8 +178,12 @@ impl Reader {
         lookup: &Lookup<'_>,
     ) -> Result<Found<T>, QueryError> {
         let mut parameters = times(clamp(lookup.start), clamp(lookup.end));
+        let added = self.added(sets);
         for matchers in sets {
-            parameters.push_str(&form(&[("match[]", &selector(matchers))]));
+            parameters.push_str(&form(&[("match[]", &selector(&with_equal(matchers, &added)))]));
+        }
+        if sets.is_empty() && !added.is_empty() {
+            parameters.push_str(&form(&[("match[]", &selector(&with_equal(&[], &added)))]));
         }
         if lookup.limit > 0 {
             // One more, so that it is seen whether there are more.
@@ -224,6 +244,16 @@ impl Reader {
         self.failures.inc();
         QueryError::Unavailable(format!("{} cannot be read: {words}", self.name))
     }
+}
+
+/// Matchers, and that these labels are there.
+fn with_equal(matchers: &[Matcher], added: &Labels) -> Vec<Matcher> {
+    matchers.iter().cloned().chain(added.iter().map(|(name, value)| Matcher::equal(name, value))).collect()
+}
+
+/// Labels but for these.
+fn without(labels: &Labels, added: &Labels) -> Labels {
+    if added.is_empty() { labels.clone() } else { labels.filtered(|name| added.get(name) != labels.get(name)) }
 }
 
 /// One line of an export.

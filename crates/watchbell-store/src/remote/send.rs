@@ -53,6 +53,7 @@ pub(crate) struct Sender {
     config: RemoteWriteConfig,
     client: Arc<Client>,
     queue: Arc<Queue>,
+    external: Labels,
     relabel: Relabel,
     numbers: Numbers,
 }
@@ -109,7 +110,7 @@ struct Run {
     /// Frames that were read and not taken in yet.
     ahead: std::collections::VecDeque<Frame>,
     metadata: HashMap<String, Metadata>,
-    /// What the rules make of series; nothing of those that are not sent.
+    /// What external labels and the rules make of series; nothing of those that are not sent.
     relabelled: HashMap<Labels, Option<Labels>>,
     /// Why the last request failed; nothing once one was taken.
     failing: Option<String>,
@@ -125,6 +126,7 @@ impl Sender {
             runtime: runtime.clone(),
             config: config.write.clone(),
             client: Arc::new(Client::for_write(config)),
+            external: config.external_labels.clone(),
             relabel: Relabel::new(&config.write.write_relabel_configs),
             queue,
             numbers: Numbers::new(&runtime.metrics),
@@ -219,7 +221,8 @@ impl Sender {
         }
         self.leave_out_old(&mut piece);
         // As in Prometheus, what a metric is goes by its own name.
-        if !self.relabel.is_empty() && piece.metadata.is_none() {
+        let same = self.relabel.is_empty() && self.external.is_empty();
+        if !same && piece.metadata.is_none() {
             piece.labels = self.relabelled(run, piece.labels)?;
         }
         if let (Version::V2, Some(metadata)) = (run.version, &piece.metadata) {
@@ -236,7 +239,7 @@ impl Sender {
         if let Some(known) = run.relabelled.get(&labels) {
             return known.clone();
         }
-        let made = self.relabel.apply(&labels).filter(|labels| !labels.is_empty());
+        let made = self.relabel.apply(&labels.with_missing(&self.external)).filter(|labels| !labels.is_empty());
         if run.relabelled.len() >= RELABELLED_MAX {
             run.relabelled.clear();
         }

@@ -247,10 +247,14 @@ pub(crate) struct Process {
 }
 
 pub(crate) fn start(world: &World, more: serde_json::Value) -> Process {
+    start_with(world, &config(more))
+}
+
+pub(crate) fn start_with(world: &World, config: &RemoteConfig) -> Process {
     let runtime = world.runtime();
     let metrics = MetricsConfig { fsync: Fsync::Always, ..MetricsConfig::default() };
     let (local, _) = MetricStore::open(&runtime, Path::new("/data/metrics"), metrics.clone()).unwrap();
-    let store = RemoteStore::open(&runtime, Path::new(DIR), &config(more), &metrics, Some(local.clone())).unwrap();
+    let store = RemoteStore::open(&runtime, Path::new(DIR), config, &metrics, Some(local.clone())).unwrap();
     runtime.supervisor.spawn("store", store.task());
     Process { runtime, store, local }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use watchbell_model::{Append, Batch, Labels, Metadata, MetricType, Point, SeriesKey, Timestamp};
 use watchbell_runtime::sim;
 
-use crate::remote::{Act, Shared, nothing, points, serve, start};
+use crate::remote::{Act, Shared, config, nothing, points, serve, start, start_with};
 
 #[test]
 fn requests_are_as_full_as_they_may_be_and_wait_no_longer_than_they_may() {
@@ -150,6 +150,22 @@ fn samples_past_their_age_are_dropped_and_counted() {
         world.clock.sleep(Duration::from_secs(5)).await;
         assert_eq!(receiver.lock().unwrap().samples.len(), 3);
         assert_eq!(process.number("watchbell_remote_samples_dropped_total"), 5.0);
+    });
+}
+
+#[test]
+fn external_labels_are_added_before_the_rules_and_lose_to_a_series_own() {
+    sim::run(1, |world| async move {
+        let receiver = Shared::default();
+        serve(&world, &receiver);
+        let rule = serde_json::json!({ "source_labels": ["site"], "target_label": "from" });
+        let mut config = config(serde_json::json!({ "write": { "write_relabel_configs": [rule] } }));
+        config.external_labels = Labels::from_pairs([("site", "north"), ("host", "nobody")]);
+        let process = start_with(&world, &config);
+        process.store.append(points(&world, 1, 1.0)).await.unwrap();
+        world.clock.sleep(Duration::from_secs(10)).await;
+        let sent: Vec<String> = receiver.lock().unwrap().samples.keys().map(|(labels, _)| labels.to_string()).collect();
+        assert_eq!(sent.join(" "), r#"up{from="north", host="0", site="north"}"#);
     });
 }
 

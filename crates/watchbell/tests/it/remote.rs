@@ -118,7 +118,7 @@ struct Own {
 
 fn open(folder: &Path, address: SocketAddr, read: &str, local: &str) -> Own {
     let runtime = Runtime::os();
-    let config: RemoteConfig = serde_json::from_value(serde_json::json!({
+    let mut config: RemoteConfig = serde_json::from_value(serde_json::json!({
         "write": {
             "url": format!("http://{address}/api/v1/write"),
             "queue_config": { "max_samples_per_send": 500, "batch_send_deadline": "100ms", "max_backoff": "300ms" },
@@ -127,6 +127,7 @@ fn open(folder: &Path, address: SocketAddr, read: &str, local: &str) -> Own {
         "local": local,
     }))
     .expect("it is right");
+    config.external_labels = Labels::from_pairs([("site", "north")]);
     let metrics = MetricsConfig::default();
     let opened = (local == "cache").then(|| {
         MetricStore::open(&runtime, &folder.join("metrics"), metrics.clone()).expect("the local store opens").0
@@ -213,7 +214,7 @@ fn run(mut peer: Peer, read: &str, may_be_killed: bool) {
         assert_eq!(own.runtime.troubles.list(), []);
 
         // What the other store itself makes of it: nothing counts twice.
-        let expression = "sum(count_over_time(requests_total[1h]))+sum(count_over_time(load[1h]))";
+        let expression = "sum(count_over_time(requests_total{site='north'}[1h]))+sum(count_over_time(load[1h]))";
         let path = format!("/api/v1/query?nocache=1&time={}&query={}", end.0 / 1000, escape(expression));
         let wanted = format!("\"{}\"", SERIES * ROUNDS as usize);
         wait_for("the other store counts as many", || {
@@ -236,6 +237,8 @@ fn run(mut peer: Peer, read: &str, may_be_killed: bool) {
         let lookup = Lookup { matchers: &[ours()], start: begin, end, limit: 0 };
         assert_eq!(other.store.series(&lookup).expect("there"), local.series(&lookup).expect("here"));
         assert_eq!(other.store.label_names(&lookup).expect("there"), local.label_names(&lookup).expect("here"));
+        let site = other.store.label_values("site", &lookup).expect("there");
+        assert_eq!(site.items, [] as [String; 0], "the external label is of that store alone");
         let values = |store: &dyn Query| store.label_values("host", &lookup).expect("values");
         assert_eq!(values(&other.store), values(&local));
 
