@@ -296,6 +296,7 @@ impl Evaluator<'_> {
         let keeps_name = matches!(name, "last_over_time" | "first_over_time");
         let mut now_arguments = vec![0.0; scalars.len()];
         let samples = &series.samples;
+        let rising = grid.count > 1 && window::is_rising(samples);
         let mut values = Vec::with_capacity(grid.count);
         let (mut from, mut to) = (0, 0);
         let mut any = false;
@@ -326,6 +327,7 @@ impl Evaluator<'_> {
                 now,
                 arguments: &now_arguments,
                 starts: &series.starts,
+                rising,
                 overlap: &overlap,
             };
             // A window may hold all samples of a series, and there may be one for each of many steps.

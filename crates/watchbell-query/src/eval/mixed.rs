@@ -86,6 +86,7 @@ impl Evaluator<'_> {
                 now,
                 arguments: &arguments,
                 starts: &series.starts,
+                rising: false,
                 overlap: &overlap,
             };
             let both = Both { name, window, histograms, metric, span: argument.span };

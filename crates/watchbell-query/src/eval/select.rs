@@ -229,7 +229,9 @@ impl Evaluator<'_> {
         let found = self.load(&selector.all_matchers(), first.saturating_add(1), last)?;
         self.charge(found.len().saturating_mul(grid.count))?;
         let columns = found.into_iter().map(|mut series| {
-            series.samples.retain(|sample| !is_stale(sample.value));
+            if series.samples.iter().any(|sample| is_stale(sample.value)) {
+                series.samples.retain(|sample| !is_stale(sample.value));
+            }
             series.histograms.retain(|sample| !sample.histogram.is_stale());
             let value = |step: usize| {
                 let at = windows.end(grid.at(step));
@@ -301,7 +303,9 @@ impl Evaluator<'_> {
         let (first, _) = windows.bounds(grid.start);
         let (_, last) = windows.bounds(grid.last());
         self.each(&selector.all_matchers(), (first.saturating_add(1), last), &mut |mut series| {
-            series.samples.retain(|sample| !is_stale(sample.value));
+            if series.samples.iter().any(|sample| is_stale(sample.value)) {
+                series.samples.retain(|sample| !is_stale(sample.value));
+            }
             series.histograms.retain(|sample| !sample.histogram.is_stale());
             let Series { labels, samples, histograms, starts } = series;
             visit(RangeSeries { labels, drop_name: false, samples, histograms, starts })

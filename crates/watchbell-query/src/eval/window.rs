@@ -27,6 +27,8 @@ pub(super) struct Window<'a> {
     pub(super) arguments: &'a [f64],
     /// Since when samples count.
     pub(super) starts: &'a [Start],
+    /// Whether no value is below the one before it: then no counter began anew, as far as values tell.
+    pub(super) rising: bool,
     /// Set when samples count the same twice.
     pub(super) overlap: &'a Cell<bool>,
 }
@@ -159,6 +161,11 @@ fn seconds(millis: i64) -> f64 {
     millis as f64 / 1000.0
 }
 
+/// Whether no value is below the one before it.
+pub(super) fn is_rising(samples: &[Sample]) -> bool {
+    !samples.windows(2).any(|pair| pair[1].value < pair[0].value)
+}
+
 /// The difference from first to last sample, stretched to the window's ends where the samples come near enough.
 ///
 /// Near enough is within 1.1 times the mean distance of samples; else the series is taken to begin or end half such a
@@ -173,14 +180,14 @@ fn extrapolated(window: &Window<'_>, counter: bool, per_second: bool) -> Option<
         return None;
     }
     let mut difference = last.value - first.value;
-    if counter && window.starts.is_empty() {
+    if counter && window.starts.is_empty() && !window.rising {
         // What most rates are made of, so that it does nothing that is not needed.
         for pair in window.samples.windows(2) {
             if pair[1].value < pair[0].value {
                 difference += pair[0].value;
             }
         }
-    } else if counter {
+    } else if counter && !window.starts.is_empty() {
         for pair in window.samples.windows(2) {
             if window.is_reset(pair[0], pair[1]) {
                 difference += pair[0].value;

@@ -32,19 +32,42 @@ pub(crate) struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    pub(crate) fn take(&mut self, width: u32) -> Option<u64> {
+    /// What comes next, at the top: 57 bits at least, zeros past the end.
+    #[inline]
+    pub(crate) fn peek(&self) -> u64 {
+        self.word(self.at / 8) << (self.at % 8)
+    }
+
+    /// Passes over some bits.
+    #[inline]
+    pub(crate) fn skip(&mut self, width: u32) -> Option<()> {
         let end = self.at + width as usize;
-        if end > self.bytes.len() * 8 {
-            return None;
+        (end <= self.bytes.len() * 8).then(|| self.at = end)
+    }
+
+    /// The next bits, from 1 to 64.
+    #[inline]
+    pub(crate) fn take(&mut self, width: u32) -> Option<u64> {
+        let (byte, passed) = (self.at / 8, (self.at % 8) as u32);
+        self.skip(width)?;
+        let word = self.word(byte) << passed;
+        if width + passed <= 64 {
+            return Some(word >> (64 - width));
         }
-        let mut value = 0;
-        while self.at < end {
-            let free = 8 - self.at % 8;
-            let take = free.min(end - self.at);
-            let part = (self.bytes[self.at / 8] >> (free - take)) & (0xff >> (8 - take));
-            value = (value << take) | u64::from(part);
-            self.at += take;
+        let missing = width + passed - 64;
+        Some((word >> (64 - width)) | u64::from(self.bytes[byte + 8] >> (8 - missing)))
+    }
+
+    /// Eight bytes from one on.
+    #[inline]
+    fn word(&self, byte: usize) -> u64 {
+        match self.bytes.get(byte..byte + 8) {
+            Some(eight) => u64::from_be_bytes(eight.try_into().expect("they are eight")),
+            None => {
+                let (mut eight, left) = ([0; 8], self.bytes.get(byte..).unwrap_or_default());
+                eight[..left.len()].copy_from_slice(left);
+                u64::from_be_bytes(eight)
+            }
         }
-        Some(value)
     }
 }

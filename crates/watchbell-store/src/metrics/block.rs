@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
-use watchbell_model::{Labels, Start};
+use watchbell_model::Labels;
 use watchbell_runtime::Disk;
 
 use super::block_entries::{Extent, GROUP, Part, Reader};
@@ -172,13 +172,6 @@ impl Block {
         reader.parts.iter().filter(asked).map(chunk).collect()
     }
 
-    /// When the counting of a series began, by the sample this was first said of.
-    pub(crate) fn starts(&self, series: u32) -> Vec<Start> {
-        let mut reader = Reader::default();
-        reader.go(&self.index, series);
-        reader.starts
-    }
-
     pub(crate) fn labels(&self, series: u32) -> Labels {
         self.labels_by(&mut Reader::default(), series)
     }
@@ -190,6 +183,22 @@ impl Block {
         Labels::from_pairs(
             reader.labels.iter().map(|(name, value)| (self.index.symbol(*name), self.index.symbol(*value))),
         )
+    }
+
+    /// The same, where those of another series, whose places in the symbols are given, have most in common.
+    pub(crate) fn labels_like(
+        &self,
+        reader: &mut Reader,
+        series: u32,
+        places: &[(u32, u32)],
+        others: &Labels,
+    ) -> Labels {
+        reader.go(&self.index, series);
+        let mut others = places.iter().zip(others.iter());
+        Labels::from_pairs(reader.labels.iter().map(|(name, value)| match others.next() {
+            Some((place, pair)) if place == &(*name, *value) => pair,
+            _ => (self.index.symbol(*name), self.index.symbol(*value)),
+        }))
     }
 
     /// The series with these labels.

@@ -205,9 +205,9 @@ impl Inner {
     fn count(&self, matchers: &[Vec<Matcher>], start: i64, end: i64) -> Result<Deleted, UpkeepError> {
         let (mut deleted, mut seen) = (Deleted::default(), BTreeSet::new());
         for set in matchers {
-            let mut visit = |labels: Labels, pieces: &Pieces| {
+            let mut visit = |labels: Labels, pieces: Pieces| {
                 // A chunk found damaged is left out of the second look.
-                let read = || self.read(pieces, start, end);
+                let read = || self.read(&pieces, start, end);
                 let samples = read().or_else(|_| read()).map_or(0, |samples| samples.len() as u64);
                 if samples > 0 && (matchers.len() == 1 || seen.insert(labels.clone())) {
                     deleted.series += 1;

@@ -178,24 +178,33 @@ impl Stream<'_> {
     }
 
     /// The next sample; the inner `None` at the end, the outer one on bytes that nobody wrote.
+    #[inline]
     fn next(&mut self) -> Option<Option<(i64, u64)>> {
         if self.at == self.count {
             return Some(None);
         }
         if self.at > 0 {
-            let bits = &mut self.bits;
-            self.delta = self.delta.wrapping_add(take_time(bits)?);
+            let (change, passed) = take_time(&mut self.bits)?;
+            self.delta = self.delta.wrapping_add(change);
             self.last.0 = self.last.0.wrapping_add(self.delta);
-            if bits.take(1)? == 1 {
-                if bits.take(1)? == 1 {
-                    self.leading = bits.take(5)? as u32;
-                    self.width = bits.take(6)? as u32 + 1;
+            // The heads of time and value are together shorter than what is seen at once.
+            let word = self.bits.peek() << passed;
+            let head = match word >> 62 {
+                0b00 | 0b01 => 1,
+                0b10 => 2,
+                _ => {
+                    self.leading = (word >> 57) as u32 & 0x1f;
+                    self.width = ((word >> 51) as u32 & 0x3f) + 1;
+                    13
                 }
+            };
+            self.bits.skip(passed + head)?;
+            if head > 1 {
                 if self.width == 0 {
                     return None;
                 }
                 let trailing = 64_u32.checked_sub(self.leading)?.checked_sub(self.width)?;
-                self.last.1 ^= bits.take(self.width)? << trailing;
+                self.last.1 ^= self.bits.take(self.width)? << trailing;
             }
         }
         self.at += 1;
@@ -203,17 +212,20 @@ impl Stream<'_> {
     }
 }
 
-fn take_time(bits: &mut Reader<'_>) -> Option<i64> {
-    let mut ones = 0;
-    while ones < WIDTHS.len() && bits.take(1)? == 1 {
-        ones += 1;
-    }
+/// By how much the step changes, and how many bits said so, which are still to be passed.
+#[inline]
+fn take_time(bits: &mut Reader<'_>) -> Option<(i64, u32)> {
+    let word = bits.peek();
+    let ones = word.leading_ones().min(WIDTHS.len() as u32);
     if ones == 0 {
-        return Some(0);
+        return Some((0, 1));
     }
-    let width = WIDTHS[ones - 1];
-    let value = bits.take(width)?;
-    Some(((value << (64 - width)) as i64) >> (64 - width))
+    let width = WIDTHS[ones as usize - 1];
+    if width == 64 {
+        bits.skip(ones)?;
+        return Some((bits.take(width)? as i64, 0));
+    }
+    Some((((word << (ones + 1)) as i64) >> (64 - width), ones + 1 + width))
 }
 
 #[cfg(test)]

@@ -20,6 +20,9 @@ use super::{Inner, MetricStore};
 pub const SELECT_SAMPLES_MAX: usize = 10_000_000;
 /// With so many samples in blocks a series is read on two cores.
 const BOTH_MIN: usize = 1 << 16;
+/// So much of what a query reads is read ahead of what it looks at: in samples, of which a series counts as a few more.
+const AHEAD: usize = 1 << 16;
+const SERIES_WEIGHT: usize = 32;
 /// For how many series one lookup reads samples to see whether there are some between two that it knows of.
 const READ_MAX: usize = 1000;
 
@@ -37,9 +40,8 @@ impl Inner {
 
     /// All samples from `start` to `end`, one per time: of two for one time the one that was written first.
     pub(crate) fn read(&self, pieces: &Pieces, start: i64, end: i64) -> Result<Both, QueryError> {
-        let within = |chunk: &&ChunkRef| chunk.kind == Kind::Floats && chunk.first >= start && chunk.last <= end;
         let chunks = pieces.blocks.iter().flat_map(|(_, _, chunks)| chunks);
-        let count: usize = chunks.clone().filter(within).map(|chunk| chunk.count).sum();
+        let count = pieces.count(start, end);
         let mut samples = Both::default();
         samples.floats.reserve(count);
         if count >= BOTH_MIN
@@ -133,9 +135,8 @@ impl Inner {
     /// A whole series: its samples, and since when they count.
     fn read_series(&self, labels: Labels, pieces: &Pieces, start: i64, end: i64) -> Result<Series, QueryError> {
         let samples = self.read(pieces, start, end)?;
-        let blocks = pieces.blocks.iter().flat_map(|(block, series, _)| block.starts(*series));
-        let head = pieces.head.iter().flat_map(|part| part.starts().iter().copied());
-        let starts = samples.starts(blocks.chain(head).collect());
+        let head = pieces.head.iter().flat_map(|part| part.starts());
+        let starts = samples.starts(pieces.starts.iter().chain(head).copied().collect());
         Ok(Series { labels, samples: samples.floats, histograms: samples.histograms, starts })
     }
 
@@ -147,15 +148,43 @@ impl Inner {
         limit: usize,
         visit: &mut dyn FnMut(Series) -> ControlFlow<()>,
     ) -> Result<(), QueryError> {
-        let mut loaded = 0;
-        self.walk(matchers, start, end, &mut |labels, pieces| {
-            let series = self.read_series(labels, pieces, start, end)?;
+        let (mut loaded, mut weight, mut is_long) = (0, 0, false);
+        let (mut found, mut read) = (Vec::<(Labels, Pieces)>::new(), Vec::new());
+        let mut flow = ControlFlow::Continue(());
+        let mut load = |(labels, pieces): (Labels, Pieces)| {
+            let series = self.read_series(labels, &pieces, start, end)?;
             loaded += series.size();
-            if loaded > limit {
-                return Err(QueryError::TooMany { limit });
+            if loaded > limit { Err(QueryError::TooMany { limit }) } else { Ok(series) }
+        };
+        let mut show = |series: Series| if series.is_empty() { ControlFlow::Continue(()) } else { visit(series) };
+        let may_help = matches!(self.runtime.disk, Disk::Os);
+        self.walk(matchers, start, end, &mut |labels, pieces| {
+            weight += pieces.count(start, end) + SERIES_WEIGHT;
+            if !may_help || (weight < AHEAD && !is_long) {
+                flow = show(load((labels, pieces))?);
+                return Ok(flow);
             }
-            Ok(if series.is_empty() { ControlFlow::Continue(()) } else { visit(series) })
-        })
+            is_long = true;
+            found.push((labels, pieces));
+            if weight < AHEAD {
+                return Ok(ControlFlow::Continue(()));
+            }
+            // What follows is read on another core while what was read is looked at.
+            weight = 0;
+            let (next, earlier) = (std::mem::take(&mut found), std::mem::take(&mut read));
+            let load_all = || next.into_iter().map(&mut load).collect::<Result<Vec<Series>, QueryError>>();
+            let (loaded, shown) = thread::both(load_all, || earlier.into_iter().try_for_each(&mut show));
+            (read, flow) = (loaded?, shown);
+            Ok(flow)
+        })?;
+        if flow.is_continue() && read.into_iter().try_for_each(&mut show).is_continue() {
+            for next in found {
+                if show(load(next)?).is_break() {
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Whether there is a sample from `start` to `end`, reading as little as possible: while `reads` are left.
@@ -220,7 +249,7 @@ impl Query for MetricStore {
         for matchers in if lookup.matchers.is_empty() { &every } else { lookup.matchers } {
             let mut count = 0;
             self.inner.walk(matchers, start, end, &mut |labels, pieces| {
-                if self.inner.has_sample(pieces, start, end, &mut reads)? {
+                if self.inner.has_sample(&pieces, start, end, &mut reads)? {
                     found.insert(labels);
                     count += 1;
                 }

@@ -12,6 +12,7 @@ use super::both::Both;
 use super::gorilla::{Frozen, Open};
 use super::rare::{Rare, RarePart};
 use super::starts::Told;
+use super::walk::share;
 
 /// The length of time one block of the first level covers, in milliseconds.
 pub(crate) const WINDOW: i64 = 2 * 3600 * 1000;
@@ -444,6 +445,12 @@ pub(crate) struct Part {
 impl Part {
     pub(crate) fn is_empty(&self) -> bool {
         self.chunks.is_empty() && self.late.is_empty() && self.rare.as_ref().is_none_or(RarePart::is_empty)
+    }
+
+    /// About how many numbers it has from `start` to `end`.
+    pub(crate) fn count(&self, start: i64, end: i64) -> usize {
+        let of = |chunk: &Frozen| share((chunk.first.0, chunk.last), chunk.count as usize, (start, end));
+        self.chunks.iter().map(of).sum::<usize>() + self.late.len()
     }
 
     /// Since when the series counts.

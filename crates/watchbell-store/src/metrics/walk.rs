@@ -8,12 +8,13 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use roaring::RoaringBitmap;
-use watchbell_model::{Labels, Matcher, QueryError, SeriesRef};
+use watchbell_model::{Labels, Matcher, QueryError, SeriesRef, Start};
 
 use super::Inner;
 use super::block::{Block, ChunkRef};
 use super::block_entries::Reader;
 use super::blocks::Serving;
+use super::chunk::Kind;
 use super::head_order::HeadOrder;
 use super::matching::matching;
 use super::series::Part;
@@ -26,12 +27,31 @@ pub(crate) struct Pieces {
     pub(crate) head: Option<Part>,
     /// In coarser copies, where samples were forgotten: as in `blocks`, and the stretches of time the copy speaks for.
     pub(crate) past: Vec<(Arc<Block>, u32, Vec<ChunkRef>, Vec<(i64, i64)>)>,
+    /// Since when the samples in blocks count.
+    pub(crate) starts: Vec<Start>,
 }
 
 impl Pieces {
     fn is_empty(&self) -> bool {
         self.blocks.is_empty() && self.head.is_none() && self.past.is_empty()
     }
+
+    /// About how many numbers there are from `start` to `end`.
+    pub(crate) fn count(&self, start: i64, end: i64) -> usize {
+        let blocks = self.blocks.iter().flat_map(|(_, _, chunks)| chunks);
+        let blocks = blocks.filter(|chunk| chunk.kind == Kind::Floats);
+        let head = self.head.as_ref().map_or(0, |part| part.count(start, end));
+        blocks.map(|chunk| share((chunk.first, chunk.last), chunk.count, (start, end))).sum::<usize>() + head
+    }
+}
+
+/// About how many of so many samples lie in some time.
+pub(crate) fn share((first, last): (i64, i64), count: usize, (start, end): (i64, i64)) -> usize {
+    if first >= start && last <= end {
+        return count;
+    }
+    let within = last.min(end).saturating_sub(first.max(start)).max(0);
+    (within as f64 / last.saturating_sub(first).max(1) as f64 * count as f64) as usize + 1
 }
 
 /// The series of a block that pass, at one of them.
@@ -45,14 +65,23 @@ struct InBlock {
     passed: u64,
     /// The one we are at, unless there is no further one.
     at: Option<(u32, Labels)>,
+    /// Its labels as places in the symbols.
+    places: Vec<(u32, u32)>,
 }
 
 impl InBlock {
     /// The first one behind `last`.
     fn new(block: &Arc<Block>, matchers: &[Matcher], last: Option<&Labels>) -> InBlock {
         let series = matching(&block.index, matchers);
-        let mut found =
-            InBlock { block: Arc::clone(block), past: None, series, reader: Reader::default(), passed: 0, at: None };
+        let mut found = InBlock {
+            block: Arc::clone(block),
+            past: None,
+            series,
+            reader: Reader::default(),
+            passed: 0,
+            at: None,
+            places: Vec::new(),
+        };
         if let Some(last) = last {
             let (mut from, mut to) = (0, found.series.len());
             while from < to {
@@ -72,7 +101,13 @@ impl InBlock {
 
     fn look(&mut self) {
         let series = self.series.select(self.passed as u32);
-        self.at = series.map(|series| (series, self.block.labels_by(&mut self.reader, series)));
+        // Neighbours have most of their labels in common.
+        let before = self.at.take().map(|(_, labels)| labels).unwrap_or_else(Labels::empty);
+        self.at = series.map(|series| {
+            let labels = self.block.labels_like(&mut self.reader, series, &self.places, &before);
+            self.places.clone_from(&self.reader.labels);
+            (series, labels)
+        });
     }
 
     fn pass(&mut self) {
@@ -89,7 +124,7 @@ impl Inner {
         matchers: &[Matcher],
         start: i64,
         end: i64,
-        visit: &mut dyn FnMut(Labels, &Pieces) -> Result<ControlFlow<()>, QueryError>,
+        visit: &mut dyn FnMut(Labels, Pieces) -> Result<ControlFlow<()>, QueryError>,
     ) -> Result<(), QueryError> {
         // The head first: what is sealed meanwhile is then found twice, never missed.
         let mut head = HeadOrder::new(&self.heads, matchers);
@@ -124,13 +159,14 @@ impl Inner {
                     if let Some(past) = block.past.as_ref().filter(|_| !chunks.is_empty()) {
                         pieces.past.push((Arc::clone(&block.block), *series, chunks, past.clone()));
                     } else if !chunks.is_empty() {
+                        pieces.starts.extend_from_slice(&block.reader.starts);
                         pieces.blocks.push((Arc::clone(&block.block), *series, chunks));
                     }
                     block.pass();
                     self.whole(&block.block)?;
                 }
             }
-            if !pieces.is_empty() && visit(next.clone(), &pieces)?.is_break() {
+            if !pieces.is_empty() && visit(next.clone(), pieces)?.is_break() {
                 return Ok(());
             }
             last = Some(next);
