@@ -248,7 +248,9 @@ fn rules_may_use_the_experimental_parts_that_are_switched_on() {
             .map(|it| format!("{} ({})\n", it.message, it.hint.as_deref().unwrap_or("-")))
             .collect::<String>()
     };
-    expect![""].assert_eq(&found(Features::default()));
+    expect![[r#"
+        function "mad_over_time" is not enabled (line 1, column 5 of the expression) (switch it on: `query: {enable_features: […]}`, of `promql-experimental-functions`, `promql-extended-range-selectors`, `promql-binop-fill-modifiers`)
+    "#]].assert_eq(&found(Features::default()));
     assert_eq!(found(Features { functions: true, ..Features::default() }), "");
 }
 

@@ -55,12 +55,24 @@ fn statistics_of_a_query() {
 
 #[test]
 fn what_a_query_took_is_told_part_by_part() {
-    check("/api/v1/query?query=sum(rate(requests_total[5m]))&explain=true&time=1767571200", expect![""]);
+    check(
+        "/api/v1/query?query=sum(rate(requests_total[5m]))&explain=true&time=1767571200",
+        expect![[r#"
+        200 {"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1767571200,"+Inf"]}],"explain":{"end":29,"expr":"sum(rate(requests_total[5m]))","parts":[{"end":28,"expr":"rate(requests_total[5m])","parts":[],"samplesRead":3,"seconds":0.0,"series":1,"start":4,"steps":1}],"samplesRead":0,"seconds":0.0,"series":1,"start":0,"steps":1}}}
+    "#]],
+    );
     check(
         "/api/v1/query_range?query=requests_total%2B1&explain=true&start=1767571080&end=1767571200&step=60",
-        expect![""],
+        expect![[r#"
+            200 {"status":"success","data":{"resultType":"matrix","result":[{"metric":{"job":"api","path":"/<b>"},"values":[[1767571080,"2"],[1767571140,"3.5"],[1767571200,"+Inf"]]}],"explain":{"end":16,"expr":"requests_total + 1","parts":[{"end":14,"expr":"requests_total","parts":[],"samplesRead":3,"seconds":0.0,"series":1,"start":0,"steps":3}],"samplesRead":0,"seconds":0.0,"series":1,"start":0,"steps":3}}}
+        "#]],
     );
-    check("/api/v1/query?query=1&explain=false&time=1", expect![""]);
+    check(
+        "/api/v1/query?query=1&explain=false&time=1",
+        expect![[r#"
+        200 {"status":"success","data":{"resultType":"scalar","result":[1,"1"]}}
+    "#]],
+    );
 }
 
 #[test]
@@ -70,7 +82,11 @@ fn what_is_experimental_is_refused_unless_it_is_switched_on() {
         "/api/v1/query_range?query=mad_over_time(requests_total[5m])&start=1&end=2&step=1",
         "/api/v1/format_query?query=rate(requests_total[5m]%20anchored)",
     ]);
-    expect![""].assert_eq(&shown);
+    expect![[r#"
+        400 {"error":"invalid parameter \"query\": 1:1: parse error: limitk() is experimental and must be enabled with --enable-feature=promql-experimental-functions","errorType":"bad_data","status":"error"}
+        400 {"error":"invalid parameter \"query\": 1:1: parse error: function \"mad_over_time\" is not enabled","errorType":"bad_data","status":"error"}
+        400 {"error":"invalid parameter \"query\": 1:6: parse error: anchored modifier is experimental and not enabled","errorType":"bad_data","status":"error"}
+    "#]].assert_eq(&shown);
 }
 
 #[test]
