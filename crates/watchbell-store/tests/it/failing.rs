@@ -72,6 +72,27 @@ fn files(world: &World) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 #[test]
+fn a_full_disk_does_not_keep_what_was_written_before_from_being_synced() {
+    sim::run(1, |world| async move {
+        let runtime = world.runtime();
+        let config = MetricsConfig { fsync: Fsync::Interval, ..MetricsConfig::default() };
+        let (store, _) = MetricStore::open(&runtime, Path::new(DIR), config).unwrap();
+        runtime.supervisor.spawn("store", store.task());
+        append(&world, &store).await.unwrap();
+        let acknowledged = all(&store).unwrap();
+        world.disk.set_room(Some(0));
+        world.clock.sleep(Duration::from_millis(1)).await;
+        append(&world, &store).await.unwrap_err();
+        world.clock.sleep(Duration::from_secs(5)).await;
+        runtime.supervisor.abort();
+        drop((store, runtime));
+        world.disk.set_room(None);
+        world.disk.lose_power();
+        assert!(all(&open(&world).0).unwrap().is_superset(&acknowledged));
+    });
+}
+
+#[test]
 fn damage_in_a_block_of_which_something_was_deleted_is_told() {
     sim::run(1, |world| async move {
         let (store, _, _) = open(&world);
