@@ -62,7 +62,10 @@ impl MetricStore {
             let found = matching(&*inner.heads.index(), set);
             found.iter().any(|series| inner.heads.overlaps(series, start.0, end.0))
         };
-        if matchers.iter().any(in_memory) {
+        // What was sealed before may still be in the log, which is replayed once the mark that hides it is lost, or does
+        // not reach as far any more, as when the clock was set back.
+        let in_log = inner.log.lock().expect("no panic while held").newest().is_some_and(|newest| newest >= start.0);
+        if in_log || matchers.iter().any(in_memory) {
             inner.seal_all(&mut upkeep).map_err(failed)?;
         }
         let deleted = inner.count(matchers, start.0, end.0)?;

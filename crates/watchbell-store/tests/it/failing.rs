@@ -119,3 +119,19 @@ fn damage_in_a_block_of_which_something_was_deleted_is_told() {
         assert!(lossy > 0);
     });
 }
+
+#[test]
+fn what_was_deleted_does_not_come_back_from_the_log_when_the_clock_is_set_back() {
+    sim::run(1, |world| async move {
+        let (store, _, _) = open(&world);
+        fill(&world, &store, 7 * 60).await;
+        // All of this is in blocks, and some of it in a segment of the log that has newer samples too.
+        let now = world.clock.now().0;
+        assert!(delete(&store, i64::MIN, now - 2 * HOUR));
+        let left = all(&store).unwrap();
+        world.clock.jump(-5 * HOUR);
+        store.maintain();
+        drop(store);
+        assert_eq!(all(&open(&world).0).unwrap(), left);
+    });
+}
