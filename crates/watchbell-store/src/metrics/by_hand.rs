@@ -229,6 +229,11 @@ impl Inner {
     /// Writes tombstones; each block is free of the samples as soon as they are on disk.
     fn bury(&self, matchers: &[Vec<Matcher>], start: i64, end: i64) -> io::Result<()> {
         let mut shelf = self.shelf.lock().expect("no panic while held");
+        // A block that does not serve and comes back would have no tombstones, and those that are there already, from a
+        // deletion that failed, would not survive power loss.
+        for (_, blocks) in self.shelves() {
+            blocks.sync()?;
+        }
         for block in self.blocks.serving().iter() {
             self.bury_in(block, matchers, start, end)?;
         }

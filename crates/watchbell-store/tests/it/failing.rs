@@ -135,3 +135,74 @@ fn what_was_deleted_does_not_come_back_from_the_log_when_the_clock_is_set_back()
         assert_eq!(all(&open(&world).0).unwrap(), left);
     });
 }
+
+/// Upkeep is cut off after so many changes of the disk, in one of several ways; then it is well again, something is
+/// deleted, and the store starts anew.
+async fn delete_after_upkeep_failed(world: World, changes: u64, restart: bool, power: bool) {
+    let (mut store, mut runtime, _) = open(&world);
+    fill(&world, &store, 6 * 60).await;
+    store.delete(&[vec![Matcher::equal("host", "none")]], Timestamp::MIN, Timestamp::MAX, false).unwrap();
+    fill(&world, &store, 5).await;
+    world.clock.sleep(Duration::from_secs(6 * 3600)).await;
+    world.disk.fail_power_after(Some(changes));
+    store.maintain();
+    world.disk.fail_power_after(None);
+    if restart {
+        drop((store, runtime));
+        (store, runtime, _) = open(&world);
+    }
+    let now = world.clock.now().0;
+    let done = delete(&store, i64::MIN, now);
+    let left = all(&store).unwrap();
+    assert!(done && left.iter().all(|(labels, ..)| labels.get("host") != Some("h0")), "{changes} changes");
+    assert!(!left.is_empty());
+    drop((store, runtime));
+    if power {
+        world.disk.lose_power();
+    }
+    for _ in 0..2 {
+        let (store, _runtime, _) = open(&world);
+        let found = all(&store).unwrap();
+        assert_eq!(found, left, "{changes} changes, restart: {restart}, power loss: {power}");
+        world.clock.sleep(Duration::from_secs(86_400)).await;
+        store.maintain();
+        assert_eq!(all(&store).unwrap(), left, "{changes} changes, restart: {restart}, power loss: {power}");
+    }
+}
+
+#[test]
+fn what_was_deleted_does_not_come_back_with_a_block_that_upkeep_left_behind() {
+    for changes in 0..80 {
+        for (restart, power) in [(false, false), (false, true), (true, false), (true, true)] {
+            sim::run(changes, |world| delete_after_upkeep_failed(world, changes, restart, power));
+        }
+    }
+}
+
+#[test]
+fn a_deletion_that_is_asked_for_again_survives_power_loss() {
+    sim::run(1, |world| async move {
+        let (store, _, _) = open(&world);
+        fill(&world, &store, 60).await;
+        let everything = (i64::MIN, i64::MAX);
+        let none = vec![Matcher::equal("host", "none")];
+        store.delete(&[none], Timestamp::MIN, Timestamp::MAX, false).unwrap();
+        let files = files(&world);
+        drop(store);
+        for changes in 0..20 {
+            world.runtime().disk.remove_dir_all(Path::new(DIR)).unwrap();
+            files.iter().for_each(|(path, content)| world.disk.put(path, content));
+            let (store, _, _) = open(&world);
+            world.disk.fail_power_after(Some(changes));
+            delete(&store, everything.0, everything.1);
+            world.disk.fail_power_after(None);
+            drop(store);
+            let (store, _, _) = open(&world);
+            assert!(delete(&store, everything.0, everything.1));
+            let left = all(&store).unwrap();
+            drop(store);
+            world.disk.lose_power();
+            assert_eq!(all(&open(&world).0).unwrap(), left, "{changes} changes");
+        }
+    });
+}
