@@ -1,7 +1,7 @@
 //! What a person does with the store: delete, look for damage, set a copy aside.
 //!
-//! A deletion seals what is in memory first, so that tombstones beside blocks are all there is to it: nothing of it is
-//! in the log, and a crash leaves it done, undone, or, before it was answered, done for some blocks.
+//! A deletion seals what is in memory or may still be in the log first, so that tombstones beside blocks are all there
+//! is to it: a crash leaves it done, undone, or, before it was answered, done for some blocks.
 
 use std::collections::BTreeSet;
 use std::io;
