@@ -136,8 +136,12 @@ impl Block {
             let left = self.chunks_but(&mut Reader::default(), stretches, series, i64::MIN, i64::MAX);
             !left.iter().any(|chunk| {
                 let mut samples = Both::default();
-                let read = |samples: &mut _| self.read_but(stretches, *chunk, i64::MIN, i64::MAX, samples).is_ok();
-                !chunk.cut || chunk.kind == Kind::Rows || (read(&mut samples) && !samples.is_empty())
+                // What is damaged is found, and told, by whoever asks for it: here it must not be taken note of.
+                !chunk.cut || chunk.kind == Kind::Rows || {
+                    let read = self.decode(*chunk, i64::MIN, i64::MAX, &mut samples);
+                    samples.retain((0, 0), |time| !tombstones::covers(stretches, time, time));
+                    read.is_none() || !samples.is_empty()
+                }
             })
         };
         gone.whole = gone.series().filter(|series| is_whole(*series)).collect();
@@ -224,10 +228,6 @@ impl Block {
 
     /// Adds the samples of a chunk from `start` to `end` that were not deleted.
     pub(crate) fn read(&self, at: ChunkRef, start: i64, end: i64, out: &mut Both) -> Result<(), Damaged> {
-        self.read_but(self.gone().of(at.series), at, start, end, out)
-    }
-
-    fn read_but(&self, gone: &[(i64, i64)], at: ChunkRef, start: i64, end: i64, out: &mut Both) -> Result<(), Damaged> {
         if self.bad().contains(&at.offset) {
             return Ok(());
         }
@@ -237,6 +237,8 @@ impl Block {
             self.bad().insert(at.offset);
             return Err(Damaged);
         }
+        let gone = self.gone();
+        let gone = gone.of(at.series);
         if tombstones::cuts(gone, at.first, at.last) {
             out.retain(since, |time| !tombstones::covers(gone, time, time));
         }

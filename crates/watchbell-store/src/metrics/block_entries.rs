@@ -325,7 +325,7 @@ mod tests {
                     writer.add(labels, &chunks, &starts(pairs)).unwrap();
                     all.push((labels.clone(), chunks, starts(pairs)));
                 }
-                writer.finish().unwrap();
+                writer.complete().and_then(|_| writer.place()).unwrap();
                 let block = Block::open(&disk, path, 1).unwrap().unwrap();
                 let count = all.len() as u32;
                 assert_eq!(block.index.series(), count);

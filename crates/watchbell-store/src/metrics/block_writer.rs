@@ -91,12 +91,6 @@ impl BlockWriter {
         Ok(())
     }
 
-    /// Puts the block in place.
-    pub(crate) fn finish(mut self) -> io::Result<()> {
-        self.complete()?;
-        self.place()
-    }
-
     /// Writes what is missing, so that only its name does not survive power loss yet. Answers its size.
     pub(crate) fn complete(&mut self) -> io::Result<u64> {
         let (mut table, mut pages) = (Vec::new(), PageSums::default());

@@ -4,7 +4,7 @@
 //! place by a process that died before it served is known as new. Layout: `docs/formats/metrics.md`.
 
 use std::borrow::Borrow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, RwLock};
@@ -13,6 +13,7 @@ use watchbell_runtime::Disk;
 
 use super::aside::Aside;
 use super::block::Block;
+use super::block_writer::BlockWriter;
 use super::bytes::{Cursor, put_varint};
 use super::tombstones::Gone;
 
@@ -27,6 +28,9 @@ pub(crate) struct Blocks {
     aside: Aside,
     serving: RwLock<Serving>,
     next: Mutex<u64>,
+    /// Files that are to go and may still be there, or come back when the power fails; with what is wrong with those
+    /// that are to be set aside.
+    leftovers: Mutex<BTreeMap<PathBuf, Option<String>>>,
 }
 
 /// What was found to be damaged.
@@ -90,9 +94,8 @@ impl Blocks {
             }
         }
         let replaced: BTreeSet<u64> = blocks.iter().flat_map(|block| block.meta.replaces.iter().copied()).collect();
-        for block in blocks.extract_if(.., |block| replaced.contains(&block.number)) {
-            let _ = disk.remove(&block.path);
-        }
+        let leftovers = blocks.extract_if(.., |block| replaced.contains(&block.number)).map(|block| (block.path, None));
+        let leftovers: BTreeMap<PathBuf, Option<String>> = leftovers.collect();
         for number in missing.difference(&replaced) {
             let name = display(&dir.join(file_name(*number)));
             let words = format!("the block {name} is not there any more; nobody of us removed it");
@@ -106,7 +109,10 @@ impl Blocks {
         sort(&mut blocks);
         let serving = RwLock::new(Arc::new(blocks));
         let next = Mutex::new(next.max(listed.and_then(|listed| listed.last().copied()).unwrap_or(0) + 1));
-        let blocks = Blocks { disk: disk.clone(), dir: dir.to_owned(), aside: aside.clone(), serving, next };
+        let leftovers = Mutex::new(leftovers);
+        let blocks = Blocks { disk: disk.clone(), dir: dir.to_owned(), aside: aside.clone(), serving, next, leftovers };
+        // On a disk that is read-only they stay, which does no harm.
+        let _ = blocks.remove_leftovers();
         blocks.remove_stray_tombstones()?;
         Ok(Opened { blocks, damaged: told, new })
     }
@@ -138,9 +144,20 @@ impl Blocks {
         (number, self.dir.join(file_name(number)))
     }
 
-    /// Opens a block that was just written.
-    pub(crate) fn open_written(&self, number: u64, path: &Path) -> io::Result<Block> {
-        Block::open(&self.disk, path, number)?.map_err(io::Error::other)
+    /// Puts a block that is complete in place; it does not serve yet. One that fails is a leftover: at the next
+    /// start it would serve, with what may have been deleted since.
+    pub(crate) fn place(&self, writer: BlockWriter, number: u64, path: &Path) -> io::Result<Block> {
+        let opened = writer.place().and_then(|()| Block::open(&self.disk, path, number)?.map_err(io::Error::other));
+        if opened.is_err() {
+            self.discard(path);
+        }
+        opened
+    }
+
+    /// Removes the file of a block that never served. If that fails it is a leftover.
+    pub(crate) fn discard(&self, path: &Path) {
+        self.leftovers.lock().expect("no panic while held").insert(path.to_owned(), None);
+        let _ = self.remove_leftovers();
     }
 
     /// From now on `new` serve, and those numbered `gone` do not. Their files are not touched.
@@ -178,12 +195,31 @@ impl Blocks {
         self.disk.write_atomic(&self.dir.join("list"), &bytes)
     }
 
-    /// Removes the files of blocks that no longer serve, durably; damaged ones are set aside instead.
+    /// Removes the files of blocks that no longer serve, durably; damaged ones are set aside instead. Those for which
+    /// that fails are leftovers.
     pub(crate) fn remove(&self, blocks: &[impl Borrow<Block>]) -> io::Result<()> {
-        for block in blocks.iter().map(Borrow::<Block>::borrow) {
-            let result = match block.damage() {
-                Some(words) => self.aside.take(&block.path, &display(&block.path), &words).map(|_| ()),
-                None => self.disk.remove(&block.path),
+        let blocks = blocks.iter().map(Borrow::<Block>::borrow);
+        let gone = blocks.map(|block| (block.path.clone(), block.damage()));
+        self.leftovers.lock().expect("no panic while held").extend(gone);
+        self.sync()
+    }
+
+    /// Makes all that was put in place or removed survive power loss, and sees to it that no leftover comes back: at
+    /// the next start nothing would say what was deleted of it, or that another block took its place.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.remove_leftovers()?;
+        self.disk.sync_dir(&self.dir)
+    }
+
+    fn remove_leftovers(&self) -> io::Result<()> {
+        let mut leftovers = self.leftovers.lock().expect("no panic while held");
+        if leftovers.is_empty() {
+            return Ok(());
+        }
+        for (path, damage) in &*leftovers {
+            let result = match damage {
+                Some(words) => self.aside.take(path, &display(path), words).map(|_| ()),
+                None => self.disk.remove(path),
             };
             match result {
                 // Somebody else was faster; what was asked for is so.
@@ -191,14 +227,9 @@ impl Blocks {
                 result => result?,
             }
         }
-        self.sync()?;
-        blocks.iter().for_each(|block| Gone::forget(&self.disk, &block.borrow().path));
+        self.disk.sync_dir(&self.dir)?;
+        std::mem::take(&mut *leftovers).into_keys().for_each(|path| Gone::forget(&self.disk, &path));
         Ok(())
-    }
-
-    /// Makes removals survive power loss.
-    pub(crate) fn sync(&self) -> io::Result<()> {
-        self.disk.sync_dir(&self.dir)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a person does with the store: delete, look for damage, set a copy aside.
 //!
-//! A deletion seals what is in memory first, so that tombstones beside blocks are all there is to it: nothing of it is
-//! in the log, and a crash leaves it done, undone, or, before it was answered, done for some blocks.
+//! A deletion seals what is in memory or may still be in the log first, so that tombstones beside blocks are all there
+//! is to it: a crash leaves it done, undone, or, before it was answered, done for some blocks.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -62,7 +62,10 @@ impl MetricStore {
             let found = matching(&*inner.heads.index(), set);
             found.iter().any(|series| inner.heads.overlaps(series, start.0, end.0))
         };
-        if matchers.iter().any(in_memory) {
+        // What was sealed before may still be in the log, which is replayed once the mark that hides it is lost, or does
+        // not reach as far any more, as when the clock was set back.
+        let in_log = inner.log.lock().expect("no panic while held").newest().is_some_and(|newest| newest >= start.0);
+        if in_log || matchers.iter().any(in_memory) {
             inner.seal_all(&mut upkeep).map_err(failed)?;
         }
         let deleted = inner.count(matchers, start.0, end.0)?;
@@ -226,6 +229,11 @@ impl Inner {
     /// Writes tombstones; each block is free of the samples as soon as they are on disk.
     fn bury(&self, matchers: &[Vec<Matcher>], start: i64, end: i64) -> io::Result<()> {
         let mut shelf = self.shelf.lock().expect("no panic while held");
+        // A block that does not serve and comes back would have no tombstones, and those that are there already, from a
+        // deletion that failed, would not survive power loss.
+        for (_, blocks) in self.shelves() {
+            blocks.sync()?;
+        }
         for block in self.blocks.serving().iter() {
             self.bury_in(block, matchers, start, end)?;
         }

@@ -178,8 +178,8 @@ impl<'a> Importing<'a> {
             chunks.extend(histogram_chunk::encode_all(&piece.histograms, Effort::Quick));
             writer.add(&labels, &chunks, &piece.starts)?;
         }
-        writer.finish()?;
-        inner.serve(vec![inner.blocks.open_written(number, &path)?]);
+        writer.complete()?;
+        inner.serve(vec![inner.blocks.place(writer, number, &path)?]);
         Ok(())
     }
 }

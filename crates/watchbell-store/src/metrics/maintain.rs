@@ -173,10 +173,12 @@ impl Inner {
         self.heads.samples() > HEAD_SAMPLES_MAX || self.heads.bytes() > HEAD_BYTES_MAX || log_bytes > LOG_BYTES_MAX
     }
 
-    /// Failures are on the board, and tried again at the next round.
+    /// Failures are on the board, and tried again at the next round. What was written before is synced also when
+    /// nothing more can be written, as on a full disk: it was acknowledged.
     fn sync_log(&self) {
         let log = || self.log.lock().expect("no panic while held");
-        if self.write(&mut log()).is_err() || self.config.fsync != Fsync::Interval {
+        let _ = self.write(&mut log());
+        if self.config.fsync != Fsync::Interval {
             return;
         }
         let begun = log().begin_sync();

@@ -260,7 +260,7 @@ mod tests {
                     let pairs: Vec<_> = labels.iter().map(|(name, value)| (place(name), place(value))).collect();
                     writer.add(&pairs, &chunk::encode_all(&[sample], Effort::Quick), &[]).unwrap();
                 }
-                writer.finish().unwrap();
+                writer.complete().and_then(|_| writer.place()).unwrap();
                 let block = Block::open(&disk, path, 1).unwrap().unwrap();
                 for matchers in &matchers {
                     let passes = |labels: &&Labels| matchers.iter().all(|matcher| matcher.matches_labels(labels));

@@ -111,7 +111,7 @@ impl Inner {
         let begun = self.runtime.clock.monotonic();
         let read: u64 = inputs.iter().map(|block| block.bytes()).sum();
         self.leave_room_for(read)?;
-        // What was removed before must not come back when the power fails: the new block does not name it.
+        // What was removed before must not come back: the new block does not name it.
         self.blocks.sync()?;
         let gone_before: Vec<_> = inputs.iter().map(|block| block.gone()).collect();
         let (number, path) = self.blocks.reserve();
@@ -139,9 +139,8 @@ impl Inner {
         }
         let mut merged = Vec::new();
         if series > 0 {
-            writer.place()?;
+            merged.push(self.blocks.place(writer, number, &path)?);
             fault::point("store.merged");
-            merged.push(self.blocks.open_written(number, &path)?);
         }
         self.blocks.replace(merged, &gone);
         self.save_list(&mut shelf, true);

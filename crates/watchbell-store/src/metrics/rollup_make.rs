@@ -113,9 +113,8 @@ impl Inner {
         for (level, (number, path, writer, series)) in levels.iter().zip(writers) {
             let mut block = None;
             if series > 0 {
-                writer.place()?;
+                block = Some(Arc::new(level.blocks.place(writer, number, &path)?));
                 fault::point("store.rollup_placed");
-                block = Some(Arc::new(level.blocks.open_written(number, &path)?));
             }
             level.blocks.add(block.clone());
             level.put(Some(Days { block, from: day, to: day + 1 }), &[]);
@@ -189,8 +188,7 @@ impl Inner {
         shelf.check_unchanged(first, last)?;
         let mut block = None;
         if series > 0 {
-            writer.place()?;
-            block = Some(Arc::new(level.blocks.open_written(number, &path)?));
+            block = Some(Arc::new(level.blocks.place(writer, number, &path)?));
         }
         level.blocks.add(block.clone());
         for run in runs(group) {

@@ -84,7 +84,7 @@ impl Inner {
     }
 
     /// Blocks of samples, then those of each copy.
-    fn shelves(&self) -> impl Iterator<Item = (usize, &Blocks)> {
+    pub(crate) fn shelves(&self) -> impl Iterator<Item = (usize, &Blocks)> {
         [&self.blocks].into_iter().chain(self.levels.iter().map(|level| &level.blocks)).enumerate()
     }
 

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
 
 use watchbell_runtime::{Disk, fault};
 
@@ -32,7 +33,7 @@ impl Mark {
     const MAGIC: [u8; 8] = *b"WBSEAL\0\x01";
 
     /// Reads the mark; one that is missing or damaged costs time, not samples: more is replayed than needed.
-    pub(crate) fn load(disk: &Disk, path: &std::path::Path) -> Option<Mark> {
+    pub(crate) fn load(disk: &Disk, path: &Path) -> Option<Mark> {
         let bytes = disk.read(path).ok()?;
         let mut from = Cursor(bytes.strip_prefix(&Self::MAGIC)?);
         let (sum, rest) = (from.u32()?, from.0);
@@ -41,13 +42,13 @@ impl Mark {
     }
 
     /// A mark in its place by which everything that is left of the log is replayed.
-    pub(crate) fn voided(self, disk: &Disk, path: &std::path::Path) -> io::Result<Mark> {
+    pub(crate) fn voided(self, disk: &Disk, path: &Path) -> io::Result<Mark> {
         let mark = Mark { end: i64::MIN, ..self };
         mark.save(disk, path)?;
         Ok(mark)
     }
 
-    fn save(self, disk: &Disk, path: &std::path::Path) -> io::Result<()> {
+    fn save(self, disk: &Disk, path: &Path) -> io::Result<()> {
         let mut rest = self.segment.to_le_bytes().to_vec();
         rest.extend_from_slice(&self.end.to_le_bytes());
         let mut bytes = Self::MAGIC.to_vec();
@@ -85,14 +86,11 @@ impl Inner {
         let mut blocks = Vec::new();
         for (start, series) in sealing.spans() {
             let (number, path) = self.blocks.reserve();
-            let written = self
-                .write_block(number, &path, &series, start, start.saturating_add(sealing.width - 1))
-                .and_then(|()| self.blocks.open_written(number, &path));
-            match written {
+            match self.write_block(number, &path, &series, start, start.saturating_add(sealing.width - 1)) {
                 Ok(block) => blocks.push(block),
                 Err(error) => {
-                    // Left where they are they would only hold again what stays in the head.
-                    blocks.iter().for_each(|block: &Block| _ = self.runtime.disk.remove(&block.path));
+                    // Left where they are they would hold again what stays in the head, also once it is deleted there.
+                    blocks.iter().for_each(|block: &Block| self.blocks.discard(&block.path));
                     return Err(error);
                 }
             }
@@ -100,15 +98,16 @@ impl Inner {
         Ok(blocks)
     }
 
-    fn write_block(&self, order: u64, path: &std::path::Path, series: &[Ref], start: i64, end: i64) -> io::Result<()> {
+    fn write_block(&self, number: u64, path: &Path, series: &[Ref], start: i64, end: i64) -> io::Result<Block> {
         let ordered = Gathered::of(&self.heads, series.iter().copied()).in_order();
         let (symbols, series) = ordered.ranked();
-        let mut writer = BlockWriter::begin(&self.runtime.disk, path, symbols, order, Vec::new())?;
-        for (number, labels) in series {
-            let (samples, starts) = self.heads.read_sealing(number, start, end);
+        let mut writer = BlockWriter::begin(&self.runtime.disk, path, symbols, number, Vec::new())?;
+        for (series, labels) in series {
+            let (samples, starts) = self.heads.read_sealing(series, start, end);
             writer.add(&labels, &samples.encode(Effort::Quick), &starts)?;
         }
-        writer.finish()
+        writer.complete()?;
+        self.blocks.place(writer, number, path)
     }
 }
 

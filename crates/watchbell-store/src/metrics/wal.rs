@@ -206,15 +206,17 @@ impl Wal {
     pub(crate) fn drop_until(&mut self, last: u32, end: i64) -> io::Result<()> {
         let gone: Vec<u32> =
             self.segments.range(..=last).filter(|(_, segment)| segment.newest < end).map(|(at, _)| *at).collect();
-        for number in gone {
-            match self.disk.remove(&path(&self.dir, number)) {
+        for number in &gone {
+            match self.disk.remove(&path(&self.dir, *number)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 Ok(()) | Err(_) => {}
             }
-            self.segments.remove(&number);
-            self.unsynced.remove(&number);
+            self.unsynced.remove(number);
         }
-        self.disk.sync_dir(&self.dir)
+        self.disk.sync_dir(&self.dir)?;
+        // Only now: as long as they can come back they count as there, and are tried again.
+        gone.iter().for_each(|number| _ = self.segments.remove(number));
+        Ok(())
     }
 
     /// The newest time of a sample in it, as far as it could be read.

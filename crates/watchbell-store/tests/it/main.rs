@@ -2,6 +2,7 @@
 
 mod blocks;
 mod engine;
+mod failing;
 mod formats;
 mod fuzz;
 mod import;
