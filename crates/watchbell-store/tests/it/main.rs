@@ -1,5 +1,6 @@
 //! What the store promises, seen from outside.
 
+mod ahead;
 mod blocks;
 mod engine;
 mod failing;
