@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use expect_test::expect;
+use watchbell_query::promql::Features;
 
 use crate::kit::Folder;
 
@@ -60,6 +61,9 @@ fn conformance_promtools_unit_tests_end_as_they_do_there() {
 /// Rule files that Prometheus' own tests refuse; all others are taken.
 const REFUSED: &[&str] = &["bad-rules-syntax.yml", "rules-bad.yml", "rules_extrafields.yml", "invalid_rules.yaml"];
 
+/// Experimental parts of the language: taken if they are switched on.
+const SWITCHED: &str = "features.yml";
+
 #[test]
 fn conformance_rule_files_are_taken_and_refused_as_by_promtool() {
     let mut taken = 0;
@@ -77,6 +81,14 @@ fn conformance_rule_files_are_taken_and_refused_as_by_promtool() {
             }
             let output = watchbell(&folder, &["check", "--rules", &name]);
             let good = output.status.success();
+            if name == SWITCHED {
+                let features = Features::NAMES.map(|name| format!("--enable-feature={name}"));
+                let switches: Vec<&str> = features.iter().map(String::as_str).collect();
+                let output = watchbell(&folder, &[&["check", "--rules", &name], &*switches].concat());
+                let said = String::from_utf8_lossy(&output.stdout).into_owned();
+                assert!(!good && output.status.success(), "{name}\n{said}");
+                continue;
+            }
             assert_eq!(good, !REFUSED.contains(&name.as_str()), "{name}\n{}", String::from_utf8_lossy(&output.stdout));
             taken += usize::from(good);
         }
