@@ -14,7 +14,7 @@ use super::Inner;
 use super::block::{Block, ChunkRef};
 use super::block_entries::Reader;
 use super::blocks::Serving;
-use super::chunk::Kind;
+use super::chunk::{CHUNK_MAX, Kind};
 use super::head_order::HeadOrder;
 use super::matching::matching;
 use super::series::Part;
@@ -45,8 +45,9 @@ impl Pieces {
     }
 }
 
-/// About how many of so many samples lie in some time.
+/// About how many of a chunk's samples lie in some time. What a damaged index says of their number is not believed.
 pub(crate) fn share((first, last): (i64, i64), count: usize, (start, end): (i64, i64)) -> usize {
+    let count = count.min(CHUNK_MAX);
     if first >= start && last <= end {
         return count;
     }
