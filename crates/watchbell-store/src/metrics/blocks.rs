@@ -252,10 +252,11 @@ fn load_list(disk: &Disk, dir: &Path) -> Option<BTreeSet<u64>> {
     if from.u32()? != crc32c::crc32c(from.0) {
         return None;
     }
-    let mut last = 0;
+    let mut last = 0_u64;
     (0..from.varint()?)
         .map(|_| {
-            last += from.varint()?;
+            // There is always a number behind it for the next block.
+            last = last.checked_add(from.varint()?).filter(|last| *last < u64::MAX)?;
             Some(last)
         })
         .collect()

@@ -38,7 +38,8 @@ impl Mark {
         let mut from = Cursor(bytes.strip_prefix(&Self::MAGIC)?);
         let (sum, rest) = (from.u32()?, from.0);
         let mark = Mark { segment: from.u32()?, end: from.u64()? as i64 };
-        (crc32c::crc32c(rest) == sum).then_some(mark)
+        // There is always a number behind it for the next segment.
+        (crc32c::crc32c(rest) == sum && mark.segment < u32::MAX).then_some(mark)
     }
 
     /// A mark in its place by which everything that is left of the log is replayed.

@@ -76,7 +76,8 @@ impl Wal {
     /// number is never used twice, because the mark of what is sealed counts on it.
     pub(crate) fn begin(disk: Disk, dir: &Path, found: BTreeMap<u32, Segment>, sealed: u32) -> io::Result<Wal> {
         disk.create_dir_all(dir)?;
-        let number = found.keys().last().copied().unwrap_or(0).max(sealed) + 1;
+        let last = found.keys().last().copied().unwrap_or(0).max(sealed);
+        let number = last.checked_add(1).ok_or_else(|| io::Error::other("there is no number for another segment"))?;
         // What the process before acknowledged it may not have synced any more; nobody else will.
         let synced = found.keys().try_for_each(|number| disk.open_append(&path(dir, *number))?.sync());
         let file = create(&disk, dir, number)?;
