@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use watchbell_model::{Path, Problems};
-use watchbell_query::promql::{self, BinaryOp, Expr, Node, ValueType};
+use watchbell_query::promql::{self, BinaryOp, Expr, Features, Node, ValueType};
 
 /// What the names of these annotations begin with.
 pub const PREFIX: &str = "watchbell_";
@@ -69,12 +69,18 @@ impl Additions {
 }
 
 /// Finds what is wrong with the additions of an alerting rule; `path` is that of its annotations.
-pub(crate) fn check(annotations: &BTreeMap<String, String>, expr: Option<&Expr>, path: &Path, problems: &mut Problems) {
+pub(crate) fn check(
+    annotations: &BTreeMap<String, String>,
+    features: Features,
+    expr: Option<&Expr>,
+    path: &Path,
+    problems: &mut Problems,
+) {
     for (name, text) in annotations.iter().filter(|(name, _)| name.starts_with(PREFIX)) {
         let at = path.field(name.as_str());
         match name.as_str() {
             NO_DATA => check_no_data(text, expr, &at, problems),
-            RECOVERY => match promql::parse(text) {
+            RECOVERY => match promql::parse_with(text, features) {
                 Ok(found) if matches!(found.value_type(), ValueType::Vector) => {}
                 Ok(_) => problems
                     .error(&at, "what must hold for an alert to end is a vector")

@@ -144,7 +144,7 @@ impl RuleConfig {
         let at = path.field("expr");
         let parsed = promql::parse_with(&self.expr, features);
         if self.alert.is_some() {
-            addition::check(&self.annotations, parsed.as_ref().ok(), &path.field("annotations"), problems);
+            addition::check(&self.annotations, features, parsed.as_ref().ok(), &path.field("annotations"), problems);
         }
         match parsed {
             Ok(expr) if !matches!(expr.value_type(), ValueType::Vector | ValueType::Scalar) => {

@@ -236,7 +236,10 @@ fn the_same_label_set_twice_is_an_error() {
 #[test]
 fn rules_may_use_the_experimental_parts_that_are_switched_on() {
     let file: RuleFile = serde_json::from_str(
-        r#"{"groups": [{"name": "a", "rules": [{"record": "a", "expr": "max(mad_over_time(up[5m]))"}]}]}"#,
+        r#"{"groups": [{"name": "a", "rules": [
+            {"record": "a", "expr": "max(mad_over_time(up[5m]))"},
+            {"alert": "B", "expr": "up == 0", "labels": {"severity": "info"}, "annotations": {
+                "runbook_url": "https://x", "watchbell_recovery": "limitk(1, up)"}}]}]}"#,
     )
     .unwrap();
     let found = |features| {
@@ -250,6 +253,7 @@ fn rules_may_use_the_experimental_parts_that_are_switched_on() {
     };
     expect![[r#"
         function "mad_over_time" is not enabled (line 1, column 5 of the expression) (switch it on: `query: {enable_features: […]}`, of `promql-experimental-functions`, `promql-extended-range-selectors`, `promql-binop-fill-modifiers`)
+        limitk() is experimental and must be enabled with --enable-feature=promql-experimental-functions (line 1, column 1) (an expression that yields the series whose alerts may end, such as `disk_free_ratio > 0.2`)
     "#]].assert_eq(&found(Features::default()));
     assert_eq!(found(Features { functions: true, ..Features::default() }), "");
 }
