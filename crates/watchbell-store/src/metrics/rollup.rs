@@ -172,6 +172,16 @@ mod tests {
     }
 
     #[test]
+    fn rows_of_which_all_but_one_column_is_as_expected_read_back() {
+        // Twice in each window, 0 and then 1: the first value is 0, where one would expect the 1 of before.
+        let samples: Vec<Sample> =
+            (0..48).map(|at| Sample { timestamp: Timestamp(at * 1_800_000), value: (at % 2) as f64 }).collect();
+        let rows = Row::of(&samples, 3_600_000);
+        let chunk = &encode_all(&rows)[0];
+        assert_eq!(decode(&chunk.bytes, (chunk.first, chunk.last), chunk.count).unwrap(), rows);
+    }
+
+    #[test]
     fn what_stands_still_costs_next_to_nothing() {
         let samples: Vec<Sample> =
             (0..5760).map(|at| Sample { timestamp: Timestamp(at * 15_000), value: 1.0 }).collect();
@@ -179,7 +189,7 @@ mod tests {
             |samples: &[Sample]| encode_all(&Row::of(samples, 300_000)).iter().map(|c| c.bytes.len()).sum::<usize>();
         let still = of(&samples);
         let counter: Vec<Sample> = samples.iter().map(|s| Sample { value: s.timestamp.0 as f64, ..*s }).collect();
-        expect_test::expect!["288 rows: 7 bytes, of a counter 29 bytes"]
+        expect_test::expect!["288 rows: 8 bytes, of a counter 29 bytes"]
             .assert_eq(&format!("288 rows: {still} bytes, of a counter {} bytes", of(&counter)));
     }
 }

@@ -83,11 +83,7 @@ fn encode(rows: &[Row]) -> Option<Encoded> {
         put_varint(&mut body, (lasts[0] - starts[0]) as u64);
         put_times(&mut body, &lasts, Effort::Thorough)?;
     }
-    let expected = put_expected(rows);
-    body.extend_from_slice(&match expected {
-        Some(columns) => columns,
-        None => put_columns(rows)?,
-    });
+    body.extend_from_slice(&put_expected(rows).or_else(|| put_columns(rows))?);
     let (first, last) = (starts[0], lasts[rows.len() - 1]);
     Some(Encoded { kind: Kind::Rows, first, last, count: rows.len(), bytes: body })
 }
@@ -224,21 +220,17 @@ fn put_expected(rows: &[Row]) -> Option<Vec<u8>> {
     for (at, column) in columns.iter().enumerate() {
         there |= u8::from(!column.is_empty()) << at;
     }
-    let mut body = vec![EXPECTED, there, decimals as u8];
+    let mut body = vec![EXPECTED, there, plain, decimals as u8];
     put_varint(&mut body, unit);
     put_varint(&mut body, rows[0].count);
-    if there & !ONES != 0 {
-        body.push(plain);
-    }
     columns.iter().filter(|column| !column.is_empty()).for_each(|column| put_sized(&mut body, column));
     Some(body)
 }
 
 /// Reads what [`put_expected`] wrote.
 fn take_expected(mut from: Cursor<'_>, count: usize) -> Option<Vec<Vec<f64>>> {
-    let (there, decimals) = (from.u8()?, usize::from(from.u8()?));
+    let (there, plain, decimals) = (from.u8()?, from.u8()?, usize::from(from.u8()?));
     let (unit, first) = (from.varint()? as i64, i64::try_from(from.varint()?).ok()?);
-    let plain = if there & !ONES == 0 { 0 } else { from.u8()? };
     let mut next =
         |bit: usize| if there & 1 << bit == 0 { Some(vec![0; count]) } else { take_column(&mut from, count) };
     let counts: Vec<i64> = next(0)?.into_iter().map(|more| first.wrapping_add(more)).collect();

@@ -174,7 +174,10 @@ impl Inner {
             let (next, earlier) = (std::mem::take(&mut found), std::mem::take(&mut read));
             let load_all = || next.into_iter().map(&mut load).collect::<Result<Vec<Series>, QueryError>>();
             let (loaded, shown) = thread::both(load_all, || earlier.into_iter().try_for_each(&mut show));
-            (read, flow) = (loaded?, shown);
+            flow = shown;
+            if flow.is_continue() {
+                read = loaded?;
+            }
             Ok(flow)
         })?;
         if flow.is_continue() && read.into_iter().try_for_each(&mut show).is_continue() {

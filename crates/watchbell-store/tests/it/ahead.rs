@@ -68,6 +68,15 @@ fn every_series_comes_once_in_order_and_no_more_than_are_wanted() {
 }
 
 #[test]
+fn what_is_read_ahead_of_one_who_has_enough_fails_nothing() {
+    let folder = Folder::new();
+    let config = MetricsConfig { query_samples_limit: 140_000, ..MetricsConfig::default() };
+    let (store, start) = filled(&folder, config);
+    assert_eq!(seen(&store, start, 30).unwrap().len(), 30);
+    store.close();
+}
+
+#[test]
 fn what_is_too_much_is_refused_wherever_it_is_read() {
     for limit in [1000, 70_000, 200_000, 359_999] {
         let folder = Folder::new();
