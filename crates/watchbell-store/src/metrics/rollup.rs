@@ -132,7 +132,7 @@ mod tests {
         /// Whole numbers, so that sums are exact in any order.
         #[test]
         fn rows_say_what_samples_say(
-            steps in prop::collection::vec((1..40_000_000_i64, prop_oneof![9 => -50..2000_i64, 1 => Just(i64::MAX)]), 1..400),
+            steps in prop::collection::vec((1..40_000_000_i64, prop_oneof![5 => -50..2000_i64, 4 => 0..3_i64, 1 => Just(i64::MAX)]), 1..400),
             narrow in 1..20_i64,
             factor in 1..12_i64,
         ) {
