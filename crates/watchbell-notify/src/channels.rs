@@ -1,44 +1,134 @@
-//! Channels: one file each, one closed enum, one suite over all of them.
+//! Channels: one file each, one suite over all.
 //!
-//! A channel is pure: it writes a page into a body without credentials (which is what the outbox keeps), makes a
-//! request of that body with credentials (which is never kept), and judges the answer.
+//! A channel is pure: it writes a page into a body without credentials (which is what the outbox keeps), makes of that
+//! body what is sent, with credentials (which is never kept), and judges the answer. Sending is the sender's.
 
 pub(crate) mod ntfy;
 pub(crate) mod pushover;
 pub(crate) mod slack;
 pub(crate) mod webhook;
 
+use std::fmt::Debug;
+use std::path::{Path as FilePath, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use watchbell_model::{GroupNotification, Path, Problems, Secret, Severity, Timestamp};
+use watchbell_runtime::Disk;
+use watchbell_runtime::client::held;
 use watchbell_runtime::http::{HttpError, Request, Response};
 
 use crate::backoff;
-use crate::config::Site;
+use crate::config::{ChannelDefaults, HttpConfig, Site};
 use crate::cut::{Unit, cut, one_line};
 use crate::page::Page;
-use crate::template_data;
+use crate::template_data::{self, Templates};
 
 /// How much of an answer is read.
-const ANSWER_MAX: usize = 4096;
+pub(crate) const ANSWER_MAX: usize = 16 << 10;
 /// How much of an answer is kept in the delivery log, in characters.
 const EXCERPT_MAX: usize = 300;
 
 /// A way to tell somebody.
-#[derive(Clone, Debug)]
-pub(crate) enum Channel {
-    Ntfy(ntfy::NtfyConfig),
-    Pushover(pushover::PushoverConfig),
-    Slack(slack::SlackConfig),
-    Webhook(webhook::WebhookConfig),
+pub(crate) trait Channel: HasOptions + Debug + Send + Sync {
+    /// What it is called in names and figures: `ntfy`.
+    fn kind(&self) -> &'static str;
+
+    /// Takes over what the configuration says for all channels of the kind, where this one says nothing.
+    fn complete(&mut self, _defaults: &ChannelDefaults) {}
+
+    /// Files it names, to be made relative to the configuration's folder; those of `http_config` aside.
+    fn files_mut(&mut self) -> Vec<&mut PathBuf> {
+        Vec::new()
+    }
+
+    /// Finds what is wrong with it.
+    fn check(&self, templates: &Templates, path: &Path, problems: &mut Problems);
+
+    /// Writes a page once and for all.
+    fn render(&self, draft: &Draft<'_>) -> Rendered;
+
+    /// What is sent, in this order, each after the one before it was accepted: the stored bytes with credentials. The
+    /// error says what is missing, such as a file.
+    fn send(&self, rendered: &Rendered, attempt: &Attempt<'_>) -> Result<Vec<Outgoing>, String>;
+
+    /// What an answer of status 2xx means, where some of them are refusals.
+    fn judge(&self, _body: &str) -> VerdictKind {
+        VerdictKind::Accepted
+    }
+
+    /// What of an accepted answer is remembered until the group is over, for [`Attempt::thread`].
+    fn thread(&self, _answer: &Response) -> Option<String> {
+        None
+    }
+
+    /// Credentials that no log, answer or page may show.
+    fn secrets(&self, disk: &Disk) -> Vec<Secret>;
 }
+
+/// What every channel may be told.
+pub(crate) struct Options<'a> {
+    /// Whether it tells that it is over.
+    pub(crate) send_resolved: bool,
+    /// Bound on one try.
+    pub(crate) timeout: Duration,
+    /// How its address is spoken to.
+    pub(crate) http: Option<&'a HttpConfig>,
+}
+
+/// Has what every channel may be told; [`http_channel!`] writes it.
+pub(crate) trait HasOptions {
+    fn options(&self) -> Options<'_>;
+    /// How its address is spoken to, if that can be said.
+    fn http_mut(&mut self) -> Option<&mut Option<HttpConfig>>;
+}
+
+/// The configuration of a channel that is spoken to over HTTP: its own fields and those all such channels have.
+macro_rules! http_channel {
+    (
+        $(#[$meta:meta])*
+        pub struct $name:ident {
+            $($(#[$field_meta:meta])* pub $field:ident: $kind:ty,)*
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        pub struct $name {
+            $($(#[$field_meta])* pub $field: $kind,)*
+            /// Whether to tell that it is over.
+            #[serde(default = "crate::config::default_true")]
+            pub send_resolved: bool,
+            /// Bound on one try; `10s` unless given, and where it is `0s`, which is Alertmanager's word for none.
+            #[serde(default)]
+            pub timeout: watchbell_model::Span,
+            /// How the address is spoken to; unless given, as `global.http_config` says.
+            #[serde(default)]
+            pub http_config: Option<crate::config::HttpConfig>,
+        }
+
+        impl $crate::channels::HasOptions for $name {
+            fn options(&self) -> $crate::channels::Options<'_> {
+                $crate::channels::Options {
+                    send_resolved: self.send_resolved,
+                    timeout: $crate::config::timeout(self.timeout),
+                    http: self.http_config.as_ref(),
+                }
+            }
+            fn http_mut(&mut self) -> Option<&mut Option<crate::config::HttpConfig>> {
+                Some(&mut self.http_config)
+            }
+        }
+    };
+}
+pub(crate) use http_channel;
 
 /// What is written from: a page, the group it tells of, and what identifies the delivery.
 pub(crate) struct Draft<'a> {
     pub(crate) page: &'a Page,
     pub(crate) group: &'a GroupNotification,
     pub(crate) site: &'a Site,
+    pub(crate) templates: &'a Templates,
     /// The same for every try of this page on this channel.
     pub(crate) key: &'a str,
 }
@@ -51,6 +141,50 @@ pub(crate) struct Rendered {
     /// Templates of the configuration that failed; the page's own words stand in their place.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) template_errors: Vec<String>,
+}
+
+impl Rendered {
+    /// A JSON body.
+    pub(crate) fn json(body: &serde_json::Value, template_errors: Vec<String>) -> Rendered {
+        let headers = vec![("Content-Type".into(), "application/json".into())];
+        Rendered { headers, body: body.to_string(), template_errors }
+    }
+
+    /// Its JSON body, to be completed with credentials.
+    pub(crate) fn read(&self) -> Result<serde_json::Value, String> {
+        serde_json::from_str(&self.body).map_err(|error| format!("what the outbox holds is not JSON: {error}"))
+    }
+
+    /// A `POST` of it.
+    pub(crate) fn post(&self, url: watchbell_model::Url) -> Outgoing {
+        self.post_body(url, self.body.clone())
+    }
+
+    /// A `POST` of another body with its headers.
+    pub(crate) fn post_body(&self, url: watchbell_model::Url, body: String) -> Outgoing {
+        let mut request = Request::post(url, body);
+        request.headers.clone_from(&self.headers);
+        Outgoing::Http(Box::new(request))
+    }
+}
+
+/// What of the world a channel may use to make what is sent.
+pub(crate) struct Attempt<'a> {
+    /// Where credentials may stand in files.
+    pub(crate) disk: &'a Disk,
+    pub(crate) now: Timestamp,
+    /// The same for every try of this page on this channel.
+    pub(crate) key: &'a str,
+    /// Whether the page tells that it is over.
+    pub(crate) resolved: bool,
+    /// What [`Channel::thread`] gave for an earlier page of the group.
+    pub(crate) thread: Option<&'a str>,
+}
+
+/// Something to be sent.
+pub(crate) enum Outgoing {
+    /// Over HTTP; time and bounds are the sender's.
+    Http(Box<Request>),
 }
 
 /// What became of a try.
@@ -73,123 +207,127 @@ pub(crate) enum VerdictKind {
     Refused,
 }
 
-impl Channel {
-    pub(crate) fn kind(&self) -> &'static str {
-        match self {
-            Channel::Ntfy(_) => "ntfy",
-            Channel::Pushover(_) => "pushover",
-            Channel::Slack(_) => "slack",
-            Channel::Webhook(_) => "webhook",
+/// Judges an answer, or that there was none. A refusal (4xx, redirects) is told apart from an outage.
+pub(crate) fn judge(
+    channel: &dyn Channel,
+    answer: Result<&Response, &HttpError>,
+    now: Timestamp,
+    disk: &Disk,
+) -> Verdict {
+    let response = match answer {
+        Ok(response) => response,
+        Err(error) => {
+            // A request that cannot even be written will not get better by waiting.
+            let refused = matches!(error, HttpError::Request(_));
+            let kind = if refused { VerdictKind::Refused } else { VerdictKind::Retry(None) };
+            return Verdict { kind, status: None, excerpt: without_secrets(channel, disk, &words(error)) };
+        }
+    };
+    let after = || response.header("retry-after").and_then(|header| backoff::retry_after(header, now));
+    let body = String::from_utf8_lossy(&response.body);
+    let kind = match response.status {
+        200..=299 => channel.judge(&body),
+        429 | 503 => VerdictKind::Retry(after()),
+        408 | 425 | 500.. => VerdictKind::Retry(None),
+        _ => VerdictKind::Refused,
+    };
+    let said = without_secrets(channel, disk, &body);
+    let excerpt = match response.status {
+        300..=399 => format!("the address leads elsewhere, which is not followed. {said}"),
+        _ => said,
+    };
+    Verdict { kind, status: Some(response.status), excerpt }
+}
+
+/// One line, cut, with every credential of this channel blotted out.
+pub(crate) fn without_secrets(channel: &dyn Channel, disk: &Disk, text: &str) -> String {
+    let mut text = text.to_owned();
+    let mut secrets = channel.secrets(disk);
+    secrets.extend(channel.options().http.into_iter().flat_map(|http| http_secrets(http, disk)));
+    for secret in secrets {
+        let plain = secret.expose();
+        // One- and two-letter "secrets" are somebody's placeholder and would blot out the words.
+        if plain.len() > 2 {
+            text = text.replace(plain, "<secret>");
+            text = text.replace(&form_value(plain), "<secret>");
         }
     }
+    cut(&one_line(&text), EXCERPT_MAX, Unit::Characters)
+}
 
-    pub(crate) fn check(&self, path: &Path, problems: &mut Problems) {
-        match self {
-            Channel::Ntfy(it) => it.check(path, problems),
-            Channel::Pushover(it) => it.check(path, problems),
-            Channel::Slack(it) => it.check(path, problems),
-            Channel::Webhook(it) => it.check(path, problems),
+fn http_secrets(http: &HttpConfig, disk: &Disk) -> Vec<Secret> {
+    let client = http.http_client();
+    let mut secrets = Vec::new();
+    let mut add = |given: &Option<Secret>, file: &Option<PathBuf>| secrets.push(secret_of(disk, given, file));
+    if let Some(basic) = &client.basic_auth {
+        add(&basic.password, &basic.password_file);
+    }
+    if let Some(other) = &client.authorization {
+        add(&other.credentials, &other.credentials_file);
+    }
+    if let Some(oauth2) = &client.oauth2 {
+        add(&oauth2.client_secret, &oauth2.client_secret_file);
+    }
+    secrets.extend(client.proxy_url);
+    secrets.extend(client.http_headers.into_values().flat_map(|header| header.secrets));
+    secrets
+}
+
+/// A secret that is given or stands in a file; empty where neither is, or the file cannot be read.
+pub(crate) fn secret_of(disk: &Disk, given: &Option<Secret>, file: &Option<PathBuf>) -> Secret {
+    Secret::new(held(disk, given, file).unwrap_or_default())
+}
+
+/// An address that is a secret, given or in a file.
+pub(crate) fn address_of(
+    disk: &Disk,
+    field: &str,
+    given: &Option<Secret>,
+    file: &Option<PathBuf>,
+) -> Result<watchbell_model::Url, String> {
+    held(disk, given, file)?.parse().map_err(|_| format!("`{field}` is not a web address"))
+}
+
+/// Takes over a value, or the file of it, where neither is given.
+pub(crate) fn complete_secret(
+    (given, file): (&mut Option<Secret>, &mut Option<PathBuf>),
+    (default, default_file): (&Option<Secret>, &Option<PathBuf>),
+) {
+    if given.is_none() && file.is_none() {
+        given.clone_from(default);
+        file.clone_from(default_file);
+    }
+}
+
+/// Refuses a value that is given twice, or not at all where one is needed. The fields are called `name` and
+/// `name_file`.
+pub(crate) fn check_secret(
+    name: &str,
+    given: &Option<Secret>,
+    file: &Option<PathBuf>,
+    needed: Option<&str>,
+    path: &Path,
+    problems: &mut Problems,
+) {
+    match (given, file) {
+        (Some(_), Some(_)) => {
+            let message = format!("there are both `{name}` and `{name}_file`");
+            problems.error(path, message).hint("at most one of them is needed");
         }
-    }
-
-    pub(crate) fn send_resolved(&self) -> bool {
-        match self {
-            Channel::Ntfy(it) => it.send_resolved,
-            Channel::Pushover(it) => it.send_resolved,
-            Channel::Slack(it) => it.send_resolved,
-            Channel::Webhook(it) => it.send_resolved,
+        (Some(secret), None) if secret.is_empty() => {
+            problems.error(&path.field(name), "it is empty").hint("take it from a secret: `${secret:name}`");
         }
-    }
-
-    fn timeout(&self) -> Duration {
-        match self {
-            Channel::Ntfy(it) => it.timeout.duration(),
-            Channel::Pushover(it) => it.timeout.duration(),
-            Channel::Slack(it) => it.timeout.duration(),
-            Channel::Webhook(it) => it.timeout.duration(),
-        }
-    }
-
-    /// Writes a page once and for all.
-    pub(crate) fn render(&self, draft: &Draft<'_>) -> Rendered {
-        match self {
-            Channel::Ntfy(it) => it.render(draft),
-            Channel::Pushover(it) => it.render(draft),
-            Channel::Slack(it) => it.render(draft),
-            Channel::Webhook(it) => it.render(draft),
-        }
-    }
-
-    /// What is sent: the stored bytes with credentials.
-    pub(crate) fn request(&self, rendered: &Rendered) -> Result<Request, String> {
-        let mut request = match self {
-            Channel::Ntfy(it) => it.request(rendered),
-            Channel::Pushover(it) => it.request(rendered),
-            Channel::Slack(it) => it.request(rendered),
-            Channel::Webhook(it) => it.request(rendered),
-        }?;
-        request.headers.splice(0..0, rendered.headers.iter().cloned());
-        request.timeout = self.timeout();
-        request.body_max = ANSWER_MAX;
-        Ok(request)
-    }
-
-    fn secrets(&self) -> Vec<Secret> {
-        match self {
-            Channel::Ntfy(it) => it.secrets(),
-            Channel::Pushover(it) => it.secrets(),
-            Channel::Slack(it) => it.secrets(),
-            Channel::Webhook(it) => it.secrets(),
-        }
-    }
-
-    /// Judges an answer, or that there was none. A refusal (4xx, redirects) is told apart from an outage.
-    pub(crate) fn judge(&self, answer: Result<&Response, &HttpError>, now: Timestamp) -> Verdict {
-        let response = match answer {
-            Ok(response) => response,
-            Err(error) => {
-                // A request that cannot even be written will not get better by waiting.
-                let refused = matches!(error, HttpError::Request(_));
-                let kind = if refused { VerdictKind::Refused } else { VerdictKind::Retry(None) };
-                return Verdict { kind, status: None, excerpt: self.without_secrets(&words(error)) };
+        (None, None) => {
+            if let Some(hint) = needed {
+                problems.error(path, format!("the field `{name}` is missing")).hint(hint);
             }
-        };
-        let after = || response.header("retry-after").and_then(|header| backoff::retry_after(header, now));
-        let body = String::from_utf8_lossy(&response.body);
-        let kind = match response.status {
-            200..=299 => match self {
-                Channel::Slack(_) => slack::judge(&body),
-                _ => VerdictKind::Accepted,
-            },
-            429 | 503 => VerdictKind::Retry(after()),
-            408 | 425 | 500.. => VerdictKind::Retry(None),
-            _ => VerdictKind::Refused,
-        };
-        let said = self.without_secrets(&body);
-        let excerpt = match response.status {
-            300..=399 => format!("the address leads elsewhere, which is not followed. {said}"),
-            _ => said,
-        };
-        Verdict { kind, status: Some(response.status), excerpt }
-    }
-
-    /// One line, cut, with every credential of this channel blotted out.
-    pub(crate) fn without_secrets(&self, text: &str) -> String {
-        let mut text = text.to_owned();
-        for secret in self.secrets() {
-            let plain = secret.expose();
-            // One- and two-letter "secrets" are somebody's placeholder and would blot out the words.
-            if plain.len() > 2 {
-                text = text.replace(plain, "<secret>");
-                text = text.replace(&form_value(plain), "<secret>");
-            }
         }
-        cut(&one_line(&text), EXCERPT_MAX, Unit::Characters)
+        _ => {}
     }
 }
 
 /// An error with its causes, in one line.
-fn words(error: &HttpError) -> String {
+pub(crate) fn words(error: &HttpError) -> String {
     let mut words = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {
@@ -204,22 +342,26 @@ fn words(error: &HttpError) -> String {
 
 /// The words of a channel: its own template if it has one that works, else the page's.
 pub(crate) fn worded(template: Option<&str>, default: &str, draft: &Draft<'_>, errors: &mut Vec<String>) -> String {
-    let Some(template) = template else { return default.to_owned() };
-    match template_data::render(template, draft.page, draft.group, draft.site) {
-        Ok(text) if !text.trim().is_empty() => text,
-        // An empty page tells nobody anything.
-        Ok(_) => default.to_owned(),
+    let text = filled(template, draft, errors);
+    // An empty page tells nobody anything.
+    text.filter(|text| !text.trim().is_empty()).unwrap_or_else(|| default.to_owned())
+}
+
+/// What a template says, which may be nothing; `None` without a template, or if it fails.
+pub(crate) fn filled(template: Option<&str>, draft: &Draft<'_>, errors: &mut Vec<String>) -> Option<String> {
+    match template_data::render(template?, draft) {
+        Ok(text) => Some(text),
         Err(error) => {
             errors.push(error.to_string());
-            default.to_owned()
+            None
         }
     }
 }
 
 /// Refuses a template that cannot be read.
-pub(crate) fn check_template(template: Option<&str>, path: &Path, problems: &mut Problems) {
+pub(crate) fn check_template(template: Option<&str>, templates: &Templates, path: &Path, problems: &mut Problems) {
     if let Some(text) = template
-        && let Err(error) = template_data::parse(text)
+        && let Err(error) = templates.parse(text)
     {
         let message =
             format!("the template is wrong: {} (line {}, column {})", error.message, error.line, error.column);
@@ -244,4 +386,14 @@ pub(crate) fn form_value(text: &str) -> String {
         }
     }
     out
+}
+
+/// Makes the files a channel names relative to a folder.
+pub(crate) fn anchor(channel: &mut dyn Channel, base: &FilePath) {
+    for file in channel.files_mut() {
+        *file = base.join(&*file);
+    }
+    if let Some(Some(http)) = channel.http_mut() {
+        http.anchor_http_client(base);
+    }
 }

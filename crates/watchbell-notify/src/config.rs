@@ -8,28 +8,63 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use watchbell_model::{Path, Problems, Secret, Severity, Span, Url};
 
-use crate::channels::{Channel, ntfy, pushover, slack, webhook};
+use crate::channels::{self, Channel, ntfy, pushover, slack, webhook};
 use crate::runbook::Library;
+use crate::template_data::Templates;
 
-/// Who is told, and how: routes name it.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ReceiverConfig {
-    /// The name routes send to. A receiver without any channel takes pages and tells nobody, which is how a route
-    /// is made silent.
-    pub name: String,
+/// The receivers' struct with one list per kind of channel, and what goes over all of them.
+macro_rules! receivers {
+    ($($(#[$doc:meta])* $field:ident: $module:ident::$config:ident,)*) => {
+        /// Who is told, and how: routes name it.
+        #[derive(Debug, Clone, Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        pub struct ReceiverConfig {
+            /// The name routes send to. A receiver without any channel takes pages and tells nobody, which is how a
+            /// route is made silent.
+            pub name: String,
+            $($(#[$doc])* #[serde(default)] pub $field: Vec<$module::$config>,)*
+        }
+
+        impl ReceiverConfig {
+            /// Its channels with their field and index, in a fixed order.
+            fn list(&self) -> Vec<(&'static str, usize, &dyn Channel)> {
+                let mut list: Vec<(&'static str, usize, &dyn Channel)> = Vec::new();
+                $(for (at, it) in self.$field.iter().enumerate() {
+                    list.push((stringify!($field), at, it));
+                })*
+                list
+            }
+
+            fn list_mut(&mut self) -> Vec<&mut dyn Channel> {
+                let mut list: Vec<&mut dyn Channel> = Vec::new();
+                $(for it in &mut self.$field {
+                    list.push(it);
+                })*
+                list
+            }
+
+            /// Its channels by name: `oncall/ntfy`, the second of a kind `oncall/ntfy-2`.
+            pub(crate) fn channels(&self) -> Vec<(String, Arc<dyn Channel>)> {
+                let mut list: Vec<(String, Arc<dyn Channel>)> = Vec::new();
+                $(for (at, it) in self.$field.iter().enumerate() {
+                    let more = if at == 0 { String::new() } else { format!("-{}", at + 1) };
+                    list.push((format!("{}/{}{more}", self.name, it.kind()), Arc::new(it.clone())));
+                })*
+                list
+            }
+        }
+    };
+}
+
+receivers! {
     /// Topics on ntfy servers.
-    #[serde(default)]
-    pub ntfy_configs: Vec<ntfy::NtfyConfig>,
+    ntfy_configs: ntfy::NtfyConfig,
     /// Pushover users or groups.
-    #[serde(default)]
-    pub pushover_configs: Vec<pushover::PushoverConfig>,
+    pushover_configs: pushover::PushoverConfig,
     /// Slack incoming webhooks, and what speaks their language (Mattermost, Rocket.Chat).
-    #[serde(default)]
-    pub slack_configs: Vec<slack::SlackConfig>,
+    slack_configs: slack::SlackConfig,
     /// Addresses that take Alertmanager's webhook body (version 4).
-    #[serde(default)]
-    pub webhook_configs: Vec<webhook::WebhookConfig>,
+    webhook_configs: webhook::WebhookConfig,
 }
 
 impl ReceiverConfig {
@@ -38,21 +73,40 @@ impl ReceiverConfig {
         self.list().is_empty()
     }
 
+    /// Takes over what is said for all receivers, and makes files it names relative to a folder.
+    pub fn complete(&mut self, defaults: &ChannelDefaults, base: &std::path::Path) {
+        for channel in self.list_mut() {
+            channels::anchor(channel, base);
+            channel.complete(defaults);
+            if let Some(http) = channel.http_mut()
+                && http.is_none()
+            {
+                http.clone_from(&defaults.http_config);
+            }
+        }
+    }
+
     /// Finds what is wrong within one receiver.
-    pub fn check(&self, path: &Path, problems: &mut Problems) {
+    pub fn check(&self, templates: &Templates, path: &Path, problems: &mut Problems) {
         if self.name.trim().is_empty() {
             problems.error(&path.field("name"), "a receiver needs a name").hint("routes name it, such as `oncall`");
         }
-        for (kind, at, channel) in self.list() {
-            channel.check(&path.field(format!("{kind}_configs")).index(at), problems);
+        for (field, at, channel) in self.list() {
+            let path = path.field(field).index(at);
+            channel.check(templates, &path, problems);
+            let options = channel.options();
+            check_timeout(Span(options.timeout), &path, problems);
+            if let Some(http) = options.http {
+                http.http_client().check(&path.field("http_config"), problems);
+            }
         }
     }
 
     /// Finds what is wrong with all receivers: in each, and names given twice.
-    pub fn check_all(receivers: &[ReceiverConfig], path: &Path, problems: &mut Problems) {
+    pub fn check_all(receivers: &[ReceiverConfig], templates: &Templates, path: &Path, problems: &mut Problems) {
         let mut names = BTreeSet::new();
         for (at, receiver) in receivers.iter().enumerate() {
-            receiver.check(&path.index(at), problems);
+            receiver.check(templates, &path.index(at), problems);
             if !names.insert(receiver.name.as_str()) {
                 problems
                     .error(&path.index(at).field("name"), format!("the receiver `{}` is there twice", receiver.name))
@@ -60,24 +114,179 @@ impl ReceiverConfig {
             }
         }
     }
+}
 
-    /// Its channels with their kind and index within the kind, in a fixed order.
-    fn list(&self) -> Vec<(&'static str, usize, Channel)> {
-        let mut list: Vec<(usize, Channel)> = Vec::new();
-        list.extend(self.ntfy_configs.iter().cloned().map(Channel::Ntfy).enumerate());
-        list.extend(self.pushover_configs.iter().cloned().map(Channel::Pushover).enumerate());
-        list.extend(self.slack_configs.iter().cloned().map(Channel::Slack).enumerate());
-        list.extend(self.webhook_configs.iter().cloned().map(Channel::Webhook).enumerate());
-        list.into_iter().map(|(at, channel)| (channel.kind(), at, channel)).collect()
+/// Puts what Alertmanager's `global` says for all channels among a struct's own fields, and gives it as
+/// [`ChannelDefaults`](crate::ChannelDefaults) by `channel_defaults()`.
+#[macro_export]
+macro_rules! with_channel_defaults {
+    ($(#[$meta:meta])* pub struct $name:ident { $($(#[$own_meta:meta])* pub $own:ident: $own_kind:ty,)* }) => {
+        $crate::with_channel_defaults! {
+            @fields
+            [$(#[$meta])* pub struct $name { $($(#[$own_meta])* pub $own: $own_kind,)* }]
+            [
+                /// How addresses of channels are spoken to, unless the channel says.
+                http_config: $crate::HttpConfig,
+                /// Whom e-mail comes from.
+                smtp_from: String,
+                /// `HOST:PORT` of the server that takes e-mail.
+                smtp_smarthost: String,
+                /// What we call ourselves to that server.
+                smtp_hello: String,
+                /// The user's name at that server.
+                smtp_auth_username: String,
+                /// The password there.
+                smtp_auth_password: watchbell_model::Secret,
+                /// A file that holds the password there.
+                smtp_auth_password_file: std::path::PathBuf,
+                /// The secret of CRAM-MD5.
+                smtp_auth_secret: watchbell_model::Secret,
+                /// A file that holds the secret of CRAM-MD5.
+                smtp_auth_secret_file: std::path::PathBuf,
+                /// The identity of PLAIN.
+                smtp_auth_identity: String,
+                /// Whether e-mail must go encrypted; so unless it is said otherwise.
+                smtp_require_tls: bool,
+                /// Whether TLS begins at once, without STARTTLS; so on port 465.
+                smtp_force_implicit_tls: bool,
+                /// How far that server is trusted.
+                smtp_tls_config: watchbell_model::TlsConfig,
+                /// Slack's incoming webhook.
+                slack_api_url: watchbell_model::Secret,
+                /// A file that holds it.
+                slack_api_url_file: std::path::PathBuf,
+                /// The token of a Slack app.
+                slack_app_token: watchbell_model::Secret,
+                /// A file that holds it.
+                slack_app_token_file: std::path::PathBuf,
+                /// Slack's `chat.postMessage`, or what stands in for it.
+                slack_app_url: watchbell_model::Url,
+                /// PagerDuty's Events API v2.
+                pagerduty_url: watchbell_model::Url,
+                /// Opsgenie's API.
+                opsgenie_api_url: watchbell_model::Url,
+                /// The key of Opsgenie's API.
+                opsgenie_api_key: watchbell_model::Secret,
+                /// A file that holds it.
+                opsgenie_api_key_file: std::path::PathBuf,
+                /// Rocket.Chat's API.
+                rocketchat_api_url: watchbell_model::Url,
+                /// The token of Rocket.Chat's API.
+                rocketchat_token: watchbell_model::Secret,
+                /// A file that holds it.
+                rocketchat_token_file: std::path::PathBuf,
+                /// The user's id at Rocket.Chat.
+                rocketchat_token_id: watchbell_model::Secret,
+                /// A file that holds it.
+                rocketchat_token_id_file: std::path::PathBuf,
+                /// WeChat's API.
+                wechat_api_url: watchbell_model::Url,
+                /// The secret of WeChat's API.
+                wechat_api_secret: watchbell_model::Secret,
+                /// A file that holds it.
+                wechat_api_secret_file: std::path::PathBuf,
+                /// The company's id at WeChat.
+                wechat_api_corp_id: String,
+                /// VictorOps' (Splunk On-Call's) API.
+                victorops_api_url: watchbell_model::Url,
+                /// The key of VictorOps' API.
+                victorops_api_key: watchbell_model::Secret,
+                /// A file that holds it.
+                victorops_api_key_file: std::path::PathBuf,
+                /// Telegram's API.
+                telegram_api_url: watchbell_model::Url,
+                /// The token of a Telegram bot.
+                telegram_bot_token: watchbell_model::Secret,
+                /// A file that holds it.
+                telegram_bot_token_file: std::path::PathBuf,
+                /// Webex' API.
+                webex_api_url: watchbell_model::Url,
+                /// Mattermost's incoming webhook.
+                mattermost_webhook_url: watchbell_model::Secret,
+                /// A file that holds it.
+                mattermost_webhook_url_file: std::path::PathBuf,
+                /// Jira's API.
+                jira_api_url: watchbell_model::Url,
+            ]
+        }
+    };
+    (
+        @fields
+        [$(#[$meta:meta])* pub struct $name:ident { $($(#[$own_meta:meta])* pub $own:ident: $own_kind:ty,)* }]
+        [$($(#[$doc:meta])* $field:ident: $kind:ty,)*]
+    ) => {
+        $(#[$meta])*
+        pub struct $name {
+            $($(#[$own_meta])* pub $own: $own_kind,)*
+            $($(#[$doc])* #[serde(default)] pub $field: Option<$kind>,)*
+        }
+
+        impl $name {
+            /// What it says for all channels.
+            pub fn channel_defaults(&self) -> $crate::ChannelDefaults {
+                $crate::ChannelDefaults { $($field: self.$field.clone(),)* }
+            }
+        }
+    };
+}
+
+with_channel_defaults! {
+    /// What Alertmanager's `global` says for all channels, each of which may say otherwise.
+    #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    pub struct ChannelDefaults {
+    }
+}
+
+impl ChannelDefaults {
+    /// Makes files it names relative to a folder.
+    pub fn anchor(&mut self, base: &std::path::Path) {
+        for file in [
+            &mut self.smtp_auth_password_file,
+            &mut self.smtp_auth_secret_file,
+            &mut self.slack_api_url_file,
+            &mut self.slack_app_token_file,
+            &mut self.opsgenie_api_key_file,
+            &mut self.rocketchat_token_file,
+            &mut self.rocketchat_token_id_file,
+            &mut self.wechat_api_secret_file,
+            &mut self.victorops_api_key_file,
+            &mut self.telegram_bot_token_file,
+            &mut self.mattermost_webhook_url_file,
+        ]
+        .into_iter()
+        .flatten()
+        {
+            *file = base.join(&*file);
+        }
+        if let Some(tls) = &mut self.smtp_tls_config {
+            tls.files_mut().into_iter().for_each(|file| *file = base.join(&*file));
+        }
+        if let Some(http) = &mut self.http_config {
+            http.anchor_http_client(base);
+        }
     }
 
-    /// Its channels by name: `oncall/ntfy`, the second of a kind `oncall/ntfy-2`.
-    pub(crate) fn channels(&self) -> Vec<(String, Channel)> {
-        let name = |kind: &str, at: usize| match at {
-            0 => format!("{}/{kind}", self.name),
-            _ => format!("{}/{kind}-{}", self.name, at + 1),
-        };
-        self.list().into_iter().map(|(kind, at, channel)| (name(kind, at), channel)).collect()
+    /// Finds what is wrong with it.
+    pub fn check(&self, path: &Path, problems: &mut Problems) {
+        for (name, given, file) in [
+            ("smtp_auth_password", &self.smtp_auth_password, &self.smtp_auth_password_file),
+            ("smtp_auth_secret", &self.smtp_auth_secret, &self.smtp_auth_secret_file),
+            ("slack_api_url", &self.slack_api_url, &self.slack_api_url_file),
+            ("slack_app_token", &self.slack_app_token, &self.slack_app_token_file),
+            ("opsgenie_api_key", &self.opsgenie_api_key, &self.opsgenie_api_key_file),
+            ("rocketchat_token", &self.rocketchat_token, &self.rocketchat_token_file),
+            ("rocketchat_token_id", &self.rocketchat_token_id, &self.rocketchat_token_id_file),
+            ("wechat_api_secret", &self.wechat_api_secret, &self.wechat_api_secret_file),
+            ("victorops_api_key", &self.victorops_api_key, &self.victorops_api_key_file),
+            ("telegram_bot_token", &self.telegram_bot_token, &self.telegram_bot_token_file),
+            ("mattermost_webhook_url", &self.mattermost_webhook_url, &self.mattermost_webhook_url_file),
+        ] {
+            channels::check_secret(name, given, file, None, path, problems);
+        }
+        if let Some(http) = &self.http_config {
+            http.http_client().check(&path.field("http_config"), problems);
+        }
     }
 }
 
@@ -116,71 +325,12 @@ impl Priorities {
     }
 }
 
-/// A user name and a password.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct BasicAuth {
-    /// The user.
-    pub username: String,
-    /// The password; take it from a secret: `${secret:name}`.
-    pub password: Secret,
-}
-
-/// An `Authorization` header.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Authorization {
-    /// The scheme.
-    #[serde(rename = "type", default = "Authorization::default_scheme")]
-    pub scheme: String,
-    /// What follows the scheme; take it from a secret: `${secret:name}`.
-    pub credentials: Secret,
-}
-
-impl Authorization {
-    fn default_scheme() -> String {
-        "Bearer".into()
+watchbell_model::with_http_client! {
+    /// How an HTTP service is spoken to.
+    #[derive(Debug, Clone, Deserialize, JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    pub struct HttpConfig {
     }
-}
-
-/// How a request authenticates.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct HttpConfig {
-    /// An `Authorization` header.
-    #[serde(default)]
-    pub authorization: Option<Authorization>,
-    /// A user name and a password.
-    #[serde(default)]
-    pub basic_auth: Option<BasicAuth>,
-}
-
-impl HttpConfig {
-    pub(crate) fn check(&self, path: &Path, problems: &mut Problems) {
-        if self.authorization.is_some() && self.basic_auth.is_some() {
-            problems.error(path, "`authorization` and `basic_auth` exclude each other").hint("keep one of them");
-        }
-    }
-
-    pub(crate) fn header(&self) -> Option<String> {
-        if let Some(it) = &self.authorization {
-            return Some(format!("{} {}", it.scheme, it.credentials.expose()));
-        }
-        self.basic_auth.as_ref().map(basic)
-    }
-
-    pub(crate) fn secrets(&self) -> Vec<Secret> {
-        let mut secrets: Vec<Secret> = self.authorization.iter().map(|it| it.credentials.clone()).collect();
-        secrets.extend(self.basic_auth.iter().map(|it| it.password.clone()));
-        secrets
-    }
-}
-
-/// The value of a `Basic` header.
-pub(crate) fn basic(auth: &BasicAuth) -> String {
-    use base64::Engine;
-    let pair = format!("{}:{}", auth.username, auth.password.expose());
-    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
 }
 
 /// Refuses an address, written as a secret, that is none. The message does not show it.
@@ -203,15 +353,16 @@ pub(crate) fn url_secrets(url: &Secret) -> Vec<Secret> {
 
 /// The bounds of one try.
 pub(crate) fn check_timeout(timeout: Span, path: &Path, problems: &mut Problems) {
-    if timeout.is_zero() || timeout > Span::minutes(2) {
+    if timeout > Span::minutes(2) {
         problems
             .error(&path.field("timeout"), format!("a try cannot take {timeout}"))
-            .hint("it is more than nothing and at most 2m; `10s` is usual");
+            .hint("it is at most 2m; `10s` is usual");
     }
 }
 
-pub(crate) fn default_timeout() -> Span {
-    Span::seconds(10)
+/// The bound of one try; nothing said is the usual one.
+pub(crate) fn timeout(given: Span) -> std::time::Duration {
+    if given.is_zero() { Span::seconds(10).duration() } else { given.duration() }
 }
 
 pub(crate) fn default_true() -> bool {
@@ -257,6 +408,8 @@ impl Site {
 pub struct NotifyConfig {
     /// Who is told, and how.
     pub receivers: Vec<ReceiverConfig>,
+    /// What templates of channels may call.
+    pub templates: Arc<Templates>,
     /// The run books.
     pub runbooks: Arc<Library>,
     /// Where links lead.

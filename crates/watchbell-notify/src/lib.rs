@@ -28,11 +28,12 @@ pub use channels::ntfy::NtfyConfig;
 pub use channels::pushover::PushoverConfig;
 pub use channels::slack::SlackConfig;
 pub use channels::webhook::WebhookConfig;
-pub use config::{Authorization, BasicAuth, HttpConfig, NotifyConfig, Priorities, ReceiverConfig, Sign, Site};
+pub use config::{ChannelDefaults, HttpConfig, NotifyConfig, Priorities, ReceiverConfig, Sign, Site};
 pub use notify::Notify;
 pub use outbox::{DeliveryRecord, EntryState, OutboxEntry, Outcome};
 pub use page::{Page, PageAlert, PageStatus};
 pub use runbook::{Library, Part, Require, RunbooksConfig};
+pub use template_data::Templates;
 pub use views::{ChannelStatus, Preview, TestResult};
 
 /// Pages the outbox holds before it says it is full. It never turns a page away: past this it keeps accepting, sets

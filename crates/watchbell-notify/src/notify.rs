@@ -12,9 +12,10 @@ use crate::channels::{Channel, Draft};
 use crate::config::{NotifyConfig, ReceiverConfig, Site};
 use crate::outbox::{Entry, EntryState, OUTBOX, digest, key, row};
 use crate::page::Page;
-use crate::queue::{Held, Inner, News};
+use crate::queue::{Configured, Held, Inner, News};
 use crate::runbook::Library;
 use crate::sender::{self, Next};
+use crate::template_data::Templates;
 
 /// The notify stage.
 pub struct Notify {
@@ -35,6 +36,7 @@ impl Notify {
         let nowhere = Site::new("watchbell", "http://127.0.0.1:9800".parse().expect("it is an address"));
         let config = NotifyConfig {
             receivers: Vec::new(),
+            templates: Arc::new(Templates::default()),
             runbooks: Arc::new(Library::default()),
             site: nowhere,
             retry_for: NotifyConfig::RETRY_FOR,
@@ -62,7 +64,7 @@ impl Notify {
         inner.channels.clear();
         for receiver in &config.receivers {
             for (name, channel) in receiver.channels() {
-                inner.channels.insert(name, (receiver.name.clone(), channel));
+                inner.channels.insert(name, Configured::new(&receiver.name, channel));
             }
         }
         inner.config = Arc::new(config);
@@ -159,7 +161,7 @@ impl Notify {
     }
 
     /// A group written for each channel of its receiver that wants it; `None` if there is no such receiver.
-    pub(crate) fn drafts(&self, group: &GroupNotification) -> Option<Vec<(String, Channel, Entry)>> {
+    pub(crate) fn drafts(&self, group: &GroupNotification) -> Option<Vec<(String, Arc<dyn Channel>, Entry)>> {
         let config = Arc::clone(&self.lock().config);
         let receiver = config.receivers.iter().find(|it| it.name == group.receiver)?;
         Some(self.write(group, receiver, &config))
@@ -170,11 +172,11 @@ impl Notify {
         group: &GroupNotification,
         receiver: &ReceiverConfig,
         config: &NotifyConfig,
-    ) -> Vec<(String, Channel, Entry)> {
+    ) -> Vec<(String, Arc<dyn Channel>, Entry)> {
         let mut drafts = Vec::new();
         for (name, channel) in receiver.channels() {
             let mut group = group.clone();
-            if !channel.send_resolved() {
+            if !channel.options().send_resolved {
                 group.alerts.retain(|alert| !alert.is_resolved_at(group.at));
                 if group.alerts.is_empty() {
                     continue;
@@ -182,7 +184,8 @@ impl Notify {
             }
             let page = Page::write(&group, &config.site, &config.runbooks);
             let key = key(&name, &group);
-            let rendered = channel.render(&Draft { page: &page, group: &group, site: &config.site, key: &key });
+            let (site, templates) = (&config.site, &*config.templates);
+            let rendered = channel.render(&Draft { page: &page, group: &group, site, templates, key: &key });
             let entry = Entry {
                 channel: name.clone(),
                 receiver: receiver.name.clone(),

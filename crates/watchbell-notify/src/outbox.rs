@@ -1,5 +1,6 @@
 //! The outbox's rows and the delivery log's: JSON documents of the tables `notify.outbox`, `notify.delivery` (both under
-//! numbers that grow) and `notify.channel` (under a channel's name). Fields that are not known are ignored and new ones
+//! numbers that grow), `notify.channel` (under a channel's name) and `notify.thread` (under channel and group: what the
+//! channel answered of the group's first page, as text). Fields that are not known are ignored and new ones
 //! have defaults, so that rows of an older version stay readable. None holds a credential.
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,8 @@ pub(crate) const OUTBOX: &str = "notify.outbox";
 pub(crate) const DELIVERY: &str = "notify.delivery";
 /// What is remembered of each channel, by its name.
 pub(crate) const CHANNEL: &str = "notify.channel";
+/// What a channel answered of a group's page, for later pages of the group; see [`thread_key`].
+pub(crate) const THREAD: &str = "notify.thread";
 
 /// Where a page in the outbox stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -147,6 +150,11 @@ pub(crate) struct ChannelMemory {
     /// The trouble of its last given-up page, until it accepts one again.
     #[serde(default)]
     pub(crate) given_up: Option<String>,
+}
+
+/// The key of what is remembered of a group on a channel.
+pub(crate) fn thread_key(channel: &str, group_key: &str) -> String {
+    format!("{channel}\u{1}{group_key}")
 }
 
 /// A number as a key, so that keys sort as their numbers do.

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use watchbell_model::{Change, NotificationReason, Severity, State, StateError, Timestamp};
-use watchbell_runtime::Runtime;
+use watchbell_runtime::{HttpClient, Runtime};
 
 use crate::backoff;
 use crate::channels::Channel;
-use crate::config::NotifyConfig;
+use crate::config::{HttpConfig, NotifyConfig};
 use crate::outbox::{
-    CHANNEL, ChannelMemory, DELIVERY, DeliveryRecord, Entry, EntryState, OUTBOX, Outcome, key_of_other,
+    CHANNEL, ChannelMemory, DELIVERY, DeliveryRecord, Entry, EntryState, OUTBOX, Outcome, THREAD, key_of_other,
+    thread_key,
 };
 use crate::sender::Next;
 
@@ -31,6 +32,22 @@ pub(crate) struct Held {
     pub(crate) on_disk: bool,
 }
 
+/// A channel of the configuration.
+#[derive(Clone)]
+pub(crate) struct Configured {
+    pub(crate) receiver: String,
+    pub(crate) channel: Arc<dyn Channel>,
+    /// Keeps a token while it holds.
+    pub(crate) client: Arc<HttpClient>,
+}
+
+impl Configured {
+    pub(crate) fn new(receiver: &str, channel: Arc<dyn Channel>) -> Configured {
+        let client = channel.options().http.map(HttpConfig::http_client).unwrap_or_default();
+        Configured { receiver: receiver.to_owned(), channel, client: Arc::new(HttpClient::new(client)) }
+    }
+}
+
 /// What memory keeps of a channel.
 #[derive(Default)]
 pub(crate) struct Slot {
@@ -47,9 +64,11 @@ pub(crate) struct Inner {
     /// Whether that is a configuration at all.
     pub(crate) applied: bool,
     /// Configured channels by name.
-    pub(crate) channels: BTreeMap<String, (String, Channel)>,
+    pub(crate) channels: BTreeMap<String, Configured>,
     pub(crate) entries: BTreeMap<u64, Held>,
     pub(crate) slots: BTreeMap<String, Slot>,
+    /// What channels answered of groups that are not over, by [`thread_key`](crate::outbox::thread_key).
+    pub(crate) threads: BTreeMap<String, String>,
     /// Keys of pages that are done, with their digest and whether the disk knew them; oldest first in `order`.
     done: BTreeMap<String, (String, bool)>,
     order: VecDeque<String>,
@@ -76,6 +95,7 @@ impl Inner {
             channels: BTreeMap::new(),
             entries: BTreeMap::new(),
             slots: BTreeMap::new(),
+            threads: BTreeMap::new(),
             done: BTreeMap::new(),
             order: VecDeque::new(),
             unmarked: Vec::new(),
@@ -87,7 +107,7 @@ impl Inner {
     /// Which page of a channel is next: of each group only the oldest, of those that are due what fires before what is
     /// over, the worst first, then the oldest.
     pub(crate) fn next(&mut self, name: &str, now: Duration) -> Next {
-        let Some((_, channel)) = self.channels.get(name).cloned() else { return Next::Wait(None) };
+        let Some(through) = self.channels.get(name).cloned() else { return Next::Wait(None) };
         let not_before = self.slots.get(name).map_or(Duration::ZERO, |slot| slot.not_before);
         let mut groups = BTreeSet::new();
         let mut best: Option<(bool, std::cmp::Reverse<Severity>, u64)> = None;
@@ -117,7 +137,8 @@ impl Inner {
         held.entry.state = EntryState::Sending;
         // Should this very page make the loop panic, others come first when it starts again.
         held.due = now + backoff::wait(held.entry.attempts, 1.0);
-        Next::Send { id, entry: Box::new(held.entry.clone()), channel: Box::new(channel) }
+        let thread = self.threads.get(&thread_key(name, &held.entry.group_key)).cloned();
+        Next::Send { id, entry: Box::new(held.entry.clone()), through, thread }
     }
 
     /// Pages whose channel is gone and whose time is over.
@@ -204,6 +225,12 @@ impl Inner {
                     runtime.troubles.set(&format!("page-given-up/{key}"), Severity::Critical, summary.clone());
                 }
                 self.slots.entry(key.to_owned()).or_default().memory = memory;
+            }
+            Err(_) => unreadable += 1,
+        })?;
+        scan(state, THREAD, |key, value| match serde_json::from_slice::<String>(value) {
+            Ok(thread) => {
+                self.threads.insert(key.to_owned(), thread);
             }
             Err(_) => unreadable += 1,
         })?;

@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use watchbell_model::{Change, Severity, Span, StateError};
-use watchbell_runtime::{CancellationToken, Runtime, fault, http};
+use watchbell_runtime::http::{self, Response};
+use watchbell_runtime::{CancellationToken, Runtime, fault};
 
 use crate::DELIVERIES_MAX;
 use crate::backoff;
-use crate::channels::{Channel, Verdict, VerdictKind};
+use crate::channels::{self, ANSWER_MAX, Attempt, Outgoing, Verdict, VerdictKind};
 use crate::notify::Notify;
-use crate::outbox::{CHANNEL, DELIVERY, DeliveryRecord, Entry, EntryState, OUTBOX, Outcome, row};
-use crate::queue::Inner;
+use crate::outbox::{CHANNEL, DELIVERY, DeliveryRecord, Entry, EntryState, OUTBOX, Outcome, THREAD, row, thread_key};
+use crate::queue::{Configured, Inner};
 
 /// How long the keeper waits between its rounds when nothing calls it.
 const KEEPER_ROUND: Duration = Duration::from_secs(60);
@@ -22,7 +23,7 @@ const COMMIT_AGAIN_MAX: Duration = Duration::from_secs(60);
 /// What a channel's loop does next.
 pub(crate) enum Next {
     /// Sends this page.
-    Send { id: u64, entry: Box<Entry>, channel: Box<Channel> },
+    Send { id: u64, entry: Box<Entry>, through: Configured, thread: Option<String> },
     /// Nothing is due before this much time has passed, or at all.
     Wait(Option<Duration>),
 }
@@ -35,8 +36,8 @@ pub(crate) async fn run(notify: Arc<Notify>, name: String, stop: CancellationTok
             return;
         }
         match notify.next(&name) {
-            Next::Send { id, entry, channel } => {
-                notify.try_once(id, *entry, &channel).await;
+            Next::Send { id, entry, through, thread } => {
+                notify.try_once(id, *entry, &through, thread).await;
             }
             Next::Wait(None) => tokio::select! {
                 biased;
@@ -73,14 +74,49 @@ pub(crate) async fn keep(notify: Arc<Notify>, stop: CancellationToken) {
     }
 }
 
-/// Sends a page as it was rendered.
-pub(crate) async fn send(runtime: &Runtime, channel: &Channel, entry: &Entry) -> Verdict {
-    let request = match channel.request(&entry.rendered) {
-        Ok(request) => request,
-        Err(reason) => return Verdict { kind: VerdictKind::Refused, status: None, excerpt: reason },
+/// Sends a page as it was rendered; answers what became of it, and what is remembered of it for the group's next pages.
+pub(crate) async fn send(
+    runtime: &Runtime,
+    through: &Configured,
+    entry: &Entry,
+    thread: Option<&str>,
+) -> (Verdict, Option<String>) {
+    let (channel, disk) = (&*through.channel, &runtime.disk);
+    let refused = |kind, reason: &str| {
+        let excerpt = channels::without_secrets(channel, disk, reason);
+        (Verdict { kind, status: None, excerpt }, None)
     };
-    let answer = http::send(runtime, request).await;
-    channel.judge(answer.as_ref(), runtime.clock.now())
+    let now = runtime.clock.now();
+    let attempt = Attempt { disk, now, key: &entry.key, resolved: entry.resolved, thread };
+    let outgoing = match channel.send(&entry.rendered, &attempt) {
+        Ok(outgoing) => outgoing,
+        // What is missing, such as a file, may be put right without a reload.
+        Err(reason) => return refused(VerdictKind::Retry(None), &reason),
+    };
+    let mut verdict = Verdict { kind: VerdictKind::Accepted, status: None, excerpt: String::new() };
+    let mut remembered = None;
+    for one in outgoing {
+        let answer = match one {
+            Outgoing::Http(mut request) => {
+                request.timeout = channel.options().timeout;
+                request.body_max = ANSWER_MAX;
+                let mut request = match through.client.prepare(runtime, *request).await {
+                    Ok(request) => request,
+                    Err(reason) => return refused(VerdictKind::Retry(None), &reason),
+                };
+                // A redirect turns a page into a question about one.
+                request.redirects_max = 0;
+                http::send(runtime, request).await
+            }
+        };
+        verdict = channels::judge(channel, answer.as_ref(), runtime.clock.now(), disk);
+        if verdict.kind != VerdictKind::Accepted {
+            return (verdict, remembered);
+        }
+        let learnt = |answer: &Response| channel.thread(answer);
+        remembered = answer.as_ref().ok().and_then(learnt).or(remembered);
+    }
+    (verdict, remembered)
 }
 
 /// A page whose try is under way; however the try ends, the page is free for the next one.
@@ -99,21 +135,21 @@ impl Drop for Turn<'_> {
 
 impl Notify {
     /// One try of one page: claim, send, record.
-    async fn try_once(&self, id: u64, entry: Entry, channel: &Channel) {
+    async fn try_once(&self, id: u64, entry: Entry, through: &Configured, thread: Option<String>) {
         let _turn = Turn { notify: self, id };
         // A disk that cannot note the try does not hold up the page.
         self.note_commit(&self.state.commit(vec![entry.put(id)]).await);
         fault::point("notify.claimed");
         let begun = self.runtime.clock.monotonic();
         fault::point("notify.before_send");
-        let verdict = send(&self.runtime, channel, &entry).await;
+        let (verdict, remembered) = send(&self.runtime, through, &entry, thread.as_deref()).await;
         fault::point("notify.after_send");
         let took = self.runtime.clock.monotonic().saturating_sub(begun);
-        self.conclude(id, entry, verdict, took).await;
+        self.conclude(id, entry, verdict, remembered, took).await;
     }
 
     /// Decides what follows from a verdict and puts it on disk.
-    async fn conclude(&self, id: u64, mut entry: Entry, verdict: Verdict, took: Duration) {
+    async fn conclude(&self, id: u64, mut entry: Entry, verdict: Verdict, remembered: Option<String>, took: Duration) {
         let now = self.runtime.clock.now();
         let retry_for = self.lock().config.retry_for;
         let over = backoff::is_over(entry.enqueued_at, now, retry_for, entry.attempts);
@@ -155,6 +191,7 @@ impl Notify {
         {
             let mut inner = self.lock();
             self.remember(&mut inner, id, &entry, outcome, &why, wait, verdict.kind, &mut changes);
+            changes.extend(inner.remember_thread(&entry, outcome, remembered));
             changes.extend(inner.log(&record));
         }
         fault::point("notify.before_mark");
@@ -262,7 +299,7 @@ impl Notify {
         for (id, entry) in self.orphans() {
             let excerpt = "the channel is not configured any more".to_owned();
             let verdict = Verdict { kind: VerdictKind::Refused, status: None, excerpt };
-            self.conclude(id, entry, verdict, Duration::ZERO).await;
+            self.conclude(id, entry, verdict, None, Duration::ZERO).await;
         }
     }
 
@@ -300,6 +337,20 @@ impl Notify {
 }
 
 impl Inner {
+    /// What is kept of a group on a channel until a page said that the group is over.
+    fn remember_thread(&mut self, entry: &Entry, outcome: Outcome, remembered: Option<String>) -> Option<Change> {
+        let key = thread_key(&entry.channel, &entry.group_key);
+        let ended = entry.resolved && outcome != Outcome::Retry;
+        match remembered {
+            Some(thread) if !ended => {
+                let change = Change::put(THREAD, key.clone(), &thread);
+                (self.threads.insert(key, thread.clone()) != Some(thread)).then_some(change)
+            }
+            _ if ended => self.threads.remove(&key).map(|_| Change::delete(THREAD, key)),
+            _ => None,
+        }
+    }
+
     /// The rows of a try: the record, and the oldest one's end.
     pub(crate) fn log(&mut self, record: &DeliveryRecord) -> Vec<Change> {
         let number = self.log_next;

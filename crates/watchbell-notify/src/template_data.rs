@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use watchbell_model::{GroupNotification, Labels, Timestamp};
 use watchbell_template::{Context, Template, TemplateError, Value};
 
+use crate::channels::Draft;
 use crate::config::Site;
 use crate::page::Page;
 
@@ -22,14 +23,36 @@ const DEFAULTS: &str = r#"
 {{- define "ntfy.default.message" }}{{ .Text }}{{ end -}}
 "#;
 
-/// Reads a template of the configuration.
-pub(crate) fn parse(text: &str) -> Result<Template, TemplateError> {
-    Template::parse_many(&[("template", text), ("defaults", DEFAULTS)])
+/// Templates that channels' own may call: those of files, and ours under the names of Alertmanager's.
+#[derive(Clone, Debug, Default)]
+pub struct Templates {
+    files: Vec<(String, String)>,
+}
+
+impl Templates {
+    /// Of files by name, in order; a later definition of a name replaces an earlier one.
+    ///
+    /// # Errors
+    /// The first file that is wrong, with the place.
+    pub fn new(files: Vec<(String, String)>) -> Result<Templates, TemplateError> {
+        for (name, text) in &files {
+            Template::parse(name, text)?;
+        }
+        Ok(Templates { files })
+    }
+
+    /// Reads a template of the configuration.
+    pub(crate) fn parse(&self, text: &str) -> Result<Template, TemplateError> {
+        let files = self.files.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+        let texts: Vec<(&str, &str)> = [("template", text), ("defaults", DEFAULTS)].into_iter().chain(files).collect();
+        Template::parse_many(&texts)
+    }
 }
 
 /// Writes a template of the configuration over a group.
-pub(crate) fn render(text: &str, page: &Page, group: &GroupNotification, site: &Site) -> Result<String, TemplateError> {
-    parse(text)?.render(&data(page, group, site), &Context::alertmanager(group.at, site.url.as_str()))
+pub(crate) fn render(text: &str, draft: &Draft<'_>) -> Result<String, TemplateError> {
+    let data = data(draft.page, draft.group, draft.site);
+    draft.templates.parse(text)?.render(&data, &Context::alertmanager(draft.group.at, draft.site.url.as_str()))
 }
 
 fn data(page: &Page, group: &GroupNotification, site: &Site) -> Value {

@@ -1,6 +1,7 @@
 //! How it stands, and what would be sent: views for pages, APIs and the command line.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use watchbell_model::{Alert, GroupNotification, Labels, NotificationReason, Span, StateError, Timestamp};
@@ -9,7 +10,7 @@ use crate::DELIVERIES_MAX;
 use crate::channels::{Channel, VerdictKind};
 use crate::notify::Notify;
 use crate::outbox::{DELIVERY, DeliveryRecord, Entry, OutboxEntry};
-use crate::queue::{Held, is_key_header};
+use crate::queue::{Configured, Held, is_key_header};
 use crate::sender;
 
 /// A channel as it stands.
@@ -19,7 +20,7 @@ pub struct ChannelStatus {
     pub name: String,
     /// The receiver it belongs to.
     pub receiver: String,
-    /// `ntfy`, `pushover`, `slack` or `webhook`.
+    /// Such as `ntfy` or `slack`.
     pub kind: String,
     /// Whether the configuration still has it.
     pub configured: bool,
@@ -53,7 +54,7 @@ pub struct TestResult {
 pub struct Preview {
     /// The channel: `oncall/ntfy`.
     pub channel: String,
-    /// `ntfy`, `pushover`, `slack` or `webhook`.
+    /// Such as `ntfy` or `slack`.
     pub kind: &'static str,
     /// Headers and body.
     pub text: String,
@@ -85,8 +86,8 @@ impl Notify {
             let mine = || inner.entries.values().map(|held| &held.entry).filter(|entry| entry.channel == name);
             let known = inner.channels.get(&name);
             let memory = inner.slots.get(&name).map(|slot| slot.memory.clone()).unwrap_or_default();
-            let receiver = known.map(|(receiver, _)| receiver.clone());
-            let kind = known.map(|(_, channel)| channel.kind().to_owned());
+            let receiver = known.map(|it| it.receiver.clone());
+            let kind = known.map(|it| it.channel.kind().to_owned());
             ChannelStatus {
                 receiver: receiver.or_else(|| mine().next().map(|it| it.receiver.clone())).unwrap_or_default(),
                 kind: kind.or_else(|| mine().next().map(|it| it.kind.clone())).unwrap_or_default(),
@@ -110,12 +111,13 @@ impl Notify {
         let drafts = self.drafts(&group)?;
         let mut results = Vec::new();
         for (name, channel, mut entry) in drafts {
+            let through = Configured::new(receiver, channel);
             // Two tests must not be taken for one.
             entry.key = self.runtime.rng.uuid();
             for (_, value) in entry.rendered.headers.iter_mut().filter(|(header, _)| is_key_header(header)) {
                 *value = entry.key.clone();
             }
-            let verdict = sender::send(&self.runtime, &channel, &entry).await;
+            let (verdict, _) = sender::send(&self.runtime, &through, &entry, None).await;
             results.push(TestResult {
                 channel: name,
                 accepted: verdict.kind == VerdictKind::Accepted,
@@ -138,7 +140,7 @@ impl Notify {
             };
             format!("{}\n{body}\n", headers.collect::<String>())
         };
-        let one = |(name, channel, entry): (String, Channel, Entry)| Preview {
+        let one = |(name, channel, entry): (String, Arc<dyn Channel>, Entry)| Preview {
             channel: name,
             kind: channel.kind(),
             text: text(&entry),

@@ -4,6 +4,7 @@
 //! and files (`clippy.toml` closes the other doors; SQLite, which opens its own file, is the one exception). Each door
 //! has a simulated twin, so that the same code runs live and in `sim`.
 
+pub mod client;
 pub mod clock;
 pub mod disk;
 pub mod fault;
@@ -20,6 +21,7 @@ pub mod thread;
 pub mod tls;
 pub mod troubles;
 
+pub use client::HttpClient;
 pub use clock::{Clock, Elapsed};
 pub use disk::{Disk, DiskFile};
 pub use machine::Machine;

@@ -7,7 +7,6 @@
 
 #[cfg(test)]
 mod bench;
-pub mod client;
 pub mod discovery;
 pub mod dns;
 pub mod heartbeat;

@@ -233,9 +233,9 @@ impl App {
             url: config.site_url(),
             sign: Some(Arc::new(move |path| auth.sign(path))),
         };
-        let runbooks = Arc::clone(&good.library);
+        let (runbooks, templates) = (Arc::clone(&good.library), Arc::clone(&good.templates));
         let (receivers, retry_for) = (config.receivers.clone(), NotifyConfig::RETRY_FOR);
-        self.notify.apply(NotifyConfig { receivers, runbooks, site, retry_for });
+        self.notify.apply(NotifyConfig { receivers, templates, runbooks, site, retry_for });
         self.alerts.apply(&crate::default::alerts(config)).map_err(|problems| {
             let words: Vec<String> = problems.0.into_iter().map(|it| format!("{}: {}", it.path, it.message)).collect();
             anyhow::anyhow!("the routes cannot be put in force: {}", words.join("; "))

@@ -28,7 +28,7 @@ use watchbell_http::{QueryConfig, SinkConfig};
 use watchbell_model::{
     ByteSize, Labels, Level, Problem, Problems, RelabelConfig, RunbookRef, Secret, Segment, Span, Url,
 };
-use watchbell_notify::{Library, ReceiverConfig, RunbooksConfig};
+use watchbell_notify::{Library, ReceiverConfig, RunbooksConfig, Templates};
 use watchbell_query::promql::Features;
 use watchbell_runtime::Runtime;
 use watchbell_sources::heartbeat::HeartbeatConfig;
@@ -130,6 +130,14 @@ pub struct Config {
     /// Named times for routes.
     #[serde(default)]
     pub time_intervals: Vec<TimeInterval>,
+    /// The older name of `time_intervals`.
+    #[serde(default)]
+    #[schemars(extend("deprecated" = true))]
+    pub mute_time_intervals: Vec<TimeInterval>,
+    /// Files of templates that receivers may call, relative to this file, as Alertmanager has them; `*` stands for any
+    /// part of a file name.
+    #[serde(default)]
+    pub templates: Vec<String>,
     /// The run books.
     #[serde(default)]
     pub runbooks: RunbooksConfig,
@@ -240,78 +248,80 @@ impl Default for StorageConfig {
     }
 }
 
-/// Defaults under Prometheus' and Alertmanager's names.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct GlobalConfig {
-    /// How often targets are scraped, unless their job says.
-    #[serde(default = "GlobalConfig::default_interval")]
-    pub scrape_interval: Span,
-    /// How long a target may take, unless its job says: `10s`, or the interval if that is shorter.
-    #[serde(default)]
-    pub scrape_timeout: Option<Span>,
-    /// The formats that targets are asked for, the best first, unless their job says.
-    #[serde(default)]
-    pub scrape_protocols: Option<Vec<ScrapeProtocol>>,
-    /// Taken as Prometheus takes it; failures stand in the log and on the page of the targets.
-    #[serde(default)]
-    pub scrape_failure_log_file: Option<PathBuf>,
-    /// Taken from a `prometheus.yml` without effect: slow queries are told in watchbell's own log.
-    #[serde(default)]
-    pub query_log_file: Option<PathBuf>,
-    /// `body_size_limit` of jobs that give none.
-    #[serde(default)]
-    pub body_size_limit: ByteSize,
-    /// `sample_limit` of jobs that give none.
-    #[serde(default)]
-    pub sample_limit: usize,
-    /// `label_limit` of jobs that give none.
-    #[serde(default)]
-    pub label_limit: usize,
-    /// `label_name_length_limit` of jobs that give none.
-    #[serde(default)]
-    pub label_name_length_limit: usize,
-    /// `label_value_length_limit` of jobs that give none.
-    #[serde(default)]
-    pub label_value_length_limit: usize,
-    /// `target_limit` of jobs that give none.
-    #[serde(default)]
-    pub target_limit: usize,
-    /// `keep_dropped_targets` of jobs that give none.
-    #[serde(default)]
-    pub keep_dropped_targets: usize,
-    /// Which names of metrics and labels are taken, unless the job says.
-    #[serde(default)]
-    pub metric_name_validation_scheme: Option<NameValidation>,
-    /// What targets are asked to do with names that are not identifiers, unless the job says.
-    #[serde(default)]
-    pub metric_name_escaping_scheme: Option<NameEscaping>,
-    /// Whether native histograms are taken as such, unless the job says.
-    #[serde(default)]
-    pub scrape_native_histograms: bool,
-    /// Whether classic histograms become native ones with custom buckets, unless the job says.
-    #[serde(default)]
-    pub convert_classic_histograms_to_nhcb: bool,
-    /// Whether classic series are kept beside the native histogram, unless the job says.
-    #[serde(default)]
-    pub always_scrape_classic_histograms: bool,
-    /// Whether `scrape_timeout_seconds`, `scrape_sample_limit` and `scrape_body_size_bytes` are written, unless the job
-    /// says.
-    #[serde(default)]
-    pub extra_scrape_metrics: bool,
-    /// How often rules are evaluated, unless their group says.
-    #[serde(default = "GlobalConfig::default_interval")]
-    pub evaluation_interval: Span,
-    /// How far back rules look, unless their group says; for data that arrives late.
-    #[serde(default)]
-    pub rule_query_offset: Span,
-    /// Labels of this watchbell. Alerts of rules get those they do not have, and templates of rules see them as
-    /// `$externalLabels`.
-    #[serde(default)]
-    pub external_labels: Labels,
-    /// After how long an alert of a foreign sender that gave no end counts as resolved unless it is sent again.
-    #[serde(default = "GlobalConfig::default_resolve_timeout")]
-    pub resolve_timeout: Span,
+watchbell_notify::with_channel_defaults! {
+    /// Defaults under Prometheus' and Alertmanager's names.
+    #[derive(Debug, Clone, Deserialize, JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    pub struct GlobalConfig {
+        /// How often targets are scraped, unless their job says.
+        #[serde(default = "GlobalConfig::default_interval")]
+        pub scrape_interval: Span,
+        /// How long a target may take, unless its job says: `10s`, or the interval if that is shorter.
+        #[serde(default)]
+        pub scrape_timeout: Option<Span>,
+        /// The formats that targets are asked for, the best first, unless their job says.
+        #[serde(default)]
+        pub scrape_protocols: Option<Vec<ScrapeProtocol>>,
+        /// Taken as Prometheus takes it; failures stand in the log and on the page of the targets.
+        #[serde(default)]
+        pub scrape_failure_log_file: Option<PathBuf>,
+        /// Taken from a `prometheus.yml` without effect: slow queries are told in watchbell's own log.
+        #[serde(default)]
+        pub query_log_file: Option<PathBuf>,
+        /// `body_size_limit` of jobs that give none.
+        #[serde(default)]
+        pub body_size_limit: ByteSize,
+        /// `sample_limit` of jobs that give none.
+        #[serde(default)]
+        pub sample_limit: usize,
+        /// `label_limit` of jobs that give none.
+        #[serde(default)]
+        pub label_limit: usize,
+        /// `label_name_length_limit` of jobs that give none.
+        #[serde(default)]
+        pub label_name_length_limit: usize,
+        /// `label_value_length_limit` of jobs that give none.
+        #[serde(default)]
+        pub label_value_length_limit: usize,
+        /// `target_limit` of jobs that give none.
+        #[serde(default)]
+        pub target_limit: usize,
+        /// `keep_dropped_targets` of jobs that give none.
+        #[serde(default)]
+        pub keep_dropped_targets: usize,
+        /// Which names of metrics and labels are taken, unless the job says.
+        #[serde(default)]
+        pub metric_name_validation_scheme: Option<NameValidation>,
+        /// What targets are asked to do with names that are not identifiers, unless the job says.
+        #[serde(default)]
+        pub metric_name_escaping_scheme: Option<NameEscaping>,
+        /// Whether native histograms are taken as such, unless the job says.
+        #[serde(default)]
+        pub scrape_native_histograms: bool,
+        /// Whether classic histograms become native ones with custom buckets, unless the job says.
+        #[serde(default)]
+        pub convert_classic_histograms_to_nhcb: bool,
+        /// Whether classic series are kept beside the native histogram, unless the job says.
+        #[serde(default)]
+        pub always_scrape_classic_histograms: bool,
+        /// Whether `scrape_timeout_seconds`, `scrape_sample_limit` and `scrape_body_size_bytes` are written, unless the job
+        /// says.
+        #[serde(default)]
+        pub extra_scrape_metrics: bool,
+        /// How often rules are evaluated, unless their group says.
+        #[serde(default = "GlobalConfig::default_interval")]
+        pub evaluation_interval: Span,
+        /// How far back rules look, unless their group says; for data that arrives late.
+        #[serde(default)]
+        pub rule_query_offset: Span,
+        /// Labels of this watchbell. Alerts of rules get those they do not have, and templates of rules see them as
+        /// `$externalLabels`.
+        #[serde(default)]
+        pub external_labels: Labels,
+        /// After how long an alert of a foreign sender that gave no end counts as resolved unless it is sent again.
+        #[serde(default = "GlobalConfig::default_resolve_timeout")]
+        pub resolve_timeout: Span,
+    }
 }
 
 impl GlobalConfig {
@@ -325,30 +335,7 @@ impl GlobalConfig {
 
 impl Default for GlobalConfig {
     fn default() -> GlobalConfig {
-        GlobalConfig {
-            scrape_interval: GlobalConfig::default_interval(),
-            scrape_timeout: None,
-            scrape_protocols: None,
-            scrape_failure_log_file: None,
-            query_log_file: None,
-            body_size_limit: ByteSize(0),
-            sample_limit: 0,
-            label_limit: 0,
-            label_name_length_limit: 0,
-            label_value_length_limit: 0,
-            target_limit: 0,
-            keep_dropped_targets: 0,
-            metric_name_validation_scheme: None,
-            metric_name_escaping_scheme: None,
-            scrape_native_histograms: false,
-            convert_classic_histograms_to_nhcb: false,
-            always_scrape_classic_histograms: false,
-            extra_scrape_metrics: false,
-            evaluation_interval: GlobalConfig::default_interval(),
-            rule_query_offset: Span::ZERO,
-            external_labels: Labels::empty(),
-            resolve_timeout: GlobalConfig::default_resolve_timeout(),
-        }
+        serde_json::from_value(serde_json::json!({})).expect("every part may be left out")
     }
 }
 
@@ -427,6 +414,8 @@ pub struct Good {
     pub rules: Vec<(String, RuleFile)>,
     /// The run books, our own among them.
     pub library: std::sync::Arc<Library>,
+    /// Templates of files.
+    pub templates: std::sync::Arc<Templates>,
     /// Whether there was a configuration file at all.
     pub from_file: bool,
     /// It as text, without its secrets.
@@ -463,7 +452,8 @@ pub async fn load(runtime: &Runtime, paths: &[PathBuf]) -> Loaded {
                 rules.push((HOST_PACK.into(), files::rules_of(&pack)));
             }
             let (library, mut found) = library(runtime, &config.runbooks);
-            check::check(&config, &rules, &library, &mut found);
+            let templates = files.templates(runtime, &config.templates, &base, &mut found);
+            check::check(&config, &rules, &library, &templates, &mut found);
             if Salvaged::is_broken(&problems, "receivers") {
                 // A receiver that could not be read is not one that is missing.
                 found.0.retain(|problem| problem.path.0.first() != Some(&Segment::Field("route".into())));
@@ -471,7 +461,8 @@ pub async fn load(runtime: &Runtime, paths: &[PathBuf]) -> Loaded {
             let back = |problem: Problem| Problem { path: salvaged.original(problem.path), ..problem };
             problems.0.extend(found.0.into_iter().map(back));
             let library = std::sync::Arc::new(library);
-            good = Some(Good { config, rules, library, from_file: !paths.is_empty(), shown });
+            let templates = std::sync::Arc::new(templates);
+            good = Some(Good { config, rules, library, templates, from_file: !paths.is_empty(), shown });
         }
         Err(error) if !problems.has_errors() => {
             problems.error(&top, error.to_string());

@@ -14,7 +14,7 @@ use watchbell_model::{
     Point, ProbeResult, Query, QueryError, Sample, Secret, Series, SeriesKey, Severity, Snapshot, Span, Timestamp,
     Upkeep, UpkeepError, Url,
 };
-use watchbell_notify::{Library, Notify, NotifyConfig, ReceiverConfig, RunbooksConfig, Site, WebhookConfig};
+use watchbell_notify::{Library, Notify, NotifyConfig, ReceiverConfig, RunbooksConfig, Site};
 use watchbell_runtime::{CancellationToken, Runtime};
 use watchbell_sources::Context;
 use watchbell_sources::heartbeat::{HeartbeatConfig, Heartbeats};
@@ -318,17 +318,18 @@ impl Stage {
             runtime,
         };
         let supervisor = &stage.runtime.supervisor;
-        let webhook = |url: &&str| serde_json::from_value::<WebhookConfig>(serde_json::json!({ "url": url })).unwrap();
-        let receiver = ReceiverConfig {
-            name: "on-call".into(),
-            ntfy_configs: Vec::new(),
-            pushover_configs: Vec::new(),
-            slack_configs: Vec::new(),
-            webhook_configs: channels.iter().map(webhook).collect(),
-        };
+        let webhooks: Vec<_> = channels.iter().map(|url| serde_json::json!({ "url": url })).collect();
+        let receiver = serde_json::json!({ "name": "on-call", "webhook_configs": webhooks });
+        let receiver: ReceiverConfig = serde_json::from_value(receiver).unwrap();
         let site = Site::new("mail.example.org", site);
         let retry_for = NotifyConfig::RETRY_FOR;
-        stage.notify.apply(NotifyConfig { receivers: vec![receiver], runbooks: library, site, retry_for });
+        stage.notify.apply(NotifyConfig {
+            receivers: vec![receiver],
+            templates: Arc::default(),
+            runbooks: library,
+            site,
+            retry_for,
+        });
         let route = serde_json::json!({ "receiver": "on-call", "group_by": ["alertname"], "group_wait": "1s" });
         let route = serde_json::from_value(route).unwrap();
         stage.alerts.apply(&watchbell_alerts::Config { route, ..Default::default() }).unwrap();

@@ -3,15 +3,19 @@
 //! Published as JSON, since headers cannot hold all of Unicode. The group is the sequence id: its later pages replace
 //! the earlier ones on the phone (servers before 2.16 ignore that and show each).
 
-use schemars::JsonSchema;
-use serde::Deserialize;
 use serde_json::json;
-use watchbell_model::{Path, Problems, Secret, Severity, Span, Url};
+use watchbell_model::{Path, Problems, Secret, Severity, Url};
+use watchbell_runtime::Disk;
+use watchbell_runtime::client::held;
 use watchbell_runtime::http::Request;
 
-use super::{Draft, Rendered, check_template, loudness, worded};
-use crate::config::{self, BasicAuth, Priorities};
+use super::{
+    Attempt, Channel, Draft, Outgoing, Rendered, check_secret, check_template, http_channel, loudness, secret_of,
+    worded,
+};
+use crate::config::Priorities;
 use crate::cut::{Unit, cut, one_line};
+use crate::template_data::Templates;
 
 /// Longer messages become attachments, which a locked phone does not show.
 const MESSAGE_MAX: usize = 4096;
@@ -19,40 +23,35 @@ const TITLE_MAX: usize = 250;
 /// What the server takes as an address to open.
 const URL_MAX: usize = 2000;
 
-/// A topic on an ntfy server.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NtfyConfig {
-    /// The server.
-    #[serde(default = "NtfyConfig::default_url")]
-    pub url: Url,
-    /// The topic: letters, digits, `-` and `_`, at most 64. On a public server whoever knows it can read it.
-    pub topic: String,
-    /// An access token (`tk_…`); take it from a secret: `${secret:name}`.
-    #[serde(default)]
-    pub token: Option<Secret>,
-    /// A user name and a password, instead of a token.
-    #[serde(default)]
-    pub basic_auth: Option<BasicAuth>,
-    /// Priority (1 to 5) by severity; 5 rings through a phone's silence if its owner allows it. A resolved page is at
-    /// most as loud as a warning.
-    #[serde(default = "NtfyConfig::default_priorities")]
-    pub priorities: Priorities,
-    /// Tags beside the one that shows the severity.
-    #[serde(default)]
-    pub tags: Vec<String>,
-    /// Title in Go's template language over Alertmanager's data; unless given: severity, what is wrong, how many more.
-    #[serde(default)]
-    pub title: Option<String>,
-    /// Text in the same language; unless given: what, since when, where, what else.
-    #[serde(default)]
-    pub message: Option<String>,
-    /// Whether to tell that it is over.
-    #[serde(default = "config::default_true")]
-    pub send_resolved: bool,
-    /// Bound on one try.
-    #[serde(default = "config::default_timeout")]
-    pub timeout: Span,
+http_channel! {
+    /// A topic on an ntfy server.
+    pub struct NtfyConfig {
+        /// The server.
+        #[serde(default = "NtfyConfig::default_url")]
+        pub url: Url,
+        /// The topic: letters, digits, `-` and `_`, at most 64. On a public server whoever knows it can read it.
+        pub topic: String,
+        /// An access token (`tk_…`); take it from a secret: `${secret:name}`. A user's name and password stand in
+        /// `http_config`.
+        #[serde(default)]
+        pub token: Option<Secret>,
+        /// A file that holds it.
+        #[serde(default)]
+        pub token_file: Option<std::path::PathBuf>,
+        /// Priority (1 to 5) by severity; 5 rings through a phone's silence if its owner allows it. A resolved page is at
+        /// most as loud as a warning.
+        #[serde(default = "NtfyConfig::default_priorities")]
+        pub priorities: Priorities,
+        /// Tags beside the one that shows the severity.
+        #[serde(default)]
+        pub tags: Vec<String>,
+        /// Title in Go's template language over Alertmanager's data; unless given: severity, what is wrong, how many more.
+        #[serde(default)]
+        pub title: Option<String>,
+        /// Text in the same language; unless given: what, since when, where, what else.
+        #[serde(default)]
+        pub message: Option<String>,
+    }
 }
 
 impl NtfyConfig {
@@ -63,19 +62,26 @@ impl NtfyConfig {
     fn default_priorities() -> Priorities {
         Priorities { critical: 5, warning: 3, info: 2 }
     }
+}
 
-    pub(super) fn check(&self, path: &Path, problems: &mut Problems) {
+impl Channel for NtfyConfig {
+    fn kind(&self) -> &'static str {
+        "ntfy"
+    }
+
+    fn check(&self, templates: &Templates, path: &Path, problems: &mut Problems) {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
         if self.topic.is_empty() || self.topic.len() > 64 || !self.topic.chars().all(plain) {
             problems
                 .error(&path.field("topic"), format!("`{}` is not a topic", self.topic))
                 .hint("use up to 64 letters, digits, `-` and `_`");
         }
-        if self.token.is_some() && self.basic_auth.is_some() {
-            problems.error(path, "`token` and `basic_auth` exclude each other").hint("keep one of them");
-        }
-        if self.token.as_ref().is_some_and(Secret::is_empty) {
-            problems.error(&path.field("token"), "the token is empty").hint("leave it out for a topic open to all");
+        check_secret("token", &self.token, &self.token_file, None, path, problems);
+        let other = self.http_config.as_ref().is_some_and(|it| it.basic_auth.is_some() || it.authorization.is_some());
+        if (self.token.is_some() || self.token_file.is_some()) && other {
+            problems
+                .error(path, "there are other credentials in `http_config` beside `token`")
+                .hint("keep one of them");
         }
         for (at, tag) in self.tags.iter().enumerate() {
             if tag.is_empty() || tag.contains(',') {
@@ -83,12 +89,11 @@ impl NtfyConfig {
             }
         }
         self.priorities.check(1..=5, &path.field("priorities"), problems);
-        check_template(self.title.as_deref(), &path.field("title"), problems);
-        check_template(self.message.as_deref(), &path.field("message"), problems);
-        config::check_timeout(self.timeout, path, problems);
+        check_template(self.title.as_deref(), templates, &path.field("title"), problems);
+        check_template(self.message.as_deref(), templates, &path.field("message"), problems);
     }
 
-    pub(super) fn render(&self, draft: &Draft<'_>) -> Rendered {
+    fn render(&self, draft: &Draft<'_>) -> Rendered {
         let page = draft.page;
         let mut errors = Vec::new();
         let title = worded(self.title.as_deref(), &page.title, draft, &mut errors);
@@ -131,16 +136,17 @@ impl NtfyConfig {
         Rendered { headers, body: body.to_string(), template_errors: errors }
     }
 
-    pub(super) fn request(&self, rendered: &Rendered) -> Result<Request, String> {
-        let request = Request::post(self.url.clone(), rendered.body.as_bytes());
-        Ok(match (&self.token, &self.basic_auth) {
-            (Some(token), _) => request.header("Authorization", format!("Bearer {}", token.expose())),
-            (None, Some(auth)) => request.header("Authorization", config::basic(auth)),
-            (None, None) => request,
-        })
+    fn send(&self, rendered: &Rendered, attempt: &Attempt<'_>) -> Result<Vec<Outgoing>, String> {
+        let mut request = Request::post(self.url.clone(), rendered.body.as_bytes());
+        request.headers.clone_from(&rendered.headers);
+        let token = held(attempt.disk, &self.token, &self.token_file)?;
+        if !token.is_empty() {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        Ok(vec![Outgoing::Http(Box::new(request))])
     }
 
-    pub(super) fn secrets(&self) -> Vec<Secret> {
-        self.token.iter().chain(self.basic_auth.iter().map(|auth| &auth.password)).cloned().collect()
+    fn secrets(&self, disk: &Disk) -> Vec<Secret> {
+        vec![secret_of(disk, &self.token, &self.token_file)]
     }
 }

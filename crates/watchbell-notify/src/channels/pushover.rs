@@ -2,14 +2,13 @@
 //!
 //! Credentials go into the form body, never into the address, where logs of proxies would keep them.
 
-use schemars::JsonSchema;
-use serde::Deserialize;
-use watchbell_model::{Path, Problems, Secret, Span, Url};
-use watchbell_runtime::http::Request;
+use watchbell_model::{Path, Problems, Secret, Url};
+use watchbell_runtime::Disk;
 
-use super::{Draft, Rendered, check_template, form_value, loudness, worded};
-use crate::config::{self, Priorities};
+use super::{Attempt, Channel, Draft, Outgoing, Rendered, check_template, form_value, http_channel, loudness, worded};
+use crate::config::Priorities;
 use crate::cut::{Unit, cut, one_line};
+use crate::template_data::Templates;
 
 /// Limits of the API, in characters.
 const MESSAGE_MAX: usize = 1024;
@@ -19,39 +18,33 @@ const URL_MAX: usize = 512;
 const EMERGENCY_RETRY: u32 = 60;
 const EMERGENCY_EXPIRE: u32 = 3600;
 
-/// A Pushover user or group.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PushoverConfig {
-    /// Key of the user or group; take it from a secret: `${secret:name}`.
-    pub user_key: Secret,
-    /// Token of the application; take it from a secret: `${secret:name}`.
-    pub token: Secret,
-    /// Address of the API.
-    #[serde(default = "PushoverConfig::default_api_url")]
-    pub api_url: Url,
-    /// Priority (-2 to 2) by severity; 1 overrides quiet hours, 2 repeats every minute for an hour until somebody
-    /// answers. A resolved page is at most as loud as a warning.
-    #[serde(default = "PushoverConfig::default_priorities")]
-    pub priorities: Priorities,
-    /// A sound's name, unless the user's own.
-    #[serde(default)]
-    pub sound: Option<String>,
-    /// Only this device of the user.
-    #[serde(default)]
-    pub device: Option<String>,
-    /// Title in Go's template language over Alertmanager's data; unless given: severity, what is wrong, how many more.
-    #[serde(default)]
-    pub title: Option<String>,
-    /// Text in the same language; unless given: what, since when, where, what else.
-    #[serde(default)]
-    pub message: Option<String>,
-    /// Whether to tell that it is over.
-    #[serde(default = "config::default_true")]
-    pub send_resolved: bool,
-    /// Bound on one try.
-    #[serde(default = "config::default_timeout")]
-    pub timeout: Span,
+http_channel! {
+    /// A Pushover user or group.
+    pub struct PushoverConfig {
+        /// Key of the user or group; take it from a secret: `${secret:name}`.
+        pub user_key: Secret,
+        /// Token of the application; take it from a secret: `${secret:name}`.
+        pub token: Secret,
+        /// Address of the API.
+        #[serde(default = "PushoverConfig::default_api_url")]
+        pub api_url: Url,
+        /// Priority (-2 to 2) by severity; 1 overrides quiet hours, 2 repeats every minute for an hour until somebody
+        /// answers. A resolved page is at most as loud as a warning.
+        #[serde(default = "PushoverConfig::default_priorities")]
+        pub priorities: Priorities,
+        /// A sound's name, unless the user's own.
+        #[serde(default)]
+        pub sound: Option<String>,
+        /// Only this device of the user.
+        #[serde(default)]
+        pub device: Option<String>,
+        /// Title in Go's template language over Alertmanager's data; unless given: severity, what is wrong, how many more.
+        #[serde(default)]
+        pub title: Option<String>,
+        /// Text in the same language; unless given: what, since when, where, what else.
+        #[serde(default)]
+        pub message: Option<String>,
+    }
 }
 
 impl PushoverConfig {
@@ -62,20 +55,25 @@ impl PushoverConfig {
     fn default_priorities() -> Priorities {
         Priorities { critical: 1, warning: 0, info: 0 }
     }
+}
 
-    pub(super) fn check(&self, path: &Path, problems: &mut Problems) {
+impl Channel for PushoverConfig {
+    fn kind(&self) -> &'static str {
+        "pushover"
+    }
+
+    fn check(&self, templates: &Templates, path: &Path, problems: &mut Problems) {
         for (name, secret) in [("user_key", &self.user_key), ("token", &self.token)] {
             if secret.is_empty() {
                 problems.error(&path.field(name), "it is empty").hint("Pushover shows it on its web page");
             }
         }
         self.priorities.check(-2..=2, &path.field("priorities"), problems);
-        check_template(self.title.as_deref(), &path.field("title"), problems);
-        check_template(self.message.as_deref(), &path.field("message"), problems);
-        config::check_timeout(self.timeout, path, problems);
+        check_template(self.title.as_deref(), templates, &path.field("title"), problems);
+        check_template(self.message.as_deref(), templates, &path.field("message"), problems);
     }
 
-    pub(super) fn render(&self, draft: &Draft<'_>) -> Rendered {
+    fn render(&self, draft: &Draft<'_>) -> Rendered {
         let page = draft.page;
         let mut errors = Vec::new();
         let title = worded(self.title.as_deref(), &page.title, draft, &mut errors);
@@ -108,12 +106,13 @@ impl PushoverConfig {
         Rendered { headers, body: body.join("&"), template_errors: errors }
     }
 
-    pub(super) fn request(&self, rendered: &Rendered) -> Result<Request, String> {
+    fn send(&self, rendered: &Rendered, _attempt: &Attempt<'_>) -> Result<Vec<Outgoing>, String> {
         let (token, user) = (form_value(self.token.expose()), form_value(self.user_key.expose()));
-        Ok(Request::post(self.api_url.clone(), format!("token={token}&user={user}&{}", rendered.body)))
+        let body = format!("token={token}&user={user}&{}", rendered.body);
+        Ok(vec![rendered.post_body(self.api_url.clone(), body)])
     }
 
-    pub(super) fn secrets(&self) -> Vec<Secret> {
+    fn secrets(&self, _disk: &Disk) -> Vec<Secret> {
         vec![self.user_key.clone(), self.token.clone()]
     }
 }

@@ -1,14 +1,13 @@
 //! Slack's incoming webhooks, and what speaks their language.
 
-use schemars::JsonSchema;
-use serde::Deserialize;
 use serde_json::json;
-use watchbell_model::{Path, Problems, Secret, Severity, Span};
-use watchbell_runtime::http::Request;
+use watchbell_model::{Path, Problems, Secret, Severity};
+use watchbell_runtime::Disk;
 
-use super::{Draft, Rendered, VerdictKind, check_template, worded};
+use super::{Attempt, Channel, Draft, Outgoing, Rendered, VerdictKind, check_template, http_channel, worded};
 use crate::config;
 use crate::cut::{Unit, cut, one_line};
+use crate::template_data::Templates;
 
 /// Limits in characters: of an attachment's title, and of a text that is shown without folding.
 const TITLE_MAX: usize = 1024;
@@ -17,44 +16,41 @@ const TEXT_MAX: usize = 3000;
 const LINE_MAX: usize = 250;
 const UNIT: Unit = Unit::Characters;
 
-/// A Slack incoming webhook.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SlackConfig {
-    /// The webhook's address; whoever has it can post, so take it from a secret: `${secret:name}`.
-    pub api_url: Secret,
-    /// Another channel than the webhook's own, where the server allows that (Mattermost, Rocket.Chat).
-    #[serde(default)]
-    pub channel: Option<String>,
-    /// Another name of the sender, where the server allows that.
-    #[serde(default)]
-    pub username: Option<String>,
-    /// Another picture of the sender, such as `:bell:`, where the server allows that.
-    #[serde(default)]
-    pub icon_emoji: Option<String>,
-    /// Title in Go's template language over Alertmanager's data; unless given: severity, what is wrong, how many more.
-    #[serde(default)]
-    pub title: Option<String>,
-    /// Text in the same language, with Slack's own markup; unless given: what, since when, where, what else.
-    #[serde(default)]
-    pub text: Option<String>,
-    /// Whether to tell that it is over.
-    #[serde(default = "config::default_true")]
-    pub send_resolved: bool,
-    /// Bound on one try.
-    #[serde(default = "config::default_timeout")]
-    pub timeout: Span,
+http_channel! {
+    /// A Slack incoming webhook.
+    pub struct SlackConfig {
+        /// The webhook's address; whoever has it can post, so take it from a secret: `${secret:name}`.
+        pub api_url: Secret,
+        /// Another channel than the webhook's own, where the server allows that (Mattermost, Rocket.Chat).
+        #[serde(default)]
+        pub channel: Option<String>,
+        /// Another name of the sender, where the server allows that.
+        #[serde(default)]
+        pub username: Option<String>,
+        /// Another picture of the sender, such as `:bell:`, where the server allows that.
+        #[serde(default)]
+        pub icon_emoji: Option<String>,
+        /// Title in Go's template language over Alertmanager's data; unless given: severity, what is wrong, how many more.
+        #[serde(default)]
+        pub title: Option<String>,
+        /// Text in the same language, with Slack's own markup; unless given: what, since when, where, what else.
+        #[serde(default)]
+        pub text: Option<String>,
+    }
 }
 
-impl SlackConfig {
-    pub(super) fn check(&self, path: &Path, problems: &mut Problems) {
-        config::check_secret_url(&self.api_url, &path.field("api_url"), problems);
-        check_template(self.title.as_deref(), &path.field("title"), problems);
-        check_template(self.text.as_deref(), &path.field("text"), problems);
-        config::check_timeout(self.timeout, path, problems);
+impl Channel for SlackConfig {
+    fn kind(&self) -> &'static str {
+        "slack"
     }
 
-    pub(super) fn render(&self, draft: &Draft<'_>) -> Rendered {
+    fn check(&self, templates: &Templates, path: &Path, problems: &mut Problems) {
+        config::check_secret_url(&self.api_url, &path.field("api_url"), problems);
+        check_template(self.title.as_deref(), templates, &path.field("title"), problems);
+        check_template(self.text.as_deref(), templates, &path.field("text"), problems);
+    }
+
+    fn render(&self, draft: &Draft<'_>) -> Rendered {
         let page = draft.page;
         let mut errors = Vec::new();
         let title = one_line(&worded(self.title.as_deref(), &page.title, draft, &mut errors));
@@ -94,27 +90,27 @@ impl SlackConfig {
         Rendered { headers, body: body.to_string(), template_errors: errors }
     }
 
-    pub(super) fn request(&self, rendered: &Rendered) -> Result<Request, String> {
+    fn send(&self, rendered: &Rendered, _attempt: &Attempt<'_>) -> Result<Vec<Outgoing>, String> {
         let url = self.api_url.expose().parse().map_err(|_| "`api_url` is not a web address".to_owned())?;
-        Ok(Request::post(url, rendered.body.as_bytes()))
+        Ok(vec![rendered.post(url)])
     }
 
-    pub(super) fn secrets(&self) -> Vec<Secret> {
-        config::url_secrets(&self.api_url)
-    }
-}
-
-/// Slack's Web API and some look-alikes answer 200 with `{"ok": false, "error": …}`.
-pub(super) fn judge(body: &str) -> VerdictKind {
-    let Ok(answer) = serde_json::from_str::<serde_json::Value>(body) else { return VerdictKind::Accepted };
-    if answer["ok"] != serde_json::Value::Bool(false) {
-        return VerdictKind::Accepted;
-    }
-    match answer["error"].as_str().unwrap_or_default() {
-        "ratelimited" | "rate_limited" | "internal_error" | "fatal_error" | "service_unavailable" => {
-            VerdictKind::Retry(None)
+    /// Slack's Web API and some look-alikes answer 200 with `{"ok": false, "error": …}`.
+    fn judge(&self, body: &str) -> VerdictKind {
+        let Ok(answer) = serde_json::from_str::<serde_json::Value>(body) else { return VerdictKind::Accepted };
+        if answer["ok"] != serde_json::Value::Bool(false) {
+            return VerdictKind::Accepted;
         }
-        _ => VerdictKind::Refused,
+        match answer["error"].as_str().unwrap_or_default() {
+            "ratelimited" | "rate_limited" | "internal_error" | "fatal_error" | "service_unavailable" => {
+                VerdictKind::Retry(None)
+            }
+            _ => VerdictKind::Refused,
+        }
+    }
+
+    fn secrets(&self, _disk: &Disk) -> Vec<Secret> {
+        config::url_secrets(&self.api_url)
     }
 }
 

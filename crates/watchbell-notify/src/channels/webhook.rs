@@ -1,42 +1,34 @@
 //! Any address that takes Alertmanager's webhook body, version 4.
 
-use schemars::JsonSchema;
-use serde::Deserialize;
 use serde_json::Value;
-use watchbell_model::{Path, Problems, Secret, Span};
-use watchbell_runtime::http::Request;
+use watchbell_model::{Path, Problems, Secret};
+use watchbell_runtime::Disk;
 
-use super::{Draft, Rendered};
-use crate::config::{self, HttpConfig};
+use super::{Attempt, Channel, Draft, Outgoing, Rendered, http_channel};
+use crate::config;
+use crate::template_data::Templates;
 
-/// An address that takes Alertmanager's webhook body.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct WebhookConfig {
-    /// The address; where whoever has it can post, take it from a secret: `${secret:name}`.
-    pub url: Secret,
-    /// How requests authenticate.
-    #[serde(default)]
-    pub http_config: HttpConfig,
-    /// The most alerts one body holds; the rest is counted in `truncatedAlerts`. 0 is all.
-    #[serde(default)]
-    pub max_alerts: usize,
-    /// Whether to tell that it is over.
-    #[serde(default = "config::default_true")]
-    pub send_resolved: bool,
-    /// Bound on one try.
-    #[serde(default = "config::default_timeout")]
-    pub timeout: Span,
+http_channel! {
+    /// An address that takes Alertmanager's webhook body.
+    pub struct WebhookConfig {
+        /// The address; where whoever has it can post, take it from a secret: `${secret:name}`.
+        pub url: Secret,
+        /// The most alerts one body holds; the rest is counted in `truncatedAlerts`. 0 is all.
+        #[serde(default)]
+        pub max_alerts: usize,
+    }
 }
 
-impl WebhookConfig {
-    pub(super) fn check(&self, path: &Path, problems: &mut Problems) {
-        config::check_secret_url(&self.url, &path.field("url"), problems);
-        self.http_config.check(&path.field("http_config"), problems);
-        config::check_timeout(self.timeout, path, problems);
+impl Channel for WebhookConfig {
+    fn kind(&self) -> &'static str {
+        "webhook"
     }
 
-    pub(super) fn render(&self, draft: &Draft<'_>) -> Rendered {
+    fn check(&self, _templates: &Templates, path: &Path, problems: &mut Problems) {
+        config::check_secret_url(&self.url, &path.field("url"), problems);
+    }
+
+    fn render(&self, draft: &Draft<'_>) -> Rendered {
         let (page, mut group) = (draft.page, draft.group.clone());
         // Whoever takes it over finds a run book on every alert, as a person does.
         for (alert, shown) in group.alerts.iter_mut().filter_map(|alert| {
@@ -64,18 +56,12 @@ impl WebhookConfig {
         Rendered { headers, body: body.to_string(), template_errors: Vec::new() }
     }
 
-    pub(super) fn request(&self, rendered: &Rendered) -> Result<Request, String> {
+    fn send(&self, rendered: &Rendered, _attempt: &Attempt<'_>) -> Result<Vec<Outgoing>, String> {
         let url = self.url.expose().parse().map_err(|_| "`url` is not a web address".to_owned())?;
-        let request = Request::post(url, rendered.body.as_bytes());
-        Ok(match self.http_config.header() {
-            Some(header) => request.header("Authorization", header),
-            None => request,
-        })
+        Ok(vec![rendered.post(url)])
     }
 
-    pub(super) fn secrets(&self) -> Vec<Secret> {
-        let mut secrets = self.http_config.secrets();
-        secrets.extend(config::url_secrets(&self.url));
-        secrets
+    fn secrets(&self, _disk: &Disk) -> Vec<Secret> {
+        config::url_secrets(&self.url)
     }
 }

@@ -3,7 +3,7 @@
 use expect_test::expect;
 use serde_json::json;
 use watchbell_model::{Labels, Path, Problems};
-use watchbell_notify::ReceiverConfig;
+use watchbell_notify::{ReceiverConfig, Templates};
 use watchbell_runtime::sim;
 
 use crate::world::{Answer, OK, Process, Receiver, alert, firing, group, minutes, receivers, resolved};
@@ -428,24 +428,30 @@ fn a_template_of_ones_own_replaces_the_words_and_never_the_page() {
 fn a_wrong_configuration_says_what_would_be_right() {
     let configs = json!([
         {"name": "a", "ntfy_configs": [
-            {"topic": "bad topic", "token": "t", "basic_auth": {"username": "u", "password": "p"}, "tags": ["a,b"],
-             "priorities": {"critical": 9, "warning": 3, "info": 0}, "timeout": "0s", "title": "{{ nosuch }}"}]},
+            {"topic": "bad topic", "token": "t", "tags": ["a,b"],
+             "http_config": {"basic_auth": {"username": "u", "password": "p"}},
+             "priorities": {"critical": 9, "warning": 3, "info": 0}, "timeout": "3m", "title": "{{ nosuch }}"}]},
         {"name": "a", "slack_configs": [{"api_url": "hush"}], "webhook_configs": [{"url": "ftp://hush"}],
          "pushover_configs": [{"user_key": "", "token": "t", "message": "{{ if }}"}]},
         {"name": " "},
     ]);
     let mut problems = Problems::new();
-    ReceiverConfig::check_all(&receivers(configs), &Path::root().field("receivers"), &mut problems);
+    ReceiverConfig::check_all(
+        &receivers(configs),
+        &Templates::default(),
+        &Path::root().field("receivers"),
+        &mut problems,
+    );
     let lines =
         problems.0.iter().map(|it| format!("{}: {} | {}\n", it.path, it.message, it.hint.as_deref().unwrap_or("")));
     expect![[r#"
         receivers[0].ntfy_configs[0].topic: `bad topic` is not a topic | use up to 64 letters, digits, `-` and `_`
-        receivers[0].ntfy_configs[0]: `token` and `basic_auth` exclude each other | keep one of them
+        receivers[0].ntfy_configs[0]: there are other credentials in `http_config` beside `token` | keep one of them
         receivers[0].ntfy_configs[0].tags[0]: `a,b` is not a tag | one word each
         receivers[0].ntfy_configs[0].priorities.critical: 9 is not a priority | it goes from 1 to 5
         receivers[0].ntfy_configs[0].priorities.info: 0 is not a priority | it goes from 1 to 5
         receivers[0].ntfy_configs[0].title: the template is wrong: there is no function `nosuch` (line 1, column 4) | leave it out for words that say what, since when and how many more
-        receivers[0].ntfy_configs[0].timeout: a try cannot take 0s | it is more than nothing and at most 2m; `10s` is usual
+        receivers[0].ntfy_configs[0].timeout: a try cannot take 3m | it is at most 2m; `10s` is usual
         receivers[1].pushover_configs[0].user_key: it is empty | Pushover shows it on its web page
         receivers[1].pushover_configs[0].message: the template is wrong: a value was expected here (line 1, column 4) | leave it out for words that say what, since when and how many more
         receivers[1].slack_configs[0].api_url: this is not a web address | it must start with `https://` or `http://`

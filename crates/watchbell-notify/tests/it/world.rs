@@ -131,6 +131,7 @@ pub(crate) fn config(receivers: Vec<ReceiverConfig>) -> NotifyConfig {
     let text = "# IMAP is down\n## What it means\nx\n## Impact\nx\n## First checks\nx\n## Escalation\nx\n";
     NotifyConfig {
         receivers,
+        templates: Arc::default(),
         runbooks: Arc::new(Library::embedded(&runbooks, &[("imap-down", text)])),
         site: Site::new("home", "https://bell.example.org".parse().unwrap()),
         retry_for: NotifyConfig::RETRY_FOR,

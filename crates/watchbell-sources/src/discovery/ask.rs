@@ -7,7 +7,7 @@ use watchbell_model::Url;
 use watchbell_runtime::Runtime;
 use watchbell_runtime::http::{Request, Response};
 
-use crate::client::HttpClient;
+use watchbell_runtime::client::HttpClient;
 
 /// How long an answer may be, in bytes.
 pub(super) const ANSWER_BYTES_MAX: usize = 32 << 20;
@@ -68,7 +68,7 @@ fn first_words(body: &[u8]) -> String {
 
 /// A query's part: names and values, percent-encoded; pairs without a value are left out.
 pub(super) fn query(pairs: &[(&str, &str)]) -> String {
-    let escape = crate::client::escape;
+    let escape = watchbell_runtime::client::escape;
     let pairs = pairs.iter().filter(|(_, value)| !value.is_empty());
     let text: Vec<String> = pairs.map(|(name, value)| format!("{}={}", escape(name), escape(value))).collect();
     if text.is_empty() { String::new() } else { format!("?{}", text.join("&")) }

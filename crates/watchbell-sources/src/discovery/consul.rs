@@ -168,7 +168,7 @@ impl ConsulSd {
         let datacenter = &datacenter;
         let parts = futures_util::stream::iter(names)
             .map(async |name| {
-                let path = format!("/v1/health/service/{}", crate::client::escape(&name));
+                let path = format!("/v1/health/service/{}", watchbell_runtime::client::escape(&name));
                 let answer = self.ask(ask, &path, &self.health_filter, &self.tags).await;
                 let group = answer.map(|answer| vec![self.describe(&name, datacenter, &answer)]);
                 (name, group)

@@ -34,8 +34,8 @@ use std::time::Duration;
 use watchbell_model::{HttpClientConfig, Labels, Path, Problems, Span};
 use watchbell_runtime::Runtime;
 
-use crate::client::HttpClient;
 use ask::Ask;
+use watchbell_runtime::client::HttpClient;
 
 pub use aws::{AwsRole, AwsSd, CloudMapSd, Ec2Sd, EcsSd, LightsailSd};
 pub use clouds::{DigitalOceanRole, DigitalOceanSd, HetznerRole, HetznerSd, VultrSd};

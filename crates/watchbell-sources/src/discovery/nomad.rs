@@ -71,7 +71,7 @@ impl NomadSd {
             return Err(format!("there are {} services, but {PARTS_MAX} are the most that are asked", names.len()));
         }
         let answers = futures_util::stream::iter(names)
-            .map(async |name| self.ask(ask, &format!("/v1/service/{}", crate::client::escape(&name))).await)
+            .map(async |name| self.ask(ask, &format!("/v1/service/{}", watchbell_runtime::client::escape(&name))).await)
             .buffered(ASKED_MAX);
         let answers: Vec<Result<Value, String>> = answers.collect().await;
         let mut targets = Vec::new();

@@ -8,7 +8,7 @@ use watchbell_wire::prometheus::accept;
 
 use super::config::ScrapeConfig;
 use super::rules::{Rules, schema_of};
-use crate::client::HttpClient;
+use watchbell_runtime::client::HttpClient;
 
 /// Longest body where the configuration gives no bound.
 const BODY_BYTES_MAX: u64 = 64 << 20;

@@ -11,8 +11,8 @@ use watchbell_wire::prometheus::Histograms;
 
 use super::config::{ScrapeConfig, StaticConfig};
 use super::job::Job;
-use crate::client::escape;
 use crate::discovery::TargetGroup;
+use watchbell_runtime::client::escape;
 
 /// The first scrape comes within this time, however long the interval.
 const FIRST_WITHIN: Span = Span::seconds(5);

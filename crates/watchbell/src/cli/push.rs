@@ -28,6 +28,7 @@ pub(super) async fn run(runtime: &Runtime, name: Option<&str>, files: &Files, dr
     let notify = Notify::open(runtime.clone(), Arc::new(MemoryState::new()))?;
     notify.apply(NotifyConfig {
         receivers: good.config.receivers.clone(),
+        templates: Arc::clone(&good.templates),
         runbooks: Arc::clone(&good.library),
         site: Site::new(&good.config.site.name, good.config.site_url()),
         retry_for: NotifyConfig::RETRY_FOR,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use watchbell_alarms::rule::RuleFile;
 use watchbell_model::{Path, Problems, RelabelConfig, RunbookRef};
-use watchbell_notify::{Library, ReceiverConfig};
+use watchbell_notify::{Library, ReceiverConfig, Templates};
 use watchbell_sources::heartbeat::HeartbeatConfig;
 use watchbell_sources::probe;
 use watchbell_sources::scrape::ScrapeConfig;
@@ -12,7 +12,13 @@ use watchbell_sources::scrape::ScrapeConfig;
 use super::Config;
 
 /// Finds every problem of a configuration whose types are right.
-pub(super) fn check(config: &Config, rules: &[(String, RuleFile)], library: &Library, problems: &mut Problems) {
+pub(super) fn check(
+    config: &Config,
+    rules: &[(String, RuleFile)],
+    library: &Library,
+    templates: &Templates,
+    problems: &mut Problems,
+) {
     let top = Path::root();
     for (at, listener) in config.listeners.iter().enumerate() {
         if listener.address.parse::<std::net::SocketAddr>().is_err() {
@@ -66,7 +72,8 @@ pub(super) fn check(config: &Config, rules: &[(String, RuleFile)], library: &Lib
             .warning(&alerting.field("alertmanagers"), "alerts are sent to none of these: watchbell routes them itself")
             .hint("bring `route` and `receivers` of your alertmanager.yml along; take this out when they are here");
     }
-    ReceiverConfig::check_all(&config.receivers, &top.field("receivers"), problems);
+    config.global.channel_defaults().check(&top.field("global"), problems);
+    ReceiverConfig::check_all(&config.receivers, templates, &top.field("receivers"), problems);
     let mut names: Vec<&str> = config.receivers.iter().map(|receiver| receiver.name.as_str()).collect();
     if config.route.is_none() {
         names.push(crate::default::NOBODY);

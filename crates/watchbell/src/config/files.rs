@@ -6,6 +6,7 @@ use serde_json::Value;
 use watchbell_alarms::rule::{self, RuleFile};
 use watchbell_alarms::unit_test::TestFile;
 use watchbell_model::{Level, Path as Place, Problem, Problems, Segment};
+use watchbell_notify::Templates;
 use watchbell_query::promql::Features;
 use watchbell_runtime::Runtime;
 
@@ -203,6 +204,37 @@ impl Files {
         read
     }
 
+    /// Files of templates that patterns name; one that is wrong is a problem, and then there are none.
+    pub(super) fn templates(
+        &mut self,
+        runtime: &Runtime,
+        patterns: &[String],
+        base: &Path,
+        problems: &mut Problems,
+    ) -> Templates {
+        let mut texts = Vec::new();
+        for (at, pattern) in patterns.iter().enumerate() {
+            let place = Place::root().field("templates").index(at);
+            let pattern = base.join(pattern);
+            self.folders.extend(pattern.parent().map(Path::to_owned));
+            for path in expand(runtime, &pattern) {
+                self.names.push(path.clone());
+                match runtime.disk.read_text(&path) {
+                    Ok(text) => texts.push((path.display().to_string(), text)),
+                    Err(error) => {
+                        problems.error(&place, format!("{} cannot be read: {error}", path.display()));
+                    }
+                }
+            }
+        }
+        Templates::new(texts).unwrap_or_else(|error| {
+            problems
+                .error(&Place::root().field("templates"), error.to_string())
+                .hint("receivers cannot call what cannot be read");
+            Templates::default()
+        })
+    }
+
     /// A file of unit tests, with the rule files it names, all of it checked.
     pub(super) fn tests(&mut self, runtime: &Runtime, path: &Path) -> Option<(TestFile, Vec<(String, RuleFile)>)> {
         let node = self.read(runtime, path)?;
@@ -362,6 +394,11 @@ pub(super) fn anchor(config: &mut Config, base: &Path) {
     }
     for read in &mut config.remote_read {
         read.anchor(base);
+    }
+    let mut defaults = config.global.channel_defaults();
+    defaults.anchor(base);
+    for receiver in &mut config.receivers {
+        receiver.complete(&defaults, base);
     }
 }
 

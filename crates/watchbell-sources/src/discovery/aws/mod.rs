@@ -281,7 +281,7 @@ fn url(service: Service, endpoint: &str, region: &str, ask: &Ask<'_>) -> Result<
 }
 
 fn form(url: Url, service: Service, call: &str, fields: &[(String, String)]) -> Request {
-    let escape = crate::client::escape;
+    let escape = watchbell_runtime::client::escape;
     let mut body = format!("Action={call}&Version={}", service.prefix);
     for (name, value) in fields {
         body.push_str(&format!("&{}={}", escape(name), escape(value)));

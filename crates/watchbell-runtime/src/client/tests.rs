@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use crate::{Stream, sim};
 use expect_test::expect;
 use rcgen::{CertificateParams, CertifiedIssuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use watchbell_model::HttpClientConfig;
-use watchbell_runtime::{Stream, sim};
 
 use super::*;
 

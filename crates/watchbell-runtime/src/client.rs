@@ -1,4 +1,4 @@
-//! The HTTP client of scrapes and discoveries: credentials, headers, trust and proxies of Prometheus' `http_config`.
+//! The HTTP client of scrapes, discoveries and channels: credentials, headers, trust and proxies of Prometheus' `http_config`.
 //!
 //! Files are read anew for every request, so that a renewed secret counts at once. A token of OAuth 2.0 is fetched when
 //! it is first needed and kept until shortly before it ends, or until it is refused.
@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::http::{self, Proxies, Proxy, Request, Response};
+use crate::tls::TlsOptions;
+use crate::{Disk, Runtime};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use watchbell_model::{HttpClientConfig, HttpHeader, OAuth2, Secret};
-use watchbell_runtime::http::{self, Proxies, Proxy, Request, Response};
-use watchbell_runtime::tls::TlsOptions;
-use watchbell_runtime::{Disk, Runtime};
 
 /// How many redirects are followed, as in Go.
 pub const REDIRECTS_MAX: u32 = 10;
@@ -194,7 +194,8 @@ fn headers(headers: &BTreeMap<String, HttpHeader>, disk: &Disk, request: &mut Re
     Ok(())
 }
 
-fn held(disk: &Disk, given: &Option<Secret>, file: &Option<PathBuf>) -> Result<String, String> {
+/// A secret that is given or stands in a file, and nothing where neither is; the error says which file cannot be read.
+pub fn held(disk: &Disk, given: &Option<Secret>, file: &Option<PathBuf>) -> Result<String, String> {
     match (given, file) {
         (Some(secret), _) => Ok(secret.expose().to_owned()),
         (None, Some(file)) => text(disk, file),
