@@ -18,7 +18,7 @@ use crate::book::{ALERTS_MAX, Book, GROUPS_MAX, Moment};
 use crate::config::Config;
 use crate::rows::{self, Rows};
 use crate::silence::{Silence, SilenceError};
-use crate::view::{AlertView, GroupView};
+use crate::view::{Acknowledgement, AlertView, GroupView};
 
 /// How many requests wait for the loop; further ones wait outside.
 const COMMANDS_MAX: usize = 1024;
@@ -58,6 +58,15 @@ enum Command {
     Raise { alerts: Vec<Alert>, with: Vec<Change>, answer: Answer<StateError> },
     SetSilence { silence: Box<Silence>, answer: oneshot::Sender<Result<String, SilenceError>> },
     ExpireSilence { id: String, answer: Answer<SilenceError> },
+    Acknowledge { which: Which, by: Option<Acknowledgement>, answer: oneshot::Sender<Result<usize, StateError>> },
+}
+
+/// Alerts somebody sees to.
+enum Which {
+    /// By fingerprint.
+    Alerts(Vec<u64>),
+    /// All that fire in a group.
+    Group(String),
 }
 
 impl Alerts {
@@ -163,6 +172,32 @@ impl Alerts {
         self.ask(|answer| Command::ExpireSilence { id: id.to_owned(), answer }).await?
     }
 
+    /// Notes who sees to alerts, by their fingerprints, or with `None` that nobody does any more. Answers how many of
+    /// them fire and are changed by it.
+    ///
+    /// # Errors
+    /// It could not be kept.
+    pub async fn acknowledge(&self, fingerprints: Vec<u64>, by: Option<Acknowledgement>) -> Result<usize, StateError> {
+        let which = Which::Alerts(fingerprints);
+        self.ask(|answer| Command::Acknowledge { which, by, answer }).await?
+    }
+
+    /// The same of all that fires in a group, by the name its pages have (`GroupNotification::group_id`).
+    ///
+    /// # Errors
+    /// It could not be kept.
+    pub async fn acknowledge_group(&self, id: &str, by: Option<Acknowledgement>) -> Result<usize, StateError> {
+        let which = Which::Group(id.to_owned());
+        self.ask(|answer| Command::Acknowledge { which, by, answer }).await?
+    }
+
+    /// Labels of the alerts that fire in a group, by the name its pages have.
+    pub fn firing_in(&self, group_id: &str) -> Vec<Labels> {
+        let (book, now) = (self.book(), self.runtime.clock.now());
+        let labels = |it: &u64| book.alerts.get(it).map(|entry| entry.row.alert.labels.clone());
+        book.firing_in(group_id, now).iter().filter_map(labels).collect()
+    }
+
     /// Has the loop do something; while none runs, as at the start, does it here.
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, StateError> {
         let (answer, mut answered) = oneshot::channel();
@@ -263,6 +298,9 @@ impl Alerts {
                 Command::ExpireSilence { id, answer } => {
                     let _ = answer.send(self.expire_silence_now(&id).await);
                 }
+                Command::Acknowledge { which, by, answer } => {
+                    let _ = answer.send(self.acknowledge_now(&which, by).await);
+                }
                 Command::Raise { .. } => {}
             }
         }
@@ -330,6 +368,27 @@ impl Alerts {
         self.commit(vec![rows::put_silence(&ended)]).await?;
         self.book().silences.insert(ended);
         Ok(())
+    }
+
+    async fn acknowledge_now(&self, which: &Which, by: Option<Acknowledgement>) -> Result<usize, StateError> {
+        let mut plan = {
+            let (mut book, at) = (self.book(), self.moment());
+            let fingerprints = match which {
+                Which::Alerts(fingerprints) => fingerprints.clone(),
+                Which::Group(id) => book.firing_in(id, at.now),
+            };
+            let plan = book.plan_acknowledge(&fingerprints, by.as_ref(), at);
+            book.begin();
+            plan
+        };
+        let count = plan.count();
+        let result = self.commit(std::mem::take(&mut plan.changes)).await;
+        let mut book = self.book();
+        if result.is_ok() {
+            book.apply_acknowledge(plan);
+        }
+        book.end(self.moment());
+        result.map(|()| count)
     }
 
     /// Looks at all groups that are due. On an error they stay due.

@@ -7,6 +7,7 @@
 //! Invariants: an alert in the book is in at least one group; a group has at least one member and is in the order of
 //! the due exactly once; an alert's document is deleted in the commit that hands its end to the outbox, never before.
 
+mod acknowledge;
 mod flush;
 mod raise;
 mod reload;
@@ -16,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use watchbell_model::{Alert, Change, Labels, Timestamp};
 
 use crate::config::Policy;
-use crate::group::Group;
+use crate::group::{Climb, Group};
 use crate::rows::{self, AlertRow, GroupRow, Rows};
 use crate::silence::Silences;
 
@@ -134,22 +135,23 @@ impl Book {
         let id = self.next_group;
         self.next_group += 1;
         self.places.insert((group.route, group.labels.clone()), id);
-        self.due.insert((group.due, id));
+        self.due.insert((group.wakes(), id));
         self.groups.insert(id, group);
         id
     }
 
-    fn set_due(&mut self, id: u64, due: Timestamp) {
+    /// Changes when a group is looked at.
+    fn set_due(&mut self, id: u64, due: Timestamp, escalates: Option<Timestamp>) {
         if let Some(group) = self.groups.get_mut(&id) {
-            self.due.remove(&(group.due, id));
-            group.due = due;
-            self.due.insert((due, id));
+            self.due.remove(&(group.wakes(), id));
+            (group.due, group.escalates) = (due, escalates);
+            self.due.insert((group.wakes(), id));
         }
     }
 
     fn remove_group(&mut self, id: u64) {
         if let Some(group) = self.groups.remove(&id) {
-            self.due.remove(&(group.due, id));
+            self.due.remove(&(group.wakes(), id));
             self.places.remove(&(group.route, group.labels));
         }
     }
@@ -175,6 +177,8 @@ impl Group {
             key: place.group_key(&labels),
             labels,
             due: steady + place.timing.wait,
+            escalates: None,
+            climb: Climb::default(),
             flushed: false,
             members: BTreeSet::new(),
             told: None,

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use watchbell_model::{Matcher, Path, Problems, Span};
 
+use crate::duty::{Duty, EscalationConfig, ScheduleConfig};
 use crate::inhibit::Inhibition;
 use crate::interval::{Intervals, TimeInterval};
 use crate::matcher::{is_classic_only, parse_matchers};
@@ -95,6 +96,10 @@ pub struct Config {
     pub inhibit_rules: Vec<InhibitRule>,
     /// What `mute_time_intervals` and `active_time_intervals` name.
     pub time_intervals: Vec<TimeInterval>,
+    /// People who take turns.
+    pub schedules: Vec<ScheduleConfig>,
+    /// Who is told after whom.
+    pub escalations: Vec<EscalationConfig>,
 }
 
 /// The configuration, read and ready to decide.
@@ -103,6 +108,7 @@ pub(crate) struct Policy {
     pub(crate) tree: Tree,
     pub(crate) inhibitions: Vec<Inhibition>,
     pub(crate) intervals: Intervals,
+    pub(crate) duty: Duty,
 }
 
 impl Config {
@@ -110,7 +116,9 @@ impl Config {
     /// are the names of all receivers there are.
     pub fn check(&self, path: &Path, receivers: &[&str], problems: &mut Problems) {
         let policy = self.compile(path, problems);
-        self.route.check_names(&path.field("route"), receivers, &policy.intervals, problems);
+        let names: Vec<&str> = receivers.iter().copied().chain(policy.duty.names()).collect();
+        self.route.check_names(&path.field("route"), &names, &policy.intervals, problems);
+        Duty::check_names(&self.schedules, &self.escalations, receivers, path, problems);
     }
 
     pub(crate) fn compile(&self, path: &Path, problems: &mut Problems) -> Policy {
@@ -119,7 +127,8 @@ impl Config {
         let rules = self.inhibit_rules.iter().enumerate();
         let inhibitions =
             rules.map(|(at, rule)| rule.compile(&path.field("inhibit_rules").index(at), problems)).collect();
-        Policy { tree, inhibitions, intervals }
+        let duty = Duty::compile(&self.schedules, &self.escalations, &intervals, path, problems);
+        Policy { tree, inhibitions, intervals, duty }
     }
 }
 
@@ -229,6 +238,7 @@ mod tests {
             route: serde_json::from_str(route).expect("a route"),
             inhibit_rules: serde_json::from_str(inhibit_rules).expect("inhibit rules"),
             time_intervals: vec![TimeInterval { name: "nights".into(), time_intervals: Vec::new() }],
+            ..Config::default()
         }
     }
 

@@ -3,6 +3,9 @@
 //! Pure. Decides whether a receiver must be told now, and why, from what it was told last: Alertmanager's rules. Two of
 //! them matter most: what is unchanged is not told twice (also not after a restart, since what was told is kept), and
 //! alerts that fired and ended before anybody was told are not told of at all.
+//!
+//! Beyond Alertmanager: while nobody has acknowledged, further people are told as the ladder says (see [`Ladder`]);
+//! what everybody has acknowledged is not repeated. Whoever was told of a group learns how it goes on and ends.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,6 +13,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use watchbell_model::{Alert, Labels, NotificationReason, Timestamp};
 
+use crate::book::Moment;
+use crate::duty::Ladder;
 use crate::route::Timing;
 
 /// A group as it stands.
@@ -23,6 +28,9 @@ pub(crate) struct Group {
     pub(crate) labels: Labels,
     /// When it is looked at next, on the steady clock (see [`crate::book::Moment`]).
     pub(crate) due: Timestamp,
+    /// When the next people are to be told if nobody acknowledges, on the same clock.
+    pub(crate) escalates: Option<Timestamp>,
+    pub(crate) climb: Climb,
     /// Whether it was looked at since it was made.
     pub(crate) flushed: bool,
     /// Its alerts, by fingerprint.
@@ -31,6 +39,17 @@ pub(crate) struct Group {
     /// What the receiver was to be told when the commit failed, or was said to have failed: it may be in the outbox all
     /// the same, so its sequence may stand only for the same words.
     pub(crate) attempted: Option<Told>,
+}
+
+/// How far a group has come on its ladder since it began to fire.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Climb {
+    /// When the first people were told, on the steady clock.
+    pub(crate) since: Timestamp,
+    /// Who was told since then.
+    pub(crate) reached: BTreeSet<String>,
+    /// Who was told since the group began to fire, or may have been, and must learn how it ends.
+    pub(crate) told_to: BTreeSet<String>,
 }
 
 /// What the receiver was told of a group last (Alertmanager's notification log).
@@ -50,14 +69,28 @@ pub(crate) struct Member<'a> {
     pub(crate) resolved: bool,
     /// Silenced, inhibited, or its route holds its tongue.
     pub(crate) muted: bool,
+    /// Somebody said that they see to it.
+    pub(crate) acknowledged: bool,
+}
+
+/// Who is to be told, why, and of which alerts.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Notice {
+    pub(crate) receiver: String,
+    pub(crate) reason: NotificationReason,
+    pub(crate) alerts: Vec<Alert>,
 }
 
 /// What follows from a look at a group.
 #[derive(Debug)]
 pub(crate) struct Look {
-    /// Why the receiver is to be told, if it is, and of which alerts.
-    pub(crate) notify: Option<(NotificationReason, Vec<Alert>)>,
+    pub(crate) notices: Vec<Notice>,
     pub(crate) told: Option<Told>,
+    pub(crate) climb: Climb,
+    /// When to look for the next people, on the steady clock.
+    pub(crate) escalates: Option<Timestamp>,
+    /// How often those who were told are told again while nobody acknowledges.
+    pub(crate) nag: Option<Duration>,
     /// Members that are over and leave the group.
     pub(crate) leaving: Vec<u64>,
 }
@@ -78,49 +111,123 @@ impl Group {
         if waited { self.due.min(steady) } else { self.due }
     }
 
-    /// Decides at `now`; `sequence_min` is what every new sequence must exceed.
-    pub(crate) fn look(&self, members: &[Member<'_>], repeat: Duration, now: Timestamp, sequence_min: u64) -> Look {
+    /// When something is due, on the steady clock.
+    pub(crate) fn wakes(&self) -> Timestamp {
+        self.escalates.map_or(self.due, |at| at.min(self.due))
+    }
+
+    /// Decides; `sequence_min` is what every new sequence must exceed.
+    pub(crate) fn look(
+        &self,
+        members: &[Member<'_>],
+        ladder: &Ladder,
+        repeat: Duration,
+        at: Moment,
+        sequence_min: u64,
+    ) -> Look {
+        let regular = self.due <= at.steady;
         let set = |resolved: bool| -> BTreeSet<u64> {
             let those = members.iter().filter(|member| !member.muted && member.resolved == resolved);
             those.map(|member| member.fingerprint).collect()
         };
         let (firing, resolved) = (set(false), set(true));
-        let leaving: Vec<u64> =
-            members.iter().filter(|member| member.resolved).map(|member| member.fingerprint).collect();
-        let reason = decide(self.told.as_ref(), &firing, &resolved, now, repeat).or_else(|| {
+        let over = members.iter().filter(|member| regular && member.resolved);
+        let leaving: Vec<u64> = over.map(|member| member.fingerprint).collect();
+        let waiting = members.iter().any(|member| !member.muted && !member.resolved && !member.acknowledged);
+        let repeat = match ladder.nag {
+            // What somebody sees to need not be said again.
+            _ if !waiting => Duration::MAX,
+            Some(nag) => nag.min(repeat),
+            None => repeat,
+        };
+        let judge = |told: Option<&Told>| decide(told, &firing, &resolved, at.now, repeat);
+        let reason = regular.then(|| judge(self.told.as_ref())).flatten().or_else(|| {
             // What may be in the outbox must be ended there too.
-            let ends = |reason: &NotificationReason| {
-                matches!(reason, NotificationReason::AllResolved | NotificationReason::NewResolved)
-            };
-            let attempted = self.attempted.as_ref()?;
-            decide(Some(attempted), &firing, &resolved, now, repeat).filter(ends)
+            judge(Some(self.attempted.as_ref().filter(|_| regular)?)).filter(|reason| ends(*reason))
         });
-        let Some(reason) = reason else {
+        let told = match reason {
+            Some(_) => {
+                let sequence = match &self.attempted {
+                    Some(tried) if (&tried.firing, &tried.resolved) == (&firing, &resolved) => tried.sequence,
+                    Some(tried) => tried.sequence + 1,
+                    None => self.told.as_ref().map_or(sequence_min, |told| told.sequence.max(sequence_min)) + 1,
+                };
+                Some(Told { at: at.now, sequence, firing: firing.clone(), resolved: resolved.clone() })
+            }
             // Of an alert that ended while it was muted nobody is told. It must not count as told any longer either:
             // if it comes back, that is a new page.
-            let mut told = self.told.clone();
-            if let Some(told) = &mut told {
+            None => self.told.clone().map(|mut told| {
                 told.firing.retain(|fingerprint| !leaving.contains(fingerprint));
-            }
-            return Look { notify: None, told, leaving };
+                told
+            }),
         };
-        let mut alerts: Vec<Alert> = Vec::with_capacity(firing.len() + resolved.len());
-        for member in members.iter().filter(|member| !member.muted) {
-            let mut alert = member.alert.clone();
-            if !member.resolved {
-                // What fires now must not turn into something resolved while it waits to be sent.
-                alert.ends_at = None;
+        let mut climb = self.climb.clone();
+        // New alerts in a group that somebody sees to are a matter for the first ones again.
+        let seen_to = |known: &Told| {
+            let mut known = members.iter().filter(|it| !it.resolved && known.firing.contains(&it.fingerprint));
+            known.all(|member| member.acknowledged)
+        };
+        match reason {
+            Some(NotificationReason::First) => climb = Climb { since: at.steady, ..Climb::default() },
+            Some(NotificationReason::NewAlerts) if self.told.as_ref().is_some_and(seen_to) => {
+                climb = Climb { since: at.steady, reached: BTreeSet::new(), told_to: climb.told_to };
             }
-            alerts.push(alert);
+            _ => {}
         }
-        alerts.sort_by(|a, b| (a.ends_at.is_some(), &a.labels).cmp(&(b.ends_at.is_some(), &b.labels)));
-        let sequence = match &self.attempted {
-            Some(attempted) if (&attempted.firing, &attempted.resolved) == (&firing, &resolved) => attempted.sequence,
-            Some(attempted) => attempted.sequence + 1,
-            None => self.told.as_ref().map_or(sequence_min, |told| told.sequence.max(sequence_min)) + 1,
-        };
-        Look { notify: Some((reason, alerts)), told: Some(Told { at: now, sequence, firing, resolved }), leaving }
+        let mut notices = Vec::new();
+        if let Some(reason) = reason {
+            let mut to = climb.told_to.clone();
+            if !ends(reason) || to.is_empty() {
+                to.extend(ladder.reached(Duration::ZERO));
+            }
+            let alerts = shown(members, true);
+            notices.extend(to.iter().map(|to| Notice { receiver: to.clone(), reason, alerts: alerts.clone() }));
+            if !ends(reason) {
+                climb.reached.extend(to.iter().cloned());
+            }
+            climb.told_to.extend(to);
+        }
+        let known = told.as_ref().is_some_and(|told| !told.firing.is_disjoint(&firing));
+        let mut escalates = None;
+        if known && waiting {
+            let after = at.steady.since(climb.since);
+            let further: Vec<String> = ladder.reached(after).difference(&climb.reached).cloned().collect();
+            let (reason, alerts) = (NotificationReason::Escalated, shown(members, false));
+            let next = further.iter().filter(|to| !notices.iter().any(|it| it.receiver == **to));
+            let next: Vec<Notice> =
+                next.map(|to| Notice { receiver: to.clone(), reason, alerts: alerts.clone() }).collect();
+            notices.extend(next);
+            climb.reached.extend(further.iter().cloned());
+            climb.told_to.extend(further);
+            let step = ladder.next(after).map(|wait| climb.since + wait);
+            let hand_over = ladder.changes_in.map(|wait| at.steady + wait);
+            escalates = step.into_iter().chain(hand_over).min();
+        }
+        if firing.is_empty() && reason.is_some() {
+            climb = Climb::default();
+        }
+        Look { notices, told, climb, escalates, nag: ladder.nag.filter(|_| known && waiting), leaving }
     }
+}
+
+/// Whether it tells of an end only.
+fn ends(reason: NotificationReason) -> bool {
+    matches!(reason, NotificationReason::AllResolved | NotificationReason::NewResolved)
+}
+
+/// The alerts that people are told of, firing first.
+fn shown(members: &[Member<'_>], with_resolved: bool) -> Vec<Alert> {
+    let mut alerts = Vec::with_capacity(members.len());
+    for member in members.iter().filter(|member| !member.muted && (with_resolved || !member.resolved)) {
+        let mut alert = member.alert.clone();
+        if !member.resolved {
+            // What fires now must not turn into something resolved while it waits to be sent.
+            alert.ends_at = None;
+        }
+        alerts.push(alert);
+    }
+    alerts.sort_by(|a, b| (a.ends_at.is_some(), &a.labels).cmp(&(b.ends_at.is_some(), &b.labels)));
+    alerts
 }
 
 fn decide(

@@ -163,17 +163,7 @@ impl Spec {
                     .hint("write it as `HH:MM`, up to `24:00`"),
             }
         }
-        let zone = match config.location.as_str() {
-            "Local" => Some(TimeZone::system()),
-            "" | "UTC" => Some(TimeZone::UTC),
-            name => TimeZone::get(name).ok(),
-        };
-        let zone = zone.unwrap_or_else(|| {
-            problems
-                .error(&path.field("location"), format!("`{}` is not a known time zone", config.location))
-                .hint("write it as `Europe/Berlin`, `UTC` or `Local`");
-            TimeZone::UTC
-        });
+        let zone = zone(&config.location, &path.field("location"), problems);
         Spec { times, weekdays, days_of_month, months, years, zone }
     }
 
@@ -194,6 +184,21 @@ impl Spec {
             && holds(&self.months, i32::from(now.month()))
             && holds(&self.years, i32::from(now.year()))
     }
+}
+
+/// A time zone by its name; one that is not known is a problem, and then UTC.
+pub(crate) fn zone(name: &str, path: &Path, problems: &mut Problems) -> TimeZone {
+    let zone = match name {
+        "Local" => Some(TimeZone::system()),
+        "" | "UTC" => Some(TimeZone::UTC),
+        name => TimeZone::get(name).ok(),
+    };
+    zone.unwrap_or_else(|| {
+        problems
+            .error(path, format!("`{name}` is not a known time zone"))
+            .hint("write it as `Europe/Berlin`, `UTC` or `Local`");
+        TimeZone::UTC
+    })
 }
 
 fn between(text: &str, one: fn(&str) -> Result<i32, String>, first: &str) -> Result<(i32, i32), String> {

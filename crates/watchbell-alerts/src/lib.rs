@@ -12,6 +12,7 @@
 mod alerts;
 mod book;
 mod config;
+mod duty;
 mod group;
 mod inhibit;
 mod interval;
@@ -25,7 +26,8 @@ mod view;
 pub use alerts::Alerts;
 pub use book::{ALERTS_MAX, ALERTS_OWN_MAX, GROUPS_MAX, RESTART_GRACE};
 pub use config::{Config, InhibitRule, RouteConfig};
+pub use duty::{EscalationConfig, OverrideConfig, RotationConfig, ScheduleConfig, StepConfig};
 pub use interval::{RangeText, TimeInterval, TimeIntervalSpec, TimeRange};
 pub use matcher::{MATCHER_TEXT_MAX, MatcherTextError, parse_matcher, parse_matchers};
 pub use silence::{SILENCE_RETENTION, SILENCES_MAX, Silence, SilenceError, SilenceState};
-pub use view::{AlertState, AlertView, GroupView};
+pub use view::{Acknowledgement, AlertState, AlertView, GroupView};

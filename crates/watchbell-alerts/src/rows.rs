@@ -6,8 +6,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use watchbell_model::{Alert, Change, Labels, State, StateError, Timestamp};
 
-use crate::group::{Group, Told};
+use crate::group::{Climb, Group, Told};
 use crate::silence::Silence;
+use crate::view::Acknowledgement;
 
 const ALERT: &str = "alerts.alert";
 const GROUP: &str = "alerts.group";
@@ -27,6 +28,9 @@ pub(crate) struct AlertRow {
     /// Groups that it has left though it is still in others, by [`group_id`].
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub(crate) left: BTreeSet<String>,
+    /// Who sees to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) acknowledged: Option<Acknowledgement>,
 }
 
 /// A group without its members, which follow from the alerts.
@@ -38,6 +42,10 @@ pub(crate) struct GroupRow {
     pub(crate) due: Timestamp,
     pub(crate) flushed: bool,
     pub(crate) told: Option<Told>,
+    #[serde(default)]
+    pub(crate) escalates: Option<Timestamp>,
+    #[serde(default)]
+    pub(crate) climb: Climb,
 }
 
 /// All documents.
@@ -60,6 +68,21 @@ fn alert_id(fingerprint: u64) -> String {
     format!("{fingerprint:016x}")
 }
 
+impl From<Group> for GroupRow {
+    fn from(group: Group) -> GroupRow {
+        GroupRow {
+            receiver: group.receiver,
+            key: group.key,
+            labels: group.labels,
+            due: group.due,
+            flushed: group.flushed,
+            told: group.told,
+            escalates: group.escalates,
+            climb: group.climb,
+        }
+    }
+}
+
 impl GroupRow {
     pub(crate) fn id(&self) -> String {
         group_id(&self.key, &self.receiver)
@@ -75,14 +98,7 @@ pub(crate) fn delete_alert(fingerprint: u64) -> Change {
 }
 
 pub(crate) fn put_group(group: &Group) -> Change {
-    let row = GroupRow {
-        receiver: group.receiver.clone(),
-        key: group.key.clone(),
-        labels: group.labels.clone(),
-        due: group.due,
-        flushed: group.flushed,
-        told: group.told.clone(),
-    };
+    let row = GroupRow::from(group.clone());
     Change::put(GROUP, row.id(), &row)
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use watchbell_model::{Alert, Labels, Timestamp};
 
 use crate::book::{Book, Entry};
@@ -15,6 +15,18 @@ pub enum AlertState {
     Active,
     /// No: it is silenced, inhibited, or none of its routes speaks now.
     Suppressed,
+}
+
+/// Somebody said that they see to an alert. It ends with the alert.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Acknowledgement {
+    /// Who.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+    /// What they said, if anything.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub comment: String,
 }
 
 /// An alert that fires, as it stands.
@@ -37,6 +49,8 @@ pub struct AlertView {
     pub receivers: Vec<String>,
     /// When it was raised last.
     pub updated_at: Timestamp,
+    /// Who sees to it, if anybody does.
+    pub acknowledged: Option<Acknowledgement>,
 }
 
 /// A group as it stands.
@@ -126,6 +140,7 @@ impl Book {
             muted_by: muted_by.into_iter().collect(),
             receivers: self.receivers_for(labels),
             updated_at: entry.row.updated_at,
+            acknowledged: entry.row.acknowledged.clone(),
         }
     }
 }

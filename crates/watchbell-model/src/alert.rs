@@ -1,6 +1,7 @@
 //! Alerts: the facts alarms raise, as Alertmanager means them.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::{Labels, Timestamp};
 
@@ -54,6 +55,8 @@ pub enum NotificationReason {
     AllResolved,
     /// Nothing changed, but `repeat_interval` is over.
     Repeat,
+    /// Nobody acknowledged in time, or somebody's turn began: further people are told (ours).
+    Escalated,
 }
 
 /// A group of alerts that a receiver must be told of: what the alerts stage hands to notify, before it is written as a page.
@@ -75,7 +78,17 @@ pub struct GroupNotification {
     pub at: Timestamp,
 }
 
+/// Names a group for ever, in links and where a channel makes all its pages one: 32 hexadecimal digits.
+pub fn group_id(group_key: &str) -> String {
+    Sha256::digest(group_key.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
 impl GroupNotification {
+    /// See [`group_id`].
+    pub fn group_id(&self) -> String {
+        group_id(&self.group_key)
+    }
+
     /// Whether nothing in it fires any more.
     pub fn is_resolved(&self) -> bool {
         self.alerts.iter().all(|alert| alert.is_resolved_at(self.at))

@@ -25,7 +25,7 @@ mod upkeep;
 mod url;
 
 pub use alarm::{AlarmId, AlarmKind, AlarmState, AlarmStatus, Contributor, Severity, Transition};
-pub use alert::{Alert, GroupNotification, NotificationReason};
+pub use alert::{Alert, GroupNotification, NotificationReason, group_id};
 pub use append::{
     Append, AppendError, Appended, Batch, BatchHistogram, BatchSample, Exemplar, Metadata, MetricType, SeriesKey,
     SeriesRef,

@@ -4,7 +4,6 @@
 //! the run book.
 
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use watchbell_model::{Alert, GroupNotification, Labels, RunbookRef, Severity, Span, Timestamp};
 
 use crate::config::Site;
@@ -105,7 +104,7 @@ impl Page {
             runbook_url,
             runbook_is_stub,
             alarm_url,
-            sequence_id: sequence_id(&group.group_key),
+            sequence_id: group.group_id(),
             alerts: listed,
             at: group.at,
         }
@@ -262,9 +261,4 @@ fn opened(runbook: &RunbookRef, site: &Site, runbooks: &Library) -> Option<Strin
     // A heading's anchor stays behind, since only the path is signed.
     let name = name.split(['?', '#']).next().unwrap_or(name);
     runbooks.contains(name).then(|| site.open_address(&format!("/runbooks/{name}")))
-}
-
-/// 32 hexadecimal digits that stand for a group.
-fn sequence_id(group_key: &str) -> String {
-    Sha256::digest(group_key.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use watchbell_model::{Change, GroupNotification, Timestamp};
+use watchbell_model::{Change, GroupNotification, NotificationReason};
 
 use super::{Book, Moment};
 use crate::config::Policy;
@@ -21,8 +21,8 @@ pub(crate) struct FlushPlan {
     pub(crate) changes: Vec<Change>,
     groups: Vec<(u64, Group)>,
     gone_groups: Vec<u64>,
-    /// What the groups that notify will have told.
-    attempts: Vec<(u64, Told)>,
+    /// What the groups that notify will have told, and whom.
+    attempts: Vec<(u64, Option<Told>, BTreeSet<String>)>,
     alerts: Vec<(u64, rows::AlertRow, Vec<u64>)>,
     gone_alerts: Vec<u64>,
     gone_silences: Vec<String>,
@@ -43,33 +43,42 @@ impl Book {
         let mut leaving: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::new();
         for id in due {
             let group = &self.groups[&id];
-            let look = self.look(group, policy, &mut muted, at.now);
+            let look = self.look(group, policy, &mut muted, at);
             for fingerprint in &look.leaving {
                 leaving.entry(*fingerprint).or_default().insert(id);
             }
             let mut after = group.clone();
             after.told = look.told;
+            let news = look.notices.iter().any(|notice| notice.reason != NotificationReason::Escalated);
             // What may be in the outbox stays in doubt until the receiver is told of it, or until it has ended unsaid: then
             // its sequence must not come again, for an alert that comes back is news.
             after.attempted = group.attempted.clone().filter(|attempted| {
                 let ended = look.leaving.iter().any(|gone| attempted.firing.contains(gone));
-                if ended && look.notify.is_none() {
+                if ended && !news {
                     plan.sequence = plan.sequence.max(attempted.sequence);
                 }
-                look.notify.is_none() && !ended
+                !news && !ended
             });
             after.members.retain(|fingerprint| !look.leaving.contains(fingerprint));
-            after.due = at.steady + policy.tree.route(group.route).timing.interval;
-            after.flushed = true;
-            if let Some((reason, alerts)) = look.notify {
-                plan.attempts.extend(after.told.clone().map(|told| (id, told)));
+            if after.due <= at.steady {
+                let interval = policy.tree.route(group.route).timing.interval;
+                after.due = at.steady + look.nag.map_or(interval, |nag| nag.min(interval));
+                after.flushed = true;
+            }
+            after.escalates = look.escalates;
+            after.climb = look.climb;
+            if !look.notices.is_empty() {
+                let to = look.notices.iter().map(|notice| notice.receiver.clone()).collect();
+                plan.attempts.push((id, after.told.clone().filter(|_| news), to));
+            }
+            for notice in look.notices {
                 plan.notifications.push(GroupNotification {
-                    receiver: group.receiver.clone(),
+                    receiver: notice.receiver,
                     group_key: group.key.clone(),
                     sequence: after.told.as_ref().map_or(0, |told| told.sequence),
                     group_labels: group.labels.clone(),
-                    alerts,
-                    reason,
+                    alerts: notice.alerts,
+                    reason: notice.reason,
                     at: at.now,
                 });
             }
@@ -104,30 +113,38 @@ impl Book {
         Some(plan)
     }
 
-    fn look(&self, group: &Group, policy: &Policy, muted: &mut HashMap<u64, bool>, now: Timestamp) -> Look {
+    fn look(&self, group: &Group, policy: &Policy, muted: &mut HashMap<u64, bool>, at: Moment) -> Look {
         let route = policy.tree.route(group.route);
-        let quiet = !route.muted_by(&policy.intervals, now).is_empty();
+        let quiet = !route.muted_by(&policy.intervals, at.now).is_empty();
         let members: Vec<Member<'_>> = group
             .members
             .iter()
             .map(|fingerprint| {
-                let alert = &self.alerts[fingerprint].row.alert;
+                let row = &self.alerts[fingerprint].row;
                 let muted = quiet
                     || *muted.entry(*fingerprint).or_insert_with(|| {
-                        !self.inhibited_by(&alert.labels, now).is_empty()
-                            || !self.silences.muting(&alert.labels, now).is_empty()
+                        !self.inhibited_by(&row.alert.labels, at.now).is_empty()
+                            || !self.silences.muting(&row.alert.labels, at.now).is_empty()
                     });
-                Member { fingerprint: *fingerprint, alert, resolved: alert.is_resolved_at(now), muted }
+                Member {
+                    fingerprint: *fingerprint,
+                    alert: &row.alert,
+                    resolved: row.alert.is_resolved_at(at.now),
+                    muted,
+                    acknowledged: row.acknowledged.is_some(),
+                }
             })
             .collect();
-        group.look(&members, route.timing.repeat, now, self.sequence)
+        let ladder = policy.duty.ladder(&group.receiver, &policy.intervals, at.now);
+        group.look(&members, &ladder, route.timing.repeat, at, self.sequence)
     }
 
     /// The commit failed, as far as anybody knows: nothing changes but for what may have been told.
     pub(crate) fn fail_flush(&mut self, plan: FlushPlan) {
-        for (id, told) in plan.attempts {
+        for (id, told, to) in plan.attempts {
             if let Some(group) = self.groups.get_mut(&id) {
-                group.attempted = Some(told);
+                group.attempted = told.or(group.attempted.take());
+                group.climb.told_to.extend(to);
             }
         }
     }
@@ -137,7 +154,7 @@ impl Book {
         self.unsaved.clear();
         self.sequence = plan.sequence;
         for (id, after) in plan.groups {
-            self.set_due(id, after.due);
+            self.set_due(id, after.due, after.escalates);
             self.groups.insert(id, after);
         }
         for id in plan.gone_groups {

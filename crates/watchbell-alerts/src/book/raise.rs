@@ -124,7 +124,10 @@ impl Book {
                 Some(entry) if !joins_all => entry.row.left.clone(),
                 _ => BTreeSet::new(),
             };
-            let row = AlertRow { alert, ended: resolved, updated_at: at.now, left };
+            // It ends with the alert: one that comes back is news to whoever saw to it.
+            let over = |entry: &&Entry| resolved || entry.row.alert.is_resolved_at(at.now);
+            let acknowledged = entry.filter(|entry| !over(entry)).and_then(|entry| entry.row.acknowledged.clone());
+            let row = AlertRow { alert, ended: resolved, updated_at: at.now, left, acknowledged };
             plan.changes.push(rows::put_alert(fingerprint, &row));
             plan.alerts.push((fingerprint, row, joins));
         }
@@ -180,7 +183,7 @@ impl Book {
         self.unsaved.clear();
         let new: Vec<u64> = plan.new_groups.into_iter().map(|group| self.insert_group(group)).collect();
         for (id, due) in plan.earlier {
-            self.set_due(id, due);
+            self.set_due(id, due, None);
         }
         for (fingerprint, row, joins) in plan.alerts {
             if !self.alerts.contains_key(&fingerprint)

@@ -28,17 +28,7 @@ impl Book {
         let mut attempted: HashMap<String, Told> = HashMap::new();
         for group in std::mem::take(&mut self.groups).into_values() {
             attempted.extend(group.attempted.clone().map(|told| (group.id(), told)));
-            old.insert(
-                group.id(),
-                GroupRow {
-                    receiver: group.receiver,
-                    key: group.key,
-                    labels: group.labels,
-                    due: group.due,
-                    flushed: group.flushed,
-                    told: group.told,
-                },
-            );
+            old.insert(group.id(), GroupRow::from(group));
         }
         self.places.clear();
         self.due.clear();
@@ -61,6 +51,7 @@ impl Book {
                 && let Some(told) = told_to.get(&group.receiver)
             {
                 group.told = told.about(&group.members, self.sequence);
+                group.climb.since = at.steady;
             }
             self.unsaved.push(rows::put_group(group));
         }
@@ -86,7 +77,14 @@ impl Book {
                             // A clock that was wrong when the row was written must not put the group off for long.
                             let due_max = at.steady + if row.flushed { timing.interval } else { timing.wait };
                             let due = row.due.min(due_max);
-                            Group { due, flushed: row.flushed, told: row.told.clone(), ..new }
+                            Group {
+                                due,
+                                flushed: row.flushed,
+                                told: row.told.clone(),
+                                escalates: row.escalates.map(|at| at.min(due_max)),
+                                climb: row.climb.clone(),
+                                ..new
+                            }
                         }
                         None => new,
                     };
@@ -100,7 +98,7 @@ impl Book {
             // A group that goes on keeps its timer.
             if !old.contains_key(&group.id()) {
                 let due = group.due_after_joining(&alert, timing, at.now, at.steady);
-                self.set_due(id, due);
+                self.set_due(id, due, None);
             }
         }
         if groups.is_empty() {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Notify;
-use watchbell_alerts::{Alerts, Config, InhibitRule, RouteConfig, Silence, TimeInterval, parse_matchers};
+use watchbell_alerts::{
+    Acknowledgement, Alerts, Config, InhibitRule, RouteConfig, Silence, TimeInterval, parse_matchers,
+};
 use watchbell_model::{
     Alert, BoxFuture, Change, Deliver, GroupNotification, Labels, MemoryState, Raise, Span, State, StateError,
     Timestamp,
@@ -92,6 +94,16 @@ pub(crate) fn config(route: &str, inhibit_rules: &str, time_intervals: &str) -> 
         route: serde_json::from_str::<RouteConfig>(route).expect("a route"),
         inhibit_rules: serde_json::from_str::<Vec<InhibitRule>>(inhibit_rules).expect("inhibit rules"),
         time_intervals: serde_json::from_str::<Vec<TimeInterval>>(time_intervals).expect("time intervals"),
+        ..Config::default()
+    }
+}
+
+/// One with people on duty, out of two more.
+pub(crate) fn with_duty(config: Config, schedules: &str, escalations: &str) -> Config {
+    Config {
+        schedules: serde_json::from_str(schedules).expect("schedules"),
+        escalations: serde_json::from_str(escalations).expect("escalations"),
+        ..config
     }
 }
 
@@ -282,6 +294,24 @@ impl Stage {
                     }
                 }
             }
+            "ack" | "unack" => {
+                let by =
+                    (words[1] == "ack").then(|| Acknowledgement { by: "me".into(), at: now, comment: String::new() });
+                let fingerprint = labels(words[2]).fingerprint();
+                loop {
+                    let (state, alerts) = (Arc::clone(&self.state), Arc::clone(&self.alerts));
+                    let done = tokio::select! {
+                        biased;
+                        () = state.crashed.notified() => None,
+                        done = alerts.acknowledge(vec![fingerprint], by.clone()) => Some(done),
+                    };
+                    match done {
+                        Some(Ok(_)) => break,
+                        Some(Err(_)) => {}
+                        None => self.restart(),
+                    }
+                }
+            }
             "reload" => {
                 self.current = words[2].parse().expect("a number");
                 self.alerts.apply(&self.configs[self.current]).expect("the configuration is right");
@@ -364,6 +394,9 @@ fn show(view: &watchbell_alerts::AlertView) -> String {
         if list > 0 {
             text += &format!(" {word} by {list}");
         }
+    }
+    if let Some(by) = &view.acknowledged {
+        text += &format!(" acknowledged by {}", by.by);
     }
     if !view.muted_by.is_empty() {
         text += &format!(" muted by {}", view.muted_by.join(","));

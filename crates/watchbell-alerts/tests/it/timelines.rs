@@ -250,6 +250,7 @@ fn a_reload_moves_alerts_without_telling_twice() {
         expect![[r#"
             30s page ops {a} first: +a,host=1
             30s page ops {b} first: +b,host=1
+            10m page ops {host=1} escalated: +a,host=1 +b,host=1
             15m page ops {host=1} new_alerts: +a,host=1 +b,host=1 +c,host=1
             20m page ops {host=1} new_resolved: +b,host=1 +c,host=1 -a,host=1
             30m page other {host=1} first: +b,host=1 +c,host=1

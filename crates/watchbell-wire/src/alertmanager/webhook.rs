@@ -32,6 +32,7 @@ pub fn encode_webhook(group: &GroupNotification, external_url: &str, alerts_max:
         NotificationReason::NewResolved => "some alerts resolved",
         NotificationReason::AllResolved => "all alerts resolved",
         NotificationReason::Repeat => "repeat interval elapsed",
+        NotificationReason::Escalated => "escalated",
     };
     let fields = [
         ("version", json!("4")),
