@@ -1,5 +1,15 @@
 // Written from the views of crates/watchbell-http/src/api by its tests; `UPDATE_EXPECT=1` writes it again.
 
+/** Somebody said that they see to an alert. It ends with the alert. */
+export interface Acknowledgement {
+  /** When. */
+  at: Timestamp;
+  /** Who. */
+  by: string;
+  /** What they said, if anything. */
+  comment?: string;
+}
+
 /** An alarm in a list. */
 export interface Alarm {
   /** The last judgement's error, if it failed. */
@@ -56,6 +66,8 @@ export type AlarmState = "OK" | "ALARM" | "INSUFFICIENT_DATA";
 
 /** An alert that fires. */
 export interface Alert {
+  /** Who sees to it, if anybody does. */
+  acknowledged: Acknowledgement | null;
   /** What a person reads next. */
   description: string;
   /** The identity of its label set, in hex. */
@@ -282,6 +294,14 @@ export interface Monitor {
   state: AlarmState;
   /** What is probed. */
   target: string;
+}
+
+/** That somebody sees to an alert. */
+export interface NewAcknowledgement {
+  /** Who; unless given, who asks. */
+  by?: string;
+  /** A few words for the others. */
+  comment?: string;
 }
 
 /** What is asked for to make a silence. */

@@ -9,7 +9,7 @@ use http::{Method, StatusCode, Uri};
 
 use crate::access::Surface;
 use crate::guard::{guard, headers};
-use crate::{App, alertmanager, api, assets, bulk, health, otlp, ping, prometheus, push, signin, sink, upkeep};
+use crate::{App, action, alertmanager, api, assets, bulk, health, otlp, ping, prometheus, push, signin, sink, upkeep};
 
 /// How large a body may be where nothing else is said, in bytes.
 const BODY_MAX: usize = 8 << 20;
@@ -34,6 +34,7 @@ const GET_POST: &[Method] = &[Method::GET, Method::POST];
 const POST_PUT: &[Method] = &[Method::POST, Method::PUT];
 const DELETE: &[Method] = &[Method::DELETE];
 const GET_DELETE: &[Method] = &[Method::GET, Method::DELETE];
+const POST_DELETE: &[Method] = &[Method::POST, Method::DELETE];
 const ANY: &[Method] = &[Method::GET, Method::HEAD, Method::POST, Method::PUT];
 
 /// Every route.
@@ -53,7 +54,7 @@ fn door(surface: Surface, methods: &'static [Method], path: &str, handler: Metho
 }
 
 fn surfaces() -> Vec<Door> {
-    use Surface::{Asset, Live, Machine, Page, Ping, Push, Runbook, SignIn, Sink};
+    use Surface::{Action, Asset, Live, Machine, Page, Ping, Push, Runbook, SignIn, Sink};
     let mut doors = vec![
         door(Live, GET, "/livez", get(health::livez)),
         door(Live, GET, "/readyz", get(health::readyz)),
@@ -69,6 +70,8 @@ fn surfaces() -> Vec<Door> {
         door(Page, GET, "/", get(api::overview::page)),
         door(Page, GET, "/alarms/{*id}", get(api::runbooks::alarm_page)),
         door(Runbook, GET, "/runbooks/{*name}", get(api::runbooks::show)),
+        door(Action, GET_POST, "/do/acknowledge", get(action::ask_acknowledge).post(action::acknowledge)),
+        door(Action, GET_POST, "/do/silence", get(action::ask_silence).post(action::silence)),
     ];
     doors.extend(PAGES.iter().map(|path| door(Page, GET, path, get(api::app_page))));
     doors
@@ -84,6 +87,11 @@ fn own() -> Vec<Door> {
         own(GET, "monitors", get(api::overview::get_monitors)),
         own(GET, "heartbeats", get(api::overview::get_heartbeats)),
         own(GET, "alerts", get(api::alerts::list)),
+        own(
+            POST_DELETE,
+            "alerts/{fingerprint}/acknowledgement",
+            post(api::alerts::acknowledge).delete(api::alerts::withdraw),
+        ),
         own(GET_POST, "silences", get(api::alerts::silences).post(api::alerts::silence)),
         own(DELETE, "silences/{id}", delete(api::alerts::end_silence)),
         own(GET, "deliveries", get(api::outbox::deliveries)),

@@ -117,6 +117,12 @@ fn may_ask(app: &App, surface: Surface, parts: &Parts, origin: &HeaderValue) -> 
 
 async fn credential(app: &App, surface: Surface, parts: &Parts) -> Result<Credential, StateError> {
     let headers = &parts.headers;
+    let path = parts.uri.path_and_query().map_or("", |path| path.as_str());
+    let signed = matches!(surface, Surface::Runbook | Surface::Action) && app.auth.is_signed(path);
+    // What a link does is what it says, whoever is signed in beside it.
+    if signed && surface == Surface::Action {
+        return Ok(Credential::Signature);
+    }
     if let Some(secret) = token_secret(headers) {
         return Ok(app.auth.token(&secret)?.map_or(Credential::Wrong, |token| Credential::Token(token.name)));
     }
@@ -125,11 +131,7 @@ async fn credential(app: &App, surface: Surface, parts: &Parts) -> Result<Creden
     {
         return Ok(Credential::Session(session.id));
     }
-    let path = parts.uri.path_and_query().map_or("", |path| path.as_str());
-    if surface == Surface::Runbook && app.auth.is_signed(path) {
-        return Ok(Credential::Signature);
-    }
-    Ok(Credential::None)
+    Ok(if signed { Credential::Signature } else { Credential::None })
 }
 
 /// An API token as `Bearer`, or as the password of `Basic`, which is all that some clients can send.
@@ -154,7 +156,9 @@ pub(crate) fn host_of<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> &'a str {
 
 /// An answer that says no in the form the surface's clients read.
 fn refuse(surface: Surface, uri: &Uri, status: StatusCode, reason: &str) -> Response {
-    if matches!(surface, Surface::Page | Surface::Runbook | Surface::SignIn) && !uri.path().starts_with("/api/") {
+    if matches!(surface, Surface::Page | Surface::Runbook | Surface::Action | Surface::SignIn)
+        && !uri.path().starts_with("/api/")
+    {
         let body = format!("<p>{}.</p><p><a href=\"/\">To the overview</a></p>", escape(reason));
         return page(status, "watchbell", &door(status.canonical_reason().unwrap_or("Refused"), &body));
     }

@@ -7,6 +7,7 @@
 //! through [`guard`]; everything shown is escaped; no file system is behind any path.
 
 mod access;
+mod action;
 mod alertmanager;
 mod api;
 mod assets;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use watchbell_model::{Path, Problems, Secret, Severity, Span, Url};
+use watchbell_model::{GroupNotification, Path, Problems, Secret, Severity, Span, Url};
 
 use crate::channels::{self, Channel, ntfy, pushover, slack, webhook};
 use crate::runbook::Library;
@@ -369,6 +369,9 @@ pub(crate) fn default_true() -> bool {
     true
 }
 
+/// How long links of a page that do something work.
+pub(crate) const ACTION_VALID: Duration = Duration::from_secs(7 * 86_400);
+
 /// Turns a path of the site, which may have a query, into one that opens without signing in: `/a` into `/a?sig=…`.
 pub type Sign = Arc<dyn Fn(&str) -> String + Send + Sync>;
 
@@ -392,6 +395,15 @@ impl Site {
     /// The address of a path of the site.
     pub(crate) fn address(&self, path: &str) -> String {
         self.url.join(path)
+    }
+
+    /// Where something can be done about a group without signing in, for [`ACTION_VALID`]; `None` where links cannot be
+    /// signed.
+    pub(crate) fn action_address(&self, action: &str, group: &GroupNotification) -> Option<String> {
+        let until = (group.at + ACTION_VALID).as_millis() / 1000;
+        let (id, by) = (group.group_id(), watchbell_runtime::client::escape(&group.receiver));
+        let path = format!("/do/{action}?group={id}&by={by}&until={until}");
+        self.sign.as_ref().map(|sign| self.url.join(&sign(&path)))
     }
 
     /// The same, open without signing in.

@@ -61,6 +61,11 @@ pub struct Page {
     pub runbook_is_stub: bool,
     /// The page of the alarm that raised the worst alert, or the site.
     pub alarm_url: String,
+    /// Where somebody who is not signed in says that they see to it, by `POST`; `GET` asks first. Nothing for what is
+    /// over, or where links cannot be signed.
+    pub acknowledge_url: Option<String>,
+    /// Where it can be silenced for a while; the same way.
+    pub silence_url: Option<String>,
     /// Names the group for ever: its later pages replace earlier ones where a channel can do that.
     pub sequence_id: String,
     /// Alerts, worst and oldest first, firing before resolved.
@@ -96,7 +101,13 @@ impl Page {
             Some(alert) if is_web(&alert.generator_url) => alert.generator_url.clone(),
             _ => site.address("/"),
         };
+        let action = |name: &str| {
+            let open = status == PageStatus::Firing && first.is_some();
+            open.then(|| site.action_address(name, group)).flatten()
+        };
         Page {
+            acknowledge_url: action("acknowledge"),
+            silence_url: action("silence"),
             title: title(&listed, status, &group.group_labels),
             text: text(&listed, first, group.at, runbook_is_stub),
             severity: listed.first().map_or(Severity::Critical, |alert| alert.severity),

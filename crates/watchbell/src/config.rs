@@ -23,7 +23,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use watchbell_alarms::rule::RuleFile;
 use watchbell_alarms::unit_test::TestFile;
-use watchbell_alerts::{InhibitRule, RouteConfig, TimeInterval};
+use watchbell_alerts::{EscalationConfig, InhibitRule, RouteConfig, ScheduleConfig, TimeInterval};
 use watchbell_http::{QueryConfig, SinkConfig};
 use watchbell_model::{
     ByteSize, Labels, Level, Problem, Problems, RelabelConfig, RunbookRef, Secret, Segment, Span, Url,
@@ -134,6 +134,12 @@ pub struct Config {
     #[serde(default)]
     #[schemars(extend("deprecated" = true))]
     pub mute_time_intervals: Vec<TimeInterval>,
+    /// People who take turns being told.
+    #[serde(default)]
+    pub schedules: Vec<ScheduleConfig>,
+    /// Who is told after whom while nobody acknowledges.
+    #[serde(default)]
+    pub escalations: Vec<EscalationConfig>,
     /// Files of templates that receivers may call, relative to this file, as Alertmanager has them; `*` stands for any
     /// part of a file name.
     #[serde(default)]

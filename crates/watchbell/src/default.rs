@@ -29,5 +29,7 @@ pub fn alerts(config: &Config) -> watchbell_alerts::Config {
         route: route(config),
         inhibit_rules: config.inhibit_rules.clone(),
         time_intervals: config.time_intervals.iter().chain(&config.mute_time_intervals).cloned().collect(),
+        schedules: config.schedules.clone(),
+        escalations: config.escalations.clone(),
     }
 }

@@ -16,6 +16,33 @@ function groupTitle(group: AlertGroup): string {
   return Object.values(group.labels).join(" · ") || "All alerts";
 }
 
+/** Says that somebody sees to an alert, or that nobody does any more. */
+function Acknowledge({ alert }: { alert: Alert }) {
+  const [error, setError] = useState("");
+  const say = async (method: "POST" | "DELETE") => {
+    try {
+      await call(`alerts/${alert.fingerprint}/acknowledgement`, { method });
+      setError("");
+    } catch (problem) {
+      setError(problem instanceof Error ? problem.message : String(problem));
+    }
+  };
+  return (
+    <>
+      {error && <span class="bad-text">{error}</span>}
+      {alert.acknowledged ? (
+        <button type="button" class="button" onClick={() => say("DELETE")}>
+          Take back
+        </button>
+      ) : (
+        <button type="button" class="button primary" onClick={() => say("POST")}>
+          Acknowledge
+        </button>
+      )}
+    </>
+  );
+}
+
 export function GroupCard({ group, onSilence }: { group: AlertGroup; onSilence?: (alert: Alert) => void }) {
   return (
     <div class="group">
@@ -34,11 +61,19 @@ export function GroupCard({ group, onSilence }: { group: AlertGroup; onSilence?:
                 <SeverityTag severity={alert.severity} /> <Since at={alert.starts_at} />
                 {alert.silenced_by.length > 0 && " · silenced"}
                 {alert.inhibited_by.length > 0 && " · held back by another alert"}
+                {alert.acknowledged && (
+                  <>
+                    {" · "}
+                    <b>{alert.acknowledged.by}</b> sees to it, <Ago at={alert.acknowledged.at} />
+                    {alert.acknowledged.comment && `: ${alert.acknowledged.comment}`}
+                  </>
+                )}
               </span>
               {onSilence && <LabelChips labels={alert.labels} without={["severity"]} />}
             </span>
             <span class="do">
               <RunbookButton link={alert.runbook} quiet={!onSilence} />
+              {onSilence && <Acknowledge alert={alert} />}
               {onSilence && (
                 <button type="button" class="button" onClick={() => onSilence(alert)}>
                   Silence

@@ -7,7 +7,7 @@ use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use watchbell_alerts::{AlertState, AlertView, Silence, SilenceError, SilenceState};
+use watchbell_alerts::{Acknowledgement, AlertState, AlertView, Silence, SilenceError, SilenceState};
 use watchbell_model::{Labels, MatchOp, Matcher, RunbookRef, Timestamp};
 
 use super::{alarms, refusal, view};
@@ -46,6 +46,7 @@ fn view_of(app: &Shared, seen: &AlertView) -> view::Alert {
         silenced_by: seen.silenced_by.clone(),
         inhibited_by: seen.inhibited_by.clone(),
         muted_by: seen.muted_by.clone(),
+        acknowledged: seen.acknowledged.clone(),
         runbook: Some(runbook(app, alert)),
         source_href: own_path(app, &alert.generator_url).filter(|href| safe_href(href).is_some()),
     }
@@ -84,6 +85,43 @@ fn own_path(app: &Shared, address: &str) -> Option<String> {
 /// `GET alerts`.
 pub(crate) async fn list(State(app): State<App>) -> Response {
     Json(groups(&app)).into_response()
+}
+
+/// `POST alerts/{fingerprint}/acknowledgement`.
+pub(crate) async fn acknowledge(
+    State(app): State<App>,
+    axum::Extension(caller): axum::Extension<Caller>,
+    Path(fingerprint): Path<String>,
+    asked: Option<Json<view::NewAcknowledgement>>,
+) -> Response {
+    let asked = asked.map(|Json(asked)| asked).unwrap_or_default();
+    let by = if asked.by.is_empty() { name_of(&caller) } else { asked.by };
+    let by = Acknowledgement { by, at: app.runtime.clock.now(), comment: asked.comment };
+    set_acknowledgement(&app, &fingerprint, Some(by)).await
+}
+
+/// `DELETE alerts/{fingerprint}/acknowledgement`.
+pub(crate) async fn withdraw(State(app): State<App>, Path(fingerprint): Path<String>) -> Response {
+    set_acknowledgement(&app, &fingerprint, None).await
+}
+
+async fn set_acknowledgement(app: &App, fingerprint: &str, by: Option<Acknowledgement>) -> Response {
+    let firing = |it: &AlertView| it.fingerprint == fingerprint;
+    let number = u64::from_str_radix(fingerprint, 16).ok().filter(|_| app.alerts.alerts().iter().any(firing));
+    let Some(number) = number else {
+        return refusal(StatusCode::NOT_FOUND, format!("no alert `{fingerprint}` fires"));
+    };
+    match app.alerts.acknowledge(vec![number], by).await {
+        Ok(_) => StatusCode::NO_CONTENT.into_response(),
+        Err(error) => refusal(StatusCode::SERVICE_UNAVAILABLE, error),
+    }
+}
+
+fn name_of(caller: &Caller) -> String {
+    match caller {
+        Caller::Token(name) => format!("API token {name}"),
+        _ => "the UI".to_owned(),
+    }
 }
 
 /// `GET silences`.
@@ -149,16 +187,12 @@ fn wanted(asked: view::NewSilence, caller: &Caller, now: Timestamp) -> Result<Si
     let matchers: Vec<Matcher> = asked.matchers.into_iter().map(matcher).collect::<Result<_, _>>()?;
     let length = Duration::try_from_secs_f64(asked.duration).ok().filter(|length| *length <= SILENCE_MAX);
     let length = length.ok_or("the duration must be a number of seconds, at most a year")?;
-    let created_by = match caller {
-        Caller::Token(name) => format!("API token {name}"),
-        _ => "the UI".to_owned(),
-    };
     Ok(Silence {
         id: String::new(),
         matchers: vec![matchers],
         starts_at: now,
         ends_at: now + length,
-        created_by,
+        created_by: name_of(caller),
         comment: asked.comment,
         annotations: Labels::empty(),
         updated_at: now,

@@ -38,6 +38,20 @@ fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
         operation!("get" "monitors" "Every monitor with its last day" -> Vec<view::Monitor>),
         operation!("get" "heartbeats" "Every heartbeat as it stands" -> Vec<view::Heartbeat>),
         operation!("get" "alerts" "Alerts that fire, as they are grouped for receivers" -> Vec<view::AlertGroup>),
+        Operation {
+            method: "post",
+            path: "alerts/{fingerprint}/acknowledgement",
+            summary: "Says that somebody sees to an alert: it is not repeated and nobody further is told",
+            takes: Some(schemas.subschema_for::<view::NewAcknowledgement>().to_value()),
+            answers: None,
+        },
+        Operation {
+            method: "delete",
+            path: "alerts/{fingerprint}/acknowledgement",
+            summary: "Says that nobody sees to an alert any more",
+            takes: None,
+            answers: None,
+        },
         operation!("get" "silences" "Every silence" -> Vec<view::Silence>),
         Operation {
             method: "post",

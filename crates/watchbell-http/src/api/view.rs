@@ -248,6 +248,8 @@ pub(crate) struct Alert {
     pub inhibited_by: Vec<String>,
     /// Time intervals that hold it back.
     pub muted_by: Vec<String>,
+    /// Who sees to it, if anybody does.
+    pub acknowledged: Option<watchbell_alerts::Acknowledgement>,
     /// What to do about it.
     pub runbook: Option<RunbookLink>,
     /// The page of what raised it; http and https only.
@@ -305,6 +307,18 @@ pub(crate) struct SilenceMatcher {
     pub op: String,
     /// A value or a regular expression.
     pub value: String,
+}
+
+/// That somebody sees to an alert.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewAcknowledgement {
+    /// Who; unless given, who asks.
+    #[serde(default)]
+    pub by: String,
+    /// A few words for the others.
+    #[serde(default)]
+    pub comment: String,
 }
 
 /// What is asked for to make a silence.

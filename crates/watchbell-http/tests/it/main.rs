@@ -4,6 +4,7 @@
 mod stage;
 
 mod access;
+mod action;
 mod combined;
 mod machine;
 mod otlp;

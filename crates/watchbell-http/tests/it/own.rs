@@ -13,7 +13,7 @@ impl Site {
     }
 
     /// `imap` goes down after having been up.
-    async fn break_imap(&self) {
+    pub(crate) async fn break_imap(&self) {
         for outcome in [Ok(20), Ok(20), Ok(20), Err("connection refused"), Err("connection refused")] {
             self.stage.probe("webmail", Ok(120)).await;
             self.stage.probe("imap", outcome).await;

@@ -114,6 +114,10 @@ impl Channel for NtfyConfig {
         } else {
             message = format!("{message}\nRun book: {}", page.runbook_url);
         }
+        if let Some(url) = page.acknowledge_url.as_ref().filter(|url| url.len() <= URL_MAX) {
+            actions
+                .push(json!({"action": "http", "label": "Acknowledge", "url": url, "method": "POST", "clear": true}));
+        }
         if page.alarm_url.len() <= URL_MAX {
             actions.push(json!({"action": "view", "label": "Alarm", "url": page.alarm_url}));
         }

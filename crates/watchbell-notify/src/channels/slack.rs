@@ -65,7 +65,11 @@ impl Channel for SlackConfig {
             (_, Severity::Warning) => "#ecb22e",
             (_, Severity::Info) => "#36c5f0",
         };
-        let links = format!("<{}|Run book> · <{}|Alarm>", link(&page.runbook_url), link(&page.alarm_url));
+        let actions = [("Acknowledge", &page.acknowledge_url), ("Silence", &page.silence_url)];
+        let actions = actions.into_iter().filter_map(|(label, url)| Some((label, url.as_ref()?)));
+        let links = [("Run book", &page.runbook_url), ("Alarm", &page.alarm_url)].into_iter().chain(actions);
+        let links: Vec<String> = links.map(|(label, url)| format!("<{}|{label}>", link(url))).collect();
+        let links = links.join(" · ");
         let mut body = json!({
             "text": escaped(&cut(&title, LINE_MAX, UNIT)),
             "attachments": [{

@@ -47,6 +47,8 @@ impl Channel for WebhookConfig {
             ("runbook_url", &page.runbook_url),
         ];
         body.extend(ours.map(|(name, value)| (name.to_owned(), Value::from(value))));
+        let links = [("acknowledge_url", &page.acknowledge_url), ("silence_url", &page.silence_url)];
+        body.extend(links.into_iter().filter_map(|(name, url)| Some((name.to_owned(), url.clone()?.into()))));
         let body = Value::Object(body);
         let headers = vec![
             ("Content-Type".into(), "application/json".into()),

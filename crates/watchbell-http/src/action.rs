@@ -1,0 +1,186 @@
+//! What a page's links do without signing in: acknowledge its alerts, or silence them for a while.
+//!
+//! `GET` shows what would be done and changes nothing, so that a chat program that looks at a link to show a preview does
+//! nothing; the button's `POST` does it, and so does the button of a push. A link says which group, who was told, and how
+//! long it works, and is signed.
+
+use axum::Form;
+use axum::extract::rejection::FormRejection;
+use axum::extract::{Query, State};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, Uri, header};
+use serde::Deserialize;
+use watchbell_alerts::{Acknowledgement, Silence};
+use watchbell_model::{Labels, Matcher, Span, Timestamp};
+
+use crate::App;
+use crate::html::{door, escape, page};
+
+/// How long a silence by a link may be, and what is offered.
+const SILENCES: [(&str, Span); 3] =
+    [("1 hour", Span::hours(1)), ("8 hours", Span::hours(8)), ("1 day", Span::hours(24))];
+/// Past so many alerts a silence names what they have in common, in place of each.
+const SETS_MAX: usize = 50;
+/// Alerts named on the page.
+const NAMED_MAX: usize = 10;
+
+/// What a link says.
+#[derive(Deserialize)]
+pub(crate) struct Link {
+    group: String,
+    #[serde(default)]
+    by: String,
+    /// Until when it works, in seconds since 1970.
+    until: i64,
+}
+
+/// What the button for silences says.
+#[derive(Default, Deserialize)]
+pub(crate) struct Length {
+    /// Such as `1h`.
+    #[serde(default, rename = "for")]
+    length: String,
+}
+
+/// `GET /do/acknowledge`.
+pub(crate) async fn ask_acknowledge(State(app): State<App>, Query(link): Query<Link>, uri: Uri) -> Response {
+    ask(
+        &app,
+        &link,
+        &uri,
+        "Acknowledge",
+        &[("Acknowledge", "")],
+        "Nobody further is told while you see to it, and it is not repeated. You are told when it changes or ends.",
+    )
+}
+
+/// `GET /do/silence`.
+pub(crate) async fn ask_silence(State(app): State<App>, Query(link): Query<Link>, uri: Uri) -> Response {
+    let buttons: Vec<(&str, String)> = SILENCES.iter().map(|(name, span)| (*name, span.to_string())).collect();
+    let buttons: Vec<(&str, &str)> = buttons.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    ask(
+        &app,
+        &link,
+        &uri,
+        "Silence",
+        &buttons,
+        "Nobody is told of these alerts meanwhile; measuring goes on. What else breaks is told all the same.",
+    )
+}
+
+fn ask(app: &App, link: &Link, uri: &Uri, what: &str, buttons: &[(&str, &str)], words: &str) -> Response {
+    let firing = match firing(app, link) {
+        Ok(firing) => firing,
+        Err(refused) => return refused,
+    };
+    let names: String =
+        firing.iter().take(NAMED_MAX).map(|labels| format!("<li>{}</li>", escape(&name(labels)))).collect();
+    let more = firing.len().saturating_sub(NAMED_MAX);
+    let more = if more > 0 { format!("<li>and {more} more</li>") } else { String::new() };
+    let address = uri.path_and_query().map_or("", |it| it.as_str());
+    let button = |(at, (label, value)): (usize, &(&str, &str))| {
+        let class = if at == 0 { "button primary" } else { "button" };
+        format!("<button type=\"submit\" name=\"for\" value=\"{value}\" class=\"{class}\">{label}</button> ")
+    };
+    let buttons: String = buttons.iter().enumerate().map(button).collect();
+    let body = format!(
+        "<ul>{names}{more}</ul><p>{words}</p><form method=\"post\" action=\"{}\">{buttons}</form>",
+        escape(address)
+    );
+    page(StatusCode::OK, &format!("{what} · watchbell"), &door(what, &body))
+}
+
+/// `POST /do/acknowledge`.
+pub(crate) async fn acknowledge(State(app): State<App>, Query(link): Query<Link>) -> Response {
+    if let Err(refused) = firing(&app, &link) {
+        return refused;
+    }
+    let by = Acknowledgement { by: who(&link), at: app.runtime.clock.now(), comment: String::new() };
+    match app.alerts.acknowledge_group(&link.group, Some(by)).await {
+        Ok(count) => {
+            tracing::info!(by = who(&link), count, "alerts acknowledged by a page's link");
+            done("Acknowledged", "Nobody further is told while you see to it.")
+        }
+        Err(error) => failed(&error),
+    }
+}
+
+/// `POST /do/silence`.
+pub(crate) async fn silence(
+    State(app): State<App>,
+    Query(link): Query<Link>,
+    form: Result<Form<Length>, FormRejection>,
+) -> Response {
+    let firing = match firing(&app, &link) {
+        Ok(firing) => firing,
+        Err(refused) => return refused,
+    };
+    let asked = form.map(|Form(form)| form.length).unwrap_or_default();
+    let span = SILENCES.iter().map(|(_, span)| *span).find(|span| span.to_string() == asked).unwrap_or(SILENCES[0].1);
+    let now = app.runtime.clock.now();
+    let silence = Silence {
+        id: String::new(),
+        matchers: sets(&firing),
+        starts_at: now,
+        ends_at: now + span.duration(),
+        created_by: who(&link),
+        comment: "by a page's link".to_owned(),
+        annotations: Labels::empty(),
+        updated_at: now,
+    };
+    match app.alerts.set_silence(silence).await {
+        Ok(id) => {
+            tracing::info!(by = who(&link), id, "alerts silenced by a page's link");
+            done("Silenced", &format!("For {}. The page of the alerts ends it sooner.", span.in_words()))
+        }
+        Err(error) => failed(&error),
+    }
+}
+
+/// The alerts it is about, or why nothing can be done.
+fn firing(app: &App, link: &Link) -> Result<Vec<Labels>, Response> {
+    if app.runtime.clock.now() >= Timestamp(link.until.saturating_mul(1000)) {
+        let body = "<p>It worked for a week. Sign in, or open the link of a newer page.</p>";
+        return Err(page(StatusCode::GONE, "watchbell", &door("This link is too old", body)));
+    }
+    let firing = app.alerts.firing_in(&link.group);
+    if firing.is_empty() {
+        return Err(done("It is over", "Nothing of this page fires any more; there is nothing to do."));
+    }
+    Ok(firing)
+}
+
+/// Matchers of exactly these alerts; of very many, of what they have in common.
+fn sets(firing: &[Labels]) -> Vec<Vec<Matcher>> {
+    let exactly = |labels: &Labels| labels.iter().map(|(name, value)| Matcher::equal(name, value)).collect();
+    if firing.len() <= SETS_MAX {
+        return firing.iter().map(exactly).collect();
+    }
+    let Some((first, others)) = firing.split_first() else { return Vec::new() };
+    let shared = first.iter().filter(|(name, value)| others.iter().all(|it| it.get(name) == Some(*value)));
+    vec![shared.map(|(name, value)| Matcher::equal(name, value)).collect()]
+}
+
+fn name(labels: &Labels) -> String {
+    let place = ["source", "instance", "job"].into_iter().find_map(|label| labels.get(label));
+    let name = labels.get("alertname").unwrap_or("an alert");
+    place.map_or_else(|| name.to_owned(), |place| format!("{name} ({place})"))
+}
+
+fn who(link: &Link) -> String {
+    let by: String = link.by.chars().filter(|c| !c.is_control()).take(100).collect();
+    if by.is_empty() { "a page's link".to_owned() } else { by }
+}
+
+fn done(heading: &str, words: &str) -> Response {
+    let mut response = page(StatusCode::OK, "watchbell", &door(heading, &format!("<p>{}</p>", escape(words))));
+    // The web page of a push service presses the button from its own address.
+    response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    response
+}
+
+fn failed(error: &(dyn std::error::Error + 'static)) -> Response {
+    tracing::error!(error, "what a page's link asked for was not kept");
+    let body = "<p>It could not be kept. Try again; the log says why.</p>".to_owned();
+    page(StatusCode::SERVICE_UNAVAILABLE, "watchbell", &door("That did not work", &body)).into_response()
+}

@@ -1,0 +1,85 @@
+//! Links of a page that do something, opened by somebody who is not signed in.
+
+use http::StatusCode;
+
+use crate::{ask, play};
+
+/// The link of a page about what fires, as its receiver gets it; `valid` from now.
+fn link(site: &crate::Site, action: &str, valid: i64) -> String {
+    let group = site.stage.alerts.groups().remove(0);
+    let until = site.stage.runtime.clock.now().as_millis() / 1000 + valid;
+    let id = watchbell_model::group_id(&group.group_key);
+    site.stage.auth.sign(&format!("/do/{action}?group={id}&by=anna&until={until}"))
+}
+
+#[test]
+fn a_link_asks_first_and_acknowledges_by_its_button() {
+    play(|site| async move {
+        site.break_imap().await;
+        let link = link(&site, "acknowledge", 60);
+        // From a phone somewhere, and a preview by a chat's server.
+        let far = |method| ask(method, &link).public();
+        let page = site.send(far("GET")).await;
+        assert_eq!(page.status, StatusCode::OK);
+        assert!(page.body.contains("Acknowledge") && page.body.contains("monitor/imap"), "{}", page.body);
+        assert_eq!(site.stage.alerts.alerts()[0].acknowledged, None);
+        let done = site.send(far("POST").header("origin", "https://ntfy.example")).await;
+        assert_eq!((done.status, done.headers["access-control-allow-origin"].to_str().unwrap()), (StatusCode::OK, "*"));
+        assert_eq!(site.stage.alerts.alerts()[0].acknowledged.as_ref().unwrap().by, "anna");
+        // The same page says so to people who are signed in.
+        let cookie = site.sign_in().await;
+        let alerts = site.send(ask("GET", "/api/watchbell/v1/alerts").session(&cookie)).await;
+        let alerts: serde_json::Value = serde_json::from_str(&alerts.body).unwrap();
+        assert_eq!(alerts[0]["alerts"][0]["acknowledged"]["by"], "anna");
+        let path = format!(
+            "/api/watchbell/v1/alerts/{}/acknowledgement",
+            alerts[0]["alerts"][0]["fingerprint"].as_str().unwrap()
+        );
+        let back = site.send(ask("DELETE", &path).session(&cookie)).await;
+        assert_eq!(back.status, StatusCode::NO_CONTENT);
+        assert_eq!(site.stage.alerts.alerts()[0].acknowledged, None);
+        let unknown = ask("POST", "/api/watchbell/v1/alerts/00ff/acknowledgement").session(&cookie);
+        assert_eq!(site.send(unknown).await.status, StatusCode::NOT_FOUND);
+    });
+}
+
+#[test]
+fn a_link_silences_these_alerts_and_no_others() {
+    play(|site| async move {
+        site.break_imap().await;
+        let link = link(&site, "silence", 60);
+        let button =
+            ask("POST", &link).public().header("content-type", "application/x-www-form-urlencoded").body("for=8h");
+        let done = site.send(button).await;
+        assert!(done.body.contains("8 h"), "{}", done.body);
+        let silence = site.stage.alerts.silences().remove(0);
+        assert_eq!(
+            (silence.created_by.as_str(), silence.ends_at.since(silence.starts_at).as_secs()),
+            ("anna", 8 * 3600)
+        );
+        let firing = site.stage.alerts.alerts().remove(0);
+        assert!(silence.matches(&firing.alert.labels) && !firing.silenced_by.is_empty());
+        assert!(!silence.matches(&firing.alert.labels.with("source", "monitor/other")));
+    });
+}
+
+#[test]
+fn a_link_that_is_old_changed_or_about_what_is_over_does_nothing() {
+    play(|site| async move {
+        site.break_imap().await;
+        let good = link(&site, "acknowledge", 60);
+        for (link, status) in [
+            (link(&site, "acknowledge", -1), StatusCode::GONE),
+            (good.replace("by=anna", "by=ben"), StatusCode::UNAUTHORIZED),
+            (good.replace("/do/acknowledge", "/do/silence"), StatusCode::UNAUTHORIZED),
+            (good.split("&sig").next().unwrap().to_owned(), StatusCode::UNAUTHORIZED),
+        ] {
+            let answer = site.send(ask("POST", &link).public()).await;
+            assert_eq!(answer.status, status, "{link}");
+        }
+        assert_eq!(site.stage.alerts.alerts()[0].acknowledged, None);
+        let over = site.stage.auth.sign("/do/acknowledge?group=00&by=anna&until=99999999999");
+        let answer = site.send(ask("POST", &over).public()).await;
+        assert!(answer.status == StatusCode::OK && answer.body.contains("It is over"), "{}", answer.body);
+    });
+}
