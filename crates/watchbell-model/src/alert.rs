@@ -57,6 +57,8 @@ pub enum NotificationReason {
     Repeat,
     /// Nobody acknowledged in time, or somebody's turn began: further people are told (ours).
     Escalated,
+    /// So many groups waited for one person that they are told of in one page; no group by itself (ours).
+    Flood,
 }
 
 /// A group of alerts that a receiver must be told of: what the alerts stage hands to notify, before it is written as a page.

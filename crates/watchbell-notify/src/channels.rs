@@ -62,8 +62,27 @@ pub(crate) trait Channel: HasOptions + Debug + Send + Sync {
         None
     }
 
+    /// How fast the provider takes pages, if it says.
+    fn pace(&self) -> Option<Pace> {
+        None
+    }
+
+    /// Whether a person reads what arrives: a flood of pages is then told of in one. A machine wants each.
+    fn is_for_people(&self) -> bool {
+        true
+    }
+
     /// Credentials that no log, answer or page may show.
     fn secrets(&self, disk: &Disk) -> Vec<Secret>;
+}
+
+/// How fast pages may be sent.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Pace {
+    /// So many at once.
+    pub(crate) burst: u32,
+    /// Then one in this time.
+    pub(crate) every: Duration,
 }
 
 /// What every channel may be told.

@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use watchbell_model::{Alert, BoxFuture, Change, Deliver, GroupNotification, Severity, State, StateError};
+use watchbell_model::{
+    Alert, BoxFuture, Change, Deliver, GroupNotification, Labels, NotificationReason, Severity, State, StateError,
+    Timestamp,
+};
 use watchbell_runtime::{Runtime, Task, fault};
 
 use crate::OUTBOX_PAGES_MAX;
 use crate::channels::{Channel, Draft};
 use crate::config::{NotifyConfig, ReceiverConfig, Site};
-use crate::outbox::{Entry, EntryState, OUTBOX, digest, key, row};
+use crate::outbox::{Entry, EntryState, OUTBOX, Outcome, digest, key, row};
 use crate::page::Page;
 use crate::queue::{Configured, Held, Inner, News};
 use crate::runbook::Library;
@@ -128,8 +131,8 @@ impl Notify {
         Arc::clone(&self.lock().slots.entry(channel.to_owned()).or_default().wake)
     }
 
-    pub(crate) fn next(&self, name: &str) -> Next {
-        self.lock().next(name, self.runtime.clock.monotonic())
+    pub(crate) fn next(&self, name: &str, one_by_one: bool) -> Next {
+        self.lock().next(name, self.runtime.clock.monotonic(), one_by_one)
     }
 
     /// Pages whose channel is gone and whose time is over.
@@ -182,33 +185,84 @@ impl Notify {
                     continue;
                 }
             }
-            let page = Page::write(&group, &config.site, &config.runbooks);
-            let key = key(&name, &group);
-            let (site, templates) = (&config.site, &*config.templates);
-            let rendered = channel.render(&Draft { page: &page, group: &group, site, templates, key: &key });
-            let entry = Entry {
-                channel: name.clone(),
-                receiver: receiver.name.clone(),
-                kind: channel.kind().to_owned(),
-                group_key: group.group_key.clone(),
-                sequence: group.sequence,
-                digest: digest(&group),
-                key,
-                title: page.title.clone(),
-                severity: page.severity,
-                resolved: page.is_resolved(),
-                about_given_up: about_given_up(&group.alerts),
-                without_runbook: page.runbook_is_stub,
-                rendered,
-                state: EntryState::Queued,
-                attempts: 0,
-                // Not when it was decided: a disk that failed may have held it up, and it has its full time.
-                enqueued_at: self.runtime.clock.now(),
-                last_error: None,
-            };
+            let entry = self.entry(&name, &receiver.name, &*channel, &group, config);
             drafts.push((name, channel, entry));
         }
         drafts
+    }
+
+    /// A group as a page for one channel.
+    fn entry(
+        &self,
+        name: &str,
+        receiver: &str,
+        channel: &dyn Channel,
+        group: &GroupNotification,
+        config: &NotifyConfig,
+    ) -> Entry {
+        let page = Page::write(group, &config.site, &config.runbooks);
+        let key = key(name, group);
+        let (site, templates) = (&config.site, &*config.templates);
+        let rendered = channel.render(&Draft { page: &page, group, site, templates, key: &key });
+        Entry {
+            channel: name.to_owned(),
+            receiver: receiver.to_owned(),
+            kind: channel.kind().to_owned(),
+            group_key: group.group_key.clone(),
+            sequence: group.sequence,
+            digest: digest(group),
+            key,
+            title: page.title.clone(),
+            severity: page.severity,
+            resolved: page.is_resolved(),
+            about_given_up: about_given_up(&group.alerts),
+            without_runbook: page.runbook_is_stub,
+            what: page.alerts.first().map_or_else(|| page.title.clone(), |alert| alert.summary.clone()),
+            since: page.alerts.first().map_or(group.at, |alert| alert.since),
+            runbook_url: page.runbook_url,
+            rendered,
+            state: EntryState::Queued,
+            attempts: 0,
+            // Not when it was decided: a disk that failed may have held it up, and it has its full time.
+            enqueued_at: self.runtime.clock.now(),
+            last_error: None,
+        }
+    }
+
+    /// Puts one page in the place of several that wait for a channel.
+    pub(crate) async fn merge(&self, name: &str, ids: &[u64]) -> Result<(), StateError> {
+        let _turn = self.delivering.lock().await;
+        let now = self.runtime.clock.now();
+        let (id, entry, changes) = {
+            let mut inner = self.lock();
+            let config = Arc::clone(&inner.config);
+            let Some(through) = inner.channels.get(name).cloned() else { return Ok(()) };
+            let one = |id: &u64| inner.entries.get(id).map(|held| (*id, held.entry.clone()));
+            let covered: Vec<(u64, Entry)> = ids.iter().filter_map(one).collect();
+            let id = inner.id_next;
+            inner.id_next += 1;
+            let group = flood(&through.receiver, &covered, id, now);
+            let mut entry = self.entry(name, &through.receiver, &*through.channel, &group, &config);
+            if covered.iter().all(|(_, it)| !it.about_given_up.is_empty()) {
+                entry.about_given_up = covered.iter().flat_map(|(_, it)| it.about_given_up.clone()).collect();
+            }
+            let mut changes = vec![entry.put(id)];
+            for (covered, it) in &covered {
+                changes.push(Change::delete(OUTBOX, row(*covered)));
+                changes.extend(inner.log(&it.record(*covered, Outcome::Merged, format!("page {id} tells of it"), now)));
+            }
+            (id, entry, changes)
+        };
+        fault::point("notify.before_merge");
+        let result = self.state.commit(changes).await;
+        self.note_commit(&result);
+        fault::point("notify.merged");
+        result?;
+        tracing::info!(channel = name, count = ids.len(), page = id, "pages are told of in one");
+        let mut inner = self.lock();
+        inner.replace(ids, id, entry);
+        self.measure(&inner);
+        Ok(())
     }
 
     async fn deliver_now(&self, groups: Vec<GroupNotification>, with: Vec<Change>) -> Result<(), StateError> {
@@ -339,4 +393,28 @@ impl Deliver for Notify {
 fn about_given_up(alerts: &[Alert]) -> Vec<String> {
     let channel = |alert: &Alert| alert.labels.get("source")?.strip_prefix("self/page-given-up/").map(str::to_owned);
     alerts.iter().map(channel).collect::<Option<Vec<String>>>().unwrap_or_default()
+}
+
+/// Pages that wait as one group: each an alert that says what its page says.
+fn flood(receiver: &str, covered: &[(u64, Entry)], id: u64, now: Timestamp) -> GroupNotification {
+    let alert = |(_, entry): &(u64, Entry)| {
+        // A page of an older version does not say.
+        let what = if entry.what.is_empty() { entry.title.as_str() } else { entry.what.as_str() };
+        Alert {
+            labels: Labels::from_pairs([("alertname", what), ("severity", entry.severity.as_str())]),
+            annotations: Labels::from_pairs([("summary", what), ("runbook_url", entry.runbook_url.as_str())]),
+            starts_at: entry.since.min(entry.enqueued_at),
+            ends_at: entry.resolved.then_some(entry.enqueued_at),
+            generator_url: String::new(),
+        }
+    };
+    GroupNotification {
+        receiver: receiver.to_owned(),
+        group_key: format!("flood/{id}"),
+        sequence: id,
+        group_labels: Labels::empty(),
+        alerts: covered.iter().map(alert).collect(),
+        reason: NotificationReason::Flood,
+        at: now,
+    }
 }

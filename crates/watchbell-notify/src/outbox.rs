@@ -51,6 +51,13 @@ pub(crate) struct Entry {
     /// Whether it links to a generated page, since nobody wrote a run book.
     #[serde(default)]
     pub(crate) without_runbook: bool,
+    /// What a page that tells of several says of it: the worst alert in one line, since when, and its run book.
+    #[serde(default)]
+    pub(crate) what: String,
+    #[serde(default)]
+    pub(crate) since: Timestamp,
+    #[serde(default)]
+    pub(crate) runbook_url: String,
     pub(crate) rendered: Rendered,
     pub(crate) state: EntryState,
     pub(crate) attempts: u32,
@@ -98,6 +105,8 @@ pub enum Outcome {
     Refused,
     /// It was tried for too long. The page was given up.
     GivenUp,
+    /// So many waited that another page tells of it too.
+    Merged,
 }
 
 impl Outcome {
@@ -107,6 +116,7 @@ impl Outcome {
             Outcome::Retry => "retry",
             Outcome::Refused => "refused",
             Outcome::GivenUp => "given_up",
+            Outcome::Merged => "merged",
         }
     }
 }
@@ -165,6 +175,24 @@ pub(crate) fn row(number: u64) -> String {
 impl Entry {
     pub(crate) fn put(&self, id: u64) -> Change {
         Change::put(OUTBOX, row(id), self)
+    }
+
+    /// A record of the delivery log about it, without a try.
+    pub(crate) fn record(&self, id: u64, outcome: Outcome, said: String, at: Timestamp) -> DeliveryRecord {
+        DeliveryRecord {
+            at,
+            page: id,
+            channel: self.channel.clone(),
+            group_key: self.group_key.clone(),
+            title: self.title.clone(),
+            key: self.key.clone(),
+            attempt: self.attempts,
+            outcome,
+            status: None,
+            said,
+            took: Span::ZERO,
+            next_in: None,
+        }
     }
 
     pub(crate) fn view(&self, id: u64, next_in: Option<Span>) -> OutboxEntry {

@@ -4,7 +4,7 @@
 //! the run book.
 
 use serde::Serialize;
-use watchbell_model::{Alert, GroupNotification, Labels, RunbookRef, Severity, Span, Timestamp};
+use watchbell_model::{Alert, GroupNotification, Labels, NotificationReason, RunbookRef, Severity, Span, Timestamp};
 
 use crate::config::Site;
 use crate::cut::{Unit, cut, one_line};
@@ -102,7 +102,7 @@ impl Page {
             _ => site.address("/"),
         };
         let action = |name: &str| {
-            let open = status == PageStatus::Firing && first.is_some();
+            let open = status == PageStatus::Firing && first.is_some() && group.reason != NotificationReason::Flood;
             open.then(|| site.action_address(name, group)).flatten()
         };
         Page {
@@ -265,6 +265,8 @@ fn opened(runbook: &RunbookRef, site: &Site, runbooks: &Library) -> Option<Strin
     let name = match runbook {
         RunbookRef::Named(name) => name,
         RunbookRef::External(url) => match url.as_str().strip_prefix(&under_site) {
+            // A generated page is made when it is opened.
+            Some(name) if name.starts_with("stub?") => return Some(url.as_str().to_owned()),
             Some(name) => name,
             None => return Some(url.as_str().to_owned()),
         },

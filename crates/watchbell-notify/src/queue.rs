@@ -8,7 +8,7 @@ use watchbell_model::{Change, NotificationReason, Severity, State, StateError, T
 use watchbell_runtime::{HttpClient, Runtime};
 
 use crate::backoff;
-use crate::channels::Channel;
+use crate::channels::{Channel, Pace};
 use crate::config::{HttpConfig, NotifyConfig};
 use crate::outbox::{
     CHANNEL, ChannelMemory, DELIVERY, DeliveryRecord, Entry, EntryState, OUTBOX, Outcome, THREAD, key_of_other,
@@ -18,6 +18,8 @@ use crate::sender::Next;
 
 /// Keys of finished pages that are remembered, so that the same page handed in again is not sent again.
 const FINISHED_MAX: usize = 10_000;
+/// So many pages that wait for a person at the same time are told of in one.
+pub(crate) const FLOOD: usize = 10;
 /// Rows read at once.
 const SCAN: usize = 1000;
 
@@ -57,6 +59,27 @@ pub(crate) struct Slot {
     /// The channel asked not to be tried before this (monotonic).
     pub(crate) not_before: Duration,
     pub(crate) wake: Arc<tokio::sync::Notify>,
+    /// How many pages may go at once, at that monotonic time; see [`Pace`].
+    allowance: Option<(f64, Duration)>,
+}
+
+impl Slot {
+    /// How long until a page may be sent, if it may not be now.
+    fn wait(&mut self, pace: Pace, now: Duration) -> Option<Duration> {
+        let burst = f64::from(pace.burst);
+        let (left, at) = self.allowance.unwrap_or((burst, now));
+        let grown = now.saturating_sub(at).as_secs_f64() / pace.every.as_secs_f64();
+        let left = (left + grown).min(burst);
+        self.allowance = Some((left, now));
+        (left < 1.0).then(|| pace.every.mul_f64(1.0 - left) + Duration::from_millis(1))
+    }
+
+    /// A page is sent.
+    fn take(&mut self) {
+        if let Some((left, _)) = &mut self.allowance {
+            *left -= 1.0;
+        }
+    }
 }
 
 pub(crate) struct Inner {
@@ -105,12 +128,12 @@ impl Inner {
     }
 
     /// Which page of a channel is next: of each group only the oldest, of those that are due what fires before what is
-    /// over, the worst first, then the oldest.
-    pub(crate) fn next(&mut self, name: &str, now: Duration) -> Next {
+    /// over, the worst first, then the oldest. Of a flood, those that are to be told of in one, unless `one_by_one`.
+    pub(crate) fn next(&mut self, name: &str, now: Duration, one_by_one: bool) -> Next {
         let Some(through) = self.channels.get(name).cloned() else { return Next::Wait(None) };
         let not_before = self.slots.get(name).map_or(Duration::ZERO, |slot| slot.not_before);
         let mut groups = BTreeSet::new();
-        let mut best: Option<(bool, std::cmp::Reverse<Severity>, u64)> = None;
+        let mut ready: Vec<(bool, std::cmp::Reverse<Severity>, u64)> = Vec::new();
         let mut soonest: Option<Duration> = None;
         for (id, held) in &self.entries {
             let entry = &held.entry;
@@ -123,14 +146,25 @@ impl Inner {
                 soonest = Some(soonest.map_or(due, |it| it.min(due)));
                 continue;
             }
-            let rank = (entry.resolved, std::cmp::Reverse(entry.severity), *id);
-            if best.is_none_or(|have| rank < have) {
-                best = Some(rank);
-            }
+            ready.push((entry.resolved, std::cmp::Reverse(entry.severity), *id));
         }
-        let Some((_, _, id)) = best else {
+        let Some((_, _, id)) = ready.iter().min().copied() else {
             return Next::Wait(soonest.map(|due| due.saturating_sub(now)));
         };
+        let (channel, slot) = (&through.channel, self.slots.entry(name.to_owned()).or_default());
+        if let Some(wait) = channel.pace().and_then(|pace| slot.wait(pace, now)) {
+            return Next::Wait(Some(wait));
+        }
+        // What was tried may have arrived: only news is put together.
+        let fresh = |id: &u64| self.entries.get(id).is_some_and(|held| held.entry.attempts == 0);
+        if ready.len() >= FLOOD && !one_by_one && channel.is_for_people() {
+            ready.sort_unstable();
+            let ids: Vec<u64> = ready.iter().map(|(_, _, id)| *id).filter(fresh).collect();
+            if ids.len() >= FLOOD {
+                return Next::Merge(ids);
+            }
+        }
+        self.slots.entry(name.to_owned()).or_default().take();
         let held = self.entries.get_mut(&id).expect("it was just found");
         held.busy = true;
         held.entry.attempts += 1;
@@ -190,6 +224,16 @@ impl Inner {
             return News::Known;
         }
         News::New(Box::new(entry))
+    }
+
+    /// Puts one page in the place of several.
+    pub(crate) fn replace(&mut self, covered: &[u64], id: u64, entry: Entry) {
+        for covered in covered {
+            if let Some(held) = self.entries.remove(covered) {
+                self.finished(held.entry.key, held.entry.digest, held.on_disk);
+            }
+        }
+        self.entries.insert(id, Held { entry, due: Duration::ZERO, busy: false, on_disk: true });
     }
 
     /// Remembers a page that is done.

@@ -24,6 +24,8 @@ const COMMIT_AGAIN_MAX: Duration = Duration::from_secs(60);
 pub(crate) enum Next {
     /// Sends this page.
     Send { id: u64, entry: Box<Entry>, through: Configured, thread: Option<String> },
+    /// Tells of these pages in one.
+    Merge(Vec<u64>),
     /// Nothing is due before this much time has passed, or at all.
     Wait(Option<Duration>),
 }
@@ -31,11 +33,14 @@ pub(crate) enum Next {
 /// Sends the pages of one channel until it is told to stop. A try that is under way is finished first.
 pub(crate) async fn run(notify: Arc<Notify>, name: String, stop: CancellationToken) {
     let wake = notify.wake_of(&name);
+    let mut one_by_one = false;
     loop {
         if stop.is_cancelled() {
             return;
         }
-        match notify.next(&name) {
+        match notify.next(&name, std::mem::take(&mut one_by_one)) {
+            // A disk that cannot take them back keeps them from being put together, not from being sent.
+            Next::Merge(ids) => one_by_one = notify.merge(&name, &ids).await.is_err(),
             Next::Send { id, entry, through, thread } => {
                 notify.try_once(id, *entry, &through, thread).await;
             }
@@ -165,18 +170,10 @@ impl Notify {
             _ => None,
         };
         let record = DeliveryRecord {
-            at: now,
-            page: id,
-            channel: entry.channel.clone(),
-            group_key: entry.group_key.clone(),
-            title: entry.title.clone(),
-            key: entry.key.clone(),
-            attempt: entry.attempts,
-            outcome,
             status: verdict.status,
-            said: verdict.excerpt.clone(),
             took: Span(took),
             next_in: wait.map(Span),
+            ..entry.record(id, outcome, verdict.excerpt.clone(), now)
         };
         self.count(&record, &entry);
         entry.state = if outcome == Outcome::Retry { EntryState::Queued } else { EntryState::Accepted };
@@ -254,6 +251,7 @@ impl Notify {
                     slot.not_before = monotonic + asked;
                 }
             }
+            Outcome::Merged => {}
             Outcome::Refused | Outcome::GivenUp => {
                 slot.memory.last_error = Some(why.to_owned());
                 // A page about this very trouble, given up in turn, is no new trouble: else there would be no end.

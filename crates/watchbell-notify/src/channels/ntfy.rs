@@ -3,6 +3,8 @@
 //! Published as JSON, since headers cannot hold all of Unicode. The group is the sequence id: its later pages replace
 //! the earlier ones on the phone (servers before 2.16 ignore that and show each).
 
+use std::time::Duration;
+
 use serde_json::json;
 use watchbell_model::{Path, Problems, Secret, Severity, Url};
 use watchbell_runtime::Disk;
@@ -10,7 +12,7 @@ use watchbell_runtime::client::held;
 use watchbell_runtime::http::Request;
 
 use super::{
-    Attempt, Channel, Draft, Outgoing, Rendered, check_secret, check_template, http_channel, loudness, secret_of,
+    Attempt, Channel, Draft, Outgoing, Pace, Rendered, check_secret, check_template, http_channel, loudness, secret_of,
     worded,
 };
 use crate::config::Priorities;
@@ -148,6 +150,11 @@ impl Channel for NtfyConfig {
             request = request.header("Authorization", format!("Bearer {token}"));
         }
         Ok(vec![Outgoing::Http(Box::new(request))])
+    }
+
+    /// What ntfy.sh allows a visitor; a server of one's own allows as much unless it is told otherwise.
+    fn pace(&self) -> Option<Pace> {
+        Some(Pace { burst: 60, every: Duration::from_secs(5) })
     }
 
     fn secrets(&self, disk: &Disk) -> Vec<Secret> {

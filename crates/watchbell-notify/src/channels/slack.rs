@@ -1,10 +1,12 @@
 //! Slack's incoming webhooks, and what speaks their language.
 
+use std::time::Duration;
+
 use serde_json::json;
 use watchbell_model::{Path, Problems, Secret, Severity};
 use watchbell_runtime::Disk;
 
-use super::{Attempt, Channel, Draft, Outgoing, Rendered, VerdictKind, check_template, http_channel, worded};
+use super::{Attempt, Channel, Draft, Outgoing, Pace, Rendered, VerdictKind, check_template, http_channel, worded};
 use crate::config;
 use crate::cut::{Unit, cut, one_line};
 use crate::template_data::Templates;
@@ -111,6 +113,11 @@ impl Channel for SlackConfig {
             }
             _ => VerdictKind::Refused,
         }
+    }
+
+    /// One message a second to a channel, with short bursts.
+    fn pace(&self) -> Option<Pace> {
+        Some(Pace { burst: 5, every: Duration::from_secs(1) })
     }
 
     fn secrets(&self, _disk: &Disk) -> Vec<Secret> {

@@ -63,6 +63,10 @@ impl Channel for WebhookConfig {
         Ok(vec![rendered.post(url)])
     }
 
+    fn is_for_people(&self) -> bool {
+        false
+    }
+
     fn secrets(&self, _disk: &Disk) -> Vec<Secret> {
         config::url_secrets(&self.url)
     }

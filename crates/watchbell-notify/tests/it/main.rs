@@ -2,6 +2,7 @@
 
 mod channels;
 mod crashes;
+mod floods;
 mod outages;
 mod pages;
 mod runbooks;

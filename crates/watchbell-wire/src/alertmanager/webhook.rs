@@ -33,6 +33,7 @@ pub fn encode_webhook(group: &GroupNotification, external_url: &str, alerts_max:
         NotificationReason::AllResolved => "all alerts resolved",
         NotificationReason::Repeat => "repeat interval elapsed",
         NotificationReason::Escalated => "escalated",
+        NotificationReason::Flood => "several groups at once",
     };
     let fields = [
         ("version", json!("4")),
