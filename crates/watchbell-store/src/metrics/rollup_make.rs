@@ -229,7 +229,7 @@ impl Inner {
         let whole = self.forgotten().div_euclid(DAY) + i64::from(self.forgotten().rem_euclid(DAY) > 0);
         let (from, to) = (first.div_euclid(DAY).max(whole), last.div_euclid(DAY) + 1);
         for level in self.levels.iter().filter(|_| from < to) {
-            if level.days().iter().any(|days| days.from < to && from < days.to) {
+            if level.says(from, to) {
                 level.put(None, &[(from, to)]);
                 shelf.unsaved = true;
             }
