@@ -260,9 +260,16 @@ pub(crate) fn display(path: &Path) -> String {
     if dir == "blocks" { name } else { format!("{dir}/{name}") }
 }
 
-/// The numbers of the blocks that served last; `None` if that is not known.
+/// The numbers of the blocks that served last, none if the list is damaged: any may be new then. `None` without a list.
 fn load_list(disk: &Disk, dir: &Path) -> Option<BTreeSet<u64>> {
-    let bytes = disk.read(&dir.join("list")).ok()?;
+    match disk.read(&dir.join("list")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Ok(bytes) => Some(decode_list(&bytes).unwrap_or_default()),
+        Err(_) => Some(BTreeSet::new()),
+    }
+}
+
+fn decode_list(bytes: &[u8]) -> Option<BTreeSet<u64>> {
     let mut from = Cursor(bytes.strip_prefix(&LIST_MAGIC)?);
     if from.u32()? != crc32c::crc32c(from.0) {
         return None;

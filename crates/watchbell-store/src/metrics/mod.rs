@@ -194,9 +194,11 @@ impl MetricStore {
             replay::replay(disk, &wal_dir, &aside, &mut filling).map_err(OpenError::io("read the log in", &wal_dir))?;
         damaged.extend(found.damaged);
         let (mut levels, mut is_saved) = (Vec::new(), true);
-        let rollups = [(("5m", 300_000), &config.rollups.five_minutes), (("1h", 3_600_000), &config.rollups.hour)];
-        for (name, rollup) in rollups {
-            let (level, found) = Level::open(disk, dir, &aside, name, rollup.clone())
+        let forgotten = rollups::load_forgotten(disk, &dir.join("forgotten"));
+        let widths = [(("5m", 300_000), &config.rollups.five_minutes), (("1h", 3_600_000), &config.rollups.hour)];
+        let samples = opened.blocks.serving();
+        for (name, rollup) in widths {
+            let (level, found) = Level::open(disk, dir, &aside, name, rollup.clone(), &samples, forgotten)
                 .map_err(OpenError::io("read the coarser copies in", dir))?;
             is_saved &= found.is_empty();
             for damage in found {
@@ -223,7 +225,7 @@ impl MetricStore {
             mark_path,
             aside,
             levels,
-            forgotten: AtomicI64::new(rollups::load_forgotten(disk, &dir.join("forgotten"))),
+            forgotten: AtomicI64::new(forgotten),
             crowded: Notify::new(),
             upkeep: Mutex::new(Upkeep::new(sealed)),
             tending: Mutex::new(Tending::new(runtime)),

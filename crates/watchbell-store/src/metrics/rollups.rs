@@ -72,12 +72,14 @@ impl Level {
         aside: &Aside,
         (name, width): (&'static str, i64),
         config: RollupConfig,
+        samples: &[Arc<Block>],
+        forgotten: i64,
     ) -> io::Result<(Level, Vec<Damage>)> {
         let opened = Blocks::open(disk, &dir.join(format!("blocks-{name}")), aside)?;
         let serving = opened.blocks.serving();
         let mut damaged = opened.damaged;
-        let (days, missing) =
-            load(disk, opened.blocks.dir(), &serving).unwrap_or_else(|| (adopt(&serving), Vec::new()));
+        let (days, missing) = load(disk, opened.blocks.dir(), &serving)
+            .unwrap_or_else(|| (adopt(&serving, samples, forgotten), Vec::new()));
         let is_unread = |held: &Held| opened.blocks.unread().contains_key(&held.number);
         let (unread, missing): (Vec<Held>, Vec<Held>) = missing.into_iter().partition(is_unread);
         for number in missing.iter().map(|held| held.number).collect::<BTreeSet<_>>() {
@@ -198,8 +200,9 @@ fn load(disk: &Disk, dir: &Path, blocks: &[Arc<Block>]) -> Option<(Vec<Days>, Ve
     Some((found, missing))
 }
 
-/// Without the file `days`: every block holds the days that it has values of, later ones in place of earlier ones.
-fn adopt(blocks: &[Arc<Block>]) -> Vec<Days> {
+/// Without the file `days`: every block holds the days that it has values of, later ones in place of earlier ones. But for
+/// days that can be made again from samples: they may have been taken out because late ones came.
+fn adopt(blocks: &[Arc<Block>], samples: &[Arc<Block>], forgotten: i64) -> Vec<Days> {
     let mut found = Vec::<Days>::new();
     let mut blocks = blocks.to_vec();
     blocks.sort_by_key(|block| block.number);
@@ -208,8 +211,18 @@ fn adopt(blocks: &[Arc<Block>]) -> Vec<Days> {
         found = found.iter().flat_map(|days| cut(days, from, to)).collect();
         found.push(Days { block: Some(block), from, to });
     }
+    for block in samples {
+        let (from, to) = (block.meta.first.div_euclid(DAY), block.meta.last.div_euclid(DAY) + 1);
+        let from = from.max(first_whole(forgotten));
+        found = found.iter().flat_map(|days| cut(days, from, to.max(from))).collect();
+    }
     found.sort_by_key(|days| days.from);
     found
+}
+
+/// The first day of which samples are all there, if they are since `forgotten`.
+pub(crate) fn first_whole(forgotten: i64) -> i64 {
+    forgotten.div_euclid(DAY) + i64::from(forgotten.rem_euclid(DAY) > 0)
 }
 
 /// Since when samples are all there; what is older was forgotten, in part or whole.
