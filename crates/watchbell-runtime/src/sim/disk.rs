@@ -44,6 +44,8 @@ struct Content {
     kept: Vec<u8>,
     /// What a failed sync dropped: the process still sees it, the platter will never hold it.
     holes: Vec<Range<usize>>,
+    /// The disk does not give it.
+    unreadable: bool,
 }
 
 /// What becomes of syncs.
@@ -87,6 +89,13 @@ impl SimDisk {
     /// From now on nothing can be changed, or everything again.
     pub fn set_read_only(&self, read_only: bool) {
         self.lock().read_only = read_only;
+    }
+
+    /// From now on a file can be changed but not read, or read again. What is put in its place can be read.
+    pub fn set_unreadable(&self, path: &Path, unreadable: bool) {
+        if let Ok(content) = self.lock().content(path) {
+            content.unreadable = unreadable;
+        }
     }
 
     /// After so many further changes (a write, a sync, a name that comes or goes) all fail, as if the power had gone in
@@ -155,7 +164,7 @@ impl SimDisk {
         let mut inner = self.lock();
         let number = inner.add(path);
         inner.kept.insert(path.to_owned(), number);
-        inner.contents.insert(number, Content { seen: content.to_vec(), kept: content.to_vec(), holes: Vec::new() });
+        inner.contents.insert(number, Content { seen: content.to_vec(), kept: content.to_vec(), ..Content::default() });
     }
 
     /// Puts a symbolic link there, as if it had always been. Only reading follows it.
@@ -166,7 +175,8 @@ impl SimDisk {
     pub(crate) fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         let mut inner = self.lock();
         let path = inner.resolved(path);
-        Ok(inner.content(&path)?.seen.clone())
+        let content = inner.content(&path)?;
+        if content.unreadable { Err(failed()) } else { Ok(content.seen.clone()) }
     }
 
     pub(crate) fn len(&self, path: &Path) -> io::Result<u64> {

@@ -78,8 +78,9 @@ impl Aside {
         Ok(aside)
     }
 
-    /// Notes that a file is not there: under its name an empty one lies here.
-    pub(crate) fn note_vanished(&self, file: &str, name: &str, words: &str) -> io::Result<()> {
+    /// Notes that a block is not there: an empty file lies here for it.
+    pub(crate) fn note_vanished(&self, name: &str, words: &str) -> io::Result<()> {
+        let file = name.trim_end_matches(".block").replace('/', "-");
         self.copy(&format!("{file}{VANISHED}"), &[], name, words).map(|_| ())
     }
 

@@ -31,6 +31,8 @@ pub(crate) struct Blocks {
     /// Files that are to go and may still be there, or come back when the power fails; with what is wrong with those
     /// that are to be set aside.
     leftovers: Mutex<BTreeMap<PathBuf, Option<String>>>,
+    /// Blocks that could not be read when the folder was opened: they do not serve now, and may later.
+    unread: BTreeMap<u64, PathBuf>,
 }
 
 /// What was found to be damaged.
@@ -54,7 +56,7 @@ impl Blocks {
     /// Opens all blocks of a folder; damaged ones are set aside.
     pub(crate) fn open(disk: &Disk, dir: &Path, aside: &Aside) -> io::Result<Opened> {
         disk.create_dir_all(dir)?;
-        let (mut blocks, mut told, mut next) = (Vec::new(), Vec::new(), 1);
+        let (mut blocks, mut told, mut unread, mut next) = (Vec::new(), Vec::new(), BTreeMap::new(), 1);
         let listed = load_list(disk, dir);
         let mut missing = listed.clone().unwrap_or_default();
         for name in disk.list(dir)? {
@@ -81,7 +83,10 @@ impl Blocks {
                         tell(format!("what was deleted of the block {name} is forgotten: its file is damaged"));
                         blocks.push(block);
                     }
-                    Err(error) => tell(format!("the block {name} does not serve: what was deleted of it: {error}")),
+                    Err(error) => {
+                        tell(format!("the block {name} does not serve: what was deleted of it: {error}"));
+                        unread.insert(number, path);
+                    }
                 },
                 Ok(Err(damage)) => {
                     let words = format!("the block {name} is damaged ({damage})");
@@ -90,7 +95,10 @@ impl Blocks {
                         Err(error) => format!("{words} and cannot be moved: {error}"),
                     });
                 }
-                Err(error) => tell(format!("the block {name} cannot be read and does not serve: {error}")),
+                Err(error) => {
+                    tell(format!("the block {name} cannot be read and does not serve: {error}"));
+                    unread.insert(number, path);
+                }
             }
         }
         let replaced: BTreeSet<u64> = blocks.iter().flat_map(|block| block.meta.replaces.iter().copied()).collect();
@@ -99,8 +107,9 @@ impl Blocks {
         for number in missing.difference(&replaced) {
             let name = display(&dir.join(file_name(*number)));
             let words = format!("the block {name} is not there any more; nobody of us removed it");
-            // So that it is told at later starts too. A disk that takes no note must not keep the rest from serving.
-            let _ = aside.note_vanished(&format!("{number:010}"), &name, &words);
+            // So that it is told at later starts too, which do not miss it any more. A disk that takes no note must not
+            // keep the rest from serving.
+            let _ = aside.note_vanished(&name, &words);
             told.push(Damage { name, words });
         }
         let is_new = |block: &&Block| listed.as_ref().is_some_and(|listed| !listed.contains(&block.number));
@@ -110,7 +119,8 @@ impl Blocks {
         let serving = RwLock::new(Arc::new(blocks));
         let next = Mutex::new(next.max(listed.and_then(|listed| listed.last().copied()).unwrap_or(0) + 1));
         let leftovers = Mutex::new(leftovers);
-        let blocks = Blocks { disk: disk.clone(), dir: dir.to_owned(), aside: aside.clone(), serving, next, leftovers };
+        let (disk, dir, aside) = (disk.clone(), dir.to_owned(), aside.clone());
+        let blocks = Blocks { disk, dir, aside, serving, next, leftovers, unread };
         // On a disk that is read-only they stay, which does no harm.
         let _ = blocks.remove_leftovers();
         blocks.remove_stray_tombstones()?;
@@ -134,6 +144,11 @@ impl Blocks {
 
     pub(crate) fn serving(&self) -> Serving {
         Arc::clone(&self.serving.read().expect("no panic while held"))
+    }
+
+    /// Blocks by their numbers that could not be read when the folder was opened.
+    pub(crate) fn unread(&self) -> &BTreeMap<u64, PathBuf> {
+        &self.unread
     }
 
     /// A number and place for a new block.
@@ -245,9 +260,16 @@ pub(crate) fn display(path: &Path) -> String {
     if dir == "blocks" { name } else { format!("{dir}/{name}") }
 }
 
-/// The numbers of the blocks that served last; `None` if that is not known.
+/// The numbers of the blocks that served last, none if the list is damaged: any may be new then. `None` without a list.
 fn load_list(disk: &Disk, dir: &Path) -> Option<BTreeSet<u64>> {
-    let bytes = disk.read(&dir.join("list")).ok()?;
+    match disk.read(&dir.join("list")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Ok(bytes) => Some(decode_list(&bytes).unwrap_or_default()),
+        Err(_) => Some(BTreeSet::new()),
+    }
+}
+
+fn decode_list(bytes: &[u8]) -> Option<BTreeSet<u64>> {
     let mut from = Cursor(bytes.strip_prefix(&LIST_MAGIC)?);
     if from.u32()? != crc32c::crc32c(from.0) {
         return None;

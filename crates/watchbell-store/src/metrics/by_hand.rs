@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use watchbell_model::{
     Checkup, Cleaned, Deleted, Figures, Import, Labels, Lookup, Matcher, Snapshot, Timestamp, Upkeep, UpkeepError,
@@ -38,7 +38,8 @@ impl MetricStore {
     /// When it answers, no reader finds them, and that survives power loss; the disk is rid of them when their blocks
     /// are merged, or by [`MetricStore::clean`]. `dry_run`: only says what would go.
     ///
-    /// Samples that come in while it runs may stay.
+    /// Samples that come in while it runs may stay. While there is a file that could not be read at the start nothing is
+    /// deleted: it would come back with that.
     pub fn delete(
         &self,
         matchers: &[Vec<Matcher>],
@@ -55,6 +56,13 @@ impl MetricStore {
         let inner = &self.inner;
         if dry_run {
             return inner.count(matchers, start.0, end.0);
+        }
+        if let Some(unread) = inner.unread() {
+            return Err(UpkeepError::Failed(format!(
+                "{} could not be read at the start and may hold what is to be deleted; see why the disk does not give it \
+                 and start again, or move it away",
+                unread.display()
+            )));
         }
         // Whoever holds this is the only one who seals.
         let mut upkeep = inner.upkeep.lock().expect("no panic while held");
@@ -202,6 +210,12 @@ struct Looked {
 impl Inner {
     pub(crate) fn dir(&self) -> &Path {
         self.mark_path.parent().unwrap_or(Path::new("."))
+    }
+
+    /// A file that could not be read at the start: nobody knows what is in it, and it may be read at another start.
+    fn unread(&self) -> Option<PathBuf> {
+        let block = self.shelves().find_map(|(_, blocks)| blocks.unread().values().next().cloned());
+        block.or_else(|| self.log.lock().expect("no panic while held").unread())
     }
 
     /// What there is of these series in this time.

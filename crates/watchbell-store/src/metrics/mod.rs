@@ -172,13 +172,19 @@ impl MetricStore {
             let key = format!("metrics/damaged/{}", damage.name);
             runtime.troubles.set(&key, Severity::Warning, damage.words.clone());
         }
+        // What was said is not to be said again at the next start: it is on the board for as long as its note is there.
+        let mut is_listed = opened.new.is_empty() && opened.damaged.is_empty();
         let mut damaged: Vec<String> = opened.damaged.into_iter().map(|damage| damage.words).collect();
         let mark_path = dir.join("sealed");
-        let mut sealed = Mark::load(disk, &mark_path);
+        let mut sealed = Mark::load(disk, &mark_path).map_err(OpenError::io("replace the mark", &mark_path))?;
         let heads = Heads::default();
         if let Some(mark) = sealed.filter(|_| !damaged.is_empty()) {
             // The log may still hold what was in the damaged block; at later starts too, when that one is set aside.
-            sealed = Some(mark.voided(disk, &mark_path).unwrap_or(mark));
+            match mark.voided(disk, &mark_path) {
+                Ok(voided) => sealed = Some(voided),
+                // The next start must find out again.
+                Err(_) => is_listed = opened.new.is_empty(),
+            }
         }
         let (mut facts, told) = Facts::load(disk, dir, &aside, config.exemplars_limit)
             .map_err(OpenError::io("read exemplars and metadata in", dir))?;
@@ -187,11 +193,14 @@ impl MetricStore {
         let found =
             replay::replay(disk, &wal_dir, &aside, &mut filling).map_err(OpenError::io("read the log in", &wal_dir))?;
         damaged.extend(found.damaged);
-        let mut levels = Vec::new();
-        let rollups = [(("5m", 300_000), &config.rollups.five_minutes), (("1h", 3_600_000), &config.rollups.hour)];
-        for (name, rollup) in rollups {
-            let (level, found) = Level::open(disk, dir, &aside, name, rollup.clone())
+        let (mut levels, mut is_saved) = (Vec::new(), true);
+        let forgotten = rollups::load_forgotten(disk, &dir.join("forgotten"));
+        let widths = [(("5m", 300_000), &config.rollups.five_minutes), (("1h", 3_600_000), &config.rollups.hour)];
+        let samples = opened.blocks.serving();
+        for (name, rollup) in widths {
+            let (level, found) = Level::open(disk, dir, &aside, name, rollup.clone(), &samples, forgotten)
                 .map_err(OpenError::io("read the coarser copies in", dir))?;
+            is_saved &= found.is_empty();
             for damage in found {
                 let key = format!("metrics/damaged/{}", damage.name);
                 runtime.troubles.set(&key, Severity::Warning, damage.words.clone());
@@ -216,7 +225,7 @@ impl MetricStore {
             mark_path,
             aside,
             levels,
-            forgotten: AtomicI64::new(rollups::load_forgotten(disk, &dir.join("forgotten"))),
+            forgotten: AtomicI64::new(forgotten),
             crowded: Notify::new(),
             upkeep: Mutex::new(Upkeep::new(sealed)),
             tending: Mutex::new(Tending::new(runtime)),
@@ -231,7 +240,8 @@ impl MetricStore {
         for (first, last) in &opened.new {
             inner.changed(&mut shelf, *first, *last);
         }
-        inner.save_list(&mut shelf, !opened.new.is_empty());
+        shelf.unsaved |= !is_saved;
+        inner.save_list(&mut shelf, !is_listed);
         drop(shelf);
         // What cannot be told now is told with the first round.
         let _ = inner.tending.lock().expect("no panic while held").scrubbing.tell(&inner);

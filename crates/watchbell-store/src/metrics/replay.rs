@@ -40,7 +40,7 @@ pub(crate) fn replay(disk: &Disk, dir: &Path, aside: &Aside, to: &mut Filling<'_
             Err(error) => {
                 found.damaged.push(format!("segment {number} of the log cannot be read: {error}"));
                 // Never dropped: it may be readable at another start.
-                found.segments.insert(number, Segment { newest: i64::MAX, bytes: 0 });
+                found.segments.insert(number, Segment::UNREAD);
                 continue;
             }
         };

@@ -18,7 +18,7 @@ use super::both::Both;
 use super::merge::Merging;
 use super::rollup::Row;
 use super::rollup_chunk;
-use super::rollups::{DAY, Days, Level};
+use super::rollups::{DAY, Days, Level, first_whole};
 use super::series::{WINDOW, millis};
 use super::tend::{Shelf, Tending};
 
@@ -226,10 +226,9 @@ impl Inner {
     pub(crate) fn changed(&self, shelf: &mut Shelf, first: i64, last: i64) {
         shelf.changed.push((first, last));
         // What is older than what was forgotten cannot be made again: the copy stays the best there is.
-        let whole = self.forgotten().div_euclid(DAY) + i64::from(self.forgotten().rem_euclid(DAY) > 0);
-        let (from, to) = (first.div_euclid(DAY).max(whole), last.div_euclid(DAY) + 1);
+        let (from, to) = (first.div_euclid(DAY).max(first_whole(self.forgotten())), last.div_euclid(DAY) + 1);
         for level in self.levels.iter().filter(|_| from < to) {
-            if level.days().iter().any(|days| days.from < to && from < days.to) {
+            if level.says(from, to) {
                 level.put(None, &[(from, to)]);
                 shelf.unsaved = true;
             }

@@ -53,6 +53,16 @@ pub(crate) struct Level {
     pub(crate) config: RollupConfig,
     pub(crate) blocks: Blocks,
     days: RwLock<Arc<Vec<Days>>>,
+    /// Days of blocks that could not be read at the start, and were not made again since: they stay theirs.
+    unread: RwLock<Vec<Held>>,
+}
+
+/// Days of which only the number of the block that holds them is known, as the file says it.
+#[derive(Clone, Copy)]
+struct Held {
+    number: u64,
+    from: i64,
+    to: i64,
 }
 
 impl Level {
@@ -62,16 +72,22 @@ impl Level {
         aside: &Aside,
         (name, width): (&'static str, i64),
         config: RollupConfig,
+        samples: &[Arc<Block>],
+        forgotten: i64,
     ) -> io::Result<(Level, Vec<Damage>)> {
         let opened = Blocks::open(disk, &dir.join(format!("blocks-{name}")), aside)?;
         let serving = opened.blocks.serving();
         let mut damaged = opened.damaged;
-        let (days, missing) =
-            load(disk, opened.blocks.dir(), &serving).unwrap_or_else(|| (adopt(&serving), BTreeSet::new()));
-        for number in missing {
+        let (days, missing) = load(disk, opened.blocks.dir(), &serving)
+            .unwrap_or_else(|| (adopt(&serving, samples, forgotten), Vec::new()));
+        let is_unread = |held: &Held| opened.blocks.unread().contains_key(&held.number);
+        let (unread, missing): (Vec<Held>, Vec<Held>) = missing.into_iter().partition(is_unread);
+        for number in missing.iter().map(|held| held.number).collect::<BTreeSet<_>>() {
             let name = format!("blocks-{name}/{}", file_name(number));
             if !damaged.iter().any(|damage| damage.name == name) {
                 let words = format!("the block {name} is not there any more; nobody of us removed it");
+                // As for blocks of samples.
+                let _ = aside.note_vanished(&name, &words);
                 damaged.push(Damage { name, words });
             }
         }
@@ -81,8 +97,8 @@ impl Level {
         opened.blocks.replace(Vec::new(), &stray.iter().map(|block| block.number).collect::<Vec<_>>());
         // On a disk that is read-only they stay, which does no harm.
         let _ = opened.blocks.remove(&stray);
-        let days = RwLock::new(Arc::new(days));
-        Ok((Level { width, config, blocks: opened.blocks, days }, damaged))
+        let (days, unread) = (RwLock::new(Arc::new(days)), RwLock::new(unread));
+        Ok((Level { width, config, blocks: opened.blocks, days, unread }, damaged))
     }
 
     pub(crate) fn days(&self) -> Arc<Vec<Days>> {
@@ -94,12 +110,22 @@ impl Level {
         self.days().iter().any(|days| days.from <= day && day < days.to)
     }
 
+    /// Whether the file `days` says something of days from `from` to before `to`.
+    pub(crate) fn says(&self, from: i64, to: i64) -> bool {
+        let unread = self.unread.read().expect("no panic while held");
+        let mut spans = unread.iter().map(|held| (held.from, held.to));
+        let overlaps = |span: (i64, i64)| span.0 < to && from < span.1;
+        spans.any(overlaps) || self.days().iter().any(|days| overlaps((days.from, days.to)))
+    }
+
     /// From now on `new` holds its days, alone; days in `out` are not known.
     pub(crate) fn put(&self, new: Option<Days>, out: &[(i64, i64)]) {
         let mut days = self.days.write().expect("no panic while held");
         let mut left = (**days).clone();
+        let mut unread = self.unread.write().expect("no panic while held");
         for (from, to) in out.iter().copied().chain(new.iter().map(|new| (new.from, new.to))) {
             left = left.iter().flat_map(|days| cut(days, from, to)).collect();
+            *unread = unread.iter().flat_map(|held| held.cut(from, to)).collect();
         }
         left.extend(new);
         left.sort_by_key(|days| days.from);
@@ -108,13 +134,15 @@ impl Level {
 
     /// Makes what is known survive power loss.
     pub(crate) fn save(&self, disk: &Disk) -> io::Result<()> {
-        let days = self.days();
+        let mut held = self.unread.read().expect("no panic while held").clone();
+        held.extend(self.days().iter().map(|days| Held { number: days.number(), from: days.from, to: days.to }));
+        held.sort_by_key(|held| held.from);
         let mut rest = Vec::new();
-        put_varint(&mut rest, days.len() as u64);
-        for days in days.iter() {
-            put_varint(&mut rest, days.number());
-            put_signed(&mut rest, days.from);
-            put_varint(&mut rest, (days.to - days.from) as u64);
+        put_varint(&mut rest, held.len() as u64);
+        for Held { number, from, to } in held {
+            put_varint(&mut rest, number);
+            put_signed(&mut rest, from);
+            put_varint(&mut rest, (to - from) as u64);
         }
         disk.write_atomic(&self.blocks.dir().join("days"), &framed(DAYS_MAGIC, &rest))
     }
@@ -140,33 +168,41 @@ impl Level {
 
 /// What is left of days without those from `from` to before `to`.
 fn cut(days: &Days, from: i64, to: i64) -> Vec<Days> {
-    let before = Days { to: days.to.min(from), ..days.clone() };
-    let after = Days { from: days.from.max(to), ..days.clone() };
-    if to <= days.from || days.to <= from {
-        return vec![days.clone()];
-    }
-    [before, after].into_iter().filter(|days| days.from < days.to).collect()
+    let held = Held { number: days.number(), from: days.from, to: days.to };
+    held.cut(from, to).map(|Held { from, to, .. }| Days { from, to, ..days.clone() }).collect()
 }
 
-/// The days, and the numbers of blocks that should hold some and are not there.
-fn load(disk: &Disk, dir: &Path, blocks: &[Arc<Block>]) -> Option<(Vec<Days>, BTreeSet<u64>)> {
+impl Held {
+    /// What is left without those from `from` to before `to`.
+    fn cut(self, from: i64, to: i64) -> impl Iterator<Item = Held> {
+        let is_apart = to <= self.from || self.to <= from;
+        let before = Held { to: if is_apart { self.to } else { self.to.min(from) }, ..self };
+        let after = Held { from: if is_apart { self.to } else { self.from.max(to) }, ..self };
+        [before, after].into_iter().filter(|held| held.from < held.to)
+    }
+}
+
+/// The days, and those of blocks that do not serve.
+fn load(disk: &Disk, dir: &Path, blocks: &[Arc<Block>]) -> Option<(Vec<Days>, Vec<Held>)> {
     let bytes = disk.read(&dir.join("days")).ok()?;
     let mut from = unframed(DAYS_MAGIC, &bytes)?;
-    let (mut found, mut missing) = (Vec::new(), BTreeSet::new());
+    let (mut found, mut missing) = (Vec::new(), Vec::new());
     for _ in 0..from.varint()? {
         let (number, first, count) = (from.varint()?, from.signed()?, from.varint()?);
+        let to = first.checked_add(i64::try_from(count).ok()?)?;
         let block = blocks.iter().find(|block| block.number == number).cloned();
         if number == 0 || block.is_some() {
-            found.push(Days { block, from: first, to: first.checked_add(i64::try_from(count).ok()?)? });
+            found.push(Days { block, from: first, to });
         } else {
-            missing.insert(number);
+            missing.push(Held { number, from: first, to });
         }
     }
     Some((found, missing))
 }
 
-/// Without the file `days`: every block holds the days that it has values of, later ones in place of earlier ones.
-fn adopt(blocks: &[Arc<Block>]) -> Vec<Days> {
+/// Without the file `days`: every block holds the days that it has values of, later ones in place of earlier ones. But for
+/// days that can be made again from samples: they may have been taken out because late ones came.
+fn adopt(blocks: &[Arc<Block>], samples: &[Arc<Block>], forgotten: i64) -> Vec<Days> {
     let mut found = Vec::<Days>::new();
     let mut blocks = blocks.to_vec();
     blocks.sort_by_key(|block| block.number);
@@ -175,8 +211,18 @@ fn adopt(blocks: &[Arc<Block>]) -> Vec<Days> {
         found = found.iter().flat_map(|days| cut(days, from, to)).collect();
         found.push(Days { block: Some(block), from, to });
     }
+    for block in samples {
+        let (from, to) = (block.meta.first.div_euclid(DAY), block.meta.last.div_euclid(DAY) + 1);
+        let from = from.max(first_whole(forgotten));
+        found = found.iter().flat_map(|days| cut(days, from, to.max(from))).collect();
+    }
     found.sort_by_key(|days| days.from);
     found
+}
+
+/// The first day of which samples are all there, if they are since `forgotten`.
+pub(crate) fn first_whole(forgotten: i64) -> i64 {
+    forgotten.div_euclid(DAY) + i64::from(forgotten.rem_euclid(DAY) > 0)
 }
 
 /// Since when samples are all there; what is older was forgotten, in part or whole.

@@ -32,9 +32,21 @@ pub(crate) struct Mark {
 impl Mark {
     const MAGIC: [u8; 8] = *b"WBSEAL\0\x01";
 
-    /// Reads the mark; one that is missing or damaged costs time, not samples: more is replayed than needed.
-    pub(crate) fn load(disk: &Disk, path: &Path) -> Option<Mark> {
-        let bytes = disk.read(path).ok()?;
+    /// Reads the mark; one that is missing or damaged costs time, not samples: more is replayed than needed. One that the
+    /// disk does not give is replaced: numbers of segments begin anew without it, and it would hide those if it came back.
+    pub(crate) fn load(disk: &Disk, path: &Path) -> io::Result<Option<Mark>> {
+        match disk.read(path) {
+            Ok(bytes) => Ok(Self::decode(&bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(_) => {
+                let mark = Mark { segment: 0, end: i64::MIN };
+                mark.save(disk, path)?;
+                Ok(Some(mark))
+            }
+        }
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Mark> {
         let mut from = Cursor(bytes.strip_prefix(&Self::MAGIC)?);
         let (sum, rest) = (from.u32()?, from.0);
         let mark = Mark { segment: from.u32()?, end: from.u64()? as i64 };
@@ -76,8 +88,8 @@ impl Inner {
         }
         self.heads.end_seal(true);
         self.save_facts()?;
-        let mark = Mark { segment, end };
-        mark.save(&self.runtime.disk, &self.mark_path)?;
+        let sealed = self.log.lock().expect("no panic while held").sealed_up_to(segment);
+        Mark { segment: sealed, end }.save(&self.runtime.disk, &self.mark_path)?;
         fault::point("store.mark_saved");
         self.log.lock().expect("no panic while held").drop_until(segment, end)
     }

@@ -71,6 +71,11 @@ pub(crate) struct Segment {
     pub(crate) bytes: u64,
 }
 
+impl Segment {
+    /// One that could not be read: it may hold anything, also what is newer than everything.
+    pub(crate) const UNREAD: Segment = Segment { newest: i64::MAX, bytes: 0 };
+}
+
 impl Wal {
     /// Begins a new segment behind those that were found and behind `sealed`, up to which segments may be gone: a
     /// number is never used twice, because the mark of what is sealed counts on it.
@@ -218,6 +223,21 @@ impl Wal {
         // Only now: as long as they can come back they count as there, and are tried again.
         gone.iter().for_each(|number| _ = self.segments.remove(number));
         Ok(())
+    }
+
+    /// The first segment that could not be read at the start, if there is one.
+    pub(crate) fn unread(&self) -> Option<PathBuf> {
+        self.first_unread().map(|number| path(&self.dir, number))
+    }
+
+    fn first_unread(&self) -> Option<u32> {
+        self.segments.iter().find(|(_, segment)| segment.newest == i64::MAX).map(|(number, _)| *number)
+    }
+
+    /// Up to which segment, `last` at most, all are such that what is older than a sealing is in blocks once it is done:
+    /// what could not be read is not.
+    pub(crate) fn sealed_up_to(&self, last: u32) -> u32 {
+        self.first_unread().map_or(last, |unread| last.min(unread.saturating_sub(1)))
     }
 
     /// The newest time of a sample in it, as far as it could be read.

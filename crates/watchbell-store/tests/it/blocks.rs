@@ -282,9 +282,16 @@ fn a_block_that_vanished_is_missed() {
         assert!(kept[&super::blocks::name(0)].len() > 6 * 60, "the rest serves");
         drop(store);
         let runtime = world.runtime();
-        let (store, _) = MetricStore::open(&runtime, Path::new(DIR), config()).unwrap();
+        let (store, report) = MetricStore::open(&runtime, Path::new(DIR), config()).unwrap();
+        assert_eq!(report.damaged, [""; 0], "missed once");
         store.maintain();
         assert!(runtime.troubles.list().iter().any(|trouble| trouble.key == key), "told until somebody knows");
+        drop(store);
+        let note = files(&world, ".vanished").remove(0);
+        world.runtime().disk.remove(&note).unwrap();
+        let runtime = world.runtime();
+        let (_, report) = MetricStore::open(&runtime, Path::new(DIR), config()).unwrap();
+        assert_eq!((report.damaged, runtime.troubles.list()), (vec![], vec![]), "and not missed again");
     });
 }
 

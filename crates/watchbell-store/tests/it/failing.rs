@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use watchbell_model::{Append, Batch, Labels, Matcher, Point, Query, Timestamp};
+use watchbell_model::{Append, Batch, Labels, Matcher, Point, Query, Span, Timestamp};
 use watchbell_runtime::Runtime;
 use watchbell_runtime::sim::{self, World};
 use watchbell_store::metrics::OpenReport;
@@ -204,5 +204,100 @@ fn a_deletion_that_is_asked_for_again_survives_power_loss() {
             world.disk.lose_power();
             assert_eq!(all(&open(&world).0).unwrap(), left, "{changes} changes");
         }
+    });
+}
+
+/// Files of a folder of the store.
+fn files_in(world: &World, folder: &str) -> Vec<PathBuf> {
+    let dir = Path::new(DIR).join(folder);
+    world.disk.files().into_iter().filter(|path| path.starts_with(&dir)).collect()
+}
+
+#[test]
+fn a_segment_that_could_not_be_read_is_read_when_it_can_be() {
+    for hours in [0, 1, 5, 30] {
+        sim::run(hours, |world| async move {
+            let (store, _, _) = open(&world);
+            fill(&world, &store, 90).await;
+            drop(store);
+            let segment = files_in(&world, "wal").remove(0);
+            world.disk.set_unreadable(&segment, true);
+            let (store, _, report) = open(&world);
+            assert!(report.damaged.iter().any(|words| words.contains("cannot be read")), "{report:?}");
+            // Whatever is sealed meanwhile, and however often it starts.
+            fill(&world, &store, hours * 60).await;
+            drop(store);
+            let (store, _, _) = open(&world);
+            fill(&world, &store, hours * 60).await;
+            drop(store);
+            world.disk.set_unreadable(&segment, false);
+            for _ in 0..2 {
+                let (store, _, report) = open(&world);
+                assert_eq!(report.damaged, [""; 0]);
+                let found = all(&store).unwrap().len() as u64;
+                assert_eq!(found, u64::from(HOSTS) * (90 + 2 * 60 * hours), "{hours} hours");
+                store.maintain();
+            }
+        });
+    }
+}
+
+#[test]
+fn nothing_is_deleted_while_a_file_that_cannot_be_read_may_hold_it() {
+    for (folder, end) in [("wal", "wal"), ("blocks", "block"), ("blocks", "gone"), ("blocks-1h", "block")] {
+        sim::run(1, |world| async move {
+            let (store, _, _) = open(&world);
+            fill(&world, &store, 3 * 24 * 60).await;
+            let now = world.clock.now().0;
+            assert!(delete(&store, now - 50 * HOUR, now - 49 * HOUR));
+            append(&world, &store).await.unwrap();
+            let whole = all(&store).unwrap();
+            drop(store);
+            let is_one = |path: &PathBuf| path.extension().is_some_and(|have| have == end);
+            let file = files_in(&world, folder).into_iter().find(is_one).unwrap();
+            world.disk.set_unreadable(&file, true);
+            let (store, _, _) = open(&world);
+            let first = [vec![Matcher::equal("host", host(0))]];
+            let everything = |store: &MetricStore| store.delete(&first, Timestamp::MIN, Timestamp::MAX, false);
+            let refused = everything(&store).unwrap_err().to_string();
+            assert!(refused.contains(&*file.with_extension("").to_string_lossy()), "{refused}");
+            drop(store);
+            world.disk.set_unreadable(&file, false);
+            let (store, _, _) = open(&world);
+            assert_eq!(all(&store).unwrap(), whole, "{}", file.display());
+            everything(&store).unwrap();
+            let left = all(&store).unwrap();
+            assert_eq!(left.len(), whole.iter().filter(|(labels, ..)| labels.get("host") != Some("h0")).count());
+            drop(store);
+            assert_eq!(all(&open(&world).0).unwrap(), left);
+        });
+    }
+}
+
+#[test]
+fn a_copy_that_could_not_be_read_speaks_again_when_it_can_be() {
+    sim::run(1, |world| async move {
+        let config = MetricsConfig { fsync: Fsync::Always, retention: Span::days(2), ..MetricsConfig::default() };
+        let open = || MetricStore::open(&world.runtime(), Path::new(DIR), config.clone()).unwrap().0;
+        let hours = |store: &MetricStore| {
+            let found = store.rollup(&[], Timestamp::MIN, Timestamp::MAX, Span::hours(1)).unwrap();
+            found.iter().map(|(_, rollups)| rollups.len()).sum::<usize>()
+        };
+        let store = open();
+        fill(&world, &store, 9 * 24 * 60).await;
+        let before = hours(&store);
+        assert!(before > 8 * 24 * usize::from(HOSTS));
+        drop(store);
+        // The samples of that time are long gone.
+        let block = files_in(&world, "blocks-1h").remove(0);
+        world.disk.set_unreadable(&block, true);
+        let store = open();
+        fill(&world, &store, 2 * 24 * 60).await;
+        let without = hours(&store);
+        drop(store);
+        world.disk.set_unreadable(&block, false);
+        let with = hours(&open());
+        assert_eq!(with, before + 2 * 24 * usize::from(HOSTS));
+        assert!(without < with, "{without}");
     });
 }

@@ -300,3 +300,45 @@ fn a_damaged_copy_is_made_again() {
         }
     });
 }
+
+#[test]
+fn late_samples_count_also_when_it_is_not_known_any_more_which_days_are_copied() {
+    sim::run(1, |world| async move {
+        let config = MetricsConfig { out_of_order_window: Span::days(1), ..config(400) };
+        let (store, mut truth) = (open(&world, &config), Truth::new());
+        fill(&world, &store, &mut truth, 3 * 24).await;
+        while world.clock.now().0.rem_euclid(DAY) < 5 * HOUR {
+            fill(&world, &store, &mut truth, 2).await;
+        }
+        let now = world.clock.now().0;
+        drop(store);
+        let disk = world.runtime().disk;
+        let files: Vec<_> =
+            world.disk.files().into_iter().map(|path| (path.clone(), disk.read(&path).unwrap())).collect();
+        let late: Vec<(u8, i64)> = (1..23).map(|hours| (0, now - hours * HOUR - 7)).collect();
+        for file in ["blocks/list", "blocks-5m/days", "blocks-1h/days"] {
+            for changes in (0..300).step_by(11) {
+                disk.remove_dir_all(Path::new(DIR)).unwrap();
+                files.iter().for_each(|(path, content)| world.disk.put(path, content));
+                let (store, mut truth) = (open(&world, &config), truth.clone());
+                put(&store, &mut truth, late.clone()).await;
+                // Seals, and dies in the midst of it or behind it; then bits of the file rot.
+                world.disk.fail_power_after(Some(changes));
+                let _ = store.delete(&[vec![Matcher::equal("host", "none")]], Timestamp::MIN, Timestamp::MAX, false);
+                world.disk.fail_power_after(None);
+                drop(store);
+                world.disk.flip_bit(&Path::new(DIR).join(file), 100);
+                let (store, _) = MetricStore::open(&world.runtime(), Path::new(DIR), config.clone()).unwrap();
+                for round in 0..2 {
+                    for width in [5 * MINUTE, HOUR] {
+                        let found = store.rollup(&[], Timestamp::MIN, Timestamp::MAX, Span::millis(width as u64));
+                        let is_so = found.unwrap() == expected(&truth, i64::MIN, i64::MAX, width);
+                        assert!(is_so, "{file}, {changes} changes, round {round}");
+                    }
+                    store.maintain();
+                }
+                assert!(store.stats().rollup_blocks > 0);
+            }
+        }
+    });
+}

@@ -1,8 +1,13 @@
 //! The engine on a disk that does everything disks do, many seeds long, against a map that remembers what was said.
 //!
 //! Each seed is a story: samples, upkeep, kills, power losses at any step, full, read-only, failing and lying disks,
-//! flipped bits, clocks that are set, deletions. After each start everything that was acknowledged and that the policy
-//! and the disk's own honesty cover must be there to the last bit, and nothing that nobody sent or that was deleted.
+//! flipped bits, files that cannot be read for a while, clocks that are set, days off, deletions. After each start
+//! everything that was acknowledged and that the policy and the disk's own honesty cover must be there to the last bit,
+//! and nothing that nobody sent or that was deleted.
+//!
+//! Most seeds keep coarser copies, of one width or of two. Sums over windows must be those of the samples: exactly where
+//! all that was ever sent for a window is sure to be there; elsewhere a window counts at least what is sure, and at most
+//! that and what may be there. What was deleted counts nowhere.
 //!
 //! `WATCHBELL_SEEDS=5000` (or `cargo xtask soak`) runs so many seeds, `WATCHBELL_SEED=17` one of them with its story.
 
@@ -15,11 +20,11 @@ use std::time::Duration;
 
 use watchbell_model::{
     Append, Batch, BatchHistogram, BatchSample, BucketSpan, Buckets, Exemplar, Histogram, Labels, Lookup, Matcher,
-    Query, ResetHint, Series, SeriesKey, Timestamp, stale_nan,
+    Query, QueryError, ResetHint, Rollup, Sample, Series, SeriesKey, Span, Timestamp, stale_nan,
 };
 use watchbell_runtime::sim::{self, Syncs, World};
 use watchbell_runtime::{Rng, Runtime};
-use watchbell_store::metrics::OpenReport;
+use watchbell_store::metrics::{OpenReport, RollupConfig, RollupsConfig};
 use watchbell_store::{Fsync, MetricStore, MetricsConfig};
 
 const DIR: &str = "/data/metrics";
@@ -52,6 +57,7 @@ fn whatever_the_disk_does_what_was_acknowledged_is_there() {
                     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| play(seed, false))) {
                         let words = panic.downcast_ref::<String>().cloned();
                         let words = words.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+                        eprintln!("seed {seed} failed");
                         failed.lock().unwrap().insert(seed, words.unwrap_or_default());
                     }
                 }
@@ -91,6 +97,8 @@ struct Story {
     examples: BTreeSet<(i64, u64)>,
     /// The clock was set back: samples may be refused as too old.
     clock_was_set: bool,
+    /// A file cannot be read: what is in it may be missing, and is not sent again.
+    blind: bool,
     /// Bits were flipped since the last full reading: parts may be refused once.
     damaged: bool,
     /// Syncs lied since the last power loss.
@@ -105,8 +113,11 @@ struct Story {
 fn play(seed: u64, aloud: bool) {
     sim::run(seed, |world| async move {
         let rng = Rng::seeded(seed ^ 0x5eed);
+        let kept = |is_kept| RollupConfig { retention: Span::days(if is_kept { 1000 } else { 0 }), retention_size: 0 };
+        let widths = rng.below(4);
         let config = MetricsConfig {
             fsync: [Fsync::Always, Fsync::Interval][rng.below(2) as usize],
+            rollups: RollupsConfig { five_minutes: kept(widths & 1 > 0), hour: kept(widths & 2 > 0) },
             ..MetricsConfig::default()
         };
         let mut story = Story {
@@ -119,6 +130,7 @@ fn play(seed: u64, aloud: bool) {
             deleted: BTreeMap::new(),
             examples: BTreeSet::new(),
             clock_was_set: false,
+            blind: false,
             damaged: false,
             dishonest: false,
             failing_since: None,
@@ -142,6 +154,7 @@ fn play(seed: u64, aloud: bool) {
             story.maintain();
         }
         story.read_all("after all was merged");
+        story.expect_copies();
         story.kill();
         story.start();
         story.read_all("and after one more start");
@@ -232,6 +245,14 @@ impl Story {
                 self.clock_was_set = true;
             }
             33 | 34 => self.delete(),
+            35 => {
+                self.kill();
+                self.wait(Duration::from_secs(3600 * (6 + self.rng.below(40)))).await;
+                self.start();
+                self.maintain();
+                self.read_all("after a day off");
+            }
+            36 => self.start_blind().await,
             _ => self.query(),
         }
     }
@@ -250,6 +271,31 @@ impl Story {
                 }
             }
         }
+    }
+
+    /// A file cannot be read at a start and for a while, as on a failing disk or with a wrong owner; then it can again.
+    async fn start_blind(&mut self) {
+        let files = self.world.disk.files();
+        if files.is_empty() {
+            return;
+        }
+        let path = files[self.rng.below(files.len() as u64) as usize].clone();
+        self.kill();
+        self.say(|| format!("{} cannot be read", path.display()));
+        self.world.disk.set_unreadable(&path, true);
+        self.blind = true;
+        self.start_or_not();
+        self.dishonest_or(false).await;
+        if self.rng.below(2) == 0 {
+            self.kill();
+            self.start_or_not();
+            self.dishonest_or(false).await;
+        }
+        self.kill();
+        self.world.disk.set_unreadable(&path, false);
+        self.blind = false;
+        self.start();
+        self.read_all("after a file could be read again");
     }
 
     /// The disk is well again.
@@ -391,7 +437,7 @@ impl Story {
         let points: Vec<(Key, u64)> = points
             .into_iter()
             .filter(|key| {
-                !matches!(self.truth.get(key), Some((_, Known::Maybe)))
+                !self.truth.get(key).is_some_and(|(_, known)| self.blind || *known == Known::Maybe)
                     && !self.buried.contains_key(key)
                     && !self.deleted.contains_key(key)
             })
@@ -543,6 +589,7 @@ impl Story {
                 assert!(sent, "{labels} has an example {when} that nobody sent: {it:?}");
             }
         }
+        self.read_copies((i64::MIN, i64::MAX), &mut refusals, when);
         self.settle(&found);
     }
 
@@ -566,8 +613,9 @@ impl Story {
     fn delete(&mut self) {
         let Some((store, _)) = &self.store else { return };
         let name = self.name(self.rng.below(NAMES));
-        let from = self.world.clock.now().0 - self.rng.below(20_000_000) as i64;
-        let to = from + self.rng.below(10_000_000) as i64;
+        let reach = [20_000_000, 400_000_000][self.rng.below(2) as usize];
+        let from = self.world.clock.now().0 - self.rng.below(reach) as i64;
+        let to = from + self.rng.below(reach / 2) as i64;
         let matchers: Vec<Matcher> = name.iter().map(|(name, value)| Matcher::equal(name, value)).collect();
         let done = store.delete(&[matchers], Timestamp(from), Timestamp(to), false);
         self.say(|| format!("delete {name} from {from} to {to}: {done:?}"));
@@ -591,14 +639,8 @@ impl Story {
         let to = from + self.rng.below(100_000_000) as i64;
         let matchers: Vec<Matcher> = name.iter().map(|(name, value)| Matcher::equal(name, value)).collect();
         let select = || store.select(&matchers, Timestamp(from), Timestamp(to));
-        let mut found = select();
-        for _ in 0..20 {
-            if !self.damaged || found.is_ok() {
-                break;
-            }
-            found = select();
-        }
-        let found: BTreeMap<i64, u64> = found.unwrap().iter().flat_map(bits_of).collect();
+        let mut refusals = if self.damaged { 20 } else { 0 };
+        let found: BTreeMap<i64, u64> = patiently(&mut refusals, select).iter().flat_map(bits_of).collect();
         let range = (name.clone(), from)..=(name.clone(), to);
         for ((_, time), (bits, known)) in self.truth.range(range.clone()) {
             match found.get(time) {
@@ -616,18 +658,81 @@ impl Story {
         if !found.is_empty() {
             assert_eq!(store.series(&lookup).unwrap().items, [name]);
         }
+        self.read_copies((from, to), &mut refusals, "in a range");
+    }
+
+    /// Sums over windows, which come from copies where there are some, against those of the samples from a first to a
+    /// last time.
+    fn read_copies(&self, (first, last): (i64, i64), refusals: &mut u32, when: &str) {
+        let Some((store, _)) = &self.store else { return };
+        let minutes = [5, 60, 180, 1440][self.rng.below(4) as usize];
+        let all = patiently(refusals, || store.rollup(&[], Timestamp(first), Timestamp(last), Span::minutes(minutes)));
+        let mut found = BTreeMap::new();
+        for (labels, rollups) in all {
+            assert!(rollups.is_sorted_by(|a, b| a.start < b.start), "each window once, in order");
+            found.extend(rollups.into_iter().map(|it| ((labels.clone(), it.start.0), it)));
+        }
+        let mut windows = BTreeMap::<Key, (Vec<Sample>, u64)>::new();
+        let truth = self.truth.iter().map(|(key, (bits, known))| (key, *bits, *known == Known::Maybe));
+        for (key, bits, is_maybe) in truth.chain(self.buried.iter().map(|(key, bits)| (key, *bits, true))) {
+            let ((labels, time), value) = (key, f64::from_bits(bits));
+            if is_native(labels) || value.is_nan() || *time < first || last < *time {
+                continue;
+            }
+            let start = time - time.rem_euclid(minutes as i64 * 60_000);
+            let (sure, maybe) = windows.entry((labels.clone(), start)).or_default();
+            if is_maybe {
+                *maybe += 1;
+            } else {
+                sure.push(Sample { timestamp: Timestamp(*time), value });
+            }
+        }
+        let (judged, of) = (windows.values().filter(|(_, maybe)| *maybe == 0).count(), windows.len());
+        self.say(|| format!("sums over {minutes} minutes: {judged} of {of} windows are sure"));
+        for (key, (sure, maybe)) in windows {
+            let have = found.remove(&key);
+            let (count, least) = (have.map_or(0, |it| it.count), sure.len() as u64);
+            let range = least..=least + maybe;
+            assert!(range.contains(&count), "{key:?} by {minutes} minutes counts {count}, not {range:?} {when}");
+            if let Some(have) = have.filter(|_| maybe == 0) {
+                let should = Rollup::of(&sure, None, Span::minutes(minutes))[0];
+                let same = (have.min, have.max, have.last) == (should.min, should.max, should.last);
+                // In another order floats sum up to a little more or less, or to no number if they are too big.
+                let size: f64 = sure.iter().map(|it| it.value.abs()).sum();
+                let off = (have.sum - should.sum).abs();
+                let same = same && (off.is_nan() || off <= size * 1e-9);
+                assert!(same, "{key:?} by {minutes} minutes is {have:?}, not {should:?} {when}");
+            }
+        }
+        assert!(found.is_empty(), "windows by {minutes} minutes are there {when}, but should not be: {found:?}");
+    }
+
+    /// There are copies now of whatever there is.
+    fn expect_copies(&self) {
+        let Some((store, _)) = &self.store else { return };
+        let is_number = |key: &Key, bits: u64| !is_native(&key.0) && !f64::from_bits(bits).is_nan();
+        let numbers = self.truth.iter().filter(|(key, (bits, _))| is_number(key, *bits)).count();
+        let kept = [&self.config.rollups.five_minutes, &self.config.rollups.hour];
+        if numbers > 0 && kept.iter().any(|it| it.retention > Span::ZERO) {
+            assert!(store.stats().rollup_blocks > 0, "{:?}", store.stats());
+        }
     }
 }
 
-/// All samples; a damaged part may refuse the first few times.
-fn read(store: &MetricStore, refusals: &mut u32) -> BTreeMap<Key, u64> {
-    let all = loop {
-        match store.select(&[], Timestamp::MIN, Timestamp::MAX) {
-            Ok(all) => break all,
+/// Asks until it is answered; a damaged part may refuse the first few times.
+fn patiently<T>(refusals: &mut u32, ask: impl Fn() -> Result<T, QueryError>) -> T {
+    loop {
+        match ask() {
+            Ok(answer) => return answer,
             Err(error) => assert!(*refusals > 0, "{error}"),
         }
         *refusals -= 1;
-    };
+    }
+}
+
+/// All samples.
+fn read(store: &MetricStore, refusals: &mut u32) -> BTreeMap<Key, u64> {
+    let all = patiently(refusals, || store.select(&[], Timestamp::MIN, Timestamp::MAX));
     let mut found = BTreeMap::new();
     for series in all {
         assert!(series.samples.is_sorted_by(|a, b| a.timestamp < b.timestamp), "each time once, in order");
