@@ -3,10 +3,20 @@
 //! A channel is pure: it writes a page into a body without credentials (which is what the outbox keeps), makes of that
 //! body what is sent, with credentials (which is never kept), and judges the answer. Sending is the sender's.
 
+pub(crate) mod discord;
+pub(crate) mod gotify;
+pub(crate) mod matrix;
+pub(crate) mod mattermost;
+pub(crate) mod msteams;
+pub(crate) mod msteamsv2;
 pub(crate) mod ntfy;
 pub(crate) mod pushover;
+pub(crate) mod rocketchat;
 pub(crate) mod slack;
+pub(crate) mod telegram;
+pub(crate) mod webex;
 pub(crate) mod webhook;
+pub(crate) mod wechat;
 
 use std::fmt::Debug;
 use std::path::{Path as FilePath, PathBuf};
@@ -57,7 +67,8 @@ pub(crate) trait Channel: HasOptions + Debug + Send + Sync {
         VerdictKind::Accepted
     }
 
-    /// What of an accepted answer is remembered until the group is over, for [`Attempt::thread`].
+    /// What of an accepted answer is remembered until the group is over, for [`Attempt::thread`]: the first that a page
+    /// gives which had nothing to go by.
     fn thread(&self, _answer: &Response) -> Option<String> {
         None
     }
@@ -70,6 +81,11 @@ pub(crate) trait Channel: HasOptions + Debug + Send + Sync {
     /// Whether a person reads what arrives: a flood of pages is then told of in one. A machine wants each.
     fn is_for_people(&self) -> bool {
         true
+    }
+
+    /// What an answer leads to, in place of what was still to be sent; by itself nothing, and the answer is judged.
+    fn follow(&self, _rendered: &Rendered, _attempt: &Attempt<'_>, _answer: &Response) -> Option<Follow> {
+        None
     }
 
     /// Credentials that no log, answer or page may show.
@@ -188,6 +204,7 @@ impl Rendered {
 }
 
 /// What of the world a channel may use to make what is sent.
+#[derive(Clone, Copy)]
 pub(crate) struct Attempt<'a> {
     /// Where credentials may stand in files.
     pub(crate) disk: &'a Disk,
@@ -204,6 +221,14 @@ pub(crate) struct Attempt<'a> {
 pub(crate) enum Outgoing {
     /// Over HTTP; time and bounds are the sender's.
     Http(Box<Request>),
+}
+
+/// What is sent because of an answer.
+pub(crate) enum Follow {
+    /// This.
+    Instead(Vec<Outgoing>),
+    /// The page as the first of its group: what is remembered of the group is not there any more.
+    Alone,
 }
 
 /// What became of a try.
@@ -242,20 +267,53 @@ pub(crate) fn judge(
             return Verdict { kind, status: None, excerpt: without_secrets(channel, disk, &words(error)) };
         }
     };
-    let after = || response.header("retry-after").and_then(|header| backoff::retry_after(header, now));
     let body = String::from_utf8_lossy(&response.body);
-    let kind = match response.status {
-        200..=299 => channel.judge(&body),
-        429 | 503 => VerdictKind::Retry(after()),
-        408 | 425 | 500.. => VerdictKind::Retry(None),
-        _ => VerdictKind::Refused,
-    };
+    let kind = meaning(channel, response, now);
     let said = without_secrets(channel, disk, &body);
     let excerpt = match response.status {
         300..=399 => format!("the address leads elsewhere, which is not followed. {said}"),
         _ => said,
     };
     Verdict { kind, status: Some(response.status), excerpt }
+}
+
+/// What an answer means.
+fn meaning(channel: &dyn Channel, response: &Response, now: Timestamp) -> VerdictKind {
+    let body = String::from_utf8_lossy(&response.body);
+    let header = || response.header("retry-after").and_then(|header| backoff::retry_after(header, now));
+    match response.status {
+        200..=299 => channel.judge(&body),
+        429 | 503 => VerdictKind::Retry(header().or_else(|| asked(&body))),
+        408 | 425 | 500.. => VerdictKind::Retry(None),
+        _ => VerdictKind::Refused,
+    }
+}
+
+/// How long a JSON body asks to wait: seconds as Discord and Telegram write them, milliseconds as Matrix does.
+fn asked(body: &str) -> Option<Duration> {
+    let body: serde_json::Value = serde_json::from_str(body).ok()?;
+    let seconds = body["retry_after"].as_f64().or_else(|| body["parameters"]["retry_after"].as_f64());
+    let seconds = seconds.or_else(|| Some(body["retry_after_ms"].as_f64()? / 1000.0))?;
+    Some(Duration::try_from_secs_f64(seconds.ceil()).ok()?.min(crate::RETRY_AFTER_MAX))
+}
+
+/// Sends a page by itself when it is refused as a later one of its group: an edit of a message that somebody deleted
+/// must not cost the page.
+pub(crate) fn alone_if_refused(channel: &dyn Channel, attempt: &Attempt<'_>, answer: &Response) -> Option<Follow> {
+    let refused = meaning(channel, answer, attempt.now) == VerdictKind::Refused;
+    (attempt.thread.is_some() && refused).then_some(Follow::Alone)
+}
+
+/// The JSON of an answer; nothing where it is none.
+pub(crate) fn read(answer: &Response) -> serde_json::Value {
+    serde_json::from_slice(&answer.body).unwrap_or_default()
+}
+
+/// The meaning of an answer of status 2xx that must have `field`: where it has not, something else answered in the
+/// service's place, such as a proxy's page, and the page has not arrived.
+pub(crate) fn accepted_with(field: &str, body: &str) -> VerdictKind {
+    let answer: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
+    if answer[field].is_null() { VerdictKind::Retry(None) } else { VerdictKind::Accepted }
 }
 
 /// One line, cut, with every credential of this channel blotted out.
@@ -375,6 +433,111 @@ pub(crate) fn filled(template: Option<&str>, draft: &Draft<'_>, errors: &mut Vec
             None
         }
     }
+}
+
+/// What an optional field's template says, if anything.
+pub(crate) fn said(template: &Option<String>, draft: &Draft<'_>, errors: &mut Vec<String>) -> Option<String> {
+    filled(template.as_deref(), draft, errors).filter(|text| !text.trim().is_empty())
+}
+
+/// Puts fields into a JSON object, where there is something to put.
+pub(crate) fn put<const N: usize>(body: &mut serde_json::Value, fields: [(&str, Option<String>); N]) {
+    for (name, value) in fields {
+        if let Some(value) = value {
+            body[name] = value.into();
+        }
+    }
+}
+
+/// The links of a page that fit in `max`, each written by `write` from its label and address: both, else the run book,
+/// else the alarm's page, which leads to it. A cut address opens nothing.
+pub(crate) fn links(
+    page: &Page,
+    max: usize,
+    unit: Unit,
+    between: &str,
+    write: impl Fn(&str, &str) -> String,
+) -> String {
+    let (book, alarm) = (write("Run book", &page.runbook_url), write("Alarm", &page.alarm_url));
+    let ways = [format!("{book}{between}{alarm}"), book, alarm];
+    ways.into_iter().find(|links| unit.size(links) <= max).unwrap_or_default()
+}
+
+/// A link in Markdown.
+pub(crate) fn markdown_link(label: &str, url: &str) -> String {
+    format!("[{label}]({})", url.replace('(', "%28").replace(')', "%29").replace(' ', "%20"))
+}
+
+/// Words that Markdown shows as they are.
+pub(crate) fn markdown_escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        // A bracket is a link only before an address; not every chat takes the backslash away before one that is none.
+        let link = c == ']' && rest.peek() == Some(&'(');
+        if link || matches!(c, '\\' | '*' | '_' | '~' | '`' | '|' | '<') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// Words that HTML shows as they are.
+pub(crate) fn html_escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// The colour of a page.
+pub(crate) fn color(page: &Page) -> u32 {
+    match (page.is_resolved(), page.severity) {
+        (true, _) => 0x2e_b67d,
+        (_, Severity::Critical) => 0xe0_1e5a,
+        (_, Severity::Warning) => 0xec_b22e,
+        (_, Severity::Info) => 0x36_c5f0,
+    }
+}
+
+/// The sign before a page's title, where nothing else shows how bad it is.
+pub(crate) fn sign(page: &Page) -> &'static str {
+    match (page.is_resolved(), page.severity) {
+        (true, _) => "✅",
+        (_, Severity::Critical) => "🚨",
+        (_, Severity::Warning) => "⚠️",
+        (_, Severity::Info) => "ℹ️",
+    }
+}
+
+/// Refuses templates that cannot be read, of fields by name.
+pub(crate) fn check_templates<const N: usize>(
+    fields: [(&str, &Option<String>); N],
+    templates: &Templates,
+    path: &Path,
+    problems: &mut Problems,
+) {
+    for (name, template) in fields {
+        check_template(template.as_deref(), templates, &path.field(name), problems);
+    }
+}
+
+/// Refuses an address that is given twice, not at all, or is none. The message does not show it.
+pub(crate) fn check_address(
+    name: &str,
+    given: &Option<Secret>,
+    file: &Option<PathBuf>,
+    hint: &str,
+    path: &Path,
+    problems: &mut Problems,
+) {
+    check_secret(name, given, file, Some(hint), path, problems);
+    if let Some(url) = given.as_ref().filter(|url| !url.is_empty()) {
+        crate::config::check_secret_url(url, &path.field(name), problems);
+    }
+}
+
+/// Whether `http_config` has credentials of its own, which would meet those of the channel.
+pub(crate) fn has_credentials(http: Option<&HttpConfig>) -> bool {
+    http.is_some_and(|it| it.basic_auth.is_some() || it.authorization.is_some() || it.oauth2.is_some())
 }
 
 /// Refuses a template that cannot be read.

@@ -8,7 +8,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use watchbell_model::{GroupNotification, Path, Problems, Secret, Severity, Span, Url};
 
-use crate::channels::{self, Channel, ntfy, pushover, slack, webhook};
+use crate::channels::{
+    self, Channel, discord, gotify, matrix, mattermost, msteams, msteamsv2, ntfy, pushover, rocketchat, slack,
+    telegram, webex, webhook, wechat,
+};
 use crate::runbook::Library;
 use crate::template_data::Templates;
 
@@ -57,14 +60,34 @@ macro_rules! receivers {
 }
 
 receivers! {
+    /// Discord webhooks.
+    discord_configs: discord::DiscordConfig,
+    /// Applications on Gotify servers.
+    gotify_configs: gotify::GotifyConfig,
+    /// Matrix rooms.
+    matrix_configs: matrix::MatrixConfig,
+    /// Mattermost incoming webhooks.
+    mattermost_configs: mattermost::MattermostConfig,
+    /// Microsoft Teams connectors of the old kind, which Microsoft is switching off.
+    msteams_configs: msteams::MsteamsConfig,
+    /// Microsoft Teams workflows that post what a webhook receives.
+    msteamsv2_configs: msteamsv2::Msteamsv2Config,
     /// Topics on ntfy servers.
     ntfy_configs: ntfy::NtfyConfig,
     /// Pushover users or groups.
     pushover_configs: pushover::PushoverConfig,
-    /// Slack incoming webhooks, and what speaks their language (Mattermost, Rocket.Chat).
+    /// Rocket.Chat channels.
+    rocketchat_configs: rocketchat::RocketchatConfig,
+    /// Slack apps and incoming webhooks, and what speaks their language.
     slack_configs: slack::SlackConfig,
+    /// Telegram chats.
+    telegram_configs: telegram::TelegramConfig,
+    /// Webex rooms.
+    webex_configs: webex::WebexConfig,
     /// Addresses that take Alertmanager's webhook body (version 4).
     webhook_configs: webhook::WebhookConfig,
+    /// WeChat Work (WeCom) applications.
+    wechat_configs: wechat::WechatConfig,
 }
 
 impl ReceiverConfig {
@@ -260,7 +283,7 @@ impl ChannelDefaults {
             *file = base.join(&*file);
         }
         if let Some(tls) = &mut self.smtp_tls_config {
-            tls.files_mut().into_iter().for_each(|file| *file = base.join(&*file));
+            tls.files_mut().for_each(|file| *file = base.join(&*file));
         }
         if let Some(http) = &mut self.http_config {
             http.anchor_http_client(base);
@@ -283,6 +306,14 @@ impl ChannelDefaults {
             ("mattermost_webhook_url", &self.mattermost_webhook_url, &self.mattermost_webhook_url_file),
         ] {
             channels::check_secret(name, given, file, None, path, problems);
+        }
+        // The one pair that makes sense: the address that apps post to, from the time before `slack_app_token`.
+        let app = self.slack_app_token.is_some() || self.slack_app_token_file.is_some();
+        let to_app = self.slack_api_url.as_ref().is_some_and(|it| slack::is_app_url(it.expose()));
+        if app && (self.slack_api_url_file.is_some() || (self.slack_api_url.is_some() && !to_app)) {
+            problems
+                .error(path, "there are both `slack_app_token` and `slack_api_url`")
+                .hint("keep the token for an app, the address for an incoming webhook");
         }
         if let Some(http) = &self.http_config {
             http.http_client().check(&path.field("http_config"), problems);
@@ -343,12 +374,17 @@ pub(crate) fn check_secret_url(url: &Secret, path: &Path, problems: &mut Problem
 /// The shortest path that is hidden by itself, in bytes.
 const SECRET_PATH_MIN: usize = 8;
 
-/// An address that is a secret, and its path alone, which answers and errors may name.
+/// The shortest last part of a path that is hidden by itself, in bytes; tokens are longer.
+const SECRET_PART_MIN: usize = 16;
+
+/// An address that is a secret, and its path alone and the last part of that, which answers and errors may name.
 pub(crate) fn url_secrets(url: &Secret) -> Vec<Secret> {
     let path = url.expose().split_once("://").and_then(|(_, rest)| rest.split_once('/'));
-    // A short path holds no secret, and would blot out common words.
+    let part = path.and_then(|(_, path)| path.split('?').next()?.trim_end_matches('/').rsplit('/').next());
+    // What is short holds no secret, and would blot out common words.
     let path = path.map(|(_, path)| path).filter(|path| path.len() >= SECRET_PATH_MIN);
-    std::iter::once(url.clone()).chain(path.map(Secret::new)).collect()
+    let part = part.filter(|part| part.len() >= SECRET_PART_MIN);
+    std::iter::once(url.clone()).chain(path.into_iter().chain(part).map(Secret::new)).collect()
 }
 
 /// The bounds of one try.

@@ -253,10 +253,8 @@ impl Notify {
             }
             (id, entry, changes)
         };
-        fault::point("notify.before_merge");
         let result = self.state.commit(changes).await;
         self.note_commit(&result);
-        fault::point("notify.merged");
         result?;
         tracing::info!(channel = name, count = ids.len(), page = id, "pages are told of in one");
         let mut inner = self.lock();

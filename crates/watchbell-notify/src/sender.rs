@@ -1,15 +1,16 @@
 //! One loop per channel: takes the page whose turn it is, sends it, records what became of it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use watchbell_model::{Change, Severity, Span, StateError};
-use watchbell_runtime::http::{self, Response};
+use watchbell_runtime::http;
 use watchbell_runtime::{CancellationToken, Runtime, fault};
 
 use crate::DELIVERIES_MAX;
 use crate::backoff;
-use crate::channels::{self, ANSWER_MAX, Attempt, Outgoing, Verdict, VerdictKind};
+use crate::channels::{self, ANSWER_MAX, Attempt, Follow, Outgoing, Verdict, VerdictKind};
 use crate::notify::Notify;
 use crate::outbox::{CHANNEL, DELIVERY, DeliveryRecord, Entry, EntryState, OUTBOX, Outcome, THREAD, row, thread_key};
 use crate::queue::{Configured, Inner};
@@ -19,6 +20,9 @@ const KEEPER_ROUND: Duration = Duration::from_secs(60);
 /// First and longest wait before a commit that failed is tried again.
 const COMMIT_AGAIN_MIN: Duration = Duration::from_secs(1);
 const COMMIT_AGAIN_MAX: Duration = Duration::from_secs(60);
+
+/// How often in one try an answer leads to something else.
+const FOLLOWS_MAX: u32 = 3;
 
 /// What a channel's loop does next.
 pub(crate) enum Next {
@@ -92,15 +96,15 @@ pub(crate) async fn send(
         (Verdict { kind, status: None, excerpt }, None)
     };
     let now = runtime.clock.now();
-    let attempt = Attempt { disk, now, key: &entry.key, resolved: entry.resolved, thread };
-    let outgoing = match channel.send(&entry.rendered, &attempt) {
-        Ok(outgoing) => outgoing,
+    let mut attempt = Attempt { disk, now, key: &entry.key, resolved: entry.resolved, thread };
+    let mut outgoing = match channel.send(&entry.rendered, &attempt) {
+        Ok(outgoing) => VecDeque::from(outgoing),
         // What is missing, such as a file, may be put right without a reload.
         Err(reason) => return refused(VerdictKind::Retry(None), &reason),
     };
     let mut verdict = Verdict { kind: VerdictKind::Accepted, status: None, excerpt: String::new() };
-    let mut remembered = None;
-    for one in outgoing {
+    let (mut remembered, mut followed) = (None, 0);
+    while let Some(one) = outgoing.pop_front() {
         let answer = match one {
             Outgoing::Http(mut request) => {
                 request.timeout = channel.options().timeout;
@@ -114,12 +118,28 @@ pub(crate) async fn send(
                 http::send(runtime, request).await
             }
         };
+        let follow = answer.as_ref().ok().filter(|_| followed < FOLLOWS_MAX);
+        if let Some(follow) = follow.and_then(|answer| channel.follow(&entry.rendered, &attempt, answer)) {
+            followed += 1;
+            outgoing = match follow {
+                Follow::Instead(outgoing) => outgoing.into(),
+                Follow::Alone => {
+                    attempt.thread = None;
+                    match channel.send(&entry.rendered, &attempt) {
+                        Ok(outgoing) => outgoing.into(),
+                        Err(reason) => return refused(VerdictKind::Retry(None), &reason),
+                    }
+                }
+            };
+            continue;
+        }
         verdict = channels::judge(channel, answer.as_ref(), runtime.clock.now(), disk);
         if verdict.kind != VerdictKind::Accepted {
-            return (verdict, remembered);
+            break;
         }
-        let learnt = |answer: &Response| channel.thread(answer);
-        remembered = answer.as_ref().ok().and_then(learnt).or(remembered);
+        if attempt.thread.is_none() && remembered.is_none() {
+            remembered = answer.as_ref().ok().and_then(|answer| channel.thread(answer));
+        }
     }
     (verdict, remembered)
 }

@@ -13,9 +13,53 @@ use crate::page::Page;
 /// our page's title or text.
 const DEFAULTS: &str = r#"
 {{- define "__subject" }}{{ .Title }}{{ end }}
+{{- define "__alertmanager" }}watchbell{{ end }}
+{{- define "__alertmanagerURL" }}{{ .ExternalURL }}{{ end }}
+{{- define "__description" }}{{ end }}
+{{- define "__text_alert_list" }}{{ .Text }}{{ end }}
+{{- define "__text_alert_list_markdown" }}{{ .Text }}{{ end }}
 {{- define "slack.default.title" }}{{ .Title }}{{ end }}
-{{- define "slack.default.text" }}{{ .Text }}{{ end }}
+{{- define "slack.default.username" }}watchbell{{ end }}
 {{- define "slack.default.fallback" }}{{ .Title }}{{ end }}
+{{- define "slack.default.callbackid" }}{{ end }}
+{{- define "slack.default.pretext" }}{{ end }}
+{{- define "slack.default.titlelink" }}{{ .RunbookURL }}{{ end }}
+{{- define "slack.default.iconemoji" }}{{ end }}
+{{- define "slack.default.iconurl" }}{{ end }}
+{{- define "slack.default.text" }}{{ .Text }}{{ end }}
+{{- define "slack.default.footer" }}{{ end }}
+{{- define "slack.default.color" }}{{ if eq .Status "firing" }}danger{{ else }}good{{ end }}{{ end }}
+{{- define "telegram.default.message" }}<b>{{ .Title | html }}</b>
+{{ .Text | html }}{{ end }}
+{{- define "discord.default.content" }}{{ end }}
+{{- define "discord.default.title" }}{{ .Title }}{{ end }}
+{{- define "discord.default.message" }}{{ .Text }}{{ end }}
+{{- define "msteams.default.summary" }}{{ .Title }}{{ end }}
+{{- define "msteams.default.title" }}{{ .Title }}{{ end }}
+{{- define "msteams.default.text" }}{{ .Text }}{{ end }}
+{{- define "msteamsv2.default.title" }}{{ .Title }}{{ end }}
+{{- define "msteamsv2.default.text" }}{{ .Text }}{{ end }}
+{{- define "mattermost.default.color" }}{{ if eq .Status "firing" }}danger{{ else }}good{{ end }}{{ end }}
+{{- define "mattermost.default.username" }}watchbell{{ end }}
+{{- define "mattermost.default.title" }}{{ .Title }}{{ end }}
+{{- define "mattermost.default.titlelink" }}{{ .RunbookURL }}{{ end }}
+{{- define "mattermost.default.fallback" }}{{ .Title }}{{ end }}
+{{- define "mattermost.default.text" }}{{ .Text }}{{ end }}
+{{- define "rocketchat.default.title" }}{{ .Title }}{{ end }}
+{{- define "rocketchat.default.alias" }}watchbell{{ end }}
+{{- define "rocketchat.default.titlelink" }}{{ .RunbookURL }}{{ end }}
+{{- define "rocketchat.default.emoji" }}{{ end }}
+{{- define "rocketchat.default.iconurl" }}{{ end }}
+{{- define "rocketchat.default.text" }}{{ .Text }}{{ end }}
+{{- define "webex.default.message" }}**{{ .Title }}**
+
+{{ .Text }}{{ end }}
+{{- define "wechat.default.message" }}{{ .Title }}
+{{ .Text }}{{ end }}
+{{- define "wechat.default.to_user" }}{{ end }}
+{{- define "wechat.default.to_party" }}{{ end }}
+{{- define "wechat.default.to_tag" }}{{ end }}
+{{- define "wechat.default.agent_id" }}{{ end }}
 {{- define "pushover.default.title" }}{{ .Title }}{{ end }}
 {{- define "pushover.default.message" }}{{ .Text }}{{ end }}
 {{- define "pushover.default.url" }}{{ .RunbookURL }}{{ end }}

@@ -1,19 +1,22 @@
 //! ntfy: a topic on a server, ours or somebody else's.
 //!
 //! Published as JSON, since headers cannot hold all of Unicode. The group is the sequence id: its later pages replace
-//! the earlier ones on the phone (servers before 2.16 ignore that and show each).
+//! the earlier ones on the phone (servers before 2.16 ignore that and show each). What replaces a notification that is
+//! still shown makes no sound on Android, so that the earlier one is cleared first.
+//!
+//! What goes beyond a push (an e-mail, a call) is left away where the server does not do it: the push must arrive.
 
 use std::time::Duration;
 
 use serde_json::json;
 use watchbell_model::{Path, Problems, Secret, Severity, Url};
 use watchbell_runtime::Disk;
-use watchbell_runtime::client::held;
-use watchbell_runtime::http::Request;
+use watchbell_runtime::client::{escape, held};
+use watchbell_runtime::http::{Request, Response};
 
 use super::{
-    Attempt, Channel, Draft, Outgoing, Pace, Rendered, check_secret, check_template, http_channel, loudness, secret_of,
-    worded,
+    Attempt, Channel, Draft, Follow, Outgoing, Pace, Rendered, check_secret, check_template, has_credentials, http_channel,
+    loudness, put, read, secret_of, worded,
 };
 use crate::config::Priorities;
 use crate::cut::{Unit, cut, one_line};
@@ -22,6 +25,8 @@ use crate::template_data::Templates;
 /// Longer messages become attachments, which a locked phone does not show.
 const MESSAGE_MAX: usize = 4096;
 const TITLE_MAX: usize = 250;
+/// The server reads this much of a JSON body, in bytes.
+const BODY_MAX: usize = 8192;
 /// What the server takes as an address to open.
 const URL_MAX: usize = 2000;
 
@@ -53,6 +58,26 @@ http_channel! {
         /// Text in the same language; unless given: what, since when, where, what else.
         #[serde(default)]
         pub message: Option<String>,
+        /// Whether `message` is Markdown, which the web page and the app show as such.
+        #[serde(default)]
+        pub markdown: bool,
+        /// The address of a picture (JPEG or PNG) that stands beside the title.
+        #[serde(default)]
+        pub icon: Option<Url>,
+        /// The address of a file that goes with every page, such as a picture of the site's wiring.
+        #[serde(default)]
+        pub attach: Option<Url>,
+        /// An e-mail address that gets each page too. The server must be set up for it; the push arrives in any case.
+        #[serde(default)]
+        pub email: Option<String>,
+        /// A telephone number (`+49301234567`), or `yes` for the account's own, that is called with what fires at
+        /// severity `critical`. The server must be set up for it; the push arrives in any case.
+        #[serde(default)]
+        pub call: Option<String>,
+        /// How long the server holds back what is not critical, such as `10m`: from 10s to 3d. An e-mail or a call is not
+        /// sent with what is held back. Mind that a page that is over is held back as long as the one that fired.
+        #[serde(default)]
+        pub delay: Option<watchbell_model::Span>,
     }
 }
 
@@ -79,8 +104,8 @@ impl Channel for NtfyConfig {
                 .hint("use up to 64 letters, digits, `-` and `_`");
         }
         check_secret("token", &self.token, &self.token_file, None, path, problems);
-        let other = self.http_config.as_ref().is_some_and(|it| it.basic_auth.is_some() || it.authorization.is_some());
-        if (self.token.is_some() || self.token_file.is_some()) && other {
+        let token = self.token.is_some() || self.token_file.is_some();
+        if token && has_credentials(self.http_config.as_ref()) {
             problems
                 .error(path, "there are other credentials in `http_config` beside `token`")
                 .hint("keep one of them");
@@ -89,6 +114,24 @@ impl Channel for NtfyConfig {
             if tag.is_empty() || tag.contains(',') {
                 problems.error(&path.field("tags").index(at), format!("`{tag}` is not a tag")).hint("one word each");
             }
+        }
+        let digits = |number: &str| number.len() > 4 && number.bytes().all(|it| it.is_ascii_digit());
+        let number = |call: &String| call == "yes" || call.strip_prefix('+').is_some_and(digits);
+        if let Some(call) = self.call.as_ref().filter(|call| !number(call)) {
+            problems
+                .error(&path.field("call"), format!("`{call}` is not a telephone number"))
+                .hint("write it as `+49301234567`, or `yes` for the account's own");
+        }
+        if let Some(email) = self.email.as_ref().filter(|email| !email.contains('@')) {
+            problems
+                .error(&path.field("email"), format!("`{email}` is not an e-mail address"))
+                .hint("such as `me@example.org`");
+        }
+        let (least, most) = (watchbell_model::Span::seconds(10), watchbell_model::Span::hours(72));
+        if let Some(delay) = self.delay.filter(|delay| *delay < least || *delay > most) {
+            problems
+                .error(&path.field("delay"), format!("a page cannot be held back for {delay}"))
+                .hint("from 10s to 3d");
         }
         self.priorities.check(1..=5, &path.field("priorities"), problems);
         check_template(self.title.as_deref(), templates, &path.field("title"), problems);
@@ -131,8 +174,28 @@ impl Channel for NtfyConfig {
             "tags": tags,
             "actions": actions,
         });
-        if let Some(click) = click {
-            body["click"] = click.into();
+        let delay = self.delay.filter(|_| page.severity != Severity::Critical);
+        let calls = page.severity == Severity::Critical && !page.is_resolved();
+        put(
+            &mut body,
+            [
+                ("click", click.map(str::to_owned)),
+                ("icon", self.icon.as_ref().map(|url| url.as_str().to_owned())),
+                ("attach", self.attach.as_ref().map(|url| url.as_str().to_owned())),
+                // The server takes neither with a delay.
+                ("email", self.email.clone().filter(|_| delay.is_none())),
+                ("call", self.call.clone().filter(|_| calls)),
+                ("delay", delay.map(|delay| format!("{}s", delay.duration().as_secs()))),
+            ],
+        );
+        if self.markdown && self.message.is_some() {
+            body["markdown"] = true.into();
+        }
+        // What is written as JSON is longer: quotes, line breaks.
+        let mut room = MESSAGE_MAX;
+        while body.to_string().len() > BODY_MAX && room > 0 {
+            room = room.saturating_sub(body.to_string().len() - BODY_MAX);
+            body["message"] = cut(&message, room, Unit::Bytes).into();
         }
         let headers = vec![
             ("Content-Type".into(), "application/json".into()),
@@ -149,7 +212,33 @@ impl Channel for NtfyConfig {
         if !token.is_empty() {
             request = request.header("Authorization", format!("Bearer {token}"));
         }
-        Ok(vec![Outgoing::Http(Box::new(request))])
+        let Some(sequence) = attempt.thread else { return Ok(vec![Outgoing::Http(Box::new(request))]) };
+        let clear = self.url.join(&format!("{}/{}/clear", self.topic, escape(sequence)));
+        let mut clear = Request::post(clear.parse().map_err(|_| "`url` is not a web address")?, "");
+        clear.method = "PUT".into();
+        clear.headers.extend(request.headers.iter().filter(|(name, _)| name == "Authorization").cloned());
+        Ok(vec![Outgoing::Http(Box::new(clear)), Outgoing::Http(Box::new(request))])
+    }
+
+    /// A server that knows sequences says the page's; one that does not could not clear it.
+    fn thread(&self, answer: &Response) -> Option<String> {
+        Some(read(answer)["sequence_id"].as_str()?.to_owned())
+    }
+
+    /// Where the server sends no e-mail or makes no call, or no more of them, the push goes out without; and it does not
+    /// wait for what is shown to be cleared.
+    fn follow(&self, rendered: &Rendered, attempt: &Attempt<'_>, answer: &Response) -> Option<Follow> {
+        if answer.url.path_and_query().ends_with("/clear") {
+            return (!(200..300).contains(&answer.status)).then_some(Follow::Alone);
+        }
+        let mut body = rendered.read().ok()?;
+        let fields = body.as_object_mut()?;
+        let extra = fields.remove("email").is_some() | fields.remove("call").is_some();
+        if !extra || !matches!(answer.status, 400 | 401 | 403 | 429) {
+            return None;
+        }
+        let plain = Rendered { body: body.to_string(), ..rendered.clone() };
+        Some(Follow::Instead(self.send(&plain, &Attempt { thread: None, ..*attempt }).ok()?))
     }
 
     /// What ntfy.sh allows a visitor; a server of one's own allows as much unless it is told otherwise.

@@ -1,12 +1,14 @@
 //! One suite over all channels.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use expect_test::expect;
 use serde_json::json;
 use watchbell_model::{Labels, Path, Problems};
 use watchbell_notify::{ReceiverConfig, Templates};
 use watchbell_runtime::sim;
 
-use crate::world::{Answer, OK, Process, Receiver, alert, firing, group, minutes, receivers, resolved};
+use crate::world::{Answer, OK, Process, Receiver, Seen, alert, firing, group, minutes, receivers, resolved};
 
 /// Each channel at the host `there`, with credentials that must not be seen anywhere.
 fn all() -> Vec<(&'static str, Vec<ReceiverConfig>)> {
@@ -24,6 +26,45 @@ fn all() -> Vec<(&'static str, Vec<ReceiverConfig>)> {
         ),
         ("slack", one("slack", json!({"api_url": "http://there/services/hush"}))),
         (
+            "slack-app",
+            one(
+                "slack",
+                json!({"app_token": "xoxb-hush", "app_url": "http://there/api/chat.postMessage", "channel": "#a"}),
+            ),
+        ),
+        ("telegram", one("telegram", json!({"api_url": "http://there", "bot_token": "123:hush", "chat_id": -5}))),
+        ("discord", one("discord", json!({"webhook_url": "http://there/api/webhooks/1/hush-hush-hush-hush"}))),
+        ("msteamsv2", one("msteamsv2", json!({"webhook_url": "http://there/workflows/hush?sig=hush"}))),
+        ("msteams", one("msteams", json!({"webhook_url": "http://there/webhookb2/hush"}))),
+        ("mattermost", one("mattermost", json!({"webhook_url": "http://there/hooks/hush-hush"}))),
+        (
+            "rocketchat",
+            one(
+                "rocketchat",
+                json!({"api_url": "http://there", "token": "hush-t", "token_id": "hush-u", "channel": "#alerts"}),
+            ),
+        ),
+        (
+            "webex",
+            one(
+                "webex",
+                json!({"api_url": "http://there/v1/messages", "room_id": "R",
+                    "http_config": {"authorization": {"credentials": "hush"}}}),
+            ),
+        ),
+        (
+            "wechat",
+            one(
+                "wechat",
+                json!({"api_url": "http://there/cgi-bin/", "corp_id": "c", "api_secret": "hush", "agent_id": "7"}),
+            ),
+        ),
+        (
+            "matrix",
+            one("matrix", json!({"homeserver_url": "http://there", "access_token": "hush", "room_id": "!room:there"})),
+        ),
+        ("gotify", one("gotify", json!({"url": "http://there", "token": "hush"}))),
+        (
             "webhook",
             one(
                 "webhook",
@@ -33,24 +74,43 @@ fn all() -> Vec<(&'static str, Vec<ReceiverConfig>)> {
     ]
 }
 
+/// What every provider takes for yes.
+const TAKEN: Answer = Answer::Status(
+    200,
+    "",
+    r#"{"ok": true, "channel": "C1", "ts": "1.5", "id": "77", "event_id": "$e", "success": true, "errcode": 0,
+        "access_token": "token", "result": {"message_id": 7}, "message": {"rid": "r", "_id": "m"}}"#,
+);
+
+/// Whether a request is for a token that a page needs, and no page.
+fn is_for_token(seen: &Seen) -> bool {
+    seen.line.contains("/gettoken?")
+}
+
+/// The pages among what was seen.
+fn pages(there: &Receiver) -> Vec<Seen> {
+    there.seen().into_iter().filter(|seen| !is_for_token(seen)).collect()
+}
+
 #[test]
 fn a_page_arrives_once_with_its_run_book() {
     for (kind, receivers) in all() {
         sim::run(1, |world| async move {
-            let there = Receiver::at(&world, "there", |_, _| OK);
+            let there = Receiver::at(&world, "there", |_, _| TAKEN);
             let (process, state) = Process::memory(&world, receivers);
             let group = firing("imap", world.clock.now());
             process.deliver(group.clone()).await;
             process.deliver(group).await;
             assert!(process.settle(minutes(1)).await, "{kind}");
             world.clock.sleep(minutes(60)).await;
-            assert_eq!(there.count(), 1, "{kind}");
-            let page = there.seen().remove(0);
+            assert_eq!(pages(&there).len(), 1, "{kind}");
+            let page = pages(&there).remove(0);
             let text = page.all().replace("%3A", ":").replace("%2F", "/");
             assert!(text.contains("https://bell.example.org/runbooks/imap-down"), "{kind}: {text}");
             assert!(text.contains("imap is down") || text.contains("imap+is+down"), "{kind}: {text}");
             // The credentials were sent, and never kept.
-            assert!(text.contains("hush"), "{kind}: {text}");
+            let sent: String = there.seen().iter().map(Seen::all).collect();
+            assert!(sent.contains("hush"), "{kind}: {sent}");
             let kept = format!("{:?}{:?}", process.notify.deliveries(10).unwrap(), process.notify.channels());
             assert!(!kept.contains("hush"), "{kind}: {kept}");
             assert_eq!(process.notify.outbox(), [], "{kind}");
@@ -70,18 +130,29 @@ fn a_refusal_is_told_apart_from_an_outage() {
                 "ntfy" => "no: Bearer tk_hush",
                 "pushover" => "no: hush-u and hush-t",
                 "slack" => "no: POST /services/hush",
+                "slack-app" => "no: xoxb-hush",
+                "telegram" => "no: POST /bot123:hush/sendMessage",
+                "discord" => "no: POST /api/webhooks/1/hush-hush-hush-hush, of hush-hush-hush-hush",
+                "msteamsv2" => "no: POST /workflows/hush?sig=hush",
+                "msteams" => "no: POST /webhookb2/hush",
+                "mattermost" => "no: POST /hooks/hush-hush",
+                "rocketchat" => "no: hush-t of hush-u",
+                "webex" | "wechat" | "matrix" | "gotify" => "no: hush",
                 _ => "no: POST /hook?hush with hush, http://there/hook?hush",
             };
             sim::run(1, |world| async move {
                 // What refuses echoes the credentials, as some do.
-                let there = Receiver::at(&world, "there", move |number, _| match number {
-                    0 => Answer::Status(status, "Location: /else", echo),
-                    _ => OK,
+                let tries = AtomicUsize::new(0);
+                let there = Receiver::at(&world, "there", move |_, seen| match is_for_token(seen) {
+                    false if tries.fetch_add(1, Ordering::Relaxed) == 0 => {
+                        Answer::Status(status, "Location: /else", echo)
+                    }
+                    _ => TAKEN,
                 });
                 let (process, _) = Process::memory(&world, receivers);
                 process.deliver(firing("imap", world.clock.now())).await;
                 assert!(process.settle(minutes(10)).await, "{kind} {status}");
-                assert_eq!(there.count(), if again { 2 } else { 1 }, "{kind} {status}");
+                assert_eq!(pages(&there).len(), if again { 2 } else { 1 }, "{kind} {status}");
                 let kept = format!(
                     "{:?}{:?}{:?}",
                     process.notify.deliveries(10),
@@ -91,7 +162,7 @@ fn a_refusal_is_told_apart_from_an_outage() {
                 assert!(!kept.contains("hush"), "{kind} {status}: {kept}");
                 assert_eq!(process.troubles().len(), usize::from(!again), "{kind} {status}: {:?}", process.troubles());
                 if again {
-                    let seen = there.seen();
+                    let seen = pages(&there);
                     assert_eq!(
                         (&seen[0].body, &seen[0].headers),
                         (&seen[1].body, &seen[1].headers),
@@ -120,7 +191,7 @@ fn long_and_odd_text_is_cut_between_characters() {
     for (kind, receivers) in all() {
         let receivers = receivers.clone();
         sim::run(1, |world| async move {
-            let there = Receiver::at(&world, "there", |_, _| OK);
+            let there = Receiver::at(&world, "there", |_, _| TAKEN);
             let (process, _) = Process::memory(&world, receivers);
             let now = world.clock.now();
             let mut long = alert("imap", "critical", now);
@@ -130,26 +201,47 @@ fn long_and_odd_text_is_cut_between_characters() {
             ]);
             process.deliver(group("long", 1, vec![long; 1], now)).await;
             assert!(process.settle(minutes(1)).await);
-            let seen = there.seen().remove(0);
+            let seen = pages(&there).remove(0);
             assert_eq!(seen.header("x-evil"), "", "{kind}");
             assert!(seen.all().contains('…') || seen.body.contains("%E2%80%A6"), "{kind}: {}", seen.body);
+            let body: serde_json::Value = serde_json::from_str(&seen.body).unwrap_or_default();
             let field = |name: &str| match kind {
                 "pushover" => {
                     let pair = seen.body.split('&').find_map(|pair| pair.strip_prefix(&format!("{name}=")));
                     percent(pair.unwrap_or_default())
                 }
-                _ => {
-                    let body: serde_json::Value = serde_json::from_str(&seen.body).unwrap();
-                    body[name].as_str().or(body["attachments"][0][name].as_str()).unwrap_or_default().to_owned()
-                }
+                _ => body.pointer(name).and_then(|it| it.as_str()).unwrap_or_default().to_owned(),
             };
-            let (title, message) = (field("title"), field("message"));
-            match kind {
-                "ntfy" => assert!(title.len() <= 250 && message.len() <= 4096 && message.len() > 2000),
-                "pushover" => assert!(title.chars().count() <= 250 && message.chars().count() == 1024, "{message}"),
-                _ => assert!(title.chars().count() <= 1024),
-            }
-            assert!(title.starts_with("[CRITICAL] <grün>"), "{kind}: {title}");
+            let (title, message, most, unit): (_, _, _, fn(&str) -> usize) = match kind {
+                "ntfy" => ("/title", "/message", (250, 4096), str::len),
+                "pushover" => ("title", "message", (250, 1024), |it| it.chars().count()),
+                "slack" | "slack-app" => {
+                    ("/attachments/0/title", "/attachments/0/text", (1024, 3200), |it| it.chars().count())
+                }
+                "telegram" => ("/text", "/text", (4096, 4096), |it| it.encode_utf16().count()),
+                "discord" => ("/embeds/0/title", "/embeds/0/description", (256, 4096), |it| it.chars().count()),
+                "msteamsv2" => (
+                    "/attachments/0/content/body/0/text",
+                    "/attachments/0/content/body/1/text",
+                    (1000, 10_000),
+                    str::len,
+                ),
+                "msteams" => ("/title", "/text", (1000, 10_000), str::len),
+                "mattermost" => ("/attachments/0/title", "/attachments/0/text", (1024, 8000), |it| it.chars().count()),
+                "rocketchat" => ("/attachments/0/title", "/attachments/0/text", (1024, 4000), |it| it.chars().count()),
+                "webex" => ("/markdown", "/markdown", (7439, 7439), str::len),
+                "wechat" => ("/text/content", "/text/content", (2048, 2048), str::len),
+                "matrix" => ("/body", "/formatted_body", (20_000, 20_000), str::len),
+                "gotify" => ("/title", "/message", (250, 4300), |it| it.chars().count()),
+                _ => ("/title", "/message", (1024, 100_000), str::len),
+            };
+            let (title, message) = (field(title), field(message));
+            assert!(unit(&title) <= most.0 && unit(&message) <= most.1, "{kind}: {title} {message}");
+            assert!(unit(&message) > most.1.min(5000) / 3, "{kind}: {message}");
+            assert!(seen.body.len() < 28 << 10 || kind == "webhook", "{kind}");
+            let start = title.replace('\\', "").replace("<b>", "").replace("&lt;", "<").replace("&gt;", ">");
+            let start = start.replace("**", "").replace("🚨 ", "");
+            assert!(start.starts_with("[CRITICAL] <grün>"), "{kind}: {title}");
             assert!(seen.all().contains("runbooks"), "{kind}");
         });
     }
@@ -269,6 +361,7 @@ fn each_channel_says_it_in_its_own_way() {
               "color": "#e01e5a",
               "fallback": "[CRITICAL] IMAP is down",
               "mrkdwn_in": [
+                "pretext",
                 "text"
               ],
               "text": "The TLS handshake fails: connection refused.\nSince 2026-01-04 23:58 UTC, for 2 minutes.\nWhere: monitor/imap\n<https://bell.example.org/runbooks/imap-down|Run book> · <https://bell.example.org/alarms/monitor/imap|Alarm>",
@@ -287,6 +380,7 @@ fn each_channel_says_it_in_its_own_way() {
               "color": "#2eb67d",
               "fallback": "RESOLVED: IMAP is down (after 12 minutes)",
               "mrkdwn_in": [
+                "pretext",
                 "text"
               ],
               "text": "The TLS handshake fails: connection refused.\nFrom 2026-01-04 23:48 UTC to 2026-01-05 00:00 UTC, 12 minutes.\nWhere: monitor/imap\n<https://bell.example.org/runbooks/imap-down|Run book> · <https://bell.example.org/alarms/monitor/imap|Alarm>",
@@ -296,6 +390,399 @@ fn each_channel_says_it_in_its_own_way() {
             }
           ],
           "text": "RESOLVED: IMAP is down (after 12 minutes)"
+        }
+        --- slack-app
+        Content-Type: application/json
+
+        {
+          "attachments": [
+            {
+              "color": "#e01e5a",
+              "fallback": "[CRITICAL] IMAP is down",
+              "mrkdwn_in": [
+                "pretext",
+                "text"
+              ],
+              "text": "The TLS handshake fails: connection refused.\nSince 2026-01-04 23:58 UTC, for 2 minutes.\nWhere: monitor/imap\n<https://bell.example.org/runbooks/imap-down|Run book> · <https://bell.example.org/alarms/monitor/imap|Alarm>",
+              "title": "[CRITICAL] IMAP is down",
+              "title_link": "https://bell.example.org/runbooks/imap-down",
+              "ts": 1767571200
+            }
+          ],
+          "channel": "#a",
+          "text": "[CRITICAL] IMAP is down"
+        }
+        Content-Type: application/json
+
+        {
+          "attachments": [
+            {
+              "color": "#2eb67d",
+              "fallback": "RESOLVED: IMAP is down (after 12 minutes)",
+              "mrkdwn_in": [
+                "pretext",
+                "text"
+              ],
+              "text": "The TLS handshake fails: connection refused.\nFrom 2026-01-04 23:48 UTC to 2026-01-05 00:00 UTC, 12 minutes.\nWhere: monitor/imap\n<https://bell.example.org/runbooks/imap-down|Run book> · <https://bell.example.org/alarms/monitor/imap|Alarm>",
+              "title": "RESOLVED: IMAP is down (after 12 minutes)",
+              "title_link": "https://bell.example.org/runbooks/imap-down",
+              "ts": 1767571200
+            }
+          ],
+          "channel": "#a",
+          "text": "RESOLVED: IMAP is down (after 12 minutes)"
+        }
+        --- telegram
+        Content-Type: application/json
+
+        {
+          "disable_notification": false,
+          "link_preview_options": {
+            "is_disabled": true
+          },
+          "parse_mode": "HTML",
+          "text": "🚨 <b>[CRITICAL] IMAP is down</b>\nThe TLS handshake fails: connection refused.\nSince 2026-01-04 23:58 UTC, for 2 minutes.\nWhere: monitor/imap\n\nRun book: https://bell.example.org/runbooks/imap-down\nAlarm: https://bell.example.org/alarms/monitor/imap"
+        }
+        Content-Type: application/json
+
+        {
+          "disable_notification": false,
+          "link_preview_options": {
+            "is_disabled": true
+          },
+          "parse_mode": "HTML",
+          "text": "✅ <b>RESOLVED: IMAP is down (after 12 minutes)</b>\nThe TLS handshake fails: connection refused.\nFrom 2026-01-04 23:48 UTC to 2026-01-05 00:00 UTC, 12 minutes.\nWhere: monitor/imap\n\nRun book: https://bell.example.org/runbooks/imap-down\nAlarm: https://bell.example.org/alarms/monitor/imap"
+        }
+        --- discord
+        Content-Type: application/json
+
+        {
+          "embeds": [
+            {
+              "color": 14687834,
+              "description": "The TLS handshake fails: connection refused.\nSince 2026-01-04 23:58 UTC, for 2 minutes.\nWhere: monitor/imap\n[Run book](https://bell.example.org/runbooks/imap-down) · [Alarm](https://bell.example.org/alarms/monitor/imap)",
+              "timestamp": "2026-01-05T00:00:00.000Z",
+              "title": "[CRITICAL] IMAP is down",
+              "url": "https://bell.example.org/runbooks/imap-down"
+            }
+          ]
+        }
+        Content-Type: application/json
+
+        {
+          "embeds": [
+            {
+              "color": 3061373,
+              "description": "The TLS handshake fails: connection refused.\nFrom 2026-01-04 23:48 UTC to 2026-01-05 00:00 UTC, 12 minutes.\nWhere: monitor/imap\n[Run book](https://bell.example.org/runbooks/imap-down) · [Alarm](https://bell.example.org/alarms/monitor/imap)",
+              "timestamp": "2026-01-05T00:00:00.000Z",
+              "title": "RESOLVED: IMAP is down (after 12 minutes)",
+              "url": "https://bell.example.org/runbooks/imap-down"
+            }
+          ]
+        }
+        --- msteamsv2
+        Content-Type: application/json
+
+        {
+          "attachments": [
+            {
+              "content": {
+                "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
+                "actions": [
+                  {
+                    "title": "Run book",
+                    "type": "Action.OpenUrl",
+                    "url": "https://bell.example.org/runbooks/imap-down"
+                  },
+                  {
+                    "title": "Alarm",
+                    "type": "Action.OpenUrl",
+                    "url": "https://bell.example.org/alarms/monitor/imap"
+                  }
+                ],
+                "body": [
+                  {
+                    "color": "attention",
+                    "size": "Medium",
+                    "style": "heading",
+                    "text": "[CRITICAL] IMAP is down",
+                    "type": "TextBlock",
+                    "weight": "Bolder",
+                    "wrap": true
+                  },
+                  {
+                    "text": "The TLS handshake fails: connection refused.\n\nSince 2026-01-04 23:58 UTC, for 2 minutes.\n\nWhere: monitor/imap",
+                    "type": "TextBlock",
+                    "wrap": true
+                  }
+                ],
+                "msteams": {
+                  "width": "full"
+                },
+                "type": "AdaptiveCard",
+                "version": "1.4"
+              },
+              "contentType": "application/vnd.microsoft.card.adaptive",
+              "contentUrl": null
+            }
+          ],
+          "type": "message"
+        }
+        Content-Type: application/json
+
+        {
+          "attachments": [
+            {
+              "content": {
+                "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
+                "actions": [
+                  {
+                    "title": "Run book",
+                    "type": "Action.OpenUrl",
+                    "url": "https://bell.example.org/runbooks/imap-down"
+                  },
+                  {
+                    "title": "Alarm",
+                    "type": "Action.OpenUrl",
+                    "url": "https://bell.example.org/alarms/monitor/imap"
+                  }
+                ],
+                "body": [
+                  {
+                    "color": "good",
+                    "size": "Medium",
+                    "style": "heading",
+                    "text": "RESOLVED: IMAP is down (after 12 minutes)",
+                    "type": "TextBlock",
+                    "weight": "Bolder",
+                    "wrap": true
+                  },
+                  {
+                    "text": "The TLS handshake fails: connection refused.\n\nFrom 2026-01-04 23:48 UTC to 2026-01-05 00:00 UTC, 12 minutes.\n\nWhere: monitor/imap",
+                    "type": "TextBlock",
+                    "wrap": true
+                  }
+                ],
+                "msteams": {
+                  "width": "full"
+                },
+                "type": "AdaptiveCard",
+                "version": "1.4"
+              },
+              "contentType": "application/vnd.microsoft.card.adaptive",
+              "contentUrl": null
+            }
+          ],
+          "type": "message"
+        }
+        --- msteams
+        Content-Type: application/json
+
+        {
+          "@context": "https://schema.org/extensions",
+          "@type": "MessageCard",
+          "potentialAction": [
+            {
+              "@type": "OpenUri",
+              "name": "Run book",
+              "targets": [
+                {
+                  "os": "default",
+                  "uri": "https://bell.example.org/runbooks/imap-down"
+                }
+              ]
+            },
+            {
+              "@type": "OpenUri",
+              "name": "Alarm",
+              "targets": [
+                {
+                  "os": "default",
+                  "uri": "https://bell.example.org/alarms/monitor/imap"
+                }
+              ]
+            }
+          ],
+          "summary": "[CRITICAL] IMAP is down",
+          "text": "The TLS handshake fails: connection refused.\n\nSince 2026-01-04 23:58 UTC, for 2 minutes.\n\nWhere: monitor/imap",
+          "themeColor": "e01e5a",
+          "title": "[CRITICAL] IMAP is down"
+        }
+        Content-Type: application/json
+
+        {
+          "@context": "https://schema.org/extensions",
+          "@type": "MessageCard",
+          "potentialAction": [
+            {
+              "@type": "OpenUri",
+              "name": "Run book",
+              "targets": [
+                {
+                  "os": "default",
+                  "uri": "https://bell.example.org/runbooks/imap-down"
+                }
+              ]
+            },
+            {
+              "@type": "OpenUri",
+              "name": "Alarm",
+              "targets": [
+                {
+                  "os": "default",
+                  "uri": "https://bell.example.org/alarms/monitor/imap"
+                }
+              ]
+            }
+          ],
+          "summary": "RESOLVED: IMAP is down (after 12 minutes)",
+          "text": "The TLS handshake fails: connection refused.\n\nFrom 2026-01-04 23:48 UTC to 2026-01-05 00:00 UTC, 12 minutes.\n\nWhere: monitor/imap",
+          "themeColor": "2eb67d",
+          "title": "RESOLVED: IMAP is down (after 12 minutes)"
+        }
+        --- mattermost
+        Content-Type: application/json
+
+        {
+          "attachments": [
+            {
+              "color": "#e01e5a",
+              "fallback": "[CRITICAL] IMAP is down",
+              "text": "The TLS handshake fails: connection refused.\nSince 2026-01-04 23:58 UTC, for 2 minutes.\nWhere: monitor/imap\n[Run book](https://bell.example.org/runbooks/imap-down) · [Alarm](https://bell.example.org/alarms/monitor/imap)",
+              "title": "[CRITICAL] IMAP is down",
+              "title_link": "https://bell.example.org/runbooks/imap-down"
+            }
+          ]
+        }
+        Content-Type: application/json
+
+        {
+          "attachments": [
+            {
+              "color": "#2eb67d",
+              "fallback": "RESOLVED: IMAP is down (after 12 minutes)",
+              "text": "The TLS handshake fails: connection refused.\nFrom 2026-01-04 23:48 UTC to 2026-01-05 00:00 UTC, 12 minutes.\nWhere: monitor/imap\n[Run book](https://bell.example.org/runbooks/imap-down) · [Alarm](https://bell.example.org/alarms/monitor/imap)",
+              "title": "RESOLVED: IMAP is down (after 12 minutes)",
+              "title_link": "https://bell.example.org/runbooks/imap-down"
+            }
+          ]
+        }
+        --- rocketchat
+        Content-Type: application/json
+
+        {
+          "attachments": [
+            {
+              "color": "#e01e5a",
+              "text": "The TLS handshake fails: connection refused.\nSince 2026-01-04 23:58 UTC, for 2 minutes.\nWhere: monitor/imap\n[Run book](https://bell.example.org/runbooks/imap-down) · [Alarm](https://bell.example.org/alarms/monitor/imap)",
+              "title": "[CRITICAL] IMAP is down",
+              "title_link": "https://bell.example.org/runbooks/imap-down"
+            }
+          ],
+          "channel": "#alerts",
+          "text": "🚨 [CRITICAL] IMAP is down"
+        }
+        Content-Type: application/json
+
+        {
+          "attachments": [
+            {
+              "color": "#2eb67d",
+              "text": "The TLS handshake fails: connection refused.\nFrom 2026-01-04 23:48 UTC to 2026-01-05 00:00 UTC, 12 minutes.\nWhere: monitor/imap\n[Run book](https://bell.example.org/runbooks/imap-down) · [Alarm](https://bell.example.org/alarms/monitor/imap)",
+              "title": "RESOLVED: IMAP is down (after 12 minutes)",
+              "title_link": "https://bell.example.org/runbooks/imap-down"
+            }
+          ],
+          "channel": "#alerts",
+          "text": "✅ RESOLVED: IMAP is down (after 12 minutes)"
+        }
+        --- webex
+        Content-Type: application/json
+
+        {
+          "markdown": "🚨 **[CRITICAL] IMAP is down**\n\nThe TLS handshake fails: connection refused.\n\nSince 2026-01-04 23:58 UTC, for 2 minutes.\n\nWhere: monitor/imap\n\n[Run book](https://bell.example.org/runbooks/imap-down) · [Alarm](https://bell.example.org/alarms/monitor/imap)",
+          "roomId": "R"
+        }
+        Content-Type: application/json
+
+        {
+          "markdown": "✅ **RESOLVED: IMAP is down (after 12 minutes)**\n\nThe TLS handshake fails: connection refused.\n\nFrom 2026-01-04 23:48 UTC to 2026-01-05 00:00 UTC, 12 minutes.\n\nWhere: monitor/imap\n\n[Run book](https://bell.example.org/runbooks/imap-down) · [Alarm](https://bell.example.org/alarms/monitor/imap)",
+          "roomId": "R"
+        }
+        --- wechat
+        Content-Type: application/json
+
+        {
+          "agentid": "7",
+          "msgtype": "text",
+          "safe": "0",
+          "text": {
+            "content": "🚨 [CRITICAL] IMAP is down\nThe TLS handshake fails: connection refused.\nSince 2026-01-04 23:58 UTC, for 2 minutes.\nWhere: monitor/imap\nRun book: https://bell.example.org/runbooks/imap-down\nAlarm: https://bell.example.org/alarms/monitor/imap"
+          },
+          "touser": "@all"
+        }
+        Content-Type: application/json
+
+        {
+          "agentid": "7",
+          "msgtype": "text",
+          "safe": "0",
+          "text": {
+            "content": "✅ RESOLVED: IMAP is down (after 12 minutes)\nThe TLS handshake fails: connection refused.\nFrom 2026-01-04 23:48 UTC to 2026-01-05 00:00 UTC, 12 minutes.\nWhere: monitor/imap\nRun book: https://bell.example.org/runbooks/imap-down\nAlarm: https://bell.example.org/alarms/monitor/imap"
+          },
+          "touser": "@all"
+        }
+        --- matrix
+        Content-Type: application/json
+
+        {
+          "body": "🚨 [CRITICAL] IMAP is down\nThe TLS handshake fails: connection refused.\nSince 2026-01-04 23:58 UTC, for 2 minutes.\nWhere: monitor/imap\nRun book: https://bell.example.org/runbooks/imap-down\nAlarm: https://bell.example.org/alarms/monitor/imap",
+          "format": "org.matrix.custom.html",
+          "formatted_body": "<strong>🚨 [CRITICAL] IMAP is down</strong><br>The TLS handshake fails: connection refused.<br>Since 2026-01-04 23:58 UTC, for 2 minutes.<br>Where: monitor/imap<br><a href=\"https://bell.example.org/runbooks/imap-down\">Run book</a> · <a href=\"https://bell.example.org/alarms/monitor/imap\">Alarm</a>",
+          "msgtype": "m.text"
+        }
+        Content-Type: application/json
+
+        {
+          "body": "✅ RESOLVED: IMAP is down (after 12 minutes)\nThe TLS handshake fails: connection refused.\nFrom 2026-01-04 23:48 UTC to 2026-01-05 00:00 UTC, 12 minutes.\nWhere: monitor/imap\nRun book: https://bell.example.org/runbooks/imap-down\nAlarm: https://bell.example.org/alarms/monitor/imap",
+          "format": "org.matrix.custom.html",
+          "formatted_body": "<strong>✅ RESOLVED: IMAP is down (after 12 minutes)</strong><br>The TLS handshake fails: connection refused.<br>From 2026-01-04 23:48 UTC to 2026-01-05 00:00 UTC, 12 minutes.<br>Where: monitor/imap<br><a href=\"https://bell.example.org/runbooks/imap-down\">Run book</a> · <a href=\"https://bell.example.org/alarms/monitor/imap\">Alarm</a>",
+          "msgtype": "m.text"
+        }
+        --- gotify
+        Content-Type: application/json
+
+        {
+          "extras": {
+            "client::display": {
+              "contentType": "text/plain"
+            },
+            "client::notification": {
+              "click": {
+                "url": "https://bell.example.org/runbooks/imap-down"
+              }
+            }
+          },
+          "message": "The TLS handshake fails: connection refused.\nSince 2026-01-04 23:58 UTC, for 2 minutes.\nWhere: monitor/imap\nRun book: https://bell.example.org/runbooks/imap-down\nAlarm: https://bell.example.org/alarms/monitor/imap",
+          "priority": 8,
+          "title": "🚨 [CRITICAL] IMAP is down"
+        }
+        Content-Type: application/json
+
+        {
+          "extras": {
+            "client::display": {
+              "contentType": "text/plain"
+            },
+            "client::notification": {
+              "click": {
+                "url": "https://bell.example.org/runbooks/imap-down"
+              }
+            }
+          },
+          "message": "The TLS handshake fails: connection refused.\nFrom 2026-01-04 23:48 UTC to 2026-01-05 00:00 UTC, 12 minutes.\nWhere: monitor/imap\nRun book: https://bell.example.org/runbooks/imap-down\nAlarm: https://bell.example.org/alarms/monitor/imap",
+          "priority": 5,
+          "title": "✅ RESOLVED: IMAP is down (after 12 minutes)"
         }
         --- webhook
         Content-Type: application/json

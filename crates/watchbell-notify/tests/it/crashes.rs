@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use watchbell_model::{BoxFuture, Change, Deliver, MemoryState, State, StateError};
 use watchbell_runtime::sim::{self, World};
 
-use crate::world::{Answer, OK, Process, Receiver, config, firing, minutes, resolved, webhooks};
+use crate::world::{Answer, OK, Process, Receiver, config, firing, minutes, receivers, resolved, webhooks};
 
 /// Where the process dies.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -122,4 +122,65 @@ fn a_crash_at_any_step_loses_no_page() {
     }
     // Two pages: each is enqueued, claimed, sent and marked.
     assert!(crashes >= 14, "{crashes}");
+}
+
+/// Ten pages at once, which are told of in one. Whether the crash happened.
+fn run_flood(crash: Crash) -> bool {
+    sim::run(3, |world| async move {
+        let (dead, mut died) = tokio::sync::watch::channel(false);
+        let dying = dead.clone();
+        let there = Receiver::at(&world, "there", move |number, _| {
+            if crash == Crash::Received(number as u64 + 1) {
+                dying.send_replace(true);
+                return Answer::Hang;
+            }
+            OK
+        });
+        let topic = serde_json::json!([{"name": "oncall", "ntfy_configs": [{"url": "http://there", "topic": "t"}]}]);
+        let config = || config(receivers(topic.clone()));
+        let disk = Arc::new(MemoryState::new());
+        let state = Arc::new(Dying { inner: Arc::clone(&disk), crash, commits: AtomicU64::new(0), dead });
+        let process = Process::start(&world, state, config());
+        let now = world.clock.now();
+        let hand_in = async |process: &Process| {
+            if disk.get("test.handed_in", "all").unwrap().is_none() {
+                let groups = (0..10).map(|at| firing(&format!("service <{at}>"), now)).collect();
+                let with = vec![Change::put("test.handed_in", "all", &1)];
+                process.notify.deliver(groups, with).await.unwrap();
+            }
+        };
+        let crashed = tokio::select! {
+            biased;
+            _ = died.wait_for(|dead| *dead) => true,
+            () = async {
+                hand_in(&process).await;
+                assert!(process.settle(minutes(60)).await);
+            } => false,
+        };
+        process.crash();
+        if crashed {
+            let process = Process::start(&world, Arc::clone(&disk) as Arc<dyn State>, config());
+            hand_in(&process).await;
+            assert!(process.settle(minutes(60)).await, "{crash:?}");
+        }
+        let told: String = there.seen().into_iter().map(|seen| seen.body).collect();
+        for at in 0..10 {
+            assert!(told.contains(&format!("service <{at}>")), "{crash:?}: {at} is missing in {told}");
+        }
+        assert!(there.count() <= 2, "{crash:?}: {}", there.count());
+        crashed
+    })
+}
+
+#[test]
+fn a_crash_at_any_step_of_a_flood_loses_no_page() {
+    let mut crashes = 0;
+    for make in [Crash::BeforeCommit, Crash::AfterCommit, Crash::Received] as [fn(u64) -> Crash; 3] {
+        let mut number = 1;
+        while run_flood(make(number)) {
+            number += 1;
+            crashes += 1;
+        }
+    }
+    assert!(crashes >= 8, "{crashes}");
 }

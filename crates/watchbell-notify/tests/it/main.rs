@@ -1,6 +1,7 @@
 //! The notify stage in a simulated world: channels, the outbox under outages and crashes, pages and run books.
 
 mod channels;
+mod chat;
 mod crashes;
 mod floods;
 mod outages;

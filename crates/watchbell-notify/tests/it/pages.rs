@@ -113,6 +113,29 @@ fn an_alert_that_says_little_is_still_a_page() {
 }
 
 #[test]
+fn what_fires_can_be_acknowledged_from_the_page() {
+    let sign = |path: &str| format!("{path}&sig=1");
+    let plain = config(Vec::new());
+    let signed = Site { sign: Some(std::sync::Arc::new(sign)), ..plain.site.clone() };
+    let links = |site: &Site, group: &GroupNotification| {
+        let page = Page::write(group, site, &plain.runbooks);
+        [page.acknowledge_url, page.silence_url].map(|url| url.unwrap_or_else(|| "none".into())).join("\n")
+    };
+    let group = GroupNotification { receiver: "anna & ben".into(), ..crate::world::firing("IMAP", NOW) };
+    let until = NOW.as_millis() / 1000 + 7 * 86_400;
+    let id = group.group_id();
+    assert_eq!(
+        links(&signed, &group),
+        format!(
+            "https://bell.example.org/do/acknowledge?group={id}&by=anna%20%26%20ben&until={until}&sig=1\n\
+             https://bell.example.org/do/silence?group={id}&by=anna%20%26%20ben&until={until}&sig=1"
+        )
+    );
+    assert_eq!(links(&signed, &crate::world::resolved("IMAP", NOW)), "none\nnone");
+    assert_eq!(links(&plain.site, &group), "none\nnone");
+}
+
+#[test]
 fn links_to_our_own_run_books_are_signed() {
     let config = config(Vec::new());
     let sign = |path: &str| format!("{path}{}sig=1", if path.contains('?') { '&' } else { '?' });
