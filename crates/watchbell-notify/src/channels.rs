@@ -3,9 +3,15 @@
 //! A channel is pure: it writes a page into a body without credentials (which is what the outbox keeps), makes of that
 //! body what is sent, with credentials (which is never kept), and judges the answer. Sending is the sender's.
 
+pub(crate) mod email;
+pub(crate) mod incidentio;
+pub(crate) mod jira;
 pub(crate) mod ntfy;
+pub(crate) mod opsgenie;
+pub(crate) mod pagerduty;
 pub(crate) mod pushover;
 pub(crate) mod slack;
+pub(crate) mod victorops;
 pub(crate) mod webhook;
 
 use std::fmt::Debug;
@@ -13,6 +19,7 @@ use std::path::{Path as FilePath, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use watchbell_model::{GroupNotification, Path, Problems, Secret, Severity, Timestamp};
 use watchbell_runtime::Disk;
 use watchbell_runtime::client::held;
@@ -22,6 +29,7 @@ use crate::backoff;
 use crate::config::{ChannelDefaults, HttpConfig, Site};
 use crate::cut::{Unit, cut, one_line};
 use crate::page::Page;
+use crate::smtp::Mail;
 use crate::template_data::{self, Templates};
 
 /// How much of an answer is read.
@@ -55,6 +63,11 @@ pub(crate) trait Channel: HasOptions + Debug + Send + Sync {
     /// What an answer of status 2xx means, where some of them are refusals.
     fn judge(&self, _body: &str) -> VerdictKind {
         VerdictKind::Accepted
+    }
+
+    /// What an answer of another status means, where it is not what the status says to everybody.
+    fn judge_status(&self, _status: u16, _body: &str) -> Option<VerdictKind> {
+        None
     }
 
     /// What of an accepted answer is remembered until the group is over, for [`Attempt::thread`].
@@ -145,14 +158,20 @@ pub(crate) struct Rendered {
 
 impl Rendered {
     /// A JSON body.
-    pub(crate) fn json(body: &serde_json::Value, template_errors: Vec<String>) -> Rendered {
+    pub(crate) fn json(body: &Value, template_errors: Vec<String>) -> Rendered {
         let headers = vec![("Content-Type".into(), "application/json".into())];
         Rendered { headers, body: body.to_string(), template_errors }
     }
 
     /// Its JSON body, to be completed with credentials.
-    pub(crate) fn read(&self) -> Result<serde_json::Value, String> {
+    pub(crate) fn read(&self) -> Result<Value, String> {
         serde_json::from_str(&self.body).map_err(|error| format!("what the outbox holds is not JSON: {error}"))
+    }
+
+    /// Whether its body is a form.
+    pub(crate) fn is_form(&self) -> bool {
+        let kind = self.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+        kind.is_some_and(|(_, value)| value.starts_with("application/x-www-form-urlencoded"))
     }
 
     /// A `POST` of it.
@@ -185,6 +204,19 @@ pub(crate) struct Attempt<'a> {
 pub(crate) enum Outgoing {
     /// Over HTTP; time and bounds are the sender's.
     Http(Box<Request>),
+    /// Over HTTP, besides: what becomes of it says nothing about the page.
+    Aside(Box<Request>),
+    /// Over HTTP, in several requests.
+    Talk(Box<dyn Talk>),
+    /// By mail.
+    Mail(Box<Mail>),
+}
+
+/// Requests of which each follows from the answer to the one before.
+pub(crate) trait Talk: Send {
+    /// The first request, or the one after an answer that was accepted; `None` when all is said. The error says why it
+    /// cannot go on.
+    fn next(&mut self, answer: Option<&Response>) -> Result<Option<Request>, (VerdictKind, String)>;
 }
 
 /// What became of a try.
@@ -227,9 +259,11 @@ pub(crate) fn judge(
     let body = String::from_utf8_lossy(&response.body);
     let kind = match response.status {
         200..=299 => channel.judge(&body),
-        429 | 503 => VerdictKind::Retry(after()),
-        408 | 425 | 500.. => VerdictKind::Retry(None),
-        _ => VerdictKind::Refused,
+        status => channel.judge_status(status, &body).unwrap_or_else(|| match status {
+            429 | 503 => VerdictKind::Retry(after()),
+            408 | 425 | 500.. => VerdictKind::Retry(None),
+            _ => VerdictKind::Refused,
+        }),
     };
     let said = without_secrets(channel, disk, &body);
     let excerpt = match response.status {
@@ -355,6 +389,42 @@ pub(crate) fn filled(template: Option<&str>, draft: &Draft<'_>, errors: &mut Vec
             errors.push(error.to_string());
             None
         }
+    }
+}
+
+/// A value of which each text, and each key, is a template. What fails becomes the empty text.
+pub(crate) fn filled_value(value: &Value, draft: &Draft<'_>, errors: &mut Vec<String>) -> Value {
+    let mut text = |template: &str| filled(Some(template), draft, errors).unwrap_or_default();
+    match value {
+        Value::String(template) => text(template).into(),
+        Value::Array(list) => list.iter().map(|value| filled_value(value, draft, errors)).collect(),
+        Value::Object(fields) => {
+            let fields = fields.iter().map(|(name, value)| {
+                let name = filled(Some(name), draft, errors).unwrap_or_else(|| name.clone());
+                (name, filled_value(value, draft, errors))
+            });
+            fields.collect()
+        }
+        other => other.clone(),
+    }
+}
+
+/// Refuses a value that holds a template which cannot be read.
+pub(crate) fn check_value(value: &Value, templates: &Templates, path: &Path, problems: &mut Problems) {
+    match value {
+        Value::String(template) => check_template(Some(template), templates, path, problems),
+        Value::Array(list) => {
+            for (at, value) in list.iter().enumerate() {
+                check_value(value, templates, &path.index(at), problems);
+            }
+        }
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                check_template(Some(name), templates, &path.field(name), problems);
+                check_value(value, templates, &path.field(name), problems);
+            }
+        }
+        _ => {}
     }
 }
 

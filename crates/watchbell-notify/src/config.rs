@@ -8,7 +8,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use watchbell_model::{Path, Problems, Secret, Severity, Span, Url};
 
-use crate::channels::{self, Channel, ntfy, pushover, slack, webhook};
+use crate::channels::{
+    self, Channel, email, incidentio, jira, ntfy, opsgenie, pagerduty, pushover, slack, victorops, webhook,
+};
 use crate::runbook::Library;
 use crate::template_data::Templates;
 
@@ -57,12 +59,24 @@ macro_rules! receivers {
 }
 
 receivers! {
+    /// Mailboxes.
+    email_configs: email::EmailConfig,
+    /// Alert sources of incident.io.
+    incidentio_configs: incidentio::IncidentioConfig,
+    /// Projects of Jira.
+    jira_configs: jira::JiraConfig,
     /// Topics on ntfy servers.
     ntfy_configs: ntfy::NtfyConfig,
+    /// Teams of Opsgenie or Jira Service Management.
+    opsgenie_configs: opsgenie::OpsgenieConfig,
+    /// Services of PagerDuty.
+    pagerduty_configs: pagerduty::PagerdutyConfig,
     /// Pushover users or groups.
     pushover_configs: pushover::PushoverConfig,
     /// Slack incoming webhooks, and what speaks their language (Mattermost, Rocket.Chat).
     slack_configs: slack::SlackConfig,
+    /// Routing keys of VictorOps (Splunk On-Call).
+    victorops_configs: victorops::VictoropsConfig,
     /// Addresses that take Alertmanager's webhook body (version 4).
     webhook_configs: webhook::WebhookConfig,
 }
@@ -286,6 +300,9 @@ impl ChannelDefaults {
         }
         if let Some(http) = &self.http_config {
             http.http_client().check(&path.field("http_config"), problems);
+        }
+        if let Some(tls) = &self.smtp_tls_config {
+            tls.check(&path.field("smtp_tls_config"), problems);
         }
     }
 }

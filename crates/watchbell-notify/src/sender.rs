@@ -4,21 +4,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use watchbell_model::{Change, Severity, Span, StateError};
-use watchbell_runtime::http::{self, Response};
+use watchbell_runtime::http::{self, Request, Response};
 use watchbell_runtime::{CancellationToken, Runtime, fault};
 
 use crate::DELIVERIES_MAX;
 use crate::backoff;
-use crate::channels::{self, ANSWER_MAX, Attempt, Outgoing, Verdict, VerdictKind};
+use crate::channels::{self, ANSWER_MAX, Attempt, Outgoing, Talk, Verdict, VerdictKind};
 use crate::notify::Notify;
 use crate::outbox::{CHANNEL, DELIVERY, DeliveryRecord, Entry, EntryState, OUTBOX, Outcome, THREAD, row, thread_key};
 use crate::queue::{Configured, Inner};
+use crate::smtp;
 
 /// How long the keeper waits between its rounds when nothing calls it.
 const KEEPER_ROUND: Duration = Duration::from_secs(60);
 /// First and longest wait before a commit that failed is tried again.
 const COMMIT_AGAIN_MIN: Duration = Duration::from_secs(1);
 const COMMIT_AGAIN_MAX: Duration = Duration::from_secs(60);
+/// Requests of one talk with a service.
+const TALK_MAX: usize = 8;
 
 /// What a channel's loop does next.
 pub(crate) enum Next {
@@ -96,27 +99,80 @@ pub(crate) async fn send(
     let mut verdict = Verdict { kind: VerdictKind::Accepted, status: None, excerpt: String::new() };
     let mut remembered = None;
     for one in outgoing {
-        let answer = match one {
-            Outgoing::Http(mut request) => {
-                request.timeout = channel.options().timeout;
-                request.body_max = ANSWER_MAX;
-                let mut request = match through.client.prepare(runtime, *request).await {
-                    Ok(request) => request,
-                    Err(reason) => return refused(VerdictKind::Retry(None), &reason),
-                };
-                // A redirect turns a page into a question about one.
-                request.redirects_max = 0;
-                http::send(runtime, request).await
+        let learnt;
+        (verdict, learnt) = match one {
+            Outgoing::Http(request) => {
+                let (verdict, answer) = ask(runtime, through, *request).await;
+                (verdict, answer.and_then(|answer| channel.thread(&answer)))
+            }
+            Outgoing::Aside(request) => {
+                let (aside, _) = ask(runtime, through, *request).await;
+                if aside.kind != VerdictKind::Accepted {
+                    tracing::info!(
+                        channel = channel.kind(),
+                        said = aside.excerpt,
+                        "what goes with a page was not taken"
+                    );
+                }
+                (verdict, None)
+            }
+            Outgoing::Talk(talk) => converse(runtime, through, talk).await,
+            Outgoing::Mail(mail) => {
+                let sent = smtp::send(runtime, &mail).await;
+                let excerpt = channels::without_secrets(channel, disk, &sent.words);
+                let taken = sent.taken.and_then(|taken| serde_json::to_string(&taken).ok());
+                (Verdict { kind: sent.kind, status: sent.status, excerpt }, taken)
             }
         };
-        verdict = channels::judge(channel, answer.as_ref(), runtime.clock.now(), disk);
+        remembered = learnt.or(remembered);
         if verdict.kind != VerdictKind::Accepted {
             return (verdict, remembered);
         }
-        let learnt = |answer: &Response| channel.thread(answer);
-        remembered = answer.as_ref().ok().and_then(learnt).or(remembered);
     }
     (verdict, remembered)
+}
+
+/// One request, and its answer if that was accepted.
+async fn ask(runtime: &Runtime, through: &Configured, mut request: Request) -> (Verdict, Option<Response>) {
+    let (channel, disk) = (&*through.channel, &runtime.disk);
+    request.timeout = channel.options().timeout;
+    request.body_max = ANSWER_MAX;
+    let mut request = match through.client.prepare(runtime, request).await {
+        Ok(request) => request,
+        Err(reason) => {
+            let excerpt = channels::without_secrets(channel, disk, &reason);
+            return (Verdict { kind: VerdictKind::Retry(None), status: None, excerpt }, None);
+        }
+    };
+    // A redirect turns a page into a question about one.
+    request.redirects_max = 0;
+    let answer = http::send(runtime, request).await;
+    let verdict = channels::judge(channel, answer.as_ref(), runtime.clock.now(), disk);
+    let accepted = verdict.kind == VerdictKind::Accepted;
+    (verdict, answer.ok().filter(|_| accepted))
+}
+
+/// Several requests, each after the answer to the one before.
+async fn converse(runtime: &Runtime, through: &Configured, mut talk: Box<dyn Talk>) -> (Verdict, Option<String>) {
+    let channel = &*through.channel;
+    let mut verdict = Verdict { kind: VerdictKind::Accepted, status: None, excerpt: String::new() };
+    let (mut answer, mut remembered) = (None, None);
+    for _ in 0..TALK_MAX {
+        let request = match talk.next(answer.as_ref()) {
+            Ok(Some(request)) => request,
+            Ok(None) => return (verdict, remembered),
+            Err((kind, reason)) => {
+                let excerpt = channels::without_secrets(channel, &runtime.disk, &reason);
+                return (Verdict { kind, excerpt, ..verdict }, remembered);
+            }
+        };
+        (verdict, answer) = ask(runtime, through, request).await;
+        if verdict.kind != VerdictKind::Accepted {
+            return (verdict, remembered);
+        }
+        remembered = answer.as_ref().and_then(|answer| channel.thread(answer)).or(remembered);
+    }
+    (Verdict { kind: VerdictKind::Refused, excerpt: "the talk came to no end".into(), ..verdict }, remembered)
 }
 
 /// A page whose try is under way; however the try ends, the page is free for the next one.

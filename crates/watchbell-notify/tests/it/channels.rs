@@ -1,12 +1,14 @@
 //! One suite over all channels.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use expect_test::expect;
 use serde_json::json;
 use watchbell_model::{Labels, Path, Problems};
 use watchbell_notify::{ReceiverConfig, Templates};
-use watchbell_runtime::sim;
+use watchbell_runtime::sim::{self, World};
 
-use crate::world::{Answer, OK, Process, Receiver, alert, firing, group, minutes, receivers, resolved};
+use crate::world::{Answer, OK, Process, Receiver, Seen, alert, firing, group, minutes, receivers, resolved};
 
 /// Each channel at the host `there`, with credentials that must not be seen anywhere.
 fn all() -> Vec<(&'static str, Vec<ReceiverConfig>)> {
@@ -30,22 +32,54 @@ fn all() -> Vec<(&'static str, Vec<ReceiverConfig>)> {
                 json!({"url": "http://there/hook?hush", "http_config": {"authorization": {"credentials": "hush"}}}),
             ),
         ),
+        ("incidentio", one("incidentio", json!({"url": "http://there/v2", "alert_source_token": "hush"}))),
+        (
+            "jira",
+            one(
+                "jira",
+                json!({"api_url": "http://there/rest/api/2/", "project": "OPS", "issue_type": "Bug",
+                    "http_config": {"authorization": {"credentials": "hush"}}}),
+            ),
+        ),
+        ("opsgenie", one("opsgenie", json!({"api_url": "http://there/", "api_key": "hush"}))),
+        ("pagerduty", one("pagerduty", json!({"url": "http://there/v2/enqueue", "routing_key": "hush"}))),
+        (
+            "victorops",
+            one("victorops", json!({"api_url": "http://there/alert/", "api_key": "hush", "routing_key": "team"})),
+        ),
     ]
+}
+
+/// A receiver that takes part in what goes before a page, and answers pages as `answer` says, which counts only them.
+fn receiver(world: &World, answer: impl Fn(usize, &Seen) -> Answer + Send + Sync + 'static) -> Receiver {
+    let count = AtomicUsize::new(0);
+    Receiver::at(world, "there", move |_, seen| match is_page(seen) {
+        true => answer(count.fetch_add(1, Ordering::Relaxed), seen),
+        false => Answer::Status(200, "", r#"{"issues": []}"#),
+    })
+}
+
+fn is_page(seen: &Seen) -> bool {
+    !seen.line.contains("/search")
+}
+
+fn pages(there: &Receiver) -> Vec<Seen> {
+    there.seen().into_iter().filter(is_page).collect()
 }
 
 #[test]
 fn a_page_arrives_once_with_its_run_book() {
     for (kind, receivers) in all() {
         sim::run(1, |world| async move {
-            let there = Receiver::at(&world, "there", |_, _| OK);
+            let there = receiver(&world, |_, _| OK);
             let (process, state) = Process::memory(&world, receivers);
             let group = firing("imap", world.clock.now());
             process.deliver(group.clone()).await;
             process.deliver(group).await;
             assert!(process.settle(minutes(1)).await, "{kind}");
             world.clock.sleep(minutes(60)).await;
-            assert_eq!(there.count(), 1, "{kind}");
-            let page = there.seen().remove(0);
+            assert_eq!(pages(&there).len(), 1, "{kind}");
+            let page = pages(&there).remove(0);
             let text = page.all().replace("%3A", ":").replace("%2F", "/");
             assert!(text.contains("https://bell.example.org/runbooks/imap-down"), "{kind}: {text}");
             assert!(text.contains("imap is down") || text.contains("imap+is+down"), "{kind}: {text}");
@@ -74,14 +108,14 @@ fn a_refusal_is_told_apart_from_an_outage() {
             };
             sim::run(1, |world| async move {
                 // What refuses echoes the credentials, as some do.
-                let there = Receiver::at(&world, "there", move |number, _| match number {
+                let there = receiver(&world, move |number, _| match number {
                     0 => Answer::Status(status, "Location: /else", echo),
                     _ => OK,
                 });
                 let (process, _) = Process::memory(&world, receivers);
                 process.deliver(firing("imap", world.clock.now())).await;
                 assert!(process.settle(minutes(10)).await, "{kind} {status}");
-                assert_eq!(there.count(), if again { 2 } else { 1 }, "{kind} {status}");
+                assert_eq!(pages(&there).len(), if again { 2 } else { 1 }, "{kind} {status}");
                 let kept = format!(
                     "{:?}{:?}{:?}",
                     process.notify.deliveries(10),
@@ -91,7 +125,7 @@ fn a_refusal_is_told_apart_from_an_outage() {
                 assert!(!kept.contains("hush"), "{kind} {status}: {kept}");
                 assert_eq!(process.troubles().len(), usize::from(!again), "{kind} {status}: {:?}", process.troubles());
                 if again {
-                    let seen = there.seen();
+                    let seen = pages(&there);
                     assert_eq!(
                         (&seen[0].body, &seen[0].headers),
                         (&seen[1].body, &seen[1].headers),
@@ -120,7 +154,7 @@ fn long_and_odd_text_is_cut_between_characters() {
     for (kind, receivers) in all() {
         let receivers = receivers.clone();
         sim::run(1, |world| async move {
-            let there = Receiver::at(&world, "there", |_, _| OK);
+            let there = receiver(&world, |_, _| OK);
             let (process, _) = Process::memory(&world, receivers);
             let now = world.clock.now();
             let mut long = alert("imap", "critical", now);
@@ -130,7 +164,7 @@ fn long_and_odd_text_is_cut_between_characters() {
             ]);
             process.deliver(group("long", 1, vec![long; 1], now)).await;
             assert!(process.settle(minutes(1)).await);
-            let seen = there.seen().remove(0);
+            let seen = pages(&there).remove(0);
             assert_eq!(seen.header("x-evil"), "", "{kind}");
             assert!(seen.all().contains('…') || seen.body.contains("%E2%80%A6"), "{kind}: {}", seen.body);
             let field = |name: &str| match kind {
@@ -140,6 +174,17 @@ fn long_and_odd_text_is_cut_between_characters() {
                 }
                 _ => {
                     let body: serde_json::Value = serde_json::from_str(&seen.body).unwrap();
+                    let (title, message) = match kind {
+                        "jira" => ("/fields/summary", "/fields/description"),
+                        "opsgenie" => ("/message", "/description"),
+                        "pagerduty" => ("/payload/summary", "/payload/custom_details/page"),
+                        "victorops" => ("/entity_display_name", "/state_message"),
+                        _ => ("", ""),
+                    };
+                    let pointer = if name == "title" { title } else { message };
+                    if !pointer.is_empty() {
+                        return body.pointer(pointer).unwrap().as_str().unwrap().to_owned();
+                    }
                     body[name].as_str().or(body["attachments"][0][name].as_str()).unwrap_or_default().to_owned()
                 }
             };
@@ -147,6 +192,8 @@ fn long_and_odd_text_is_cut_between_characters() {
             match kind {
                 "ntfy" => assert!(title.len() <= 250 && message.len() <= 4096 && message.len() > 2000),
                 "pushover" => assert!(title.chars().count() <= 250 && message.chars().count() == 1024, "{message}"),
+                "opsgenie" => assert!(title.chars().count() == 130 && message.chars().count() <= 15_000),
+                "jira" => assert!(title.chars().count() <= 255 && message.chars().count() <= 32_767),
                 _ => assert!(title.chars().count() <= 1024),
             }
             assert!(title.starts_with("[CRITICAL] <grün>"), "{kind}: {title}");
@@ -396,6 +443,261 @@ fn each_channel_says_it_in_its_own_way() {
           "truncatedAlerts": 0,
           "version": "4"
         }
+        --- incidentio
+        Content-Type: application/json
+        Idempotency-Key: feeb4dac158fa5ba5a05f517258ac53f
+
+        {
+          "alerts": [
+            {
+              "annotations": {
+                "description": "The TLS handshake fails: connection refused.",
+                "runbook_url": "https://bell.example.org/runbooks/imap-down",
+                "summary": "IMAP is down"
+              },
+              "endsAt": "0001-01-01T00:00:00.000Z",
+              "fingerprint": "e8ef4cf09fe3adc4",
+              "generatorURL": "https://bell.example.org/alarms/monitor/imap",
+              "labels": {
+                "alertname": "IMAP",
+                "severity": "critical",
+                "source": "monitor/imap"
+              },
+              "startsAt": "2026-01-04T23:58:00.000Z",
+              "status": "firing"
+            }
+          ],
+          "commonAnnotations": {
+            "description": "The TLS handshake fails: connection refused.",
+            "runbook_url": "https://bell.example.org/runbooks/imap-down",
+            "summary": "IMAP is down"
+          },
+          "commonLabels": {
+            "alertname": "IMAP",
+            "severity": "critical",
+            "source": "monitor/imap"
+          },
+          "externalURL": "https://bell.example.org",
+          "groupKey": "{}:{alertname=\"IMAP\"}",
+          "groupLabels": {
+            "alertname": "IMAP"
+          },
+          "message": "The TLS handshake fails: connection refused.\nSince 2026-01-04 23:58 UTC, for 2 minutes.\nWhere: monitor/imap",
+          "notification_reason": "first notification",
+          "receiver": "oncall",
+          "runbook_url": "https://bell.example.org/runbooks/imap-down",
+          "severity": "critical",
+          "status": "firing",
+          "title": "[CRITICAL] IMAP is down",
+          "truncatedAlerts": 0,
+          "version": "1"
+        }
+        Content-Type: application/json
+        Idempotency-Key: 92b4fcb10de95890a411894eef91a31d
+
+        {
+          "alerts": [
+            {
+              "annotations": {
+                "description": "The TLS handshake fails: connection refused.",
+                "runbook_url": "https://bell.example.org/runbooks/imap-down",
+                "summary": "IMAP is down"
+              },
+              "endsAt": "2026-01-05T00:00:00.000Z",
+              "fingerprint": "e8ef4cf09fe3adc4",
+              "generatorURL": "https://bell.example.org/alarms/monitor/imap",
+              "labels": {
+                "alertname": "IMAP",
+                "severity": "critical",
+                "source": "monitor/imap"
+              },
+              "startsAt": "2026-01-04T23:48:00.000Z",
+              "status": "resolved"
+            }
+          ],
+          "commonAnnotations": {
+            "description": "The TLS handshake fails: connection refused.",
+            "runbook_url": "https://bell.example.org/runbooks/imap-down",
+            "summary": "IMAP is down"
+          },
+          "commonLabels": {
+            "alertname": "IMAP",
+            "severity": "critical",
+            "source": "monitor/imap"
+          },
+          "externalURL": "https://bell.example.org",
+          "groupKey": "{}:{alertname=\"IMAP\"}",
+          "groupLabels": {
+            "alertname": "IMAP"
+          },
+          "message": "The TLS handshake fails: connection refused.\nFrom 2026-01-04 23:48 UTC to 2026-01-05 00:00 UTC, 12 minutes.\nWhere: monitor/imap",
+          "notification_reason": "all alerts resolved",
+          "receiver": "oncall",
+          "runbook_url": "https://bell.example.org/runbooks/imap-down",
+          "severity": "critical",
+          "status": "resolved",
+          "title": "RESOLVED: IMAP is down (after 12 minutes)",
+          "truncatedAlerts": 0,
+          "version": "1"
+        }
+        --- jira
+        Content-Type: application/json
+
+        {
+          "issue": {
+            "fields": {
+              "description": "The TLS handshake fails: connection refused.\nSince 2026-01-04 23:58 UTC, for 2 minutes.\nWhere: monitor/imap\n\nRun book: https://bell.example.org/runbooks/imap-down\nAlarm: https://bell.example.org/alarms/monitor/imap",
+              "issuetype": {
+                "name": "Bug"
+              },
+              "labels": [
+                "ALERT{484047f486449215ce0634e9dde71ecb}"
+              ],
+              "priority": {
+                "name": "High"
+              },
+              "project": {
+                "key": "OPS"
+              },
+              "summary": "[CRITICAL] IMAP is down"
+            }
+          },
+          "search": "statusCategory != Done and project=\"OPS\" and labels=\"ALERT{484047f486449215ce0634e9dde71ecb}\" order by status ASC,resolutiondate DESC"
+        }
+        Content-Type: application/json
+
+        {
+          "issue": {
+            "fields": {
+              "description": "The TLS handshake fails: connection refused.\nFrom 2026-01-04 23:48 UTC to 2026-01-05 00:00 UTC, 12 minutes.\nWhere: monitor/imap\n\nRun book: https://bell.example.org/runbooks/imap-down\nAlarm: https://bell.example.org/alarms/monitor/imap",
+              "issuetype": {
+                "name": "Bug"
+              },
+              "labels": [
+                "ALERT{484047f486449215ce0634e9dde71ecb}"
+              ],
+              "priority": {
+                "name": "High"
+              },
+              "project": {
+                "key": "OPS"
+              },
+              "summary": "RESOLVED: IMAP is down (after 12 minutes)"
+            }
+          },
+          "search": "statusCategory != Done and project=\"OPS\" and labels=\"ALERT{484047f486449215ce0634e9dde71ecb}\" order by status ASC,resolutiondate DESC"
+        }
+        --- opsgenie
+        Content-Type: application/json
+
+        {
+          "alias": "484047f486449215ce0634e9dde71ecb",
+          "description": "The TLS handshake fails: connection refused.\nSince 2026-01-04 23:58 UTC, for 2 minutes.\nWhere: monitor/imap\n\nRun book: https://bell.example.org/runbooks/imap-down\nAlarm: https://bell.example.org/alarms/monitor/imap",
+          "details": {
+            "alertname": "IMAP",
+            "runbook_url": "https://bell.example.org/runbooks/imap-down",
+            "severity": "critical",
+            "source": "monitor/imap"
+          },
+          "message": "[CRITICAL] IMAP is down",
+          "priority": "P1",
+          "source": "https://bell.example.org/alarms/monitor/imap"
+        }
+        Content-Type: application/json
+
+        {
+          "alias": "484047f486449215ce0634e9dde71ecb",
+          "close": {
+            "note": "RESOLVED: IMAP is down (after 12 minutes)\nThe TLS handshake fails: connection refused.\nFrom 2026-01-04 23:48 UTC to 2026-01-05 00:00 UTC, 12 minutes.\nWhere: monitor/imap",
+            "source": "https://bell.example.org/alarms/monitor/imap"
+          }
+        }
+        --- pagerduty
+        Content-Type: application/json
+
+        {
+          "client": "watchbell",
+          "client_url": "https://bell.example.org/alarms/monitor/imap",
+          "dedup_key": "484047f486449215ce0634e9dde71ecb",
+          "event_action": "trigger",
+          "links": [
+            {
+              "href": "https://bell.example.org/runbooks/imap-down",
+              "text": "Run book"
+            },
+            {
+              "href": "https://bell.example.org/alarms/monitor/imap",
+              "text": "Alarm"
+            }
+          ],
+          "payload": {
+            "custom_details": {
+              "num_firing": "1",
+              "num_resolved": "0",
+              "page": "The TLS handshake fails: connection refused.\nSince 2026-01-04 23:58 UTC, for 2 minutes.\nWhere: monitor/imap",
+              "runbook": "https://bell.example.org/runbooks/imap-down"
+            },
+            "severity": "critical",
+            "source": "watchbell",
+            "summary": "[CRITICAL] IMAP is down",
+            "timestamp": "2026-01-05T00:00:00.000Z"
+          }
+        }
+        Content-Type: application/json
+
+        {
+          "client": "watchbell",
+          "client_url": "https://bell.example.org/alarms/monitor/imap",
+          "dedup_key": "484047f486449215ce0634e9dde71ecb",
+          "event_action": "resolve",
+          "links": [
+            {
+              "href": "https://bell.example.org/runbooks/imap-down",
+              "text": "Run book"
+            },
+            {
+              "href": "https://bell.example.org/alarms/monitor/imap",
+              "text": "Alarm"
+            }
+          ],
+          "payload": {
+            "custom_details": {
+              "num_firing": "0",
+              "num_resolved": "1",
+              "page": "The TLS handshake fails: connection refused.\nFrom 2026-01-04 23:48 UTC to 2026-01-05 00:00 UTC, 12 minutes.\nWhere: monitor/imap",
+              "runbook": "https://bell.example.org/runbooks/imap-down"
+            },
+            "severity": "critical",
+            "source": "watchbell",
+            "summary": "RESOLVED: IMAP is down (after 12 minutes)",
+            "timestamp": "2026-01-05T00:00:00.000Z"
+          }
+        }
+        --- victorops
+        Content-Type: application/json
+        Routing-Key: team
+
+        {
+          "entity_display_name": "[CRITICAL] IMAP is down",
+          "entity_id": "484047f486449215ce0634e9dde71ecb",
+          "message_type": "CRITICAL",
+          "monitoring_tool": "watchbell",
+          "state_message": "The TLS handshake fails: connection refused.\nSince 2026-01-04 23:58 UTC, for 2 minutes.\nWhere: monitor/imap\n\nRun book: https://bell.example.org/runbooks/imap-down\nAlarm: https://bell.example.org/alarms/monitor/imap",
+          "vo_annotate.u.Alarm": "https://bell.example.org/alarms/monitor/imap",
+          "vo_annotate.u.Run book": "https://bell.example.org/runbooks/imap-down"
+        }
+        Content-Type: application/json
+        Routing-Key: team
+
+        {
+          "entity_display_name": "RESOLVED: IMAP is down (after 12 minutes)",
+          "entity_id": "484047f486449215ce0634e9dde71ecb",
+          "message_type": "RECOVERY",
+          "monitoring_tool": "watchbell",
+          "state_message": "The TLS handshake fails: connection refused.\nFrom 2026-01-04 23:48 UTC to 2026-01-05 00:00 UTC, 12 minutes.\nWhere: monitor/imap\n\nRun book: https://bell.example.org/runbooks/imap-down\nAlarm: https://bell.example.org/alarms/monitor/imap",
+          "vo_annotate.u.Alarm": "https://bell.example.org/alarms/monitor/imap",
+          "vo_annotate.u.Run book": "https://bell.example.org/runbooks/imap-down"
+        }
     "##]].assert_eq(&out);
 }
 
@@ -452,7 +754,7 @@ fn a_wrong_configuration_says_what_would_be_right() {
         receivers[0].ntfy_configs[0].priorities.info: 0 is not a priority | it goes from 1 to 5
         receivers[0].ntfy_configs[0].title: the template is wrong: there is no function `nosuch` (line 1, column 4) | leave it out for words that say what, since when and how many more
         receivers[0].ntfy_configs[0].timeout: a try cannot take 3m | it is at most 2m; `10s` is usual
-        receivers[1].pushover_configs[0].user_key: it is empty | Pushover shows it on its web page
+        receivers[1].pushover_configs[0].user_key: it is empty | take it from a secret: `${secret:name}`
         receivers[1].pushover_configs[0].message: the template is wrong: a value was expected here (line 1, column 4) | leave it out for words that say what, since when and how many more
         receivers[1].slack_configs[0].api_url: this is not a web address | it must start with `https://` or `http://`
         receivers[1].webhook_configs[0].url: this is not a web address | it must start with `https://` or `http://`

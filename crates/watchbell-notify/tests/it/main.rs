@@ -2,6 +2,8 @@
 
 mod channels;
 mod crashes;
+mod duty;
+mod mail;
 mod outages;
 mod pages;
 mod runbooks;
