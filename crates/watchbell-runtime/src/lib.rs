@@ -4,6 +4,7 @@
 //! and files (`clippy.toml` closes the other doors; SQLite, which opens its own file, is the one exception). Each door
 //! has a simulated twin, so that the same code runs live and in `sim`.
 
+pub mod aws;
 pub mod client;
 pub mod clock;
 pub mod disk;
