@@ -4,16 +4,24 @@
 //! body what is sent, with credentials (which is never kept), and judges the answer. Sending is the sender's.
 
 pub(crate) mod discord;
+pub(crate) mod email;
+pub(crate) mod exec;
 pub(crate) mod gotify;
+pub(crate) mod incidentio;
+pub(crate) mod jira;
 pub(crate) mod matrix;
 pub(crate) mod mattermost;
 pub(crate) mod msteams;
 pub(crate) mod msteamsv2;
 pub(crate) mod ntfy;
+pub(crate) mod opsgenie;
+pub(crate) mod pagerduty;
 pub(crate) mod pushover;
 pub(crate) mod rocketchat;
 pub(crate) mod slack;
+pub(crate) mod sns;
 pub(crate) mod telegram;
+pub(crate) mod victorops;
 pub(crate) mod webex;
 pub(crate) mod webhook;
 pub(crate) mod wechat;
@@ -23,15 +31,18 @@ use std::path::{Path as FilePath, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use watchbell_model::{GroupNotification, Path, Problems, Secret, Severity, Timestamp};
-use watchbell_runtime::Disk;
 use watchbell_runtime::client::held;
 use watchbell_runtime::http::{HttpError, Request, Response};
+use watchbell_runtime::process::Command;
+use watchbell_runtime::{Disk, aws};
 
 use crate::backoff;
 use crate::config::{ChannelDefaults, HttpConfig, Site};
 use crate::cut::{Unit, cut, one_line};
 use crate::page::Page;
+use crate::smtp::Mail;
 use crate::template_data::{self, Templates};
 
 /// How much of an answer is read.
@@ -67,6 +78,11 @@ pub(crate) trait Channel: HasOptions + Debug + Send + Sync {
         VerdictKind::Accepted
     }
 
+    /// What an answer of another status means, where it is not what the status says to everybody.
+    fn judge_status(&self, _status: u16, _body: &str) -> Option<VerdictKind> {
+        None
+    }
+
     /// What of an accepted answer is remembered until the group is over, for [`Attempt::thread`]: the first that a page
     /// gives which had nothing to go by.
     fn thread(&self, _answer: &Response) -> Option<String> {
@@ -81,6 +97,11 @@ pub(crate) trait Channel: HasOptions + Debug + Send + Sync {
     /// Whether a person reads what arrives: a flood of pages is then told of in one. A machine wants each.
     fn is_for_people(&self) -> bool {
         true
+    }
+
+    /// Whether a later answer stands in the place of what is remembered.
+    fn relearns(&self) -> bool {
+        false
     }
 
     /// What an answer leads to, in place of what was still to be sent; by itself nothing, and the answer is judged.
@@ -180,14 +201,20 @@ pub(crate) struct Rendered {
 
 impl Rendered {
     /// A JSON body.
-    pub(crate) fn json(body: &serde_json::Value, template_errors: Vec<String>) -> Rendered {
+    pub(crate) fn json(body: &Value, template_errors: Vec<String>) -> Rendered {
         let headers = vec![("Content-Type".into(), "application/json".into())];
         Rendered { headers, body: body.to_string(), template_errors }
     }
 
     /// Its JSON body, to be completed with credentials.
-    pub(crate) fn read(&self) -> Result<serde_json::Value, String> {
+    pub(crate) fn read(&self) -> Result<Value, String> {
         serde_json::from_str(&self.body).map_err(|error| format!("what the outbox holds is not JSON: {error}"))
+    }
+
+    /// Whether its body is a form.
+    pub(crate) fn is_form(&self) -> bool {
+        let kind = self.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+        kind.is_some_and(|(_, value)| value.starts_with("application/x-www-form-urlencoded"))
     }
 
     /// A `POST` of it.
@@ -221,6 +248,36 @@ pub(crate) struct Attempt<'a> {
 pub(crate) enum Outgoing {
     /// Over HTTP; time and bounds are the sender's.
     Http(Box<Request>),
+    /// Over HTTP, besides: what becomes of it says nothing about the page.
+    Aside(Box<Request>),
+    /// Over HTTP, in several requests.
+    Talk(Box<dyn Talk>),
+    /// Over HTTP, signed for AWS.
+    Aws(Box<AwsCall>),
+    /// By mail.
+    Mail(Box<Mail>),
+    /// By a program of this machine.
+    Exec(Box<Command>),
+}
+
+/// A call of an API at AWS, to be signed.
+pub(crate) struct AwsCall {
+    pub(crate) service: aws::Service,
+    pub(crate) account: aws::Account,
+    pub(crate) call: &'static str,
+    pub(crate) fields: Vec<(String, String)>,
+}
+
+/// Requests of which each follows from the answer to the one before.
+pub(crate) trait Talk: Send {
+    /// The first request, or the one after an answer that was accepted; `None` when all is said. The error says why it
+    /// cannot go on.
+    fn next(&mut self, answer: Option<&Response>) -> Result<Option<Request>, (VerdictKind, String)>;
+
+    /// Whether it goes on after an answer of this status, which is no success.
+    fn forgives(&self, _status: u16) -> bool {
+        false
+    }
 }
 
 /// What is sent because of an answer.
@@ -283,9 +340,11 @@ fn meaning(channel: &dyn Channel, response: &Response, now: Timestamp) -> Verdic
     let header = || response.header("retry-after").and_then(|header| backoff::retry_after(header, now));
     match response.status {
         200..=299 => channel.judge(&body),
-        429 | 503 => VerdictKind::Retry(header().or_else(|| asked(&body))),
-        408 | 425 | 500.. => VerdictKind::Retry(None),
-        _ => VerdictKind::Refused,
+        status => channel.judge_status(status, &body).unwrap_or_else(|| match status {
+            429 | 503 => VerdictKind::Retry(header().or_else(|| asked(&body))),
+            408 | 425 | 500.. => VerdictKind::Retry(None),
+            _ => VerdictKind::Refused,
+        }),
     }
 }
 
@@ -449,8 +508,8 @@ pub(crate) fn put<const N: usize>(body: &mut serde_json::Value, fields: [(&str, 
     }
 }
 
-/// The links of a page that fit in `max`, each written by `write` from its label and address: both, else the run book,
-/// else the alarm's page, which leads to it. A cut address opens nothing.
+/// The links of a page that fit in `max`, each written by `write` from its label and address: all, else those of the run
+/// book and the alarm, else the run book's, else the alarm's page, which leads to it. A cut address opens nothing.
 pub(crate) fn links(
     page: &Page,
     max: usize,
@@ -458,8 +517,11 @@ pub(crate) fn links(
     between: &str,
     write: impl Fn(&str, &str) -> String,
 ) -> String {
+    let actions = [("Acknowledge", &page.acknowledge_url), ("Silence", &page.silence_url)];
+    let actions = actions.iter().filter_map(|(label, url)| Some(write(label, url.as_ref()?)));
     let (book, alarm) = (write("Run book", &page.runbook_url), write("Alarm", &page.alarm_url));
-    let ways = [format!("{book}{between}{alarm}"), book, alarm];
+    let all: Vec<String> = [book.clone(), alarm.clone()].into_iter().chain(actions).collect();
+    let ways = [all.join(between), format!("{book}{between}{alarm}"), book, alarm];
     ways.into_iter().find(|links| unit.size(links) <= max).unwrap_or_default()
 }
 
@@ -538,6 +600,42 @@ pub(crate) fn check_address(
 /// Whether `http_config` has credentials of its own, which would meet those of the channel.
 pub(crate) fn has_credentials(http: Option<&HttpConfig>) -> bool {
     http.is_some_and(|it| it.basic_auth.is_some() || it.authorization.is_some() || it.oauth2.is_some())
+}
+
+/// A value of which each text, and each key, is a template. What fails becomes the empty text.
+pub(crate) fn filled_value(value: &Value, draft: &Draft<'_>, errors: &mut Vec<String>) -> Value {
+    let mut text = |template: &str| filled(Some(template), draft, errors).unwrap_or_default();
+    match value {
+        Value::String(template) => text(template).into(),
+        Value::Array(list) => list.iter().map(|value| filled_value(value, draft, errors)).collect(),
+        Value::Object(fields) => {
+            let fields = fields.iter().map(|(name, value)| {
+                let name = filled(Some(name), draft, errors).unwrap_or_else(|| name.clone());
+                (name, filled_value(value, draft, errors))
+            });
+            fields.collect()
+        }
+        other => other.clone(),
+    }
+}
+
+/// Refuses a value that holds a template which cannot be read.
+pub(crate) fn check_value(value: &Value, templates: &Templates, path: &Path, problems: &mut Problems) {
+    match value {
+        Value::String(template) => check_template(Some(template), templates, path, problems),
+        Value::Array(list) => {
+            for (at, value) in list.iter().enumerate() {
+                check_value(value, templates, &path.index(at), problems);
+            }
+        }
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                check_template(Some(name), templates, &path.field(name), problems);
+                check_value(value, templates, &path.field(name), problems);
+            }
+        }
+        _ => {}
+    }
 }
 
 /// Refuses a template that cannot be read.

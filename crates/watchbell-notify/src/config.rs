@@ -9,8 +9,8 @@ use serde::Deserialize;
 use watchbell_model::{GroupNotification, Path, Problems, Secret, Severity, Span, Url};
 
 use crate::channels::{
-    self, Channel, discord, gotify, matrix, mattermost, msteams, msteamsv2, ntfy, pushover, rocketchat, slack,
-    telegram, webex, webhook, wechat,
+    self, Channel, discord, email, exec, gotify, incidentio, jira, matrix, mattermost, msteams, msteamsv2, ntfy,
+    opsgenie, pagerduty, pushover, rocketchat, slack, sns, telegram, victorops, webex, webhook, wechat,
 };
 use crate::runbook::Library;
 use crate::template_data::Templates;
@@ -62,8 +62,16 @@ macro_rules! receivers {
 receivers! {
     /// Discord webhooks.
     discord_configs: discord::DiscordConfig,
+    /// Mailboxes.
+    email_configs: email::EmailConfig,
+    /// Programs of this machine.
+    exec_configs: exec::ExecConfig,
     /// Applications on Gotify servers.
     gotify_configs: gotify::GotifyConfig,
+    /// Alert sources of incident.io.
+    incidentio_configs: incidentio::IncidentioConfig,
+    /// Projects of Jira.
+    jira_configs: jira::JiraConfig,
     /// Matrix rooms.
     matrix_configs: matrix::MatrixConfig,
     /// Mattermost incoming webhooks.
@@ -74,14 +82,22 @@ receivers! {
     msteamsv2_configs: msteamsv2::Msteamsv2Config,
     /// Topics on ntfy servers.
     ntfy_configs: ntfy::NtfyConfig,
+    /// Teams of Opsgenie or Jira Service Management.
+    opsgenie_configs: opsgenie::OpsgenieConfig,
+    /// Services of PagerDuty.
+    pagerduty_configs: pagerduty::PagerdutyConfig,
     /// Pushover users or groups.
     pushover_configs: pushover::PushoverConfig,
     /// Rocket.Chat channels.
     rocketchat_configs: rocketchat::RocketchatConfig,
     /// Slack apps and incoming webhooks, and what speaks their language.
     slack_configs: slack::SlackConfig,
+    /// Topics, phones and apps behind Amazon SNS.
+    sns_configs: sns::SnsConfig,
     /// Telegram chats.
     telegram_configs: telegram::TelegramConfig,
+    /// Routing keys of VictorOps (Splunk On-Call).
+    victorops_configs: victorops::VictoropsConfig,
     /// Webex rooms.
     webex_configs: webex::WebexConfig,
     /// Addresses that take Alertmanager's webhook body (version 4).
@@ -317,6 +333,9 @@ impl ChannelDefaults {
         }
         if let Some(http) = &self.http_config {
             http.http_client().check(&path.field("http_config"), problems);
+        }
+        if let Some(tls) = &self.smtp_tls_config {
+            tls.check(&path.field("smtp_tls_config"), problems);
         }
     }
 }

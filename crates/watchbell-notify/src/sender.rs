@@ -5,21 +5,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use watchbell_model::{Change, Severity, Span, StateError};
-use watchbell_runtime::http;
-use watchbell_runtime::{CancellationToken, Runtime, fault};
+use watchbell_runtime::http::{self, Request, Response};
+use watchbell_runtime::process::Command;
+use watchbell_runtime::{CancellationToken, Runtime, aws, fault};
 
 use crate::DELIVERIES_MAX;
 use crate::backoff;
-use crate::channels::{self, ANSWER_MAX, Attempt, Follow, Outgoing, Verdict, VerdictKind};
+use crate::channels::{self, ANSWER_MAX, Attempt, AwsCall, Follow, Outgoing, Talk, Verdict, VerdictKind};
 use crate::notify::Notify;
 use crate::outbox::{CHANNEL, DELIVERY, DeliveryRecord, Entry, EntryState, OUTBOX, Outcome, THREAD, row, thread_key};
 use crate::queue::{Configured, Inner};
+use crate::smtp;
 
 /// How long the keeper waits between its rounds when nothing calls it.
 const KEEPER_ROUND: Duration = Duration::from_secs(60);
 /// First and longest wait before a commit that failed is tried again.
 const COMMIT_AGAIN_MIN: Duration = Duration::from_secs(1);
 const COMMIT_AGAIN_MAX: Duration = Duration::from_secs(60);
+/// The exit code by which a program asks to be started again later (sysexits.h).
+const EX_TEMPFAIL: i32 = 75;
+/// Requests of one talk with a service.
+const TALK_MAX: usize = 8;
 
 /// How often in one try an answer leads to something else.
 const FOLLOWS_MAX: u32 = 3;
@@ -105,43 +111,149 @@ pub(crate) async fn send(
     let mut verdict = Verdict { kind: VerdictKind::Accepted, status: None, excerpt: String::new() };
     let (mut remembered, mut followed) = (None, 0);
     while let Some(one) = outgoing.pop_front() {
-        let answer = match one {
-            Outgoing::Http(mut request) => {
-                request.timeout = channel.options().timeout;
-                request.body_max = ANSWER_MAX;
-                let mut request = match through.client.prepare(runtime, *request).await {
-                    Ok(request) => request,
-                    Err(reason) => return refused(VerdictKind::Retry(None), &reason),
-                };
-                // A redirect turns a page into a question about one.
-                request.redirects_max = 0;
-                http::send(runtime, request).await
+        let learnt;
+        (verdict, learnt) = match one {
+            Outgoing::Http(request) => {
+                let (said, answer) = ask(runtime, through, *request).await;
+                let follow = answer.as_ref().filter(|_| followed < FOLLOWS_MAX);
+                if let Some(follow) = follow.and_then(|answer| channel.follow(&entry.rendered, &attempt, answer)) {
+                    followed += 1;
+                    outgoing = match follow {
+                        Follow::Instead(outgoing) => outgoing.into(),
+                        Follow::Alone => {
+                            attempt.thread = None;
+                            match channel.send(&entry.rendered, &attempt) {
+                                Ok(outgoing) => outgoing.into(),
+                                Err(reason) => return refused(VerdictKind::Retry(None), &reason),
+                            }
+                        }
+                    };
+                    continue;
+                }
+                let first = (attempt.thread.is_none() && remembered.is_none()) || channel.relearns();
+                let accepted = answer.filter(|_| said.kind == VerdictKind::Accepted && first);
+                (said, accepted.and_then(|answer| channel.thread(&answer)))
+            }
+            Outgoing::Aside(request) => {
+                let (aside, _) = ask(runtime, through, *request).await;
+                if aside.kind != VerdictKind::Accepted {
+                    let said = aside.excerpt;
+                    tracing::info!(channel = channel.kind(), said, "what goes with a page was not taken");
+                }
+                (verdict, None)
+            }
+            Outgoing::Talk(talk) => converse(runtime, through, talk).await,
+            Outgoing::Aws(call) => (call_aws(runtime, through, &call).await, None),
+            Outgoing::Exec(command) => (run_program(runtime, through, *command).await, None),
+            Outgoing::Mail(mail) => {
+                let sent = smtp::send(runtime, &mail).await;
+                let excerpt = channels::without_secrets(channel, disk, &sent.words);
+                let taken = sent.taken.and_then(|taken| serde_json::to_string(&taken).ok());
+                (Verdict { kind: sent.kind, status: sent.status, excerpt }, taken)
             }
         };
-        let follow = answer.as_ref().ok().filter(|_| followed < FOLLOWS_MAX);
-        if let Some(follow) = follow.and_then(|answer| channel.follow(&entry.rendered, &attempt, answer)) {
-            followed += 1;
-            outgoing = match follow {
-                Follow::Instead(outgoing) => outgoing.into(),
-                Follow::Alone => {
-                    attempt.thread = None;
-                    match channel.send(&entry.rendered, &attempt) {
-                        Ok(outgoing) => outgoing.into(),
-                        Err(reason) => return refused(VerdictKind::Retry(None), &reason),
-                    }
-                }
-            };
-            continue;
-        }
-        verdict = channels::judge(channel, answer.as_ref(), runtime.clock.now(), disk);
+        remembered = learnt.or(remembered);
         if verdict.kind != VerdictKind::Accepted {
             break;
         }
-        if attempt.thread.is_none() && remembered.is_none() {
-            remembered = answer.as_ref().ok().and_then(|answer| channel.thread(answer));
-        }
     }
     (verdict, remembered)
+}
+
+/// One request, and its answer.
+async fn ask(runtime: &Runtime, through: &Configured, mut request: Request) -> (Verdict, Option<Response>) {
+    let (channel, disk) = (&*through.channel, &runtime.disk);
+    request.timeout = channel.options().timeout;
+    request.body_max = ANSWER_MAX;
+    let mut request = match through.client.prepare(runtime, request).await {
+        Ok(request) => request,
+        Err(reason) => {
+            let excerpt = channels::without_secrets(channel, disk, &reason);
+            return (Verdict { kind: VerdictKind::Retry(None), status: None, excerpt }, None);
+        }
+    };
+    // A redirect turns a page into a question about one.
+    request.redirects_max = 0;
+    let answer = http::send(runtime, request).await;
+    let verdict = channels::judge(channel, answer.as_ref(), runtime.clock.now(), disk);
+    (verdict, answer.ok())
+}
+
+/// One call of an API at AWS.
+async fn call_aws(runtime: &Runtime, through: &Configured, call: &AwsCall) -> Verdict {
+    let (channel, disk) = (&*through.channel, &runtime.disk);
+    let timeout = channel.options().timeout;
+    let ask = aws::Ask { runtime, client: &through.client, timeout, body_max: ANSWER_MAX };
+    let signed = async {
+        let region = aws::region(&call.account, &ask).await?;
+        let credentials = Box::pin(aws::current(&call.account, &region, &ask, &through.aws)).await?;
+        let url = aws::url(call.service, &call.account.endpoint, &region, &runtime.environment)?;
+        let mut request = aws::form(url, call.service, call.call, &call.fields);
+        request.timeout = timeout;
+        request.body_max = ANSWER_MAX;
+        let request = through.client.prepare(runtime, request).await?;
+        Ok::<_, String>(aws::signed(request, &credentials, &region, call.service.name, runtime.clock.now()))
+    };
+    let mut request = match signed.await {
+        Ok(request) => request,
+        Err(reason) => {
+            let excerpt = channels::without_secrets(channel, disk, &reason);
+            return Verdict { kind: VerdictKind::Retry(None), status: None, excerpt };
+        }
+    };
+    request.redirects_max = 0;
+    let answer = http::send(runtime, request).await;
+    let verdict = channels::judge(channel, answer.as_ref(), runtime.clock.now(), disk);
+    if verdict.kind != VerdictKind::Accepted {
+        through.aws.forget();
+    }
+    verdict
+}
+
+/// One run of a program.
+async fn run_program(runtime: &Runtime, through: &Configured, command: Command) -> Verdict {
+    let channel = &*through.channel;
+    let (kind, words) = match runtime.processes.run(&runtime.clock, command).await {
+        Ok(ended) => {
+            let kind = match ended.code {
+                Some(0) => VerdictKind::Accepted,
+                // A signal says nothing about the page.
+                Some(EX_TEMPFAIL) | None => VerdictKind::Retry(None),
+                Some(_) => VerdictKind::Refused,
+            };
+            let how = ended.code.map_or("it was ended by a signal".to_owned(), |code| format!("exit code {code}"));
+            (kind, format!("{how}: {}", String::from_utf8_lossy(&ended.output)))
+        }
+        Err(reason) => (VerdictKind::Retry(None), reason),
+    };
+    let excerpt = channels::without_secrets(channel, &runtime.disk, words.trim_end_matches([':', ' ']));
+    Verdict { kind, status: None, excerpt }
+}
+
+/// Several requests, each after the answer to the one before.
+async fn converse(runtime: &Runtime, through: &Configured, mut talk: Box<dyn Talk>) -> (Verdict, Option<String>) {
+    let channel = &*through.channel;
+    let mut verdict = Verdict { kind: VerdictKind::Accepted, status: None, excerpt: String::new() };
+    let (mut answer, mut remembered) = (None, None);
+    for _ in 0..TALK_MAX {
+        let request = match talk.next(answer.as_ref()) {
+            Ok(Some(request)) => request,
+            Ok(None) => return (verdict, remembered),
+            Err((kind, reason)) => {
+                let excerpt = channels::without_secrets(channel, &runtime.disk, &reason);
+                return (Verdict { kind, excerpt, ..verdict }, remembered);
+            }
+        };
+        (verdict, answer) = ask(runtime, through, request).await;
+        if verdict.kind != VerdictKind::Accepted {
+            if verdict.status.is_some_and(|status| talk.forgives(status)) {
+                continue;
+            }
+            return (verdict, remembered);
+        }
+        remembered = answer.as_ref().and_then(|answer| channel.thread(answer)).or(remembered);
+    }
+    (Verdict { kind: VerdictKind::Refused, excerpt: "the talk came to no end".into(), ..verdict }, remembered)
 }
 
 /// A page whose try is under way; however the try ends, the page is free for the next one.

@@ -7,6 +7,7 @@ use watchbell_template::{Context, Template, TemplateError, Value};
 
 use crate::channels::Draft;
 use crate::config::Site;
+use crate::mail;
 use crate::page::Page;
 
 /// What Alertmanager's own default templates are called, so that a template that calls them goes on working; each is
@@ -60,6 +61,24 @@ const DEFAULTS: &str = r#"
 {{- define "wechat.default.to_party" }}{{ end }}
 {{- define "wechat.default.to_tag" }}{{ end }}
 {{- define "wechat.default.agent_id" }}{{ end }}
+{{- define "email.default.subject" }}{{ .Title }}{{ end }}
+{{- define "email.default.html" }}{{ .PageHTML }}{{ end }}
+{{- define "__text_alert_list" }}{{ .Text }}{{ end }}
+{{- define "pagerduty.default.description" }}{{ .Title }}{{ end }}
+{{- define "pagerduty.default.instances" }}{{ .Text }}{{ end }}
+{{- define "pagerduty.default.client" }}watchbell{{ end }}
+{{- define "pagerduty.default.clientURL" }}{{ .AlarmURL }}{{ end }}
+{{- define "opsgenie.default.message" }}{{ .Title }}{{ end }}
+{{- define "opsgenie.default.description" }}{{ .Text }}{{ end }}
+{{- define "opsgenie.default.source" }}{{ .AlarmURL }}{{ end }}
+{{- define "victorops.default.state_message" }}{{ .Text }}{{ end }}
+{{- define "victorops.default.entity_display_name" }}{{ .Title }}{{ end }}
+{{- define "victorops.default.monitoring_tool" }}watchbell{{ end }}
+{{- define "jira.default.summary" }}{{ .Title }}{{ end }}
+{{- define "jira.default.description" }}{{ .Text }}{{ end }}
+{{- define "jira.default.priority" }}{{ if eq .Severity "critical" }}High{{ else if eq .Severity "warning" }}Medium{{ else }}Low{{ end }}{{ end }}
+{{- define "sns.default.subject" }}{{ .Title }}{{ end }}
+{{- define "sns.default.message" }}{{ .Text }}{{ end }}
 {{- define "pushover.default.title" }}{{ .Title }}{{ end }}
 {{- define "pushover.default.message" }}{{ .Text }}{{ end }}
 {{- define "pushover.default.url" }}{{ .RunbookURL }}{{ end }}
@@ -99,6 +118,28 @@ pub(crate) fn render(text: &str, draft: &Draft<'_>) -> Result<String, TemplateEr
     draft.templates.parse(text)?.render(&data, &Context::alertmanager(draft.group.at, draft.site.url.as_str()))
 }
 
+/// Writes a template whose result is HTML: what alerts say gets its special characters escaped first.
+pub(crate) fn render_html(text: &str, draft: &Draft<'_>) -> Result<String, TemplateError> {
+    let escaped = |labels: &Labels| Labels::from_pairs(labels.iter().map(|(name, value)| (name, mail::escaped(value))));
+    let mut group = draft.group.clone();
+    group.group_labels = escaped(&group.group_labels);
+    for alert in &mut group.alerts {
+        alert.labels = escaped(&alert.labels);
+        alert.annotations = escaped(&alert.annotations);
+        alert.generator_url = mail::escaped(&alert.generator_url);
+    }
+    let mut page = draft.page.clone();
+    for text in [&mut page.title, &mut page.text, &mut page.runbook_url, &mut page.alarm_url] {
+        *text = mail::escaped(text);
+    }
+    let mut data = data(&page, &group, draft.site);
+    if let Value::Record(fields) = &mut data {
+        let html = mail::html(draft.page, &draft.site.name);
+        std::sync::Arc::make_mut(fields).insert("PageHTML".into(), html.as_str().into());
+    }
+    draft.templates.parse(text)?.render(&data, &Context::alertmanager(draft.group.at, draft.site.url.as_str()))
+}
+
 fn data(page: &Page, group: &GroupNotification, site: &Site) -> Value {
     let status = |resolved: bool| Value::from(if resolved { "resolved" } else { "firing" });
     let alerts = group.alerts.iter().map(|alert| {
@@ -126,6 +167,8 @@ fn data(page: &Page, group: &GroupNotification, site: &Site) -> Value {
         ("Severity", page.severity.as_str().into()),
         ("RunbookURL", page.runbook_url.as_str().into()),
         ("AlarmURL", page.alarm_url.as_str().into()),
+        // In HTML the page's own; elsewhere its text.
+        ("PageHTML", page.text.as_str().into()),
     ])
 }
 

@@ -136,7 +136,8 @@ impl Notify {
             let headers = entry.rendered.headers.iter().map(|(name, value)| format!("{name}: {value}\n"));
             let body = match serde_json::from_str::<serde_json::Value>(&entry.rendered.body) {
                 Ok(body) => serde_json::to_string_pretty(&body).unwrap_or_default(),
-                Err(_) => entry.rendered.body.replace('&', "\n"),
+                Err(_) if entry.rendered.is_form() => entry.rendered.body.replace('&', "\n"),
+                Err(_) => entry.rendered.body.replace("\r\n", "\n"),
             };
             format!("{}\n{body}\n", headers.collect::<String>())
         };

@@ -62,6 +62,29 @@ impl HttpClient {
         Ok(response)
     }
 
+    /// The answer to a request, which is one of success, within bounds. The error names the address without its query.
+    pub async fn ask(
+        &self,
+        runtime: &Runtime,
+        mut request: Request,
+        timeout: Duration,
+        body_max: usize,
+    ) -> Result<Response, String> {
+        request.timeout = timeout;
+        request.body_max = body_max;
+        let url = request.url.clone();
+        let place = || url.as_str().split('?').next().unwrap_or_default().to_owned();
+        // Boxed, since everything that asks would hold it whole.
+        let response = Box::pin(self.send(runtime, request)).await.map_err(|error| format!("{}: {error}", place()))?;
+        if !(200..300).contains(&response.status) {
+            return Err(format!("{} answers with status {}{}", place(), response.status, first_words(&response.body)));
+        }
+        if response.truncated {
+            return Err(format!("the answer of {} is longer than {body_max} bytes", place()));
+        }
+        Ok(response)
+    }
+
     /// The request with credentials, headers, trust and proxy, for those who send it themselves. The error says which
     /// file cannot be read, or why there is no token.
     pub async fn prepare(&self, runtime: &Runtime, request: Request) -> Result<Request, String> {
@@ -212,6 +235,14 @@ fn text(disk: &Disk, path: &Path) -> Result<String, String> {
 
 fn encoded(user: &str, password: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
+}
+
+/// What a refusal says of itself, if it is short enough to be read.
+fn first_words(body: &[u8]) -> String {
+    const SHOWN_MAX: usize = 300;
+    let text = String::from_utf8_lossy(&body[..body.len().min(SHOWN_MAX)]);
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if words.is_empty() { String::new() } else { format!(": {words}") }
 }
 
 /// Percent-encoding of a query's part.

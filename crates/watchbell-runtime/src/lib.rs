@@ -4,6 +4,7 @@
 //! and files (`clippy.toml` closes the other doors; SQLite, which opens its own file, is the one exception). Each door
 //! has a simulated twin, so that the same code runs live and in `sim`.
 
+pub mod aws;
 pub mod client;
 pub mod clock;
 pub mod disk;
@@ -45,6 +46,8 @@ pub struct Runtime {
     pub machine: Machine,
     /// Environment variables.
     pub environment: process::Environment,
+    /// Programs.
+    pub processes: process::Processes,
     /// Random numbers.
     pub rng: Rng,
     /// Tasks with names and owners.
@@ -68,6 +71,7 @@ impl Runtime {
             disk: Disk::Os,
             machine: Machine::Os,
             environment: process::Environment::Os,
+            processes: process::Processes::Os,
             clock,
             rng,
             supervisor,

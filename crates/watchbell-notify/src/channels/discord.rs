@@ -139,6 +139,11 @@ impl Channel for DiscordConfig {
         alone_if_refused(self, attempt, answer)
     }
 
+    /// Thirty messages a minute through a webhook, five at once.
+    fn pace(&self) -> Option<super::Pace> {
+        Some(super::Pace { burst: 5, every: std::time::Duration::from_secs(2) })
+    }
+
     fn secrets(&self, disk: &Disk) -> Vec<Secret> {
         config::url_secrets(&secret_of(disk, &self.webhook_url, &self.webhook_url_file))
     }

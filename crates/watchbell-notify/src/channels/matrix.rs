@@ -142,6 +142,11 @@ impl Channel for MatrixConfig {
         alone_if_refused(self, attempt, answer)
     }
 
+    /// What servers allow a user unless they are told otherwise.
+    fn pace(&self) -> Option<super::Pace> {
+        Some(super::Pace { burst: 10, every: std::time::Duration::from_secs(5) })
+    }
+
     fn secrets(&self, disk: &Disk) -> Vec<Secret> {
         vec![secret_of(disk, &self.access_token, &self.access_token_file)]
     }

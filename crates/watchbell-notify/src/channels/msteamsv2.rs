@@ -103,6 +103,11 @@ impl Channel for Msteamsv2Config {
         Ok(vec![rendered.post(url)])
     }
 
+    /// Four requests a second.
+    fn pace(&self) -> Option<super::Pace> {
+        Some(super::Pace { burst: 4, every: std::time::Duration::from_millis(250) })
+    }
+
     fn secrets(&self, disk: &Disk) -> Vec<Secret> {
         config::url_secrets(&secret_of(disk, &self.webhook_url, &self.webhook_url_file))
     }

@@ -15,8 +15,8 @@ use watchbell_runtime::client::{escape, held};
 use watchbell_runtime::http::{Request, Response};
 
 use super::{
-    Attempt, Channel, Draft, Follow, Outgoing, Pace, Rendered, check_secret, check_template, has_credentials, http_channel,
-    loudness, put, read, secret_of, worded,
+    Attempt, Channel, Draft, Follow, Outgoing, Pace, Rendered, check_secret, check_template, has_credentials,
+    http_channel, loudness, put, read, secret_of, worded,
 };
 use crate::config::Priorities;
 use crate::cut::{Unit, cut, one_line};

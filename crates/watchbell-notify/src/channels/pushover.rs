@@ -2,48 +2,90 @@
 //!
 //! Credentials go into the form body, never into the address, where logs of proxies would keep them.
 
-use watchbell_model::{Path, Problems, Secret, Url};
-use watchbell_runtime::Disk;
+use std::path::PathBuf;
 
-use super::{Attempt, Channel, Draft, Outgoing, Rendered, check_template, form_value, http_channel, loudness, worded};
+use serde_json::Value;
+use watchbell_model::{Path, Problems, Secret, Span, Url};
+use watchbell_runtime::Disk;
+use watchbell_runtime::client::held;
+use watchbell_runtime::http::{Request, Response};
+
+use super::{
+    Attempt, Channel, Draft, Outgoing, Rendered, VerdictKind, check_secret, check_template, filled, form_value,
+    http_channel, loudness, secret_of, worded,
+};
 use crate::config::Priorities;
 use crate::cut::{Unit, cut, one_line};
-use crate::template_data::Templates;
+use crate::mail::escaped;
+use crate::template_data::{self, Templates};
 
 /// Limits of the API, in characters.
 const MESSAGE_MAX: usize = 1024;
 const TITLE_MAX: usize = 250;
 const URL_MAX: usize = 512;
-/// An emergency push (priority 2) asks for an answer this often, for so long, in seconds.
-const EMERGENCY_RETRY: u32 = 60;
-const EMERGENCY_EXPIRE: u32 = 3600;
+const URL_TITLE_MAX: usize = 100;
+/// An emergency push (priority 2) asks for an answer at most this often, for at most so long.
+const RETRY_MIN: Span = Span::seconds(30);
+const EXPIRE_MAX: Span = Span::minutes(180);
 
 http_channel! {
     /// A Pushover user or group.
     pub struct PushoverConfig {
         /// Key of the user or group; take it from a secret: `${secret:name}`.
-        pub user_key: Secret,
+        #[serde(default)]
+        pub user_key: Option<Secret>,
+        /// A file that holds it.
+        #[serde(default)]
+        pub user_key_file: Option<PathBuf>,
         /// Token of the application; take it from a secret: `${secret:name}`.
-        pub token: Secret,
+        #[serde(default)]
+        pub token: Option<Secret>,
+        /// A file that holds it.
+        #[serde(default)]
+        pub token_file: Option<PathBuf>,
         /// Address of the API.
         #[serde(default = "PushoverConfig::default_api_url")]
         pub api_url: Url,
-        /// Priority (-2 to 2) by severity; 1 overrides quiet hours, 2 repeats every minute for an hour until somebody
-        /// answers. A resolved page is at most as loud as a warning.
+        /// Priority (-2 to 2) by severity; 1 overrides quiet hours, 2 repeats until somebody answers. A resolved page is at
+        /// most as loud as a warning, and ends the repeating.
         #[serde(default = "PushoverConfig::default_priorities")]
         pub priorities: Priorities,
-        /// A sound's name, unless the user's own.
+        /// The priority as a template, in place of `priorities`.
+        #[serde(default)]
+        pub priority: Option<String>,
+        /// How often a push of priority 2 is repeated; `1m` unless given, and not below `30s`.
+        #[serde(default = "PushoverConfig::default_retry")]
+        pub retry: Span,
+        /// How long a push of priority 2 is repeated; `1h` unless given, and at most `3h`.
+        #[serde(default = "PushoverConfig::default_expire")]
+        pub expire: Span,
+        /// After how long a push disappears from the phone; it stays unless given.
+        #[serde(default)]
+        pub ttl: Span,
+        /// A sound's name, unless the user's own; a template.
         #[serde(default)]
         pub sound: Option<String>,
-        /// Only this device of the user.
+        /// Only this device of the user; a template.
         #[serde(default)]
         pub device: Option<String>,
+        /// The link, a template; unless given, the run book. One that is too long gives way to the run book.
+        #[serde(default)]
+        pub url: Option<String>,
+        /// What the link is called; a template.
+        #[serde(default)]
+        pub url_title: Option<String>,
         /// Title in Go's template language over Alertmanager's data; unless given: severity, what is wrong, how many more.
         #[serde(default)]
         pub title: Option<String>,
         /// Text in the same language; unless given: what, since when, where, what else.
         #[serde(default)]
         pub message: Option<String>,
+        /// Whether the text is HTML. What alerts say gets its special characters escaped.
+        #[serde(default)]
+        pub html: bool,
+        /// Whether the text is shown in letters of one width.
+        #[serde(default)]
+        pub monospace: bool,
     }
 }
 
@@ -55,6 +97,47 @@ impl PushoverConfig {
     fn default_priorities() -> Priorities {
         Priorities { critical: 1, warning: 0, info: 0 }
     }
+
+    fn default_retry() -> Span {
+        Span::minutes(1)
+    }
+
+    fn default_expire() -> Span {
+        Span::minutes(60)
+    }
+
+    fn message(&self, draft: &Draft<'_>, errors: &mut Vec<String>) -> String {
+        let text = &draft.page.text;
+        if !self.html {
+            return cut(&worded(self.message.as_deref(), text, draft, errors), MESSAGE_MAX, Unit::Characters);
+        }
+        match self.message.as_deref().map(|template| template_data::render_html(template, draft)) {
+            Some(Ok(html)) if !html.trim().is_empty() => return cut(&html, MESSAGE_MAX, Unit::Characters),
+            Some(Err(error)) => errors.push(error.to_string()),
+            _ => {}
+        }
+        // Escaping makes it longer, and must not be cut through.
+        let mut room = MESSAGE_MAX;
+        loop {
+            let html = escaped(&cut(text, room, Unit::Characters));
+            match html.chars().count().checked_sub(MESSAGE_MAX) {
+                None | Some(0) => return html,
+                Some(over) => room -= over.min(room),
+            }
+        }
+    }
+
+    fn priority(&self, draft: &Draft<'_>, errors: &mut Vec<String>) -> i8 {
+        let usual = self.priorities.of(loudness(draft.page));
+        let Some(text) = filled(self.priority.as_deref(), draft, errors) else { return usual };
+        match text.trim().parse() {
+            Ok(priority @ -2..=2) => priority,
+            _ => {
+                errors.push(format!("`priority`: `{}` is not a number from -2 to 2", text.trim()));
+                usual
+            }
+        }
+    }
 }
 
 impl Channel for PushoverConfig {
@@ -62,57 +145,127 @@ impl Channel for PushoverConfig {
         "pushover"
     }
 
+    fn files_mut(&mut self) -> Vec<&mut PathBuf> {
+        self.user_key_file.iter_mut().chain(self.token_file.iter_mut()).collect()
+    }
+
     fn check(&self, templates: &Templates, path: &Path, problems: &mut Problems) {
-        for (name, secret) in [("user_key", &self.user_key), ("token", &self.token)] {
-            if secret.is_empty() {
-                problems.error(&path.field(name), "it is empty").hint("Pushover shows it on its web page");
-            }
-        }
+        let needed = Some("Pushover shows it on its web page");
+        check_secret("user_key", &self.user_key, &self.user_key_file, needed, path, problems);
+        check_secret("token", &self.token, &self.token_file, needed, path, problems);
         self.priorities.check(-2..=2, &path.field("priorities"), problems);
-        check_template(self.title.as_deref(), templates, &path.field("title"), problems);
-        check_template(self.message.as_deref(), templates, &path.field("message"), problems);
+        for (name, template) in [
+            ("priority", &self.priority),
+            ("sound", &self.sound),
+            ("device", &self.device),
+            ("url", &self.url),
+            ("url_title", &self.url_title),
+            ("title", &self.title),
+            ("message", &self.message),
+        ] {
+            check_template(template.as_deref(), templates, &path.field(name), problems);
+        }
+        if self.retry < RETRY_MIN {
+            let message = format!("{} is too often", self.retry);
+            problems.error(&path.field("retry"), message).hint(format!("Pushover repeats every {RETRY_MIN} at most"));
+        }
+        if self.expire > EXPIRE_MAX {
+            let message = format!("{} is too long", self.expire);
+            problems.error(&path.field("expire"), message).hint(format!("Pushover repeats for {EXPIRE_MAX} at most"));
+        }
+        if self.html && self.monospace {
+            problems.error(path, "there are both `html` and `monospace`").hint("Pushover shows one of them");
+        }
     }
 
     fn render(&self, draft: &Draft<'_>) -> Rendered {
         let page = draft.page;
         let mut errors = Vec::new();
         let title = worded(self.title.as_deref(), &page.title, draft, &mut errors);
-        let mut message = worded(self.message.as_deref(), &page.text, draft, &mut errors);
+        let mut message = self.message(draft, &mut errors);
         if message.trim().is_empty() {
-            message = page.title.clone();
+            message = cut(&page.title, MESSAGE_MAX, Unit::Characters);
         }
-        let priority = self.priorities.of(loudness(page));
+        let priority = self.priority(draft, &mut errors);
         let mut form = vec![
             ("title", cut(&one_line(&title), TITLE_MAX, Unit::Characters)),
-            ("message", cut(&message, MESSAGE_MAX, Unit::Characters)),
+            ("message", message),
             ("priority", priority.to_string()),
             ("timestamp", (page.at.as_millis() / 1000).to_string()),
         ];
         // A cut address opens nothing: where the run book's is too long, the alarm's page leads to it.
-        let links = [(&page.runbook_url, "Run book"), (&page.alarm_url, "Alarm and run book")];
-        if let Some((url, title)) = links.into_iter().find(|(url, _)| url.chars().count() <= URL_MAX) {
-            form.push(("url", url.clone()));
-            form.push(("url_title", title.to_owned()));
+        let own = filled(self.url.as_deref(), draft, &mut errors).unwrap_or_default();
+        let own_title = filled(self.url_title.as_deref(), draft, &mut errors).filter(|it| !it.trim().is_empty());
+        let links = [
+            (own.trim(), if own.trim() == page.runbook_url { "Run book" } else { "" }),
+            (&page.runbook_url, "Run book"),
+            (&page.alarm_url, "Alarm and run book"),
+        ];
+        let fits = |url: &str| !url.is_empty() && url.chars().count() <= URL_MAX;
+        if let Some((url, title)) = links.into_iter().find(|(url, _)| fits(url)) {
+            form.push(("url", url.to_owned()));
+            let title = own_title.unwrap_or_else(|| title.to_owned());
+            if !title.is_empty() {
+                form.push(("url_title", cut(&one_line(&title), URL_TITLE_MAX, Unit::Characters)));
+            }
         }
         if priority == 2 {
-            form.push(("retry", EMERGENCY_RETRY.to_string()));
-            form.push(("expire", EMERGENCY_EXPIRE.to_string()));
+            form.push(("retry", self.retry.duration().as_secs().to_string()));
+            form.push(("expire", self.expire.duration().as_secs().to_string()));
             form.push(("tags", page.sequence_id.clone()));
         }
-        form.extend(self.sound.iter().map(|sound| ("sound", sound.clone())));
-        form.extend(self.device.iter().map(|device| ("device", device.clone())));
+        if !self.ttl.is_zero() {
+            form.push(("ttl", self.ttl.duration().as_secs().to_string()));
+        }
+        form.extend(
+            [("html", self.html), ("monospace", self.monospace)]
+                .into_iter()
+                .filter_map(|(name, is)| is.then(|| (name, "1".to_owned()))),
+        );
+        for (name, template) in [("sound", &self.sound), ("device", &self.device)] {
+            let text = filled(template.as_deref(), draft, &mut errors).filter(|it| !it.trim().is_empty());
+            form.extend(text.map(|text| (name, text.trim().to_owned())));
+        }
         let body: Vec<String> = form.iter().map(|(name, value)| format!("{name}={}", form_value(value))).collect();
         let headers = vec![("Content-Type".into(), "application/x-www-form-urlencoded".into())];
         Rendered { headers, body: body.join("&"), template_errors: errors }
     }
 
-    fn send(&self, rendered: &Rendered, _attempt: &Attempt<'_>) -> Result<Vec<Outgoing>, String> {
-        let (token, user) = (form_value(self.token.expose()), form_value(self.user_key.expose()));
+    fn send(&self, rendered: &Rendered, attempt: &Attempt<'_>) -> Result<Vec<Outgoing>, String> {
+        let token = form_value(&held(attempt.disk, &self.token, &self.token_file)?);
+        let user = form_value(&held(attempt.disk, &self.user_key, &self.user_key_file)?);
         let body = format!("token={token}&user={user}&{}", rendered.body);
-        Ok(vec![rendered.post_body(self.api_url.clone(), body)])
+        let mut list = vec![rendered.post_body(self.api_url.clone(), body)];
+        // The earlier push of the group need not ring any more: this one does, or it is over.
+        if let Some(receipt) = attempt.thread {
+            let base = self.api_url.as_str().split("messages.json").next().unwrap_or_default();
+            let url = format!("{}/receipts/{receipt}/cancel.json", base.trim_end_matches('/'));
+            let url = url.parse().map_err(|_| "`api_url` is not that of the API".to_owned())?;
+            let mut request = Request::post(url, format!("token={token}"));
+            request.headers.clone_from(&rendered.headers);
+            list.push(Outgoing::Aside(Box::new(request)));
+        }
+        Ok(list)
     }
 
-    fn secrets(&self, _disk: &Disk) -> Vec<Secret> {
-        vec![self.user_key.clone(), self.token.clone()]
+    fn judge(&self, body: &str) -> VerdictKind {
+        let answer: Value = serde_json::from_str(body).unwrap_or_default();
+        if answer["status"] == 0 { VerdictKind::Refused } else { VerdictKind::Accepted }
+    }
+
+    /// The receipt of a push that is repeated.
+    fn thread(&self, answer: &Response) -> Option<String> {
+        let answer: Value = serde_json::from_slice(&answer.body).ok()?;
+        let receipt = answer["receipt"].as_str()?;
+        receipt.chars().all(|c| c.is_ascii_alphanumeric()).then(|| receipt.to_owned())
+    }
+
+    /// Each repeated push has a receipt of its own.
+    fn relearns(&self) -> bool {
+        true
+    }
+
+    fn secrets(&self, disk: &Disk) -> Vec<Secret> {
+        vec![secret_of(disk, &self.user_key, &self.user_key_file), secret_of(disk, &self.token, &self.token_file)]
     }
 }

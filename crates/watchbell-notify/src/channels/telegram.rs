@@ -205,6 +205,11 @@ impl Channel for TelegramConfig {
         Some(Follow::Instead(vec![self.request(rendered, &body, attempt.disk).ok()?]))
     }
 
+    /// Twenty messages a minute to a group.
+    fn pace(&self) -> Option<super::Pace> {
+        Some(super::Pace { burst: 20, every: std::time::Duration::from_secs(3) })
+    }
+
     fn secrets(&self, disk: &Disk) -> Vec<Secret> {
         vec![secret_of(disk, &self.bot_token, &self.bot_token_file)]
     }

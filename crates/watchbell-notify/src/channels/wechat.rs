@@ -172,6 +172,11 @@ impl Channel for WechatConfig {
         }
     }
 
+    /// Thirty messages a minute.
+    fn pace(&self) -> Option<super::Pace> {
+        Some(super::Pace { burst: 20, every: std::time::Duration::from_secs(2) })
+    }
+
     fn secrets(&self, disk: &Disk) -> Vec<Secret> {
         vec![secret_of(disk, &self.api_secret, &self.api_secret_file)]
     }

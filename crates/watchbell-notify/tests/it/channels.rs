@@ -6,7 +6,7 @@ use expect_test::expect;
 use serde_json::json;
 use watchbell_model::{Labels, Path, Problems};
 use watchbell_notify::{ReceiverConfig, Templates};
-use watchbell_runtime::sim;
+use watchbell_runtime::sim::{self, World};
 
 use crate::world::{Answer, OK, Process, Receiver, Seen, alert, firing, group, minutes, receivers, resolved};
 
@@ -71,6 +71,30 @@ fn all() -> Vec<(&'static str, Vec<ReceiverConfig>)> {
                 json!({"url": "http://there/hook?hush", "http_config": {"authorization": {"credentials": "hush"}}}),
             ),
         ),
+        ("incidentio", one("incidentio", json!({"url": "http://there/v2", "alert_source_token": "hush"}))),
+        (
+            "jira",
+            one(
+                "jira",
+                json!({"api_url": "http://there/rest/api/2/", "project": "OPS", "issue_type": "Bug",
+                    "http_config": {"authorization": {"credentials": "hush"}}}),
+            ),
+        ),
+        ("opsgenie", one("opsgenie", json!({"api_url": "http://there/", "api_key": "hush"}))),
+        ("pagerduty", one("pagerduty", json!({"url": "http://there/v2/enqueue", "routing_key": "hush"}))),
+        (
+            "sns",
+            one(
+                "sns",
+                json!({"api_url": "http://there/", "topic_arn": "arn:aws:sns:eu-west-1:1:t",
+                    "sigv4": {"region": "eu-west-1", "access_key": "AK", "secret_key": "hush"},
+                    "http_config": {"http_headers": {"X-Key": {"secrets": ["hush"]}}}}),
+            ),
+        ),
+        (
+            "victorops",
+            one("victorops", json!({"api_url": "http://there/alert/", "api_key": "hush", "routing_key": "team"})),
+        ),
     ]
 }
 
@@ -82,21 +106,31 @@ const TAKEN: Answer = Answer::Status(
         "access_token": "token", "result": {"message_id": 7}, "message": {"rid": "r", "_id": "m"}}"#,
 );
 
-/// Whether a request is for a token that a page needs, and no page.
-fn is_for_token(seen: &Seen) -> bool {
-    seen.line.contains("/gettoken?")
+/// A receiver that takes part in what goes before a page, and answers pages as `answer` says, which counts only them.
+fn receiver(world: &World, answer: impl Fn(usize, &Seen) -> Answer + Send + Sync + 'static) -> Receiver {
+    let count = AtomicUsize::new(0);
+    Receiver::at(world, "there", move |_, seen| match seen {
+        _ if is_page(seen) => answer(count.fetch_add(1, Ordering::Relaxed), seen),
+        _ if seen.line.contains("/search") => Answer::Status(200, "", r#"{"issues": []}"#),
+        _ => TAKEN,
+    })
+}
+
+/// Whether a request brings the page, and not what a provider must be asked first.
+fn is_page(seen: &Seen) -> bool {
+    !seen.line.contains("/search") && !seen.line.contains("/gettoken?")
 }
 
 /// The pages among what was seen.
 fn pages(there: &Receiver) -> Vec<Seen> {
-    there.seen().into_iter().filter(|seen| !is_for_token(seen)).collect()
+    there.seen().into_iter().filter(is_page).collect()
 }
 
 #[test]
 fn a_page_arrives_once_with_its_run_book() {
     for (kind, receivers) in all() {
         sim::run(1, |world| async move {
-            let there = Receiver::at(&world, "there", |_, _| TAKEN);
+            let there = receiver(&world, |_, _| TAKEN);
             let (process, state) = Process::memory(&world, receivers);
             let group = firing("imap", world.clock.now());
             process.deliver(group.clone()).await;
@@ -105,7 +139,7 @@ fn a_page_arrives_once_with_its_run_book() {
             world.clock.sleep(minutes(60)).await;
             assert_eq!(pages(&there).len(), 1, "{kind}");
             let page = pages(&there).remove(0);
-            let text = page.all().replace("%3A", ":").replace("%2F", "/");
+            let text = page.all().replace("%3A", ":").replace("%2F", "/").replace("%20", " ");
             assert!(text.contains("https://bell.example.org/runbooks/imap-down"), "{kind}: {text}");
             assert!(text.contains("imap is down") || text.contains("imap+is+down"), "{kind}: {text}");
             // The credentials were sent, and never kept.
@@ -142,11 +176,8 @@ fn a_refusal_is_told_apart_from_an_outage() {
             };
             sim::run(1, |world| async move {
                 // What refuses echoes the credentials, as some do.
-                let tries = AtomicUsize::new(0);
-                let there = Receiver::at(&world, "there", move |_, seen| match is_for_token(seen) {
-                    false if tries.fetch_add(1, Ordering::Relaxed) == 0 => {
-                        Answer::Status(status, "Location: /else", echo)
-                    }
+                let there = receiver(&world, move |number, _| match number {
+                    0 => Answer::Status(status, "Location: /else", echo),
                     _ => TAKEN,
                 });
                 let (process, _) = Process::memory(&world, receivers);
@@ -162,7 +193,12 @@ fn a_refusal_is_told_apart_from_an_outage() {
                 assert!(!kept.contains("hush"), "{kind} {status}: {kept}");
                 assert_eq!(process.troubles().len(), usize::from(!again), "{kind} {status}: {:?}", process.troubles());
                 if again {
-                    let seen = pages(&there);
+                    let mut seen = pages(&there);
+                    if kind == "sns" {
+                        // A signature holds the time.
+                        let signs = |name: &str| name.eq_ignore_ascii_case("authorization") || name == "x-amz-date";
+                        seen.iter_mut().for_each(|it| it.headers.retain(|(name, _)| !signs(name)));
+                    }
                     assert_eq!(
                         (&seen[0].body, &seen[0].headers),
                         (&seen[1].body, &seen[1].headers),
@@ -191,7 +227,7 @@ fn long_and_odd_text_is_cut_between_characters() {
     for (kind, receivers) in all() {
         let receivers = receivers.clone();
         sim::run(1, |world| async move {
-            let there = Receiver::at(&world, "there", |_, _| TAKEN);
+            let there = receiver(&world, |_, _| TAKEN);
             let (process, _) = Process::memory(&world, receivers);
             let now = world.clock.now();
             let mut long = alert("imap", "critical", now);
@@ -206,7 +242,12 @@ fn long_and_odd_text_is_cut_between_characters() {
             assert!(seen.all().contains('…') || seen.body.contains("%E2%80%A6"), "{kind}: {}", seen.body);
             let body: serde_json::Value = serde_json::from_str(&seen.body).unwrap_or_default();
             let field = |name: &str| match kind {
-                "pushover" => {
+                "pushover" | "sns" => {
+                    let name = match (kind, name) {
+                        ("sns", "title") => "Subject",
+                        ("sns", _) => "Message",
+                        _ => name,
+                    };
                     let pair = seen.body.split('&').find_map(|pair| pair.strip_prefix(&format!("{name}=")));
                     percent(pair.unwrap_or_default())
                 }
@@ -233,6 +274,11 @@ fn long_and_odd_text_is_cut_between_characters() {
                 "wechat" => ("/text/content", "/text/content", (2048, 2048), str::len),
                 "matrix" => ("/body", "/formatted_body", (20_000, 20_000), str::len),
                 "gotify" => ("/title", "/message", (250, 4300), |it| it.chars().count()),
+                "jira" => ("/fields/summary", "/fields/description", (255, 32_767), |it| it.chars().count()),
+                "opsgenie" => ("/message", "/description", (130, 15_000), |it| it.chars().count()),
+                "pagerduty" => ("/payload/summary", "/payload/custom_details/page", (1024, 512 << 10), str::len),
+                "victorops" => ("/entity_display_name", "/state_message", (1024, 20_000), |it| it.chars().count()),
+                "sns" => ("title", "message", (100, 256 << 10), str::len),
                 _ => ("/title", "/message", (1024, 100_000), str::len),
             };
             let (title, message) = (field(title), field(message));
@@ -883,6 +929,298 @@ fn each_channel_says_it_in_its_own_way() {
           "truncatedAlerts": 0,
           "version": "4"
         }
+        --- incidentio
+        Content-Type: application/json
+        Idempotency-Key: feeb4dac158fa5ba5a05f517258ac53f
+
+        {
+          "alerts": [
+            {
+              "annotations": {
+                "description": "The TLS handshake fails: connection refused.",
+                "runbook_url": "https://bell.example.org/runbooks/imap-down",
+                "summary": "IMAP is down"
+              },
+              "endsAt": "0001-01-01T00:00:00.000Z",
+              "fingerprint": "e8ef4cf09fe3adc4",
+              "generatorURL": "https://bell.example.org/alarms/monitor/imap",
+              "labels": {
+                "alertname": "IMAP",
+                "severity": "critical",
+                "source": "monitor/imap"
+              },
+              "startsAt": "2026-01-04T23:58:00.000Z",
+              "status": "firing"
+            }
+          ],
+          "commonAnnotations": {
+            "description": "The TLS handshake fails: connection refused.",
+            "runbook_url": "https://bell.example.org/runbooks/imap-down",
+            "summary": "IMAP is down"
+          },
+          "commonLabels": {
+            "alertname": "IMAP",
+            "severity": "critical",
+            "source": "monitor/imap"
+          },
+          "externalURL": "https://bell.example.org",
+          "groupKey": "{}:{alertname=\"IMAP\"}",
+          "groupLabels": {
+            "alertname": "IMAP"
+          },
+          "message": "The TLS handshake fails: connection refused.\nSince 2026-01-04 23:58 UTC, for 2 minutes.\nWhere: monitor/imap",
+          "notification_reason": "first notification",
+          "receiver": "oncall",
+          "runbook_url": "https://bell.example.org/runbooks/imap-down",
+          "severity": "critical",
+          "status": "firing",
+          "title": "[CRITICAL] IMAP is down",
+          "truncatedAlerts": 0,
+          "version": "1"
+        }
+        Content-Type: application/json
+        Idempotency-Key: 92b4fcb10de95890a411894eef91a31d
+
+        {
+          "alerts": [
+            {
+              "annotations": {
+                "description": "The TLS handshake fails: connection refused.",
+                "runbook_url": "https://bell.example.org/runbooks/imap-down",
+                "summary": "IMAP is down"
+              },
+              "endsAt": "2026-01-05T00:00:00.000Z",
+              "fingerprint": "e8ef4cf09fe3adc4",
+              "generatorURL": "https://bell.example.org/alarms/monitor/imap",
+              "labels": {
+                "alertname": "IMAP",
+                "severity": "critical",
+                "source": "monitor/imap"
+              },
+              "startsAt": "2026-01-04T23:48:00.000Z",
+              "status": "resolved"
+            }
+          ],
+          "commonAnnotations": {
+            "description": "The TLS handshake fails: connection refused.",
+            "runbook_url": "https://bell.example.org/runbooks/imap-down",
+            "summary": "IMAP is down"
+          },
+          "commonLabels": {
+            "alertname": "IMAP",
+            "severity": "critical",
+            "source": "monitor/imap"
+          },
+          "externalURL": "https://bell.example.org",
+          "groupKey": "{}:{alertname=\"IMAP\"}",
+          "groupLabels": {
+            "alertname": "IMAP"
+          },
+          "message": "The TLS handshake fails: connection refused.\nFrom 2026-01-04 23:48 UTC to 2026-01-05 00:00 UTC, 12 minutes.\nWhere: monitor/imap",
+          "notification_reason": "all alerts resolved",
+          "receiver": "oncall",
+          "runbook_url": "https://bell.example.org/runbooks/imap-down",
+          "severity": "critical",
+          "status": "resolved",
+          "title": "RESOLVED: IMAP is down (after 12 minutes)",
+          "truncatedAlerts": 0,
+          "version": "1"
+        }
+        --- jira
+        Content-Type: application/json
+
+        {
+          "issue": {
+            "fields": {
+              "description": "The TLS handshake fails: connection refused.\nSince 2026-01-04 23:58 UTC, for 2 minutes.\nWhere: monitor/imap\n\nRun book: https://bell.example.org/runbooks/imap-down\nAlarm: https://bell.example.org/alarms/monitor/imap",
+              "issuetype": {
+                "name": "Bug"
+              },
+              "labels": [
+                "ALERT{484047f486449215ce0634e9dde71ecb}"
+              ],
+              "priority": {
+                "name": "High"
+              },
+              "project": {
+                "key": "OPS"
+              },
+              "summary": "[CRITICAL] IMAP is down"
+            }
+          },
+          "search": "statusCategory != Done and project=\"OPS\" and labels=\"ALERT{484047f486449215ce0634e9dde71ecb}\" order by status ASC,resolutiondate DESC"
+        }
+        Content-Type: application/json
+
+        {
+          "issue": {
+            "fields": {
+              "description": "The TLS handshake fails: connection refused.\nFrom 2026-01-04 23:48 UTC to 2026-01-05 00:00 UTC, 12 minutes.\nWhere: monitor/imap\n\nRun book: https://bell.example.org/runbooks/imap-down\nAlarm: https://bell.example.org/alarms/monitor/imap",
+              "issuetype": {
+                "name": "Bug"
+              },
+              "labels": [
+                "ALERT{484047f486449215ce0634e9dde71ecb}"
+              ],
+              "priority": {
+                "name": "High"
+              },
+              "project": {
+                "key": "OPS"
+              },
+              "summary": "RESOLVED: IMAP is down (after 12 minutes)"
+            }
+          },
+          "search": "statusCategory != Done and project=\"OPS\" and labels=\"ALERT{484047f486449215ce0634e9dde71ecb}\" order by status ASC,resolutiondate DESC"
+        }
+        --- opsgenie
+        Content-Type: application/json
+
+        {
+          "alias": "484047f486449215ce0634e9dde71ecb",
+          "description": "The TLS handshake fails: connection refused.\nSince 2026-01-04 23:58 UTC, for 2 minutes.\nWhere: monitor/imap\n\nRun book: https://bell.example.org/runbooks/imap-down\nAlarm: https://bell.example.org/alarms/monitor/imap",
+          "details": {
+            "alertname": "IMAP",
+            "runbook_url": "https://bell.example.org/runbooks/imap-down",
+            "severity": "critical",
+            "source": "monitor/imap"
+          },
+          "message": "[CRITICAL] IMAP is down",
+          "priority": "P1",
+          "source": "https://bell.example.org/alarms/monitor/imap"
+        }
+        Content-Type: application/json
+
+        {
+          "alias": "484047f486449215ce0634e9dde71ecb",
+          "close": {
+            "note": "RESOLVED: IMAP is down (after 12 minutes)\nThe TLS handshake fails: connection refused.\nFrom 2026-01-04 23:48 UTC to 2026-01-05 00:00 UTC, 12 minutes.\nWhere: monitor/imap",
+            "source": "https://bell.example.org/alarms/monitor/imap"
+          }
+        }
+        --- pagerduty
+        Content-Type: application/json
+
+        {
+          "client": "watchbell",
+          "client_url": "https://bell.example.org/alarms/monitor/imap",
+          "dedup_key": "484047f486449215ce0634e9dde71ecb",
+          "event_action": "trigger",
+          "links": [
+            {
+              "href": "https://bell.example.org/runbooks/imap-down",
+              "text": "Run book"
+            },
+            {
+              "href": "https://bell.example.org/alarms/monitor/imap",
+              "text": "Alarm"
+            }
+          ],
+          "payload": {
+            "custom_details": {
+              "num_firing": "1",
+              "num_resolved": "0",
+              "page": "The TLS handshake fails: connection refused.\nSince 2026-01-04 23:58 UTC, for 2 minutes.\nWhere: monitor/imap",
+              "runbook": "https://bell.example.org/runbooks/imap-down"
+            },
+            "severity": "critical",
+            "source": "watchbell",
+            "summary": "[CRITICAL] IMAP is down",
+            "timestamp": "2026-01-05T00:00:00.000Z"
+          }
+        }
+        Content-Type: application/json
+
+        {
+          "client": "watchbell",
+          "client_url": "https://bell.example.org/alarms/monitor/imap",
+          "dedup_key": "484047f486449215ce0634e9dde71ecb",
+          "event_action": "resolve",
+          "links": [
+            {
+              "href": "https://bell.example.org/runbooks/imap-down",
+              "text": "Run book"
+            },
+            {
+              "href": "https://bell.example.org/alarms/monitor/imap",
+              "text": "Alarm"
+            }
+          ],
+          "payload": {
+            "custom_details": {
+              "num_firing": "0",
+              "num_resolved": "1",
+              "page": "The TLS handshake fails: connection refused.\nFrom 2026-01-04 23:48 UTC to 2026-01-05 00:00 UTC, 12 minutes.\nWhere: monitor/imap",
+              "runbook": "https://bell.example.org/runbooks/imap-down"
+            },
+            "severity": "critical",
+            "source": "watchbell",
+            "summary": "RESOLVED: IMAP is down (after 12 minutes)",
+            "timestamp": "2026-01-05T00:00:00.000Z"
+          }
+        }
+        --- sns
+
+        {
+          "endpoint": "http://there/",
+          "fields": [
+            [
+              "Message",
+              "The TLS handshake fails: connection refused.\nSince 2026-01-04 23:58 UTC, for 2 minutes.\nWhere: monitor/imap\n\nRun book: https://bell.example.org/runbooks/imap-down\nAlarm: https://bell.example.org/alarms/monitor/imap"
+            ],
+            [
+              "TopicArn",
+              "arn:aws:sns:eu-west-1:1:t"
+            ],
+            [
+              "Subject",
+              "[CRITICAL] IMAP is down"
+            ]
+          ]
+        }
+
+        {
+          "endpoint": "http://there/",
+          "fields": [
+            [
+              "Message",
+              "The TLS handshake fails: connection refused.\nFrom 2026-01-04 23:48 UTC to 2026-01-05 00:00 UTC, 12 minutes.\nWhere: monitor/imap\n\nRun book: https://bell.example.org/runbooks/imap-down\nAlarm: https://bell.example.org/alarms/monitor/imap"
+            ],
+            [
+              "TopicArn",
+              "arn:aws:sns:eu-west-1:1:t"
+            ],
+            [
+              "Subject",
+              "RESOLVED: IMAP is down (after 12 minutes)"
+            ]
+          ]
+        }
+        --- victorops
+        Content-Type: application/json
+        Routing-Key: team
+
+        {
+          "entity_display_name": "[CRITICAL] IMAP is down",
+          "entity_id": "484047f486449215ce0634e9dde71ecb",
+          "message_type": "CRITICAL",
+          "monitoring_tool": "watchbell",
+          "state_message": "The TLS handshake fails: connection refused.\nSince 2026-01-04 23:58 UTC, for 2 minutes.\nWhere: monitor/imap\n\nRun book: https://bell.example.org/runbooks/imap-down\nAlarm: https://bell.example.org/alarms/monitor/imap",
+          "vo_annotate.u.Alarm": "https://bell.example.org/alarms/monitor/imap",
+          "vo_annotate.u.Run book": "https://bell.example.org/runbooks/imap-down"
+        }
+        Content-Type: application/json
+        Routing-Key: team
+
+        {
+          "entity_display_name": "RESOLVED: IMAP is down (after 12 minutes)",
+          "entity_id": "484047f486449215ce0634e9dde71ecb",
+          "message_type": "RECOVERY",
+          "monitoring_tool": "watchbell",
+          "state_message": "The TLS handshake fails: connection refused.\nFrom 2026-01-04 23:48 UTC to 2026-01-05 00:00 UTC, 12 minutes.\nWhere: monitor/imap\n\nRun book: https://bell.example.org/runbooks/imap-down\nAlarm: https://bell.example.org/alarms/monitor/imap",
+          "vo_annotate.u.Alarm": "https://bell.example.org/alarms/monitor/imap",
+          "vo_annotate.u.Run book": "https://bell.example.org/runbooks/imap-down"
+        }
     "##]].assert_eq(&out);
 }
 
@@ -939,7 +1277,7 @@ fn a_wrong_configuration_says_what_would_be_right() {
         receivers[0].ntfy_configs[0].priorities.info: 0 is not a priority | it goes from 1 to 5
         receivers[0].ntfy_configs[0].title: the template is wrong: there is no function `nosuch` (line 1, column 4) | leave it out for words that say what, since when and how many more
         receivers[0].ntfy_configs[0].timeout: a try cannot take 3m | it is at most 2m; `10s` is usual
-        receivers[1].pushover_configs[0].user_key: it is empty | Pushover shows it on its web page
+        receivers[1].pushover_configs[0].user_key: it is empty | take it from a secret: `${secret:name}`
         receivers[1].pushover_configs[0].message: the template is wrong: a value was expected here (line 1, column 4) | leave it out for words that say what, since when and how many more
         receivers[1].slack_configs[0].api_url: this is not a web address | it must start with `https://` or `http://`
         receivers[1].webhook_configs[0].url: this is not a web address | it must start with `https://` or `http://`

@@ -4,6 +4,8 @@ mod channels;
 mod chat;
 mod crashes;
 mod floods;
+mod duty;
+mod mail;
 mod outages;
 mod pages;
 mod runbooks;

@@ -26,21 +26,8 @@ pub(super) struct Ask<'a> {
 
 impl Ask<'_> {
     /// The answer, which is one of success.
-    pub(super) async fn send(&self, mut request: Request) -> Result<Response, String> {
-        request.timeout = self.timeout;
-        request.body_max = ANSWER_BYTES_MAX;
-        let url = request.url.clone();
-        let place = || url.as_str().split('?').next().unwrap_or_default().to_owned();
-        // Boxed, since everything that asks would hold it whole.
-        let response =
-            Box::pin(self.client.send(self.runtime, request)).await.map_err(|error| format!("{}: {error}", place()))?;
-        if !(200..300).contains(&response.status) {
-            return Err(format!("{} answers with status {}{}", place(), response.status, first_words(&response.body)));
-        }
-        if response.truncated {
-            return Err(format!("the answer of {} is longer than {ANSWER_BYTES_MAX} bytes", place()));
-        }
-        Ok(response)
+    pub(super) async fn send(&self, request: Request) -> Result<Response, String> {
+        self.client.ask(self.runtime, request, self.timeout, ANSWER_BYTES_MAX).await
     }
 
     /// The answer as JSON.
@@ -56,14 +43,6 @@ impl Ask<'_> {
         let url: Url = url.parse().map_err(|error: watchbell_model::UrlError| error.to_string())?;
         self.json(Request::get(url).header("accept", "application/json")).await
     }
-}
-
-/// What a refusal says of itself, if it is short enough to be read.
-fn first_words(body: &[u8]) -> String {
-    const SHOWN_MAX: usize = 300;
-    let text = String::from_utf8_lossy(&body[..body.len().min(SHOWN_MAX)]);
-    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if words.is_empty() { String::new() } else { format!(": {words}") }
 }
 
 /// A query's part: names and values, percent-encoded; pairs without a value are left out.

@@ -4,25 +4,21 @@
 //! configuration, of `AWS_ENDPOINT_URL_<SERVICE>`, of `AWS_ENDPOINT_URL`, or AWS' own for the region.
 
 mod cloud_map;
-mod credentials;
 mod ec2;
 mod ecs;
 mod lightsail;
-mod metadata;
-mod profile;
 mod roles;
-mod sign;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::time::Duration;
 
 use serde_json::Value;
-use watchbell_model::{Secret, Url};
+use watchbell_model::Url;
+use watchbell_runtime::aws::{self, Account, Credentials, Service};
 use watchbell_runtime::http::Request;
 use watchbell_wire::xml::{self, Element};
 
-use super::ask::{Ask, PARTS_MAX};
+use super::ask::{ANSWER_BYTES_MAX, Ask, PARTS_MAX};
 
 pub use cloud_map::CloudMapSd;
 pub use ec2::Ec2Sd;
@@ -75,8 +71,8 @@ macro_rules! with_aws {
 
         impl $name {
             /// As whom and where it asks.
-            pub(in crate::discovery) fn account(&self) -> $crate::discovery::aws::Account {
-                $crate::discovery::aws::Account {
+            pub(in crate::discovery) fn account(&self) -> watchbell_runtime::aws::Account {
+                watchbell_runtime::aws::Account {
                     region: self.region.clone(),
                     endpoint: self.endpoint.clone(),
                     access_key: self.access_key.clone(),
@@ -115,54 +111,15 @@ fn check_endpoint(endpoint: &str, path: &watchbell_model::Path, problems: &mut w
     }
 }
 
-/// As whom and where AWS is asked, as the configuration says.
-#[derive(Clone, Debug)]
-pub(super) struct Account {
-    region: String,
-    endpoint: String,
-    access_key: String,
-    secret_key: Option<Secret>,
-    profile: String,
-    role_arn: String,
-    external_id: String,
-}
-
-/// Who asks.
-#[derive(Clone, Debug)]
-struct Credentials {
-    access_key: String,
-    secret_key: Secret,
-    session: Option<Secret>,
-    /// When they end, by the wall clock.
-    until: Option<watchbell_model::Timestamp>,
-}
-
 /// What a discovery at AWS keeps between two rounds.
 #[derive(Default)]
 pub(super) struct Memory {
-    credentials: Mutex<Option<Credentials>>,
+    credentials: aws::Memory,
     /// Identities of availability zones by their names; AWS seldom adds one.
     zones: Mutex<Option<BTreeMap<String, String>>>,
 }
 
-/// Credentials are renewed this long before they end.
-const RENEW_BEFORE: Duration = Duration::from_secs(300);
-
-/// An API at AWS.
-#[derive(Clone, Copy, Debug)]
-struct Service {
-    /// As requests are signed for it.
-    name: &'static str,
-    /// The first part of its host.
-    host: &'static str,
-    /// The end of its variable with an endpoint.
-    variable: &'static str,
-    /// What comes before the name of a call, or the version of a form.
-    prefix: &'static str,
-}
-
 const EC2: Service = Service { name: "ec2", host: "ec2", variable: "EC2", prefix: "2016-11-15" };
-const STS: Service = Service { name: "sts", host: "sts", variable: "STS", prefix: "2011-06-15" };
 const ECS: Service =
     Service { name: "ecs", host: "ecs", variable: "ECS", prefix: "AmazonEC2ContainerServiceV20141113" };
 const CLOUD_MAP: Service = Service {
@@ -192,14 +149,14 @@ impl<'a> Aws<'a> {
         ask: &'a Ask<'a>,
         memory: &'a Memory,
     ) -> Result<Aws<'a>, String> {
-        let region = credentials::region(account, ask).await?;
-        let credentials = Box::pin(credentials::current(account, &region, ask, memory)).await?;
+        let region = aws::region(account, &asked(ask)).await?;
+        let credentials = Box::pin(aws::current(account, &region, &asked(ask), &memory.credentials)).await?;
         Ok(Aws { ask, memory, region, credentials, endpoint: (service, account.endpoint.clone()) })
     }
 
     fn url(&self, service: Service) -> Result<Url, String> {
         let own = if service.name == self.endpoint.0.name { self.endpoint.1.as_str() } else { "" };
-        url(service, own, &self.region, self.ask)
+        aws::url(service, own, &self.region, &self.ask.runtime.environment)
     }
 
     /// A call in JSON.
@@ -208,8 +165,7 @@ impl<'a> Aws<'a> {
         let request = Request::post(self.url(service)?, body)
             .header("content-type", "application/x-amz-json-1.1")
             .header("x-amz-target", format!("{}.{call}", service.prefix));
-        let request =
-            sign::signed(request, &self.credentials, &self.region, service.name, self.ask.runtime.clock.now());
+        let request = aws::signed(request, &self.credentials, &self.region, service.name, self.ask.runtime.clock.now());
         self.ask.json(request).await.map_err(|error| self.failed(call, error))
     }
 
@@ -238,9 +194,8 @@ impl<'a> Aws<'a> {
 
     /// A call as a form.
     async fn form(&self, service: Service, call: &str, fields: &[(String, String)]) -> Result<Element, String> {
-        let request = form(self.url(service)?, service, call, fields);
-        let request =
-            sign::signed(request, &self.credentials, &self.region, service.name, self.ask.runtime.clock.now());
+        let request = aws::form(self.url(service)?, service, call, fields);
+        let request = aws::signed(request, &self.credentials, &self.region, service.name, self.ask.runtime.clock.now());
         let response = self.ask.send(request).await.map_err(|error| self.failed(call, error))?;
         document(&response.body, call)
     }
@@ -264,29 +219,13 @@ impl<'a> Aws<'a> {
 
     /// Credentials that were refused are looked for anew in the next round.
     fn failed(&self, call: &str, error: String) -> String {
-        *self.memory.credentials.lock().expect("no panic while held") = None;
+        self.memory.credentials.forget();
         format!("{call} failed: {error}")
     }
 }
 
-/// Where an API is.
-fn url(service: Service, endpoint: &str, region: &str, ask: &Ask<'_>) -> Result<Url, String> {
-    let environment = &ask.runtime.environment;
-    let given = Some(endpoint.to_owned()).filter(|it| !it.is_empty());
-    let given = given.or_else(|| environment.get(&format!("AWS_ENDPOINT_URL_{}", service.variable)));
-    let given = given.or_else(|| environment.get("AWS_ENDPOINT_URL")).filter(|it| !it.is_empty());
-    let end = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-    let address = given.unwrap_or_else(|| format!("https://{}.{region}.{end}", service.host));
-    address.parse().map_err(|error: watchbell_model::UrlError| error.to_string())
-}
-
-fn form(url: Url, service: Service, call: &str, fields: &[(String, String)]) -> Request {
-    let escape = watchbell_runtime::client::escape;
-    let mut body = format!("Action={call}&Version={}", service.prefix);
-    for (name, value) in fields {
-        body.push_str(&format!("&{}={}", escape(name), escape(value)));
-    }
-    Request::post(url, body).header("content-type", "application/x-www-form-urlencoded; charset=utf-8")
+fn asked<'a>(ask: &'a Ask<'_>) -> aws::Ask<'a> {
+    aws::Ask { runtime: ask.runtime, client: ask.client, timeout: ask.timeout, body_max: ANSWER_BYTES_MAX }
 }
 
 fn document(body: &[u8], call: &str) -> Result<Element, String> {

@@ -3,18 +3,12 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use watchbell_model::Timestamp;
-use watchbell_runtime::http::Request;
 
 use super::Credentials;
+use crate::http::Request;
 
 /// The request with its signature, by which AWS knows who sent it, when, and that nobody changed it.
-pub(super) fn signed(
-    request: Request,
-    credentials: &Credentials,
-    region: &str,
-    service: &str,
-    now: Timestamp,
-) -> Request {
+pub fn signed(request: Request, credentials: &Credentials, region: &str, service: &str, now: Timestamp) -> Request {
     let time = compact(now);
     let mut request = request.header("x-amz-date", &time);
     if let Some(session) = &credentials.session {

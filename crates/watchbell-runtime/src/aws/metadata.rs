@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 use watchbell_model::{Secret, Timestamp, Url};
-use watchbell_runtime::Runtime;
-use watchbell_runtime::http::{self, Request};
 
-use super::super::target::text;
 use super::Credentials;
+use crate::Runtime;
+use crate::http::{self, Request};
 
 const MACHINE: &str = "http://169.254.169.254";
 const CONTAINER: &str = "http://169.254.170.2";
@@ -92,6 +91,11 @@ async fn fetch(runtime: &Runtime, mut request: Request) -> Result<Vec<u8>, Strin
     } else {
         Err(format!("{url} answers with status {}", response.status))
     }
+}
+
+/// The text at a JSON pointer, empty if there is none.
+fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 fn credentials(answer: &[u8], whose: &str) -> Result<Credentials, String> {

@@ -4,11 +4,11 @@
 use std::path::Path;
 
 use watchbell_model::{Secret, Timestamp};
-use watchbell_runtime::Runtime;
 
-use super::super::ask::Ask;
 use super::profile::{self, Profiles};
-use super::{Account, Credentials, Memory, RENEW_BEFORE, STS, document, form, metadata, sign, url};
+use super::{Account, Ask, Credentials, Memory, RENEW_BEFORE, STS, form, metadata, sign, url};
+use crate::Runtime;
+use crate::http::Request;
 
 /// How many profiles may lean on one another.
 const PROFILES_MAX: usize = 5;
@@ -16,7 +16,7 @@ const PROFILES_MAX: usize = 5;
 const SESSION: &str = "watchbell";
 
 /// The region: the configuration's, the environment's, the profile's, the machine's.
-pub(super) async fn region(account: &Account, ask: &Ask<'_>) -> Result<String, String> {
+pub async fn region(account: &Account, ask: &Ask<'_>) -> Result<String, String> {
     let runtime = ask.runtime;
     let variable = |name: &str| runtime.environment.get(name).filter(|value| !value.is_empty());
     if !account.region.is_empty() {
@@ -33,14 +33,9 @@ pub(super) async fn region(account: &Account, ask: &Ask<'_>) -> Result<String, S
 }
 
 /// Credentials that still hold: those of the last round, or new ones.
-pub(super) async fn current(
-    account: &Account,
-    region: &str,
-    ask: &Ask<'_>,
-    memory: &Memory,
-) -> Result<Credentials, String> {
+pub async fn current(account: &Account, region: &str, ask: &Ask<'_>, memory: &Memory) -> Result<Credentials, String> {
     let now = ask.runtime.clock.now();
-    let held = memory.credentials.lock().expect("no panic while held").clone();
+    let held = memory.0.lock().expect("no panic while held").clone();
     if let Some(held) = held.filter(|held| held.until.is_some_and(|until| now + RENEW_BEFORE < until)) {
         return Ok(held);
     }
@@ -48,7 +43,7 @@ pub(super) async fn current(
     if !account.role_arn.is_empty() {
         found = assume(&found, &account.role_arn, &account.external_id, region, ask).await?;
     }
-    *memory.credentials.lock().expect("no panic while held") = Some(found.clone());
+    *memory.0.lock().expect("no panic while held") = Some(found.clone());
     Ok(found)
 }
 
@@ -160,9 +155,9 @@ async fn assume(
     if !external.is_empty() {
         fields.push(("ExternalId".into(), external.to_owned()));
     }
-    let request = form(url(STS, "", region, ask)?, STS, "AssumeRole", &fields);
+    let request = form(url(STS, "", region, &ask.runtime.environment)?, STS, "AssumeRole", &fields);
     let request = sign::signed(request, own, region, STS.name, ask.runtime.clock.now());
-    taken_on(request, "AssumeRole", role, ask).await
+    taken_on(request, role, ask).await
 }
 
 /// With a token that the cluster puts into a file (IAM roles for service accounts); such a request has no signature.
@@ -175,22 +170,24 @@ async fn assume_with_token(file: &str, role: &str, region: &str, ask: &Ask<'_>) 
         ("RoleSessionName".into(), session),
         ("WebIdentityToken".into(), token.trim().to_owned()),
     ];
-    let request = form(url(STS, "", region, ask)?, STS, "AssumeRoleWithWebIdentity", &fields);
-    taken_on(request, "AssumeRoleWithWebIdentity", role, ask).await
+    let request = form(url(STS, "", region, &ask.runtime.environment)?, STS, "AssumeRoleWithWebIdentity", &fields);
+    taken_on(request, role, ask).await
 }
 
-async fn taken_on(
-    request: watchbell_runtime::http::Request,
-    call: &str,
-    role: &str,
-    ask: &Ask<'_>,
-) -> Result<Credentials, String> {
+async fn taken_on(request: Request, role: &str, ask: &Ask<'_>) -> Result<Credentials, String> {
     let refuse = |error: String| format!("the role {role} cannot be taken on: {error}");
-    let answer = document(&ask.send(request).await.map_err(refuse)?.body, call).map_err(refuse)?;
-    let field = |name: &str| answer.text_at(&format!("{call}Result/Credentials/{name}"));
+    let body = ask.send(request).await.map_err(refuse)?.body;
+    let answer = String::from_utf8_lossy(&body).into_owned();
+    let field = |name: &str| element(&answer, name);
     if field("AccessKeyId").is_empty() {
         return Err(refuse("the answer has no credentials".into()));
     }
     let until = Timestamp::parse_rfc3339(field("Expiration"));
     Ok(Credentials { until, ..keys(field("AccessKeyId"), field("SecretAccessKey"), field("SessionToken")) })
+}
+
+/// The text of the first element of a name, of answers whose elements have plain words.
+fn element<'a>(xml: &'a str, name: &str) -> &'a str {
+    let begun = xml.split_once(&format!("<{name}>")).map(|(_, rest)| rest);
+    begun.and_then(|rest| rest.split_once(&format!("</{name}>"))).map_or("", |(text, _)| text.trim())
 }
