@@ -113,6 +113,23 @@ fn a_slack_message_that_is_gone_does_not_cost_the_page() {
 }
 
 #[test]
+fn a_slack_look_alike_that_may_not_edit_gets_the_thread_alone() {
+    let config = json!({"app_token": "xoxb-1", "app_url": "http://there/post", "channel": "#a"});
+    let answers = &[
+        yes(r#"{"ok": true, "channel": "C1", "ts": "1.5"}"#),
+        Answer::Status(429, "Retry-After: 30", ""),
+        yes(r#"{"ok": true, "channel": "C1", "ts": "9.9"}"#),
+    ];
+    sequence("slack", config, answers, expect![[r##"
+        POST /post channel="#a": [CRITICAL] imap is down
+        POST /post channel="C1" thread_ts="1.5": [CRITICAL] imap is down (+1 more)
+        POST /post channel="C1" thread_ts="1.5": [CRITICAL] imap is down (+1 more)
+        POST /post channel="C1" thread_ts="1.5": RESOLVED: imap is down (after 12 minutes)
+        POST /post channel="#a": [CRITICAL] imap is down
+    "##]]);
+}
+
+#[test]
 fn a_slack_app_may_be_told_to_post_each_page_by_itself() {
     let config = json!({"app_token": "xoxb-1", "app_url": "http://there/api/chat.postMessage", "channel": "#a",
         "update_message": false});
@@ -331,6 +348,25 @@ fn matrix_edits_the_first_message_and_adds_to_its_thread() {
         PUT /_matrix/client/v3/rooms/%21r%3Athere/send/m.room.message/8e93cd85137facd9d15da011dfa5919a: 🚨 [CRITICAL] imap is down
     "#]],
     );
+}
+
+#[test]
+fn matrix_gets_a_page_that_is_tried_again_under_the_same_transaction() {
+    let receivers =
+        one("matrix", &json!({"homeserver_url": "http://there", "access_token": "t", "room_id": "!r:there"}));
+    sim::run(1, |world| async move {
+        let there = Receiver::at(&world, "there", |number, _| match number {
+            0 => Answer::Status(429, "", r#"{"errcode": "M_LIMIT_EXCEEDED", "retry_after_ms": 12500}"#),
+            _ => yes(r#"{"event_id": "$1"}"#),
+        });
+        let (process, _) = Process::memory(&world, receivers);
+        process.deliver(firing("imap", world.clock.now())).await;
+        assert!(process.settle(minutes(1)).await);
+        let seen = there.seen();
+        assert_eq!((seen.len(), &seen[0].line), (2, &seen[1].line));
+        assert_eq!(seen[1].at.since(seen[0].at).as_secs(), 13);
+        assert_eq!(seen[0].header("authorization"), "Bearer t");
+    });
 }
 
 #[test]
