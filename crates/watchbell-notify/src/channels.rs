@@ -1,7 +1,8 @@
 //! Channels: one file each, one suite over all.
 //!
 //! A channel is pure: it writes a page into a body without credentials (which is what the outbox keeps), makes of that
-//! body what is sent, with credentials (which is never kept), and judges the answer. Sending is the sender's.
+//! body what is sent, with credentials (which is never kept), and judges the answer or says what it leads to. Sending is
+//! the sender's.
 
 pub(crate) mod discord;
 pub(crate) mod email;

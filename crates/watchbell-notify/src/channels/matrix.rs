@@ -16,11 +16,12 @@ use super::{
     Attempt, Channel, Draft, Follow, Outgoing, Rendered, VerdictKind, accepted_with, alone_if_refused, check_secret,
     check_templates, has_credentials, html_escaped, http_channel, links, read, said, secret_of, sign, worded,
 };
-use crate::cut::{Unit, cut, one_line};
+use crate::cut::{Unit, cut, cut_as, one_line};
 use crate::template_data::Templates;
 
-/// An event is at most 65,536 bytes; an edit holds the words four times, plain and in HTML.
-const TEXT_MAX: usize = 6000;
+/// An event is at most 65,536 bytes, and an edit holds the words four times, plain and in HTML.
+const TEXT_MAX: usize = 5000;
+const HTML_MAX: usize = 9000;
 const TITLE_MAX: usize = 500;
 const LINKS_MAX: usize = 3000;
 const UNIT: Unit = Unit::Bytes;
@@ -94,7 +95,7 @@ impl Channel for MatrixConfig {
         let lines = links(page, LINKS_MAX, UNIT, "\n", |label, url| format!("{label}: {url}"));
         let anchors =
             links(page, LINKS_MAX, UNIT, " · ", |label, url| format!("<a href=\"{}\">{label}</a>", html_escaped(url)));
-        let html = html_escaped(&text).replace('\n', "<br>");
+        let html = cut_as(&text, HTML_MAX, UNIT, |text| html_escaped(text).replace('\n', "<br>"));
         let content = json!({
             "msgtype": "m.text",
             "body": format!("{title}\n{text}\n{lines}"),

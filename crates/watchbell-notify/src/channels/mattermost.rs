@@ -10,7 +10,7 @@ use watchbell_runtime::Disk;
 
 use super::{
     Attempt, Channel, Draft, Outgoing, Rendered, address_of, check_address, check_template, check_templates, color,
-    complete_secret, http_channel, links, markdown_escaped, markdown_link, put, said, secret_of, worded,
+    complete_secret, filled, http_channel, links, markdown_escaped, markdown_link, put, said, secret_of, worded,
 };
 use crate::config::{self, ChannelDefaults};
 use crate::cut::{Unit, cut, cut_as, one_line};
@@ -236,8 +236,8 @@ impl MattermostAttachment {
         );
         let field = |field: &MattermostField| {
             json!({
-                "title": worded(Some(&field.title), &field.title, draft, errors),
-                "value": worded(Some(&field.value), &field.value, draft, errors),
+                "title": filled(Some(&field.title), draft, errors).unwrap_or_default(),
+                "value": filled(Some(&field.value), draft, errors).unwrap_or_default(),
                 "short": field.short.unwrap_or(false),
             })
         };

@@ -14,8 +14,8 @@ use watchbell_runtime::http::Response;
 
 use super::{
     Attempt, Channel, Draft, Follow, Outgoing, Rendered, VerdictKind, alone_if_refused, check_secret, check_template,
-    check_templates, color, complete_secret, http_channel, links, markdown_escaped, markdown_link, put, read, said,
-    secret_of, sign, worded,
+    check_templates, color, complete_secret, filled, http_channel, links, markdown_escaped, markdown_link, put, read,
+    said, secret_of, sign, worded,
 };
 use crate::config::ChannelDefaults;
 use crate::cut::{Unit, cut, cut_as, one_line};
@@ -141,8 +141,8 @@ impl RocketchatConfig {
     fn parts(&self, draft: &Draft<'_>, errors: &mut Vec<String>) -> (Vec<Value>, Vec<Value>) {
         let fields = self.fields.iter().map(|field| {
             json!({
-                "title": worded(Some(&field.title), &field.title, draft, errors),
-                "value": worded(Some(&field.value), &field.value, draft, errors),
+                "title": filled(Some(&field.title), draft, errors).unwrap_or_default(),
+                "value": filled(Some(&field.value), draft, errors).unwrap_or_default(),
                 "short": field.short.unwrap_or(self.short_fields),
             })
         });

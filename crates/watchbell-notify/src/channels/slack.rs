@@ -15,17 +15,19 @@ use watchbell_runtime::client::held;
 use watchbell_runtime::http::Response;
 
 use super::{
-    Attempt, Channel, Draft, Follow, Outgoing, Pace, Rendered, VerdictKind, address_of, alone_if_refused,
-    check_address, check_secret, check_template, check_templates, color, complete_secret, has_credentials,
-    http_channel, links, put, read, said, secret_of, worded,
+    Attempt, Channel, Draft, Follow, Outgoing, Pace, Rendered, VerdictKind, address_of, alone_if_refused, check_address,
+    check_secret, check_template, check_templates, color, complete_secret, filled, has_credentials, http_channel,
+    links, put, read, said, secret_of, worded,
 };
 use crate::config::{self, ChannelDefaults};
 use crate::cut::{Unit, cut, cut_as, one_line};
 use crate::template_data::Templates;
 
-/// Limits in characters: of an attachment's title, and of a text that is shown without folding.
+/// Limits in characters: of an attachment's title, of a text that is shown without folding, and of what a template may
+/// say, which leaves room within the 40,000 of a message.
 const TITLE_MAX: usize = 1024;
 const TEXT_MAX: usize = 3000;
+const TEMPLATE_MAX: usize = 20_000;
 /// The line above the attachment, which is what a phone's notification shows.
 const LINE_MAX: usize = 250;
 const LINKS_MAX: usize = 4000;
@@ -212,8 +214,8 @@ impl SlackConfig {
     fn fields(&self, draft: &Draft<'_>, errors: &mut Vec<String>) -> Vec<Value> {
         let field = |field: &SlackField| {
             json!({
-                "title": worded(Some(&field.title), &field.title, draft, errors),
-                "value": worded(Some(&field.value), &field.value, draft, errors),
+                "title": filled(Some(&field.title), draft, errors).unwrap_or_default(),
+                "value": filled(Some(&field.value), draft, errors).unwrap_or_default(),
                 "short": field.short.unwrap_or(self.short_fields),
             })
         };
@@ -373,7 +375,7 @@ impl Channel for SlackConfig {
         let title = one_line(&worded(self.title.as_deref(), &page.title, draft, &mut errors));
         // The page's own words are plain text; a template's may hold markup.
         let text = match said(&self.text, draft, &mut errors) {
-            Some(text) => cut(&text, TEXT_MAX, UNIT),
+            Some(text) => cut(&text, TEMPLATE_MAX, UNIT),
             None => escaped(&cut(&page.text, TEXT_MAX, UNIT)),
         };
         // The links are added after the cut, so that they are always there.

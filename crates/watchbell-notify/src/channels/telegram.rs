@@ -44,8 +44,9 @@ http_channel! {
         /// The number of a topic in a group that has them.
         #[serde(default)]
         pub message_thread_id: Option<i64>,
-        /// Message in Go's template language over Alertmanager's data, marked up as `parse_mode` says; unless given: severity,
-        /// what is wrong, since when, where, what else.
+        /// Message in Go's template language over Alertmanager's data, marked up as `parse_mode` says: in HTML, values that
+        /// may hold `<` or `&` want `{{ .Value | html }}`, and what Telegram cannot read goes out as plain text. Unless given:
+        /// severity, what is wrong, since when, where, what else.
         #[serde(default)]
         pub message: Option<String>,
         /// Whether messages make no sound.

@@ -12,7 +12,7 @@ use watchbell_runtime::http::Response;
 
 use super::{
     Attempt, Channel, Draft, Follow, Outgoing, Rendered, VerdictKind, accepted_with, alone_if_refused, check_templates,
-    http_channel, links, markdown_escaped, markdown_link, read, said, sign, worded,
+    filled, http_channel, links, markdown_escaped, markdown_link, read, said, sign,
 };
 use crate::config::ChannelDefaults;
 use crate::cut::{Unit, cut, cut_as, one_line};
@@ -86,7 +86,7 @@ impl Channel for WebexConfig {
                 format!("{title}\n\n{text}")
             }
         };
-        let room_id = worded(Some(&self.room_id), &self.room_id, draft, &mut errors);
+        let room_id = filled(Some(&self.room_id), draft, &mut errors).unwrap_or_else(|| self.room_id.clone());
         Rendered::json(&json!({"roomId": room_id, "markdown": format!("{text}\n\n{links}")}), errors)
     }
 

@@ -113,6 +113,23 @@ fn a_slack_message_that_is_gone_does_not_cost_the_page() {
 }
 
 #[test]
+fn a_slack_look_alike_that_may_not_edit_gets_the_thread_alone() {
+    let config = json!({"app_token": "xoxb-1", "app_url": "http://there/post", "channel": "#a"});
+    let answers = &[
+        yes(r#"{"ok": true, "channel": "C1", "ts": "1.5"}"#),
+        Answer::Status(429, "Retry-After: 30", ""),
+        yes(r#"{"ok": true, "channel": "C1", "ts": "9.9"}"#),
+    ];
+    sequence("slack", config, answers, expect![[r##"
+        POST /post channel="#a": [CRITICAL] imap is down
+        POST /post channel="C1" thread_ts="1.5": [CRITICAL] imap is down (+1 more)
+        POST /post channel="C1" thread_ts="1.5": [CRITICAL] imap is down (+1 more)
+        POST /post channel="C1" thread_ts="1.5": RESOLVED: imap is down (after 12 minutes)
+        POST /post channel="#a": [CRITICAL] imap is down
+    "##]]);
+}
+
+#[test]
 fn a_slack_app_may_be_told_to_post_each_page_by_itself() {
     let config = json!({"app_token": "xoxb-1", "app_url": "http://there/api/chat.postMessage", "channel": "#a",
         "update_message": false});
@@ -196,19 +213,48 @@ fn telegram_says_in_plain_words_what_it_cannot_read() {
 }
 
 #[test]
+fn telegram_marks_up_the_links_as_the_template_is_and_drops_marks_that_a_cut_would_break() {
+    let written = |mode: &str, message: &str| {
+        let config = json!({"bot_token": "1:a", "chat_id": 1, "parse_mode": mode, "message": message});
+        let receivers = one("telegram", &config);
+        let text = sim::run(1, |world| async move {
+            let (process, _) = Process::memory(&world, receivers);
+            process.notify.preview("oncall", &firing("imap", world.clock.now())).unwrap()[0].text.clone()
+        });
+        let body: Value = serde_json::from_str(&text[text.find('{').unwrap()..]).unwrap();
+        (body["text"].as_str().unwrap().to_owned(), body["parse_mode"].clone())
+    };
+    let (text, mode) = written("MarkdownV2", "*{{ .CommonLabels.alertname }}*");
+    assert_eq!(mode, "MarkdownV2");
+    assert!(text.starts_with("*imap*\n\nRun book: https://bell\\.example\\.org/runbooks/imap\\-down\n"), "{text}");
+    let (text, mode) = written("", "a_b");
+    assert_eq!((mode, text.starts_with("a_b\n\nRun book: https://bell.example.org/")), (Value::Null, true));
+    let (text, mode) = written("HTML", &format!("<b>{}</b> &amp; <i>end</i>", "<u>ü</u>🚒".repeat(2000)));
+    assert_eq!((mode, text.encode_utf16().count()), (Value::Null, 4096));
+    assert!(text.starts_with("ü🚒ü") && text.contains('…') && text.ends_with("/alarms/monitor/imap"), "{text}");
+    let (text, mode) = written("HTML", "<b>{{ .Title | html }}</b>");
+    assert_eq!((mode, text.starts_with("<b>[CRITICAL] imap is down</b>\n\nRun book: ")), (json!("HTML"), true));
+}
+
+#[test]
 fn telegram_writes_to_the_group_where_the_topic_is_gone() {
     let config = json!({"api_url": "http://there", "bot_token": "123:abc", "chat_id": -5, "message_thread_id": 3});
     let answers = &[
         Answer::Status(400, "", r#"{"ok": false, "description": "Bad Request: message thread not found"}"#),
         yes(r#"{"ok": true, "result": {"message_id": 7}}"#),
     ];
-    sequence("telegram", config, answers, expect![[r#"
+    sequence(
+        "telegram",
+        config,
+        answers,
+        expect![[r#"
         POST /bot123:abc/sendMessage message_thread_id=3 chat_id=-5 parse_mode="HTML": 🚨 <b>[CRITICAL] imap is down</b>
         POST /bot123:abc/sendMessage chat_id=-5 parse_mode="HTML": 🚨 <b>[CRITICAL] imap is down</b>
         POST /bot123:abc/sendMessage message_thread_id=3 chat_id=-5 reply_parameters={"allow_sending_without_reply":true,"message_id":7} parse_mode="HTML": 🚨 <b>[CRITICAL] imap is down (+1 more)</b>
         POST /bot123:abc/sendMessage message_thread_id=3 chat_id=-5 reply_parameters={"allow_sending_without_reply":true,"message_id":7} parse_mode="HTML": ✅ <b>RESOLVED: imap is down (after 12 minutes)</b>
         POST /bot123:abc/sendMessage message_thread_id=3 chat_id=-5 parse_mode="HTML": 🚨 <b>[CRITICAL] imap is down</b>
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -305,6 +351,25 @@ fn matrix_edits_the_first_message_and_adds_to_its_thread() {
 }
 
 #[test]
+fn matrix_gets_a_page_that_is_tried_again_under_the_same_transaction() {
+    let receivers =
+        one("matrix", &json!({"homeserver_url": "http://there", "access_token": "t", "room_id": "!r:there"}));
+    sim::run(1, |world| async move {
+        let there = Receiver::at(&world, "there", |number, _| match number {
+            0 => Answer::Status(429, "", r#"{"errcode": "M_LIMIT_EXCEEDED", "retry_after_ms": 12500}"#),
+            _ => yes(r#"{"event_id": "$1"}"#),
+        });
+        let (process, _) = Process::memory(&world, receivers);
+        process.deliver(firing("imap", world.clock.now())).await;
+        assert!(process.settle(minutes(1)).await);
+        let seen = there.seen();
+        assert_eq!((seen.len(), &seen[0].line), (2, &seen[1].line));
+        assert_eq!(seen[1].at.since(seen[0].at).as_secs(), 13);
+        assert_eq!(seen[0].header("authorization"), "Bearer t");
+    });
+}
+
+#[test]
 fn wechat_fetches_a_token_for_each_try() {
     let config = json!({"api_url": "http://there/cgi-bin/", "corp_id": "c&d", "api_secret": "s/1"});
     let answers = &[
@@ -353,14 +418,19 @@ fn ntfy_clears_what_is_shown_so_that_the_next_page_rings() {
 fn ntfy_pushes_where_it_cannot_clear() {
     let config = json!({"url": "http://there", "topic": "t"});
     let answers = &[yes(r#"{"id": "1", "sequence_id": "abc"}"#), Answer::Status(500, "", ""), yes(r#"{"id": "1"}"#)];
-    sequence("ntfy", config, answers, expect![[r#"
+    sequence(
+        "ntfy",
+        config,
+        answers,
+        expect![[r#"
         POST /: [CRITICAL] imap is down
         PUT /t/abc/clear: 
         POST /: [CRITICAL] imap is down (+1 more)
         PUT /t/abc/clear: 
         POST /: RESOLVED: imap is down (after 12 minutes)
         POST /: [CRITICAL] imap is down
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
