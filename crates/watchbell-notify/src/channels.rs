@@ -4,6 +4,7 @@
 //! body what is sent, with credentials (which is never kept), and judges the answer. Sending is the sender's.
 
 pub(crate) mod email;
+pub(crate) mod exec;
 pub(crate) mod incidentio;
 pub(crate) mod jira;
 pub(crate) mod ntfy;
@@ -11,6 +12,7 @@ pub(crate) mod opsgenie;
 pub(crate) mod pagerduty;
 pub(crate) mod pushover;
 pub(crate) mod slack;
+pub(crate) mod sns;
 pub(crate) mod victorops;
 pub(crate) mod webhook;
 
@@ -21,9 +23,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use watchbell_model::{GroupNotification, Path, Problems, Secret, Severity, Timestamp};
-use watchbell_runtime::Disk;
 use watchbell_runtime::client::held;
 use watchbell_runtime::http::{HttpError, Request, Response};
+use watchbell_runtime::process::Command;
+use watchbell_runtime::{Disk, aws};
 
 use crate::backoff;
 use crate::config::{ChannelDefaults, HttpConfig, Site};
@@ -191,6 +194,7 @@ impl Rendered {
 pub(crate) struct Attempt<'a> {
     /// Where credentials may stand in files.
     pub(crate) disk: &'a Disk,
+    #[allow(dead_code, reason = "for channels that sign with the time")]
     pub(crate) now: Timestamp,
     /// The same for every try of this page on this channel.
     pub(crate) key: &'a str,
@@ -208,8 +212,20 @@ pub(crate) enum Outgoing {
     Aside(Box<Request>),
     /// Over HTTP, in several requests.
     Talk(Box<dyn Talk>),
+    /// Over HTTP, signed for AWS.
+    Aws(Box<AwsCall>),
     /// By mail.
     Mail(Box<Mail>),
+    /// By a program of this machine.
+    Exec(Box<Command>),
+}
+
+/// A call of an API at AWS, to be signed.
+pub(crate) struct AwsCall {
+    pub(crate) service: aws::Service,
+    pub(crate) account: aws::Account,
+    pub(crate) call: &'static str,
+    pub(crate) fields: Vec<(String, String)>,
 }
 
 /// Requests of which each follows from the answer to the one before.
@@ -217,6 +233,11 @@ pub(crate) trait Talk: Send {
     /// The first request, or the one after an answer that was accepted; `None` when all is said. The error says why it
     /// cannot go on.
     fn next(&mut self, answer: Option<&Response>) -> Result<Option<Request>, (VerdictKind, String)>;
+
+    /// Whether it goes on after an answer of this status, which is no success.
+    fn forgives(&self, _status: u16) -> bool {
+        false
+    }
 }
 
 /// What became of a try.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use watchbell_model::{Path, Problems, Secret, Severity, Span, Url};
 
 use crate::channels::{
-    self, Channel, email, incidentio, jira, ntfy, opsgenie, pagerduty, pushover, slack, victorops, webhook,
+    self, Channel, email, exec, incidentio, jira, ntfy, opsgenie, pagerduty, pushover, slack, sns, victorops, webhook,
 };
 use crate::runbook::Library;
 use crate::template_data::Templates;
@@ -61,6 +61,8 @@ macro_rules! receivers {
 receivers! {
     /// Mailboxes.
     email_configs: email::EmailConfig,
+    /// Programs of this machine.
+    exec_configs: exec::ExecConfig,
     /// Alert sources of incident.io.
     incidentio_configs: incidentio::IncidentioConfig,
     /// Projects of Jira.
@@ -75,6 +77,8 @@ receivers! {
     pushover_configs: pushover::PushoverConfig,
     /// Slack incoming webhooks, and what speaks their language (Mattermost, Rocket.Chat).
     slack_configs: slack::SlackConfig,
+    /// Topics, phones and apps behind Amazon SNS.
+    sns_configs: sns::SnsConfig,
     /// Routing keys of VictorOps (Splunk On-Call).
     victorops_configs: victorops::VictoropsConfig,
     /// Addresses that take Alertmanager's webhook body (version 4).
@@ -274,7 +278,7 @@ impl ChannelDefaults {
             *file = base.join(&*file);
         }
         if let Some(tls) = &mut self.smtp_tls_config {
-            tls.files_mut().into_iter().for_each(|file| *file = base.join(&*file));
+            tls.files_mut().for_each(|file| *file = base.join(&*file));
         }
         if let Some(http) = &mut self.http_config {
             http.anchor_http_client(base);

@@ -27,6 +27,7 @@ mod template_data;
 mod views;
 
 pub use channels::email::{EmailConfig, ThreadByDate, Threading};
+pub use channels::exec::ExecConfig;
 pub use channels::incidentio::IncidentioConfig;
 pub use channels::jira::{JiraApi, JiraConfig, JiraField};
 pub use channels::ntfy::NtfyConfig;
@@ -34,6 +35,7 @@ pub use channels::opsgenie::{OpsgenieConfig, OpsgenieResponder};
 pub use channels::pagerduty::{PagerdutyConfig, PagerdutyImage, PagerdutyLink};
 pub use channels::pushover::PushoverConfig;
 pub use channels::slack::SlackConfig;
+pub use channels::sns::{SigV4Config, SnsConfig};
 pub use channels::victorops::VictoropsConfig;
 pub use channels::webhook::{ContentType, WebhookConfig};
 pub use config::{ChannelDefaults, HttpConfig, NotifyConfig, Priorities, ReceiverConfig, Sign, Site};

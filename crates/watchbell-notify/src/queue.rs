@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use watchbell_model::{Change, NotificationReason, Severity, State, StateError, Timestamp};
-use watchbell_runtime::{HttpClient, Runtime};
+use watchbell_runtime::{HttpClient, Runtime, aws};
 
 use crate::backoff;
 use crate::channels::Channel;
@@ -39,12 +39,19 @@ pub(crate) struct Configured {
     pub(crate) channel: Arc<dyn Channel>,
     /// Keeps a token while it holds.
     pub(crate) client: Arc<HttpClient>,
+    /// Keeps credentials of AWS while they hold.
+    pub(crate) aws: Arc<aws::Memory>,
 }
 
 impl Configured {
     pub(crate) fn new(receiver: &str, channel: Arc<dyn Channel>) -> Configured {
         let client = channel.options().http.map(HttpConfig::http_client).unwrap_or_default();
-        Configured { receiver: receiver.to_owned(), channel, client: Arc::new(HttpClient::new(client)) }
+        Configured {
+            receiver: receiver.to_owned(),
+            channel,
+            client: Arc::new(HttpClient::new(client)),
+            aws: Arc::default(),
+        }
     }
 }
 

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use watchbell_model::{Change, Severity, Span, StateError};
 use watchbell_runtime::http::{self, Request, Response};
-use watchbell_runtime::{CancellationToken, Runtime, fault};
+use watchbell_runtime::process::Command;
+use watchbell_runtime::{CancellationToken, Runtime, aws, fault};
 
 use crate::DELIVERIES_MAX;
 use crate::backoff;
-use crate::channels::{self, ANSWER_MAX, Attempt, Outgoing, Talk, Verdict, VerdictKind};
+use crate::channels::{self, ANSWER_MAX, Attempt, AwsCall, Outgoing, Talk, Verdict, VerdictKind};
 use crate::notify::Notify;
 use crate::outbox::{CHANNEL, DELIVERY, DeliveryRecord, Entry, EntryState, OUTBOX, Outcome, THREAD, row, thread_key};
 use crate::queue::{Configured, Inner};
@@ -20,6 +21,8 @@ const KEEPER_ROUND: Duration = Duration::from_secs(60);
 /// First and longest wait before a commit that failed is tried again.
 const COMMIT_AGAIN_MIN: Duration = Duration::from_secs(1);
 const COMMIT_AGAIN_MAX: Duration = Duration::from_secs(60);
+/// The exit code by which a program asks to be started again later (sysexits.h).
+const EX_TEMPFAIL: i32 = 75;
 /// Requests of one talk with a service.
 const TALK_MAX: usize = 8;
 
@@ -103,7 +106,8 @@ pub(crate) async fn send(
         (verdict, learnt) = match one {
             Outgoing::Http(request) => {
                 let (verdict, answer) = ask(runtime, through, *request).await;
-                (verdict, answer.and_then(|answer| channel.thread(&answer)))
+                let accepted = answer.filter(|_| verdict.kind == VerdictKind::Accepted);
+                (verdict, accepted.and_then(|answer| channel.thread(&answer)))
             }
             Outgoing::Aside(request) => {
                 let (aside, _) = ask(runtime, through, *request).await;
@@ -117,6 +121,8 @@ pub(crate) async fn send(
                 (verdict, None)
             }
             Outgoing::Talk(talk) => converse(runtime, through, talk).await,
+            Outgoing::Aws(call) => (call_aws(runtime, through, &call).await, None),
+            Outgoing::Exec(command) => (run_program(runtime, through, *command).await, None),
             Outgoing::Mail(mail) => {
                 let sent = smtp::send(runtime, &mail).await;
                 let excerpt = channels::without_secrets(channel, disk, &sent.words);
@@ -132,7 +138,7 @@ pub(crate) async fn send(
     (verdict, remembered)
 }
 
-/// One request, and its answer if that was accepted.
+/// One request, and its answer.
 async fn ask(runtime: &Runtime, through: &Configured, mut request: Request) -> (Verdict, Option<Response>) {
     let (channel, disk) = (&*through.channel, &runtime.disk);
     request.timeout = channel.options().timeout;
@@ -148,8 +154,58 @@ async fn ask(runtime: &Runtime, through: &Configured, mut request: Request) -> (
     request.redirects_max = 0;
     let answer = http::send(runtime, request).await;
     let verdict = channels::judge(channel, answer.as_ref(), runtime.clock.now(), disk);
-    let accepted = verdict.kind == VerdictKind::Accepted;
-    (verdict, answer.ok().filter(|_| accepted))
+    (verdict, answer.ok())
+}
+
+/// One call of an API at AWS.
+async fn call_aws(runtime: &Runtime, through: &Configured, call: &AwsCall) -> Verdict {
+    let (channel, disk) = (&*through.channel, &runtime.disk);
+    let timeout = channel.options().timeout;
+    let ask = aws::Ask { runtime, client: &through.client, timeout, body_max: ANSWER_MAX };
+    let signed = async {
+        let region = aws::region(&call.account, &ask).await?;
+        let credentials = Box::pin(aws::current(&call.account, &region, &ask, &through.aws)).await?;
+        let url = aws::url(call.service, &call.account.endpoint, &region, &runtime.environment)?;
+        let mut request = aws::form(url, call.service, call.call, &call.fields);
+        request.timeout = timeout;
+        request.body_max = ANSWER_MAX;
+        let request = through.client.prepare(runtime, request).await?;
+        Ok::<_, String>(aws::signed(request, &credentials, &region, call.service.name, runtime.clock.now()))
+    };
+    let mut request = match signed.await {
+        Ok(request) => request,
+        Err(reason) => {
+            let excerpt = channels::without_secrets(channel, disk, &reason);
+            return Verdict { kind: VerdictKind::Retry(None), status: None, excerpt };
+        }
+    };
+    request.redirects_max = 0;
+    let answer = http::send(runtime, request).await;
+    let verdict = channels::judge(channel, answer.as_ref(), runtime.clock.now(), disk);
+    if verdict.kind != VerdictKind::Accepted {
+        through.aws.forget();
+    }
+    verdict
+}
+
+/// One run of a program.
+async fn run_program(runtime: &Runtime, through: &Configured, command: Command) -> Verdict {
+    let channel = &*through.channel;
+    let (kind, words) = match runtime.processes.run(&runtime.clock, command).await {
+        Ok(ended) => {
+            let kind = match ended.code {
+                Some(0) => VerdictKind::Accepted,
+                // A signal says nothing about the page.
+                Some(EX_TEMPFAIL) | None => VerdictKind::Retry(None),
+                Some(_) => VerdictKind::Refused,
+            };
+            let how = ended.code.map_or("it was ended by a signal".to_owned(), |code| format!("exit code {code}"));
+            (kind, format!("{how}: {}", String::from_utf8_lossy(&ended.output)))
+        }
+        Err(reason) => (VerdictKind::Retry(None), reason),
+    };
+    let excerpt = channels::without_secrets(channel, &runtime.disk, words.trim_end_matches([':', ' ']));
+    Verdict { kind, status: None, excerpt }
 }
 
 /// Several requests, each after the answer to the one before.
@@ -168,6 +224,9 @@ async fn converse(runtime: &Runtime, through: &Configured, mut talk: Box<dyn Tal
         };
         (verdict, answer) = ask(runtime, through, request).await;
         if verdict.kind != VerdictKind::Accepted {
+            if verdict.status.is_some_and(|status| talk.forgives(status)) {
+                continue;
+            }
             return (verdict, remembered);
         }
         remembered = answer.as_ref().and_then(|answer| channel.thread(answer)).or(remembered);

@@ -46,6 +46,8 @@ pub struct Runtime {
     pub machine: Machine,
     /// Environment variables.
     pub environment: process::Environment,
+    /// Programs.
+    pub processes: process::Processes,
     /// Random numbers.
     pub rng: Rng,
     /// Tasks with names and owners.
@@ -69,6 +71,7 @@ impl Runtime {
             disk: Disk::Os,
             machine: Machine::Os,
             environment: process::Environment::Os,
+            processes: process::Processes::Os,
             clock,
             rng,
             supervisor,

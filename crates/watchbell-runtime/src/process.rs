@@ -1,8 +1,11 @@
 //! The process itself: signals, its supervisor, its name for the world.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::Disk;
+use crate::{Clock, Disk};
 
 /// Why the process was asked to do something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +107,148 @@ pub fn watchdog_interval() -> Option<Duration> {
     Some(Duration::from_micros(micros / 2))
 }
 
+/// A program to be run, without a shell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Command {
+    /// Its file, or a name to be looked for in `PATH`.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+    /// Environment variables besides those of this process.
+    pub variables: Vec<(String, String)>,
+    /// What it reads from standard input.
+    pub input: Vec<u8>,
+    /// After which it is killed.
+    pub timeout: Duration,
+    /// How much of what it says is kept, in bytes; the rest is read and dropped.
+    pub output_max: usize,
+}
+
+/// How a program ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ended {
+    /// Its exit code; `None` if a signal ended it.
+    pub code: Option<i32>,
+    /// What it said, on standard output first and on standard error then.
+    pub output: Vec<u8>,
+}
+
+/// Starts programs: the machine's, or made-up ones.
+#[derive(Clone)]
+pub enum Processes {
+    /// The machine's.
+    Os,
+    /// Made up.
+    Sim(Arc<SimProcesses>),
+}
+
+type Program = Arc<dyn Fn(&Command) -> Option<Ended> + Send + Sync>;
+
+/// The programs of a simulated machine.
+#[derive(Default)]
+pub struct SimProcesses(Mutex<BTreeMap<PathBuf, Program>>);
+
+impl SimProcesses {
+    /// From now on the program is there and does this; `None` is one that hangs.
+    pub fn put(&self, program: &str, run: impl Fn(&Command) -> Option<Ended> + Send + Sync + 'static) {
+        self.0.lock().expect("no panic while held").insert(program.into(), Arc::new(run));
+    }
+}
+
+impl Processes {
+    /// Runs a program to its end. The error says why it could not be started, or that it did not end in time.
+    pub async fn run(&self, clock: &Clock, command: Command) -> Result<Ended, String> {
+        match self {
+            Processes::Os => crate::thread::blocking(move || run_blocking(&command)).await,
+            Processes::Sim(programs) => {
+                let program = programs.0.lock().expect("no panic while held").get(&command.program).cloned();
+                let program = program.ok_or_else(|| cannot_start(&command, "no such file or directory"))?;
+                match program(&command) {
+                    Some(ended) => Ok(ended),
+                    None => {
+                        clock.sleep(command.timeout).await;
+                        Err(took_too_long(&command))
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn cannot_start(command: &Command, reason: &str) -> String {
+    format!("`{}` cannot be started: {reason}", command.program.display())
+}
+
+fn took_too_long(command: &Command) -> String {
+    format!("`{}` did not end within {} s", command.program.display(), command.timeout.as_secs_f64())
+}
+
+fn run_blocking(command: &Command) -> Result<Ended, String> {
+    use std::process::Stdio;
+    let mut child = std::process::Command::new(&command.program)
+        .args(&command.arguments)
+        .envs(command.variables.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| cannot_start(command, &error.to_string()))?;
+    let words = |error: std::io::Error| error.to_string();
+    let (mut stdin, input) = (child.stdin.take().expect("it is piped"), command.input.clone());
+    // A program that reads nothing is not at fault; the pipe is closed at the end in any case.
+    crate::thread::spawn("program-input", move || {
+        let _ = std::io::Write::write_all(&mut stdin, &input);
+    })
+    .map_err(words)?;
+    let kept: Vec<Arc<Mutex<Vec<u8>>>> = vec![Arc::default(), Arc::default()];
+    let mut readers = Vec::new();
+    let stdout: Box<dyn std::io::Read + Send> = Box::new(child.stdout.take().expect("it is piped"));
+    let stderr: Box<dyn std::io::Read + Send> = Box::new(child.stderr.take().expect("it is piped"));
+    for (mut pipe, kept) in [stdout, stderr].into_iter().zip(kept.iter().cloned()) {
+        let max = command.output_max;
+        let reader = crate::thread::spawn("program-output", move || {
+            let mut buffer = [0; 4096];
+            while let Ok(count @ 1..) = pipe.read(&mut buffer) {
+                let mut kept = kept.lock().expect("no panic while held");
+                let room = max.saturating_sub(kept.len()).min(count);
+                kept.extend_from_slice(&buffer[..room]);
+            }
+        });
+        readers.push(reader.map_err(words)?);
+    }
+    let waited = wait(command.timeout, || child.try_wait().map_err(words))?;
+    let Some(status) = waited else {
+        let _ = child.kill();
+        let _ = child.wait();
+        return Err(took_too_long(command));
+    };
+    // What it has started and left behind may hold the pipes open for ever.
+    let _ = wait(OUTPUT_AFTER_END_MAX, || Ok(readers.iter().all(|it| it.is_finished()).then_some(())))?;
+    let mut output: Vec<u8> = kept.iter().flat_map(|it| it.lock().expect("no panic while held").clone()).collect();
+    output.truncate(command.output_max);
+    Ok(Ended { code: status.code(), output })
+}
+
+/// How long output is read after a program has ended.
+const OUTPUT_AFTER_END_MAX: Duration = Duration::from_millis(500);
+
+/// Asks again and again until there is an answer, or for so long.
+fn wait<T>(limit: Duration, mut ask: impl FnMut() -> Result<Option<T>, String>) -> Result<Option<T>, String> {
+    let step = Duration::from_millis(10);
+    let mut waited = Duration::ZERO;
+    loop {
+        if let Some(done) = ask()? {
+            return Ok(Some(done));
+        }
+        if waited >= limit {
+            return Ok(None);
+        }
+        #[expect(clippy::disallowed_methods, reason = "a blocking thread of our own waits for a child")]
+        std::thread::sleep(step);
+        waited += step;
+    }
+}
+
 /// Runs a command without a shell and gives its standard output; bounded in time and size.
 pub async fn output(argv: &[String], limit: Duration) -> Result<Vec<u8>, String> {
     let argv = argv.to_vec();
@@ -143,4 +288,33 @@ pub async fn output(argv: &[String], limit: Duration) -> Result<Vec<u8>, String>
         if status.success() { Ok(bytes) } else { Err(format!("`{program}` ended with {status}")) }
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        Command {
+            program: "/bin/sh".into(),
+            arguments: vec!["-c".into(), script.into()],
+            variables: vec![("WORD".into(), "ho".into())],
+            input: b"in".repeat(100_000),
+            timeout: Duration::from_millis(300),
+            output_max: 100,
+        }
+    }
+
+    #[test]
+    fn a_program_is_run_to_its_end() {
+        let said =
+            |script: &str| run_blocking(&shell(script)).map(|it| (it.code, String::from_utf8(it.output).unwrap()));
+        assert_eq!(said("echo $WORD; echo oh >&2; exit 75"), Ok((Some(75), "ho\noh\n".into())));
+        assert_eq!(said("wc -c"), Ok((Some(0), "200000\n".into())));
+        assert_eq!(said("kill -9 $$"), Ok((None, String::new())));
+        assert_eq!(said("head -c 1000000 /dev/zero").map(|it| it.1.len()), Ok(100));
+        assert_eq!(said("exec sleep 10"), Err("`/bin/sh` did not end within 0.3 s".into()));
+        let nothing = Command { program: "/nowhere".into(), ..shell("") };
+        assert!(run_blocking(&nothing).unwrap_err().starts_with("`/nowhere` cannot be started: No such file"));
+    }
 }

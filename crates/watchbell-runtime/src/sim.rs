@@ -17,7 +17,7 @@ use std::sync::Arc;
 use watchbell_model::Timestamp;
 
 use crate::machine::{Machine, SimMachine};
-use crate::process::Environment;
+use crate::process::{Environment, Processes, SimProcesses};
 use crate::{Clock, Disk, Metrics, Net, Rng, Runtime, Supervisor, Troubles};
 
 /// Where simulated time begins: a Monday.
@@ -34,6 +34,8 @@ pub struct World {
     pub disk: Arc<SimDisk>,
     /// Answers of system calls.
     pub machine: Arc<SimMachine>,
+    /// Programs.
+    pub programs: Arc<SimProcesses>,
     /// Chance.
     pub rng: Rng,
     /// Environment variables of processes that start from now on.
@@ -51,6 +53,7 @@ impl World {
             disk: Disk::Sim(Arc::clone(&self.disk)),
             machine: Machine::Sim(Arc::clone(&self.machine)),
             environment: Environment::Sim(Arc::new(self.environment.clone())),
+            processes: Processes::Sim(Arc::clone(&self.programs)),
             rng: self.rng.clone(),
             supervisor: Supervisor::new(self.clock.clone(), self.rng.clone(), metrics.clone(), troubles.clone()),
             metrics,
@@ -72,6 +75,6 @@ pub fn run<F: Future>(seed: u64, scenario: impl FnOnce(World) -> F) -> F::Output
         let net = Arc::new(SimNet::new(clock.clone()));
         let disk = Arc::new(SimDisk::new(rng.clone()));
         let machine = Arc::default();
-        scenario(World { clock, net, disk, machine, rng, environment: BTreeMap::new() }).await
+        scenario(World { clock, net, disk, machine, programs: Arc::default(), rng, environment: BTreeMap::new() }).await
     })
 }

@@ -296,6 +296,8 @@ struct Exchange {
 
 enum State {
     Begun,
+    /// The issue of an earlier page was asked for.
+    Recalled,
     Searched,
     /// The issue was written, and is done or not.
     Updated {
@@ -318,9 +320,29 @@ impl Exchange {
         request.method = method.to_owned();
         Ok(Some(request))
     }
+
+    fn search(&mut self) -> Result<Option<Request>, (VerdictKind, String)> {
+        self.state = State::Searched;
+        let body = json!({"jql": self.query, "maxResults": 2, "fields": ["status"]});
+        self.request("POST", &self.search_address, Some(&body))
+    }
+
+    fn write(&mut self, key: &str, done: bool) -> Result<Option<Request>, (VerdictKind, String)> {
+        self.state = State::Updated { key: key.to_owned(), done };
+        self.request("PUT", &format!("{}/issue/{key}", self.base), Some(&self.update))
+    }
+}
+
+fn is_done(issue: &Value) -> bool {
+    issue["fields"]["status"]["statusCategory"]["key"] == "done"
 }
 
 impl Talk for Exchange {
+    fn forgives(&self, status: u16) -> bool {
+        // Somebody may have deleted the issue.
+        status == 404 && matches!(self.state, State::Recalled)
+    }
+
     fn next(&mut self, answer: Option<&Response>) -> Result<Option<Request>, (VerdictKind, String)> {
         let read = || -> Result<Value, (VerdictKind, String)> {
             let body = answer.map(|answer| answer.body.as_slice()).unwrap_or_default();
@@ -328,31 +350,28 @@ impl Talk for Exchange {
                 .map_err(|_| (VerdictKind::Retry(None), "the answer of Jira is not JSON".to_owned()))
         };
         match std::mem::replace(&mut self.state, State::Over) {
-            State::Begun => {
-                let mut query = self.query.clone();
-                if let Some(key) = &self.known {
-                    query = match query.split_once(" order by ") {
-                        Some((found, order)) => format!("(issuekey={key}) or ({found}) order by {order}"),
-                        None => query,
-                    };
+            State::Begun => match self.known.clone() {
+                Some(key) => {
+                    self.state = State::Recalled;
+                    self.request("GET", &format!("{}/issue/{key}?fields=status", self.base), None)
                 }
-                self.state = State::Searched;
-                let body = json!({"jql": query, "maxResults": 2, "fields": ["status"]});
-                self.request("POST", &self.search_address.clone(), Some(&body))
+                None => self.search(),
+            },
+            State::Recalled => {
+                let issue = read().unwrap_or_default();
+                let done = is_done(&issue);
+                match issue["key"].as_str() {
+                    // What somebody has closed for good stays closed.
+                    Some(key) if !done || self.resolved || self.transition.is_some() => self.write(key, done),
+                    _ => self.search(),
+                }
             }
             State::Searched => {
                 let found = read()?;
                 let list = found["issues"].as_array();
                 let list = list.ok_or((VerdictKind::Refused, "the answer of Jira has no `issues`".to_owned()))?;
-                let known = list.iter().find(|issue| issue["key"].as_str() == self.known.as_deref());
-                match known.or(list.first()) {
-                    Some(issue) => {
-                        let key = issue["key"].as_str().unwrap_or_default().to_owned();
-                        let done = issue["fields"]["status"]["statusCategory"]["key"] == "done";
-                        let url = format!("{}/issue/{key}", self.base);
-                        self.state = State::Updated { key, done };
-                        self.request("PUT", &url, Some(&self.update))
-                    }
+                match list.first() {
+                    Some(issue) => self.write(issue["key"].as_str().unwrap_or_default(), is_done(issue)),
                     // What is over needs no issue.
                     None if self.resolved => Ok(None),
                     None => self.request("POST", &format!("{}/issue", self.base), Some(&self.create)),

@@ -44,6 +44,15 @@ fn all() -> Vec<(&'static str, Vec<ReceiverConfig>)> {
         ("opsgenie", one("opsgenie", json!({"api_url": "http://there/", "api_key": "hush"}))),
         ("pagerduty", one("pagerduty", json!({"url": "http://there/v2/enqueue", "routing_key": "hush"}))),
         (
+            "sns",
+            one(
+                "sns",
+                json!({"api_url": "http://there/", "topic_arn": "arn:aws:sns:eu-west-1:1:t",
+                    "sigv4": {"region": "eu-west-1", "access_key": "AK", "secret_key": "hush"},
+                    "http_config": {"http_headers": {"X-Key": {"secrets": ["hush"]}}}}),
+            ),
+        ),
+        (
             "victorops",
             one("victorops", json!({"api_url": "http://there/alert/", "api_key": "hush", "routing_key": "team"})),
         ),
@@ -80,7 +89,7 @@ fn a_page_arrives_once_with_its_run_book() {
             world.clock.sleep(minutes(60)).await;
             assert_eq!(pages(&there).len(), 1, "{kind}");
             let page = pages(&there).remove(0);
-            let text = page.all().replace("%3A", ":").replace("%2F", "/");
+            let text = page.all().replace("%3A", ":").replace("%2F", "/").replace("%20", " ");
             assert!(text.contains("https://bell.example.org/runbooks/imap-down"), "{kind}: {text}");
             assert!(text.contains("imap is down") || text.contains("imap+is+down"), "{kind}: {text}");
             // The credentials were sent, and never kept.
@@ -125,7 +134,12 @@ fn a_refusal_is_told_apart_from_an_outage() {
                 assert!(!kept.contains("hush"), "{kind} {status}: {kept}");
                 assert_eq!(process.troubles().len(), usize::from(!again), "{kind} {status}: {:?}", process.troubles());
                 if again {
-                    let seen = pages(&there);
+                    let mut seen = pages(&there);
+                    if kind == "sns" {
+                        // A signature holds the time.
+                        let signs = |name: &str| name.eq_ignore_ascii_case("authorization") || name == "x-amz-date";
+                        seen.iter_mut().for_each(|it| it.headers.retain(|(name, _)| !signs(name)));
+                    }
                     assert_eq!(
                         (&seen[0].body, &seen[0].headers),
                         (&seen[1].body, &seen[1].headers),
@@ -168,7 +182,12 @@ fn long_and_odd_text_is_cut_between_characters() {
             assert_eq!(seen.header("x-evil"), "", "{kind}");
             assert!(seen.all().contains('…') || seen.body.contains("%E2%80%A6"), "{kind}: {}", seen.body);
             let field = |name: &str| match kind {
-                "pushover" => {
+                "pushover" | "sns" => {
+                    let name = match (kind, name) {
+                        ("sns", "title") => "Subject",
+                        ("sns", _) => "Message",
+                        _ => name,
+                    };
                     let pair = seen.body.split('&').find_map(|pair| pair.strip_prefix(&format!("{name}=")));
                     percent(pair.unwrap_or_default())
                 }
@@ -192,11 +211,13 @@ fn long_and_odd_text_is_cut_between_characters() {
             match kind {
                 "ntfy" => assert!(title.len() <= 250 && message.len() <= 4096 && message.len() > 2000),
                 "pushover" => assert!(title.chars().count() <= 250 && message.chars().count() == 1024, "{message}"),
+                "sns" => assert!(title.len() < 100 && message.len() <= 256 << 10),
                 "opsgenie" => assert!(title.chars().count() == 130 && message.chars().count() <= 15_000),
                 "jira" => assert!(title.chars().count() <= 255 && message.chars().count() <= 32_767),
                 _ => assert!(title.chars().count() <= 1024),
             }
-            assert!(title.starts_with("[CRITICAL] <grün>"), "{kind}: {title}");
+            let start = if kind == "sns" { "[CRITICAL] <gr?n>" } else { "[CRITICAL] <grün>" };
+            assert!(title.starts_with(start), "{kind}: {title}");
             assert!(seen.all().contains("runbooks"), "{kind}");
         });
     }
@@ -672,6 +693,43 @@ fn each_channel_says_it_in_its_own_way() {
             "summary": "RESOLVED: IMAP is down (after 12 minutes)",
             "timestamp": "2026-01-05T00:00:00.000Z"
           }
+        }
+        --- sns
+
+        {
+          "endpoint": "http://there/",
+          "fields": [
+            [
+              "Message",
+              "The TLS handshake fails: connection refused.\nSince 2026-01-04 23:58 UTC, for 2 minutes.\nWhere: monitor/imap\n\nRun book: https://bell.example.org/runbooks/imap-down\nAlarm: https://bell.example.org/alarms/monitor/imap"
+            ],
+            [
+              "TopicArn",
+              "arn:aws:sns:eu-west-1:1:t"
+            ],
+            [
+              "Subject",
+              "[CRITICAL] IMAP is down"
+            ]
+          ]
+        }
+
+        {
+          "endpoint": "http://there/",
+          "fields": [
+            [
+              "Message",
+              "The TLS handshake fails: connection refused.\nFrom 2026-01-04 23:48 UTC to 2026-01-05 00:00 UTC, 12 minutes.\nWhere: monitor/imap\n\nRun book: https://bell.example.org/runbooks/imap-down\nAlarm: https://bell.example.org/alarms/monitor/imap"
+            ],
+            [
+              "TopicArn",
+              "arn:aws:sns:eu-west-1:1:t"
+            ],
+            [
+              "Subject",
+              "RESOLVED: IMAP is down (after 12 minutes)"
+            ]
+          ]
         }
         --- victorops
         Content-Type: application/json

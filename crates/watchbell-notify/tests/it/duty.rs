@@ -1,11 +1,13 @@
 //! Services that call whoever is on duty: what each is told of one group as it fires, changes and is over.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 
 use expect_test::expect;
 use serde_json::{Value, json};
 use watchbell_model::{GroupNotification, NotificationReason, Path, Problems, Timestamp};
 use watchbell_notify::{ReceiverConfig, Templates};
+use watchbell_runtime::process::{Command, Ended};
 use watchbell_runtime::sim;
 
 use crate::world::{Answer, OK, Process, Receiver, Seen, alert, firing, group, minutes, receivers, resolved};
@@ -139,6 +141,9 @@ fn jira(number: usize, seen: &Seen, done: bool) -> Answer {
             "",
             r#"{"issues": [{"key": "OPS-1", "fields": {"status": {"statusCategory": {"key": "new"}}}}]}"#,
         ),
+        () if line.contains("?fields=status") => {
+            Answer::Status(200, "", r#"{"key": "OPS-1", "fields": {"status": {"statusCategory": {"key": "new"}}}}"#)
+        }
         () if line.starts_with("GET") => Answer::Status(
             200,
             "",
@@ -162,9 +167,9 @@ fn jira_has_one_issue_that_is_resolved_in_the_end() {
     expect![[r#"
         POST /rest/api/2/search
         POST /rest/api/2/issue
-        POST /rest/api/2/search
+        GET /rest/api/2/issue/OPS-1?fields=status
         PUT /rest/api/2/issue/OPS-1
-        POST /rest/api/2/search
+        GET /rest/api/2/issue/OPS-1?fields=status
         PUT /rest/api/2/issue/OPS-1
         GET /rest/api/2/issue/OPS-1/transitions
         POST /rest/api/2/issue/OPS-1/transitions"#]]
@@ -174,8 +179,6 @@ fn jira_has_one_issue_that_is_resolved_in_the_end() {
     assert_eq!(created["fields"]["customfield_1"]["value"], "critical");
     assert_eq!(created["fields"]["summary"], "[CRITICAL] imap is down");
     assert_eq!(body(&seen[3])["fields"].get("summary"), None);
-    // The issue is known by its key, since what was just made is not found at once.
-    assert!(body(&seen[2])["jql"].as_str().unwrap().starts_with("(issuekey=OPS-1) or ("));
     assert_eq!(body(seen.last().unwrap())["transition"]["id"], "21");
     assert_eq!(troubles.len(), 0, "{troubles:?}");
 }
@@ -258,6 +261,124 @@ fn a_webhook_speaks_to_whom_it_must() {
 }
 
 #[test]
+fn jira_makes_a_new_issue_where_the_old_one_is_gone() {
+    let (seen, troubles) = life(one("jira", jira_config()), |number, seen| match seen.line.as_str() {
+        line if line.starts_with("GET") => Answer::Status(404, "", "{}"),
+        line if line.contains("/search") => Answer::Status(200, "", r#"{"issues": []}"#),
+        _ => jira(number, seen, false),
+    });
+    let told = lines(&seen);
+    assert_eq!(
+        told[2..5],
+        ["GET /rest/api/2/issue/OPS-1?fields=status", "POST /rest/api/2/search", "POST /rest/api/2/issue"]
+    );
+    // What is over needs no new issue.
+    assert_eq!(told.last().unwrap(), "POST /rest/api/2/search");
+    assert_eq!(troubles.len(), 0, "{troubles:?}");
+}
+
+#[test]
+fn sns_publishes_with_a_signature_and_waits_where_there_is_too_much() {
+    let config = json!({"api_url": "http://there/", "topic_arn": "arn:aws:sns:eu-west-1:1:t.fifo",
+        "sigv4": {"region": "eu-west-1", "access_key": "AK", "secret_key": "hush"}, "subject": "{{ .Status }}",
+        "attributes": {"severity": "{{ .CommonLabels.severity }}"}});
+    let (seen, troubles) = life(one("sns", config), |number, _| match number {
+        0 => Answer::Status(400, "", "<ErrorResponse><Error><Code>Throttling</Code></Error></ErrorResponse>"),
+        _ => OK,
+    });
+    assert_eq!((seen.len(), troubles.len()), (4, 0));
+    expect![[r#"
+        Action=Publish
+        Version=2010-03-31
+        Message=The%20TLS%20handshake%20fails%3A%20connection%20refused.%0ASince%202026-01-04%2023%3A58%20UTC%2C%20for%202%20minutes.%0AWhere%3A%20monitor%2Fimap%0A%0ARun%20book%3A%20https%3A%2F%2Fbell.example.org%2Frunbooks%2Fimap-down%0AAlarm%3A%20https%3A%2F%2Fbell.example.org%2Falarms%2Fmonitor%2Fimap
+        TopicArn=arn%3Aaws%3Asns%3Aeu-west-1%3A1%3At.fifo
+        MessageGroupId=fc5826a750664c649de9aa08c938767e
+        Subject=firing
+        MessageAttributes.entry.1.Name=severity
+        MessageAttributes.entry.1.Value.DataType=String
+        MessageAttributes.entry.1.Value.StringValue=critical
+        MessageDeduplicationId=439d62ed22969c37ad01c84143949e39"#]].assert_eq(&seen[1].body.replace('&', "\n"));
+    expect!["AWS4-HMAC-SHA256 Credential=AK/20260105/eu-west-1/sns/aws4_request, SignedHeaders=content-type;host;x-amz-date, "].assert_eq(seen[1].header("authorization").split("Signature=").next().unwrap());
+    let sms = json!({"api_url": "http://there/", "phone_number": "+1", "sigv4": {"region": "r", "access_key": "AK", "secret_key": "hush"}});
+    let (seen, _) = life(one("sns", sms), |_, _| OK);
+    assert!(
+        seen[0].body.contains("Message=%5BCRITICAL%5D%20imap%20is%20down%0Ahttps%3A%2F%2Fbell"),
+        "{}",
+        seen[0].body
+    );
+    assert!(!seen[0].body.contains("Subject"), "{}", seen[0].body);
+}
+
+#[test]
+fn sns_takes_a_role_on_with_credentials_of_a_profile() {
+    let config = json!({"api_url": "http://there/", "topic_arn": "arn:t",
+        "sigv4": {"region": "eu-west-1", "profile": "ops", "role_arn": "arn:role"}});
+    sim::run(1, |mut world| async move {
+        world.environment.insert("HOME".into(), "/home/bell".into());
+        world.environment.insert("AWS_ENDPOINT_URL_STS".into(), "http://there/sts".into());
+        let profile = b"[ops]\naws_access_key_id = AK1\naws_secret_access_key = hush\n";
+        world.disk.put(std::path::Path::new("/home/bell/.aws/credentials"), profile);
+        let there = Receiver::at(&world, "there", |_, seen| match seen.line.contains("/sts") {
+            true => Answer::Status(
+                200,
+                "",
+                "<R><Credentials><AccessKeyId>AK2</AccessKeyId><SecretAccessKey>s2</SecretAccessKey>\
+                 <SessionToken>t2</SessionToken><Expiration>2026-01-06T00:00:00Z</Expiration></Credentials></R>",
+            ),
+            false => OK,
+        });
+        let (process, _) = Process::memory(&world, one("sns", config));
+        for page in [firing, grown] {
+            process.deliver(page("imap", world.clock.now())).await;
+            assert!(process.settle(minutes(1)).await, "{:?}", process.notify.deliveries(1));
+        }
+        let seen = there.seen();
+        assert_eq!(lines(&seen), ["POST /sts", "POST /", "POST /"]);
+        assert!(seen[0].header("authorization").contains("Credential=AK1/"));
+        assert!(seen[1].header("authorization").contains("Credential=AK2/"));
+        assert_eq!(seen[1].header("x-amz-security-token"), "t2");
+    });
+}
+
+#[test]
+fn a_program_gets_the_page_and_its_exit_code_counts() {
+    // Exit codes in turn (`None` hangs), and how often it is started.
+    let cases: [(&[Option<i32>], usize, usize); 4] =
+        [(&[Some(0)], 1, 0), (&[Some(75), None, Some(0)], 3, 0), (&[Some(1)], 1, 1), (&[Some(64)], 1, 1)];
+    for (codes, runs, troubles) in cases {
+        let codes = codes.to_vec();
+        sim::run(1, |world| async move {
+            let seen: Arc<Mutex<Vec<Command>>> = Arc::default();
+            let kept = Arc::clone(&seen);
+            world.programs.put("/usr/local/bin/page", move |command| {
+                let mut kept = kept.lock().unwrap();
+                kept.push(command.clone());
+                let code = codes.get(kept.len() - 1).copied().flatten()?;
+                Some(Ended { code: Some(code), output: b"said\nso".to_vec() })
+            });
+            let config = json!({"program": "/usr/local/bin/page", "arguments": ["-t", "{{ .Title }}; rm -rf /"]});
+            let (process, _) = Process::memory(&world, one("exec", config));
+            process.deliver(firing("imap", world.clock.now())).await;
+            assert!(process.settle(minutes(30)).await);
+            let seen = seen.lock().unwrap().clone();
+            assert_eq!((seen.len(), process.troubles().len()), (runs, troubles));
+            assert!(seen.iter().all(|it| *it == seen[0]), "every try is the same");
+            assert_eq!(seen[0].arguments, ["-t", "[CRITICAL] imap is down; rm -rf /"]);
+            let variables = seen[0].variables.iter().map(|(name, value)| format!("{name}={value}\n"));
+            let variables: String = variables.collect();
+            assert!(variables.contains("WATCHBELL_STATUS=firing\n"), "{variables}");
+            assert!(variables.contains("WATCHBELL_TITLE=[CRITICAL] imap is down\n"), "{variables}");
+            assert!(variables.contains("WATCHBELL_RUNBOOK_URL=https://bell.example.org/runbooks/imap-down\n"));
+            assert!(variables.contains("WATCHBELL_KEY="), "{variables}");
+            let input: Value = serde_json::from_slice(&seen[0].input).unwrap();
+            assert_eq!((&input["version"], &input["title"]), (&json!("4"), &json!("[CRITICAL] imap is down")));
+            let said = process.notify.deliveries(1).unwrap().remove(0).said;
+            assert!(said.starts_with("exit code ") && said.ends_with(": said so"), "{said}");
+        });
+    }
+}
+
+#[test]
 fn an_address_and_a_key_may_stand_in_files() {
     sim::run(1, |world| async move {
         let there = Receiver::at(&world, "there", |_, _| OK);
@@ -284,6 +405,8 @@ fn a_wrong_configuration_says_what_would_be_right() {
         "pagerduty_configs": [{}, {"routing_key": "a", "service_key": "b", "details": {"x": ["{{ nosuch }}"]}}],
         "pushover_configs": [{"user_key": "a", "user_key_file": "b", "retry": "1s", "expire": "1d", "html": true,
             "monospace": true}],
+        "exec_configs": [{"program": "", "arguments": ["{{"], "timeout": "1h"}],
+        "sns_configs": [{"sigv4": {"access_key": "a"}, "api_url": "sns"}, {"topic_arn": "a", "phone_number": "b"}],
         "victorops_configs": [{"routing_key": "", "custom_fields": {"entity_id": "x"}}],
         "webhook_configs": [{}, {"url": "http://x", "url_file": "y", "content_type": "form"},
             {"url": "http://x", "content_type": "form", "payload": [1]}],
@@ -293,6 +416,9 @@ fn a_wrong_configuration_says_what_would_be_right() {
     let lines =
         problems.0.iter().map(|it| format!("{}: {} | {}\n", it.path, it.message, it.hint.as_deref().unwrap_or("")));
     expect![[r#"
+        [0].exec_configs[0].program: it is empty | such as `/usr/local/bin/page`
+        [0].exec_configs[0].arguments[0]: the template is wrong: the action is not closed with `}}` (line 1, column 1) | leave it out for words that say what, since when and how many more
+        [0].exec_configs[0].timeout: a try cannot take 1h | it is at most 2m; `10s` is usual
         [0].incidentio_configs[0]: the field `url` is missing | give the address, or a file that holds it as `url_file`
         [0].incidentio_configs[0]: there are both `alert_source_token` and `http_config.authorization` | keep one of them
         [0].jira_configs[0]: the field `api_url` is missing | such as `https://example.atlassian.net/rest/api/2/`, here or as `jira_api_url`
@@ -311,6 +437,10 @@ fn a_wrong_configuration_says_what_would_be_right() {
         [0].pushover_configs[0].retry: 1s is too often | Pushover repeats every 30s at most
         [0].pushover_configs[0].expire: 1d is too long | Pushover repeats for 3h at most
         [0].pushover_configs[0]: there are both `html` and `monospace` | Pushover shows one of them
+        [0].sns_configs[0]: it goes nowhere | give one of `topic_arn`, `phone_number` and `target_arn`
+        [0].sns_configs[0].api_url: `sns` is not a web address | such as `https://sns.eu-west-1.amazonaws.com`
+        [0].sns_configs[0].sigv4: there is only one of `access_key` and `secret_key` | give both, or neither for the surroundings' credentials
+        [0].sns_configs[1]: it goes to more than one place | give one of `topic_arn`, `phone_number` and `target_arn`
         [0].victorops_configs[0]: the field `api_key` is missing | give it here, or `victorops_api_key` for all such channels
         [0].victorops_configs[0].routing_key: it is empty | VictorOps shows it under its settings
         [0].victorops_configs[0].custom_fields.entity_id: `entity_id` has a meaning of its own | use another name
