@@ -225,9 +225,14 @@ impl Rendered {
 
     /// A `POST` of another body with its headers.
     pub(crate) fn post_body(&self, url: watchbell_model::Url, body: String) -> Outgoing {
+        Outgoing::Http(Box::new(self.request(url, body)))
+    }
+
+    /// The same, to be completed.
+    pub(crate) fn request(&self, url: watchbell_model::Url, body: String) -> Request {
         let mut request = Request::post(url, body);
         request.headers.clone_from(&self.headers);
-        Outgoing::Http(Box::new(request))
+        request
     }
 }
 
@@ -236,6 +241,7 @@ impl Rendered {
 pub(crate) struct Attempt<'a> {
     /// Where credentials may stand in files.
     pub(crate) disk: &'a Disk,
+    #[allow(dead_code, reason = "for channels that sign with the time")]
     pub(crate) now: Timestamp,
     /// The same for every try of this page on this channel.
     pub(crate) key: &'a str,

@@ -238,7 +238,7 @@ impl Server {
             let reply = self.ask(&format!("RCPT TO:<{to}>"), "RCPT TO").await?;
             let why = || format!("{to}: {}", reply.words());
             match reply.code {
-                250 | 251 | 252 => taken.push(to.clone()),
+                250..=252 => taken.push(to.clone()),
                 421 => return Err(reply.expect(250, "RCPT TO").err().expect("421 is not 250")),
                 // What too many recipients are answered with by servers that follow the older standard.
                 552 => put_off.push(why()),

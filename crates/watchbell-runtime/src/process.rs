@@ -289,3 +289,32 @@ pub async fn output(argv: &[String], limit: Duration) -> Result<Vec<u8>, String>
     })
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        Command {
+            program: "/bin/sh".into(),
+            arguments: vec!["-c".into(), script.into()],
+            variables: vec![("WORD".into(), "ho".into())],
+            input: b"in".repeat(100_000),
+            timeout: Duration::from_millis(300),
+            output_max: 100,
+        }
+    }
+
+    #[test]
+    fn a_program_is_run_to_its_end() {
+        let said =
+            |script: &str| run_blocking(&shell(script)).map(|it| (it.code, String::from_utf8(it.output).unwrap()));
+        assert_eq!(said("echo $WORD; echo oh >&2; exit 75"), Ok((Some(75), "ho\noh\n".into())));
+        assert_eq!(said("wc -c"), Ok((Some(0), "200000\n".into())));
+        assert_eq!(said("kill -9 $$"), Ok((None, String::new())));
+        assert_eq!(said("head -c 1000000 /dev/zero").map(|it| it.1.len()), Ok(100));
+        assert_eq!(said("exec sleep 10"), Err("`/bin/sh` did not end within 0.3 s".into()));
+        let nothing = Command { program: "/nowhere".into(), ..shell("") };
+        assert!(run_blocking(&nothing).unwrap_err().starts_with("`/nowhere` cannot be started: No such file"));
+    }
+}

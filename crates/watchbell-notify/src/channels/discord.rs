@@ -114,7 +114,7 @@ impl Channel for DiscordConfig {
         let post = address("", "wait=true")?;
         let Some(first) = attempt.thread else { return Ok(vec![rendered.post(post)]) };
         let page = rendered.read()?;
-        let Outgoing::Http(mut edit) = rendered.post(address(&format!("/messages/{first}"), "")?);
+        let mut edit = rendered.request(address(&format!("/messages/{first}"), "")?, rendered.body.clone());
         edit.method = "PATCH".into();
         let title = page["embeds"][0]["title"].as_str().unwrap_or_default();
         let mut line = page.clone();
@@ -122,7 +122,7 @@ impl Channel for DiscordConfig {
         // What an alert says rings nobody by name; what `content` says did so with the first message.
         line["allowed_mentions"] = json!({"parse": []});
         line.as_object_mut().map(|line| line.remove("embeds"));
-        Ok(vec![Outgoing::Http(edit), rendered.post_body(post, line.to_string())])
+        Ok(vec![Outgoing::Http(Box::new(edit)), rendered.post_body(post, line.to_string())])
     }
 
     fn judge(&self, body: &str) -> VerdictKind {

@@ -100,7 +100,7 @@ impl Channel for GotifyConfig {
     fn send(&self, rendered: &Rendered, attempt: &Attempt<'_>) -> Result<Vec<Outgoing>, String> {
         let url: Url = self.url.join("message").parse().map_err(|_| "`url` is not a web address")?;
         let token = held(attempt.disk, &self.token, &self.token_file)?;
-        let Outgoing::Http(request) = rendered.post(url);
+        let request = rendered.request(url, rendered.body.clone());
         Ok(vec![Outgoing::Http(Box::new(request.header("X-Gotify-Key", token)))])
     }
 

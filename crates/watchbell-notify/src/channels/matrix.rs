@@ -54,7 +54,7 @@ impl MatrixConfig {
         let path = format!("_matrix/client/v3/rooms/{room}/send/m.room.message/{transaction}");
         let url: Url = self.homeserver_url.join(&path).parse().map_err(|_| "`homeserver_url` is not a web address")?;
         let token = held(disk, &self.access_token, &self.access_token_file)?;
-        let Outgoing::Http(mut request) = rendered.post_body(url, content.to_string());
+        let mut request = rendered.request(url, content.to_string());
         request.method = "PUT".into();
         Ok(Outgoing::Http(Box::new(request.header("Authorization", format!("Bearer {token}")))))
     }

@@ -220,7 +220,8 @@ impl Channel for PushoverConfig {
         form.extend(
             [("html", self.html), ("monospace", self.monospace)]
                 .into_iter()
-                .filter_map(|(name, is)| is.then(|| (name, "1".to_owned()))),
+                .filter(|(_, is)| *is)
+                .map(|(name, _)| (name, "1".to_owned())),
         );
         for (name, template) in [("sound", &self.sound), ("device", &self.device)] {
             let text = filled(template.as_deref(), draft, &mut errors).filter(|it| !it.trim().is_empty());

@@ -98,9 +98,9 @@ impl Channel for WebexConfig {
         let mut outgoing = Vec::new();
         if attempt.resolved {
             let message: Url = url.join(&escape(first)).parse().map_err(|_| "`api_url` is not a web address")?;
-            let Outgoing::Http(mut edit) = rendered.post(message);
+            let mut edit = rendered.request(message, rendered.body.clone());
             edit.method = "PUT".into();
-            outgoing.push(Outgoing::Http(edit));
+            outgoing.push(Outgoing::Http(Box::new(edit)));
         }
         body["parentId"] = first.into();
         outgoing.push(rendered.post_body(url, body.to_string()));

@@ -120,13 +120,18 @@ fn a_slack_look_alike_that_may_not_edit_gets_the_thread_alone() {
         Answer::Status(429, "Retry-After: 30", ""),
         yes(r#"{"ok": true, "channel": "C1", "ts": "9.9"}"#),
     ];
-    sequence("slack", config, answers, expect![[r##"
+    sequence(
+        "slack",
+        config,
+        answers,
+        expect![[r##"
         POST /post channel="#a": [CRITICAL] imap is down
         POST /post channel="C1" thread_ts="1.5": [CRITICAL] imap is down (+1 more)
         POST /post channel="C1" thread_ts="1.5": [CRITICAL] imap is down (+1 more)
         POST /post channel="C1" thread_ts="1.5": RESOLVED: imap is down (after 12 minutes)
         POST /post channel="#a": [CRITICAL] imap is down
-    "##]]);
+    "##]],
+    );
 }
 
 #[test]

@@ -6,11 +6,26 @@ use base64::Engine;
 use expect_test::expect;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use watchbell_model::{Labels, Path, Problems};
+use watchbell_model::{BoxFuture, Labels, Path, Problems, Timestamp};
 use watchbell_notify::{ReceiverConfig, Templates};
+use watchbell_runtime::Stream;
 use watchbell_runtime::sim::{self, World};
+use watchbell_sim::Authority;
 
 use crate::world::{Process, alert, firing, group, minutes, receivers, resolved};
+
+type Handshake = Arc<dyn Fn(Stream) -> BoxFuture<'static, Option<Stream>> + Send + Sync>;
+
+/// A server's side of a handshake, with a certificate for `mail` that a world trusts.
+fn handshake(world: &World) -> Handshake {
+    let authority = Authority::new();
+    world.net.trust(&authority.pem());
+    let config = authority.server(&["mail"], Timestamp::parse_rfc3339("2030-01-01T00:00:00Z").unwrap());
+    Arc::new(move |stream| {
+        let config = Arc::clone(&config);
+        Box::pin(async move { watchbell_sim::tls(&config, stream).await })
+    })
+}
 
 /// A server whose answers to commands that begin with a word may be changed.
 #[derive(Clone, Default)]
@@ -26,16 +41,30 @@ impl Server {
         port: u16,
         answer: impl Fn(usize, &str) -> Option<&'static str> + Send + Sync + 'static,
     ) -> Server {
+        Server::secure(world, port, None, answer)
+    }
+
+    /// The same with a handshake, from the first byte on port 465.
+    fn secure(
+        world: &World,
+        port: u16,
+        handshake: Option<Handshake>,
+        answer: impl Fn(usize, &str) -> Option<&'static str> + Send + Sync + 'static,
+    ) -> Server {
         let server = Server::default();
         let (kept, answer, count) = (server.clone(), Arc::new(answer), Arc::new(Mutex::new(0)));
         world.net.serve("mail", port, move |mut stream| {
-            let (kept, answer) = (kept.clone(), Arc::clone(&answer));
+            let (kept, answer, handshake) = (kept.clone(), Arc::clone(&answer), handshake.clone());
             let number = {
                 let mut count = count.lock().unwrap();
                 *count += 1;
                 *count - 1
             };
             async move {
+                if let (465, Some(handshake)) = (port, &handshake) {
+                    let Some(secret) = handshake(stream).await else { return };
+                    stream = secret;
+                }
                 let mut bytes = Vec::new();
                 let mut data: Option<String> = None;
                 let greeting = answer(number, "").unwrap_or("220 mail ESMTP");
@@ -72,6 +101,7 @@ impl Server {
                             "354 go on"
                         }
                         "QUIT" => "221 bye",
+                        "STARTTLS" => "220 go on",
                         "MAIL" | "RCPT" | "." | "HELO" => "250 ok",
                         _ => "235 ok",
                     };
@@ -81,6 +111,10 @@ impl Server {
                     }
                     if said.is_empty() || stream.write_all(format!("{said}\r\n").as_bytes()).await.is_err() {
                         return;
+                    }
+                    if let ("STARTTLS", Some(handshake)) = (line.as_str(), &handshake) {
+                        let Some(secret) = handshake(stream).await else { return };
+                        stream = secret;
                     }
                 }
             }
@@ -361,6 +395,70 @@ fn nothing_goes_in_clear_text_where_tls_is_required() {
         assert!(server.talk().iter().all(|line| line.starts_with("EHLO") || line == "QUIT"), "{:?}", server.talk());
         let said = process.notify.deliveries(1).unwrap().remove(0).said;
         assert_eq!(said, "mail does not offer STARTTLS, and `require_tls` asks for it");
+    });
+}
+
+#[test]
+fn it_goes_encrypted_by_starttls_or_from_the_first_byte() {
+    for (port, starts) in [(25, true), (465, false)] {
+        sim::run(1, |world| async move {
+            let server = Server::secure(&world, port, Some(handshake(&world)), |_, _| None);
+            let config = json!({"require_tls": true, "smarthost": format!("mail:{port}"), "auth_username": "bell",
+                "auth_password": "hush-pass"});
+            let (process, _) = Process::memory(&world, email(config));
+            process.deliver(firing("imap", world.clock.now())).await;
+            assert!(process.settle(minutes(1)).await, "{:?}", process.notify.deliveries(1));
+            let talk: Vec<String> =
+                server.talk().iter().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
+            let wanted = ["EHLO", "STARTTLS", "EHLO", "AUTH", "MAIL", "RCPT", "RCPT", "DATA", "QUIT"];
+            assert_eq!(talk, wanted[if starts { 0 } else { 2 }..], "{port}");
+        });
+    }
+}
+
+#[test]
+fn a_certificate_that_is_not_trusted_gets_no_password() {
+    sim::run(1, |world| async move {
+        let server = Server::secure(&world, 25, Some(handshake(&world)), |_, _| None);
+        world.net.trust(&Authority::new().pem());
+        let (process, _) = Process::memory(
+            &world,
+            email(json!({"require_tls": true, "auth_username": "bell", "auth_password": "hush-pass"})),
+        );
+        process.deliver(firing("imap", world.clock.now())).await;
+        assert!(!process.settle(minutes(1)).await);
+        assert!(server.talk().iter().all(|line| line.starts_with("EHLO") || line == "STARTTLS"), "{:?}", server.talk());
+        let said = process.notify.deliveries(1).unwrap().remove(0).said;
+        assert!(said.starts_with("the certificate of mail is not trusted: "), "{said}");
+        // Whoever says that any certificate is good enough gets his mail.
+        let (process, _) =
+            Process::memory(&world, email(json!({"require_tls": true, "tls_config": {"insecure_skip_verify": true}})));
+        process.deliver(firing("imap", world.clock.now())).await;
+        assert!(process.settle(minutes(1)).await);
+        assert_eq!(server.mails().len(), 1);
+    });
+}
+
+#[test]
+fn a_server_that_hangs_or_says_too_much_is_left_in_time() {
+    sim::run(1, |world| async move {
+        world.net.serve("mail", 25, |mut stream| async move {
+            let _ = stream.write_all(&b"220-x\r\n".repeat(1000)).await;
+            std::future::pending::<()>().await;
+        });
+        world.net.serve("mail", 26, |stream| async move {
+            let _held = stream;
+            std::future::pending::<()>().await;
+        });
+        for (port, words) in
+            [(25, "the answer to the greeting has more than 100 lines"), (26, "mail did not take the mail within 30 s")]
+        {
+            let (process, _) = Process::memory(&world, email(json!({"smarthost": format!("mail:{port}")})));
+            process.deliver(firing("imap", world.clock.now())).await;
+            assert!(!process.settle(minutes(1)).await);
+            let deliveries = process.notify.deliveries(10).unwrap();
+            assert_eq!(deliveries.last().unwrap().said, words);
+        }
     });
 }
 

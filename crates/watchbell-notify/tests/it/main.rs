@@ -3,8 +3,8 @@
 mod channels;
 mod chat;
 mod crashes;
-mod floods;
 mod duty;
+mod floods;
 mod mail;
 mod outages;
 mod pages;
