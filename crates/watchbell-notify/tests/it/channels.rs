@@ -284,10 +284,14 @@ fn long_and_odd_text_is_cut_between_characters() {
             let (title, message) = (field(title), field(message));
             assert!(unit(&title) <= most.0 && unit(&message) <= most.1, "{kind}: {title} {message}");
             assert!(unit(&message) > most.1.min(5000) / 3, "{kind}: {message}");
-            assert!(seen.body.len() < 28 << 10 || kind == "webhook", "{kind}");
+            // Machines take long bodies.
+            let machine = ["webhook", "incidentio", "jira", "opsgenie", "pagerduty", "sns", "victorops"].contains(&kind);
+            assert!(seen.body.len() < 28 << 10 || machine, "{kind}");
             let start = title.replace('\\', "").replace("<b>", "").replace("&lt;", "<").replace("&gt;", ">");
             let start = start.replace("**", "").replace("🚨 ", "");
-            assert!(start.starts_with("[CRITICAL] <grün>"), "{kind}: {title}");
+            // A subject of SNS is ASCII.
+            let wanted = if kind == "sns" { "[CRITICAL] <gr?n>" } else { "[CRITICAL] <grün>" };
+            assert!(start.starts_with(wanted), "{kind}: {title}");
             assert!(seen.all().contains("runbooks"), "{kind}");
         });
     }
