@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use watchbell_model::{Matcher, Path, Problems, Span};
+use watchbell_model::{Labels, Matcher, Path, Problems, Span};
 
 use crate::duty::{Duty, EscalationConfig, ScheduleConfig};
 use crate::inhibit::Inhibition;
@@ -121,6 +121,14 @@ impl Config {
         Duty::check_names(&self.schedules, &self.escalations, receivers, path, problems);
     }
 
+    /// The routes that take an alert with these labels, in order: the receiver of each, and the route as Alertmanager
+    /// prints it.
+    pub fn routes_for(&self, labels: &Labels) -> Vec<(String, String)> {
+        let policy = self.compile(&Path::root(), &mut Problems::new());
+        let routes = policy.tree.matches(labels).into_iter().map(|at| policy.tree.route(at));
+        routes.map(|route| (route.receiver.clone(), route.key.clone())).collect()
+    }
+
     pub(crate) fn compile(&self, path: &Path, problems: &mut Problems) -> Policy {
         let intervals = Intervals::compile(&self.time_intervals, &path.field("time_intervals"), problems);
         let tree = Tree::compile(&self.route, &path.field("route"), problems);
@@ -229,7 +237,6 @@ fn read_matchers(
 #[cfg(test)]
 mod tests {
     use expect_test::{Expect, expect};
-    use watchbell_model::Labels;
 
     use super::*;
 

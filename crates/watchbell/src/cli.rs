@@ -60,6 +60,9 @@ enum Command {
         /// Which warnings about rules make it fail with exit code 3.
         #[arg(long, value_enum, default_value_t = check::Lint::None, requires = "rules")]
         lint: check::Lint,
+        /// Labels of an alert, such as `severity=critical`: says which receivers would be told of it.
+        #[arg(long, num_args = 1.., value_name = "NAME=VALUE", conflicts_with = "rules")]
+        labels: Vec<String>,
         #[command(flatten)]
         files: Files,
         /// How findings are printed.
@@ -180,7 +183,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             let features = Features::named(features.iter().map(String::as_str)).unwrap_or_default();
             Ok(check::rules(&runtime, &rules, features, lint, output))
         }
-        Command::Check { files, output, .. } => check::run(&runtime, &files, output).await,
+        Command::Check { files, output, labels, .. } => check::run(&runtime, &files, &labels, output).await,
         Command::Test(arguments) => test::run(&runtime, &arguments),
         Command::Runbook { command, files } => runbook::run(&runtime, &command, &files).await,
         Command::Signin { files, data } => signin::run(&runtime, &files, data).await,

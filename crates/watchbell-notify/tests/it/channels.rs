@@ -285,7 +285,8 @@ fn long_and_odd_text_is_cut_between_characters() {
             assert!(unit(&title) <= most.0 && unit(&message) <= most.1, "{kind}: {title} {message}");
             assert!(unit(&message) > most.1.min(5000) / 3, "{kind}: {message}");
             // Machines take long bodies.
-            let machine = ["webhook", "incidentio", "jira", "opsgenie", "pagerduty", "sns", "victorops"].contains(&kind);
+            let machine =
+                ["webhook", "incidentio", "jira", "opsgenie", "pagerduty", "sns", "victorops"].contains(&kind);
             assert!(seen.body.len() < 28 << 10 || machine, "{kind}");
             let start = title.replace('\\', "").replace("<b>", "").replace("&lt;", "<").replace("&gt;", ">");
             let start = start.replace("**", "").replace("🚨 ", "");

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::ValueEnum;
-use watchbell_model::Level;
+use watchbell_model::{Labels, Level};
 use watchbell_query::promql::Features;
 use watchbell_runtime::Runtime;
 
@@ -76,9 +76,12 @@ fn json(findings: &[Finding], good: bool) -> serde_json::Value {
     serde_json::json!({ "good": good, "findings": findings.iter().map(one).collect::<Vec<_>>() })
 }
 
-pub(super) async fn run(runtime: &Runtime, files: &Files, output: Output) -> Result<ExitCode> {
+pub(super) async fn run(runtime: &Runtime, files: &Files, labels: &[String], output: Output) -> Result<ExitCode> {
     let paths = files.paths(runtime);
     let loaded = load(runtime, &paths).await;
+    if let (false, Some(good)) = (labels.is_empty(), &loaded.good) {
+        return Ok(routes(&good.config, labels, output));
+    }
     let errors = loaded.findings.iter().filter(|finding| finding.problem.level == Level::Error).count();
     let warnings = loaded.findings.len() - errors;
     match output {
@@ -105,4 +108,27 @@ pub(super) async fn run(runtime: &Runtime, files: &Files, output: Output) -> Res
         Output::Json => println!("{}", json(&loaded.findings, loaded.good.is_some())),
     }
     Ok(if loaded.good.is_some() { ExitCode::SUCCESS } else { ExitCode::from(WRONG) })
+}
+
+/// Who would be told of an alert, as amtool's `config routes test` says it.
+fn routes(config: &crate::config::Config, labels: &[String], output: Output) -> ExitCode {
+    let mut pairs = Vec::new();
+    for text in labels {
+        match text.split_once('=').filter(|(name, _)| !name.is_empty()) {
+            Some((name, value)) => pairs.push((name.trim(), value.trim_matches('"'))),
+            None => {
+                eprintln!("watchbell: `{text}` is not a label; write it as `severity=critical`");
+                return ExitCode::from(WRONG);
+            }
+        }
+    }
+    let routes = crate::default::alerts(config).routes_for(&Labels::from_pairs(pairs));
+    match output {
+        Output::Text => routes.iter().for_each(|(receiver, route)| println!("{receiver}  by {route}")),
+        Output::Json => {
+            let one = |(receiver, route): &(String, String)| serde_json::json!({"receiver": receiver, "route": route});
+            println!("{}", serde_json::Value::from_iter(routes.iter().map(one)));
+        }
+    }
+    ExitCode::SUCCESS
 }

@@ -52,3 +52,41 @@ async fn conformance_of_prometheus_configurations() {
     println!("{good} good ones are accepted, {bad} bad ones refused");
     assert!(wrong.is_empty(), "{} of {} are wrong:\n{}", wrong.len(), good + bad + wrong.len(), wrong.join("\n"));
 }
+
+/// Whether Alertmanager refuses one of its own configurations, by what the file is called.
+fn is_bad(name: &str) -> bool {
+    let parts = ["both", "-no-", "nil-", "bad", "invalid", "old-team", "update-message-and-webhook"];
+    name != "conf.smtp-no-username-or-password.yml" && parts.iter().any(|part| name.contains(part))
+}
+
+/// Alertmanager's own configurations.
+#[tokio::test]
+async fn conformance_of_alertmanager_configurations() {
+    let folder = std::env::var_os("WATCHBELL_CONFORMANCE")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance"), PathBuf::from);
+    let (mut good, mut bad, mut wrong) = (0, 0, Vec::new());
+    for part in ["config", "cli", "examples"] {
+        let folder = folder.join("alertmanager").join(part);
+        let Ok(entries) = std::fs::read_dir(&folder) else {
+            println!("skipped: there is no folder {}; name one in WATCHBELL_CONFORMANCE", folder.display());
+            return;
+        };
+        let names: BTreeSet<String> = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+        for name in names {
+            let loaded = load(&Runtime::os(), &[folder.join(&name)]).await;
+            let told = render_findings(&loaded.findings);
+            println!("== {part}/{name}\n{told}");
+            match (loaded.good.is_some(), is_bad(&name)) {
+                (true, false) => good += 1,
+                (false, true) => bad += 1,
+                (true, true) => wrong.push(format!("{part}/{name} is accepted")),
+                (false, false) => {
+                    let first: Vec<&str> = told.lines().filter(|line| line.contains("error")).take(4).collect();
+                    wrong.push(format!("{part}/{name} is refused:\n{}", first.join("\n")));
+                }
+            }
+        }
+    }
+    println!("{good} good ones are accepted, {bad} bad ones refused");
+    assert!(wrong.is_empty(), "{} are wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
