@@ -362,7 +362,7 @@ pub(crate) fn check_secret_url(url: &Secret, path: &Path, problems: &mut Problem
 }
 
 /// The shortest path that is hidden by itself, in bytes.
-const SECRET_PATH_MIN: usize = 8;
+pub(crate) const SECRET_PATH_MIN: usize = 8;
 
 /// An address that is a secret, and its path alone, which answers and errors may name.
 pub(crate) fn url_secrets(url: &Secret) -> Vec<Secret> {
