@@ -391,7 +391,7 @@ pub(crate) fn check_secret_url(url: &Secret, path: &Path, problems: &mut Problem
 }
 
 /// The shortest path that is hidden by itself, in bytes.
-const SECRET_PATH_MIN: usize = 8;
+pub(crate) const SECRET_PATH_MIN: usize = 8;
 
 /// The shortest last part of a path that is hidden by itself, in bytes; tokens are longer.
 const SECRET_PART_MIN: usize = 16;

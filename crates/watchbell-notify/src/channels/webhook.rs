@@ -198,6 +198,11 @@ impl Channel for WebhookConfig {
     }
 
     fn secrets(&self, disk: &Disk) -> Vec<Secret> {
-        config::url_secrets(&secret_of(disk, &self.url, &self.url_file))
+        let address = secret_of(disk, &self.url, &self.url_file);
+        // Between what templates give, the pieces of the address are what can be recognised.
+        let mut pieces = address.expose().split("{{").map(|part| part.split_once("}}").map_or(part, |(_, rest)| rest));
+        let first = pieces.next().unwrap_or_default();
+        let others = pieces.filter(|piece| piece.len() >= config::SECRET_PATH_MIN).map(Secret::new);
+        config::url_secrets(&Secret::new(first)).into_iter().chain(others).collect()
     }
 }

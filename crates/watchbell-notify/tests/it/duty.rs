@@ -379,6 +379,21 @@ fn a_program_gets_the_page_and_its_exit_code_counts() {
 }
 
 #[test]
+fn an_address_with_templates_is_shown_nowhere() {
+    sim::run(1, |world| async move {
+        Receiver::at(&world, "there", |_, _| {
+            Answer::Status(400, "", "no: POST /services/hush-one/critical/then/hush-two?k=hush-three")
+        });
+        let url = "http://there/services/hush-one/{{ .CommonLabels.severity }}/then/hush-two?k=hush-three";
+        let (process, _) = Process::memory(&world, one("webhook", json!({ "url": url })));
+        process.deliver(firing("imap", world.clock.now())).await;
+        assert!(process.settle(minutes(1)).await);
+        let kept = format!("{:?}{:?}", process.notify.deliveries(10), process.troubles());
+        assert!(!kept.contains("hush") && kept.contains("critical"), "{kept}");
+    });
+}
+
+#[test]
 fn an_address_and_a_key_may_stand_in_files() {
     sim::run(1, |world| async move {
         let there = Receiver::at(&world, "there", |_, _| OK);
