@@ -6,11 +6,12 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 /// A package and a file that shows it is there.
-const NEEDED: [(&str, &str); 9] = [
+const NEEDED: [(&str, &str); 10] = [
     ("postfix", "/usr/sbin/postfix"),
     ("dovecot-imapd", "/usr/lib/dovecot/imap"),
     ("prometheus-node-exporter", "/usr/bin/prometheus-node-exporter"),
     ("prometheus", "/usr/bin/prometheus"),
+    ("prometheus-alertmanager", "/usr/bin/amtool"),
     ("victoria-metrics", "/usr/bin/victoria-metrics"),
     ("python3-venv", "/usr/share/doc/python3-venv"),
     ("chromium", "/usr/bin/chromium"),

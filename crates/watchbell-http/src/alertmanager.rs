@@ -1,5 +1,7 @@
 //! Alertmanager's API v2: foreign Prometheus servers post alerts, amtool and Grafana read them and set silences.
 
+use std::collections::BTreeSet;
+
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
@@ -221,30 +223,86 @@ fn silence_error(error: SilenceError) -> Response {
     refuse(status, error)
 }
 
-/// `GET /api/v2/receivers`.
-pub(crate) async fn receivers(State(app): State<App>) -> Response {
-    let mut names: Vec<String> = app
-        .notify
-        .channels()
-        .into_iter()
-        .filter(|channel| channel.configured)
-        .map(|channel| channel.receiver)
-        .collect();
-    names.sort();
-    names.dedup();
-    Json(names.into_iter().map(|name| Receiver { name }).collect::<Vec<_>>()).into_response()
+/// Receivers that have a channel, by name.
+fn configured(app: &App) -> BTreeSet<String> {
+    let channels = app.notify.channels().into_iter().filter(|channel| channel.configured);
+    channels.map(|channel| channel.receiver).collect()
 }
 
-/// `GET /api/v2/status`. The configuration is not shown: it may hold what must not be seen.
+/// `GET /api/v2/receivers`.
+pub(crate) async fn receivers(State(app): State<App>) -> Response {
+    Json(configured(&app).into_iter().map(|name| Receiver { name }).collect::<Vec<_>>()).into_response()
+}
+
+/// The routing part of the configuration, as amtool reads it to show and test routes. Receivers have no channels there:
+/// those may hold what must not be seen.
+fn routing(shown: &str, channels: impl IntoIterator<Item = String>) -> String {
+    const PARTS: [&str; 4] = ["route", "inhibit_rules", "time_intervals", "mute_time_intervals"];
+    let mut names: BTreeSet<String> = channels.into_iter().collect();
+    let (mut text, mut inside) = (String::new(), false);
+    for line in shown.lines() {
+        if !line.starts_with([' ', '-']) {
+            inside = PARTS.iter().any(|part| line.split(':').next() == Some(part));
+        }
+        if inside {
+            let name = line.trim_start_matches([' ', '-']).strip_prefix("receiver:").map(str::trim);
+            names.extend(name.map(|name| name.trim_matches(['"', '\'']).to_owned()));
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    if !text.lines().any(|line| line.starts_with("route:")) {
+        let first = names.first().cloned().unwrap_or_else(|| "nobody".to_owned());
+        names.insert(first.clone());
+        text = format!("route:\n  receiver: {}\n{text}", json!(first));
+    }
+    let receivers = names.iter().map(|name| format!("- name: {}\n", json!(name)));
+    format!("{text}receivers:\n{}", receivers.collect::<String>())
+}
+
+/// `GET /api/v2/status`.
 pub(crate) async fn status(State(app): State<App>) -> Response {
     let version = app.config.version();
+    let original = routing(&app.config.shown(), configured(&app));
     Json(json!({
         "cluster": { "name": "watchbell", "status": "disabled", "peers": [] },
         "versionInfo": {
             "version": version, "revision": "", "branch": "", "buildUser": "", "buildDate": "", "goVersion": "",
         },
-        "config": { "original": "" },
+        "config": { "original": original },
         "uptime": app.config.started_at(),
     }))
     .into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    #[test]
+    fn amtool_gets_routes_and_no_secrets() {
+        let shown = "global:\n  slack_api_url: <secret>\nroute:\n  receiver: ops\n  routes:\n    - matchers:\n        - a=b\n      \
+                     receiver: \"on duty\"\nreceivers:\n  - name: ops\n    webhook_configs:\n      - url: <secret>\n\
+                     inhibit_rules: []\n";
+        expect![[r#"
+            route:
+              receiver: ops
+              routes:
+                - matchers:
+                    - a=b
+                  receiver: "on duty"
+            inhibit_rules: []
+            receivers:
+            - name: "on duty"
+            - name: "ops"
+        "#]]
+        .assert_eq(&super::routing(shown, ["ops".to_owned()]));
+        expect![[r#"
+            route:
+              receiver: "nobody"
+            receivers:
+            - name: "nobody"
+        "#]]
+        .assert_eq(&super::routing("host:\n  enabled: false\n", []));
+    }
 }

@@ -1,4 +1,5 @@
-//! What `POST /sink` takes: a message of a script, Uptime Kuma or Healthchecks, or an Alertmanager webhook body.
+//! What `POST /sink` takes: a message of a script, Uptime Kuma or Healthchecks, the webhook body of Alertmanager or
+//! Grafana, and what Kuma, EventBridge and SNS post by themselves.
 //!
 //! The direct form is `{"summary": …, "severity": …, "source": …}` with, if wanted, `runbook_url` and `status`. It
 //! becomes an alert with the labels `alertname` (the source behind its first slash), `severity` and `source`, which
@@ -15,6 +16,8 @@
 //! Alerts of it that cannot be understood do not keep the others from being taken.
 //! A message is not refused for what a page can do without: a run book address that is none is left out with a warning,
 //! a long summary is cut.
+
+mod foreign;
 
 use watchbell_model::{Alert, Labels, Severity, Timestamp, Url};
 
@@ -64,6 +67,9 @@ pub fn decode_sink(body: &[u8], now: Timestamp) -> Result<SinkMessage, BodyError
             }
         }
         return Ok(SinkMessage::Alerts { alerts, warnings: refused.iter().map(BodyError::to_string).collect() });
+    }
+    if let Some(read) = foreign::decode(&body, now) {
+        return read;
     }
     decode_direct(&fields, now)
 }
@@ -288,6 +294,111 @@ mod tests {
         };
         let summary = alerts[0].annotations.get("summary").expect("it has one");
         assert!(summary.len() <= SINK_SUMMARY_MAX && summary.ends_with("ä…"), "{} bytes", summary.len());
+    }
+
+    #[test]
+    fn grafana_says_it_per_alert_too() {
+        check(
+            &[
+                r#"{"receiver": "wb", "status": "firing", "orgId": 1, "version": "1", "title": "[FIRING:1]", "state": "alerting",
+                "alerts": [{"status": "firing", "labels": {"alertname": "High", "grafana_folder": "x"},
+                "annotations": {"summary": "it is high"}, "startsAt": "1970-01-01T00:10:00Z",
+                "endsAt": "0001-01-01T00:00:00Z", "values": {"B": 22}, "valueString": "[ B=22 ]"}]}"#,
+            ],
+            expect![[r#"
+                open: {alertname="High", grafana_folder="x", source="alertmanager/High"} {summary="it is high"}
+            "#]],
+        );
+    }
+
+    #[test]
+    fn kumas_own_body_is_understood() {
+        check(
+            &[
+                r#"{"heartbeat": {"status": 0, "msg": "connect ECONNREFUSED"}, "monitor": {"name": "Web", "url": "https://x.org"}, "msg": "[Web] [Down]"}"#,
+                r#"{"heartbeat": {"status": 2, "msg": "x"}, "monitor": {"name": "Web"}, "msg": "[Web] [Pending]"}"#,
+                r#"{"heartbeat": {"status": 1, "msg": "200 - OK"}, "monitor": {"name": "Web"}, "msg": "[Web] [Up] 200 - OK"}"#,
+                r#"{"heartbeat": null, "monitor": null, "msg": "Wb Testing"}"#,
+            ],
+            expect![[r#"
+                open: {alertname="Web", severity="critical", source="kuma/Web"} {summary="Web: connect ECONNREFUSED"}
+                warning: nothing is raised: the monitor is neither up nor down
+                open: {alertname="Web", severity="critical", source="kuma/Web"} {summary="Web: connect ECONNREFUSED"}
+                1 of `kuma/Web` over; open: none
+                open: {alertname="notification", severity="warning", source="kuma/notification"} {summary="Wb Testing"}
+            "#]],
+        );
+    }
+
+    #[test]
+    fn what_aws_posts_is_understood() {
+        let event =
+            |kind: &str, detail: &str| format!(r#"{{"version": "0", "detail-type": "{kind}", "detail": {detail}}}"#);
+        let state = "CloudWatch Alarm State Change";
+        let inner = r#"{\"AlarmName\": \"Old\", \"AlarmDescription\": \"d\", \"NewStateValue\": \"ALARM\", \"NewStateReason\": \"r\"}"#;
+        let sns = |kind: &str, message: &str| {
+            format!(
+                r#"{{"Type": "{kind}", "TopicArn": "arn:aws:sns:eu-west-1:1:ops", "Subject": "s", "Message": "{message}", "SubscribeURL": "https://sns/confirm"}}"#
+            )
+        };
+        check(
+            &[
+                event(state, r#"{"alarmName": "Cpu", "state": {"value": "ALARM", "reason": "too high"}, "configuration": {"description": "of the server"}}"#),
+                event(state, r#"{"alarmName": "Cpu", "state": {"value": "INSUFFICIENT_DATA"}}"#),
+                event(state, r#"{"alarmName": "Cpu", "state": {"value": "OK"}}"#),
+                event("CloudWatch Alarm Contributor State Change", r#"{"alarmName": "Cpu", "alarmContributor": {"id": "a1"}, "state": {"value": "ALARM", "reason": "r"}}"#),
+                event("CloudWatch Alarm Contributor State Change", r#"{"alarmName": "Cpu", "alarmContributor": {"id": "a1"}, "state": {"value": "OK"}}"#),
+                event("Backup Job State Change", r#"{"resourceArn": "arn:aws:ec2:x:1:volume/vol-1", "state": "FAILED", "statusMessage": "no room"}"#),
+                event("Backup Job State Change", r#"{"resourceArn": "arn:aws:ec2:x:1:volume/vol-1", "state": "COMPLETED"}"#),
+                event("EC2 Instance State-change Notification", "{}"),
+                sns("Notification", inner),
+                sns("Notification", "plain words"),
+                sns("SubscriptionConfirmation", "you have chosen"),
+            ]
+            .each_ref()
+            .map(String::as_str),
+            expect![[r#"
+                open: {alertname="Cpu", severity="critical", source="cloudwatch/Cpu"} {summary="of the server: too high"}
+                warning: nothing is raised: the alarm has no data, which is neither good nor bad
+                open: {alertname="Cpu", severity="critical", source="cloudwatch/Cpu"} {summary="of the server: too high"}
+                1 of `cloudwatch/Cpu` over; open: none
+                open: {alertname="Cpu/a1", severity="critical", source="cloudwatch/Cpu/a1"} {summary="r"}
+                1 of `cloudwatch/Cpu/a1` over; open: none
+                open: {alertname="backup/volume/vol-1", severity="critical", source="aws-backup/backup/volume/vol-1"} {summary="backup job of arn:aws:ec2:x:1:volume/vol-1: failed: no room"}
+                1 of `aws-backup/backup/volume/vol-1` over; open: none
+                refused: `detail-type` is `EC2 Instance State-change Notification`; alarms and backup jobs are understood; open: none
+                open: {alertname="Old", severity="critical", source="cloudwatch/Old"} {summary="d: r"}
+                open: {alertname="Old", severity="critical", source="cloudwatch/Old"} {summary="d: r"} and {alertname="ops", severity="warning", source="sns/ops"} {summary="s: plain words"}
+                warning: nothing is raised: to confirm the subscription, open https://sns/confirm
+                open: {alertname="Old", severity="critical", source="cloudwatch/Old"} {summary="d: r"} and {alertname="ops", severity="warning", source="sns/ops"} {summary="s: plain words"}
+            "#]],
+        );
+    }
+
+    #[test]
+    fn conformance_events_of_aws_are_understood() {
+        let folder = std::env::var_os("WATCHBELL_CONFORMANCE").map_or_else(
+            || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance"),
+            std::path::PathBuf::from,
+        );
+        let Ok(entries) = std::fs::read_dir(folder.join("cloudwatch/cw_events")) else {
+            println!("skipped: there is no folder {}; name one in WATCHBELL_CONFORMANCE", folder.display());
+            return;
+        };
+        let (mut read, mut raised) = (0, 0);
+        for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            // Those of Lambda wrap others in a list of their own.
+            if !name.ends_with(".json") || name.starts_with("notify_slack_messages") {
+                continue;
+            }
+            let body = std::fs::read(&path).expect("a file");
+            let message = decode_sink(&body, NOW).unwrap_or_else(|error| panic!("{name}: {error}"));
+            read += 1;
+            raised += usize::from(matches!(message, SinkMessage::Alerts { alerts, .. } if !alerts.is_empty()));
+        }
+        println!("{read} events read, {raised} of them raise something");
+        assert!(read >= 14 && raised >= 5, "{read} {raised}");
     }
 
     proptest::proptest! {

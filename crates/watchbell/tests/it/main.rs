@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests of the real binary use real files, sockets, threads and time")]
 #![allow(unreachable_pub, reason = "nothing is reachable in a test binary")]
 
+mod amtool;
 mod browser;
 mod clients;
 mod configs;
