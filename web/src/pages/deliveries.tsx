@@ -5,8 +5,8 @@ import type { Delivery } from "../api.gen";
 import { Ago, Empty, Glyph, Loading, Search, Trouble, matches } from "../parts";
 import { clock, now } from "../time";
 
-const WORDS: Record<Delivery["outcome"], string> = { accepted: "Accepted", retry: "Failed, is tried again", gaveup: "Given up" };
-const MARKS = { accepted: "ok", retry: "warn", gaveup: "alarm" } as const;
+const WORDS: Record<Delivery["outcome"], string> = { accepted: "Accepted", retry: "Failed, is tried again", gaveup: "Given up", merged: "Told of in another page" };
+const MARKS = { accepted: "ok", retry: "warn", gaveup: "alarm", merged: "none" } as const;
 
 export function DeliveriesPage() {
   const deliveries = useMemo(() => follow<Delivery[]>("deliveries", ["outbox"]), []);

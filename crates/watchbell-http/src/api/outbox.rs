@@ -62,6 +62,7 @@ fn delivery(tried: DeliveryRecord) -> view::Delivery {
             Outcome::Accepted => view::Outcome::Accepted,
             Outcome::Retry => view::Outcome::Retry,
             Outcome::Refused | Outcome::GivenUp => view::Outcome::Gaveup,
+            Outcome::Merged => view::Outcome::Merged,
         },
         detail,
         retry_at: tried.next_in.map(|wait| tried.at + wait.duration()),

@@ -400,6 +400,8 @@ pub(crate) enum Outcome {
     Retry,
     /// Nobody tries again; an alert says so elsewhere.
     Gaveup,
+    /// So many waited that another page tells of it too.
+    Merged,
 }
 
 /// This machine over the last hours.
