@@ -39,6 +39,22 @@ pub trait Query: Send + Sync {
         Ok(())
     }
 
+    /// As [`Query::each`], in batches that several threads may work on at once: `work` is given the place of a batch
+    /// among all, and ends it all by saying that it has enough.
+    fn batches(
+        &self,
+        matchers: &[Matcher],
+        start: Timestamp,
+        end: Timestamp,
+        work: &(dyn Fn(usize, Vec<Series>) -> ControlFlow<()> + Sync),
+    ) -> Result<(), QueryError> {
+        let mut place = 0;
+        self.each(matchers, start, end, &mut |series| {
+            place += 1;
+            work(place - 1, vec![series])
+        })
+    }
+
     /// Series that pass, summed up over windows of `width` (aligned to multiples of it), from copies kept for that
     /// where there are some: a year in little time.
     fn rollup(

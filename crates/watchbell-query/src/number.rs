@@ -5,46 +5,65 @@ use std::fmt::Write;
 /// A value as Prometheus' JSON API prints it: the shortest digits that read back to the same number, with an exponent
 /// for what is below `1e-6` or from `1e21` on; `NaN`, `+Inf`, `-Inf`.
 pub fn format_value(value: f64) -> String {
-    if !value.is_finite() {
-        return not_finite(value).to_owned();
-    }
-    let size = value.abs();
-    if size != 0.0 && !(1e-6..1e21).contains(&size) { with_exponent(value) } else { format!("{value}") }
+    let mut text = String::new();
+    write_value(&mut text, value);
+    text
 }
 
 /// As [`format_value`], at the end of a text: what answers with many values use.
 pub fn write_value(out: &mut String, value: f64) {
+    let size = value.abs();
+    if !value.is_finite() {
+        out.push_str(not_finite(value));
+    } else if size == 0.0 || (1e-6..1e21).contains(&size) {
+        write_plain(out, value);
+    } else {
+        out.push_str(&with_exponent(value));
+    }
+}
+
+/// All digits of a number that is one.
+fn write_plain(out: &mut String, value: f64) {
     // Most values are whole numbers, for which there is a shorter way than for digits that round well.
     const WHOLE: f64 = 9_007_199_254_740_992.0;
-    if value.abs() < WHOLE && value == value.trunc() && (value != 0.0 || value.is_sign_positive()) {
-        let mut digits = [0_u8; 20];
-        let mut at = digits.len();
-        let mut rest = value.abs() as u64;
-        loop {
-            at -= 1;
-            digits[at] = b'0' + (rest % 10) as u8;
-            rest /= 10;
-            if rest == 0 {
-                break;
-            }
-        }
+    let size = value.abs();
+    if size < WHOLE && value == value.trunc() && (value != 0.0 || value.is_sign_positive()) {
         if value < 0.0 {
             out.push('-');
         }
-        out.extend(digits[at..].iter().map(|digit| char::from(*digit)));
-        return;
-    }
-    let size = value.abs();
-    if value.is_finite() && (size == 0.0 || (1e-6..1e21).contains(&size)) {
-        let _ = write!(out, "{value}");
+        write_whole(out, size as u64);
+    } else if (1e-4..WHOLE).contains(&size) {
+        // Here it writes no exponent. In the middle between two shortest numbers it takes the even one, as Go does.
+        out.push_str(zmij::Buffer::new().format_finite(value));
     } else {
-        out.push_str(&format_value(value));
+        let _ = write!(out, "{value}");
     }
+}
+
+/// A whole number at the end of a text.
+pub fn write_whole(out: &mut String, number: u64) {
+    let mut digits = [0_u8; 20];
+    let (mut at, mut rest) = (digits.len(), number);
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.push_str(std::str::from_utf8(&digits[at..]).expect("digits are ASCII"));
 }
 
 /// All digits, never an exponent: Go's `'f'` with the shortest precision, as expressions and `count_values` print.
 pub(crate) fn format_plain(value: f64) -> String {
-    if value.is_finite() { format!("{value}") } else { not_finite(value).to_owned() }
+    if value.is_finite() { plain(value) } else { not_finite(value).to_owned() }
+}
+
+fn plain(value: f64) -> String {
+    let mut text = String::new();
+    write_plain(&mut text, value);
+    text
 }
 
 /// Go's `%g` with the shortest precision, as annotations print: an exponent below `1e-4` and from `1e6` on.
@@ -53,7 +72,7 @@ pub(crate) fn format_general(value: f64) -> String {
         return not_finite(value).to_owned();
     }
     let size = value.abs();
-    if size != 0.0 && !(1e-4..1e6).contains(&size) { with_exponent(value) } else { format!("{value}") }
+    if size != 0.0 && !(1e-4..1e6).contains(&size) { with_exponent(value) } else { plain(value) }
 }
 
 fn not_finite(value: f64) -> &'static str {
@@ -108,18 +127,36 @@ pub(crate) fn parse_number(text: &str) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
+    /// Reads back to the same bits, and there is no shorter text that does.
+    fn check(value: f64) {
+        let text = plain(value);
+        assert_eq!(text.parse::<f64>().unwrap().to_bits(), value.to_bits(), "{text}");
+        assert_eq!(text.len(), format!("{value}").len(), "{text}");
+        assert!(!text.contains('e') && !text.ends_with(".0"), "{text}");
+    }
+
     #[test]
-    fn a_value_at_the_end_of_a_text_is_the_same() {
-        let mut values =
-            vec![f64::NAN, f64::INFINITY, -0.0, 0.0, -1.0, 1e15, 9_007_199_254_740_993.0, -9e15, 1e21, 1e-7];
-        values.extend((0..2000).map(|n| f64::from(n) * 0.37 - 100.0));
-        values.extend((0..300).map(|n| -(10_f64.powi(n - 150))));
-        for value in values {
-            let mut text = String::from("x");
-            write_value(&mut text, value);
-            assert_eq!(text, format!("x{}", format_value(value)));
+    fn all_digits_are_written() {
+        [-0.0, 0.0, -1.0, 1e15, 9_007_199_254_740_993.0, -9e15, 1e21, 1e-7].into_iter().for_each(check);
+        (0..2000).for_each(|n| check(f64::from(n) * 0.37 - 100.0));
+        (0..300).for_each(|n| check(-(10_f64.powi(n - 150))));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+        #[test]
+        fn all_digits_of_any_number_are_written(
+            value in prop_oneof![
+                any::<u64>().prop_map(f64::from_bits).prop_filter("a number", |value| value.is_finite()),
+                (any::<i64>(), -10..10).prop_map(|(digits, power)| (digits >> 10) as f64 * 10_f64.powi(power)),
+                -1e6..1e6_f64,
+            ],
+        ) {
+            check(value);
         }
     }
 
@@ -134,6 +171,9 @@ mod tests {
             (1e21, "1e+21"),
             (1.5e300, "1.5e+300"),
             (0.000001, "0.000001"),
+            // In the middle between two texts of that length.
+            (5_135_781_252_678_593.0 / 4.0, "1283945313169648.2"),
+            (5_135_781_252_678_599.0 / 4.0, "1283945313169649.8"),
             (1e-7, "1e-07"),
             (-2.5e-9, "-2.5e-09"),
             (f64::NAN, "NaN"),

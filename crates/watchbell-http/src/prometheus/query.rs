@@ -87,27 +87,27 @@ pub(crate) async fn query(State(app): State<App>, parameters: Parameters) -> Ans
         Value::Matrix(series) => shorten(series, limit),
         Value::Scalar(..) | Value::String(..) => false,
     };
-    let mut data = String::new();
+    let mut body = String::from(DATA);
     match value {
         Value::Scalar(at, value) => {
-            data.push_str(r#"{"resultType":"scalar","result":"#);
-            write::sample(&mut data, Sample { timestamp: at, value });
+            body.push_str(r#"{"resultType":"scalar","result":"#);
+            write::sample(&mut body, Sample { timestamp: at, value });
         }
         Value::String(at, text) => {
-            data.push_str(r#"{"resultType":"string","result":["#);
-            write::time(&mut data, at);
-            write!(data, ",{}]", Json::from(text)).expect("a string takes it");
+            body.push_str(r#"{"resultType":"string","result":["#);
+            write::time(&mut body, at);
+            write!(body, ",{}]", Json::from(text)).expect("a string takes it");
         }
         Value::Vector(elements) => {
-            data.push_str(r#"{"resultType":"vector","result":"#);
-            write::vector(&mut data, elements);
+            body.push_str(r#"{"resultType":"vector","result":"#);
+            write::vector(&mut body, elements);
         }
         Value::Matrix(series) => {
-            data.push_str(r#"{"resultType":"matrix","result":"#);
-            write::matrix(&mut data, series);
+            body.push_str(r#"{"resultType":"matrix","result":"#);
+            write::matrix(&mut body, series);
         }
     }
-    Ok(answered(data, &wishes, Outcome { notes, stats, explained, times, steps: (at.0, 0), cut }))
+    Ok(answered(body, &wishes, Outcome { notes, stats, explained, times, steps: (at.0, 0), cut }))
 }
 
 /// `/api/v1/query_range`.
@@ -148,10 +148,14 @@ pub(crate) async fn query_range(State(app): State<App>, parameters: Parameters) 
     let (answer, explained, times) = evaluate(&app, &wishes, work).await?;
     let Answer { value: mut series, notes, stats } = answer;
     let cut = shorten(&mut series, limit);
-    let mut data = String::from(r#"{"resultType":"matrix","result":"#);
-    write::matrix(&mut data, series);
-    Ok(answered(data, &wishes, Outcome { notes, stats, explained, times, steps: (start.0, millis), cut }))
+    let mut body = String::from(DATA);
+    body.push_str(r#"{"resultType":"matrix","result":"#);
+    write::matrix(&mut body, series);
+    Ok(answered(body, &wishes, Outcome { notes, stats, explained, times, steps: (start.0, millis), cut }))
 }
+
+/// How a body begins whose data follow.
+const DATA: &str = r#"{"status":"success","data":"#;
 
 /// Leaves out what is past the limit; says whether it did.
 fn shorten<T>(items: &mut Vec<T>, limit: usize) -> bool {
@@ -198,11 +202,11 @@ fn cut_to(text: &str, most: usize) -> &str {
     &text[..end]
 }
 
-/// Closes the data, which is written already but for its statistics, and wraps it.
-fn answered(mut data: String, wishes: &Wishes, outcome: Outcome) -> Response {
+/// Ends a body of which all but statistics and notes is written.
+fn answered(mut body: String, wishes: &Wishes, outcome: Outcome) -> Response {
     let mut warnings = Vec::new();
     if !wishes.stats.is_empty() {
-        write!(data, r#","stats":{}"#, statistics(wishes.stats == "all", &outcome)).expect("a string takes it");
+        write!(body, r#","stats":{}"#, statistics(wishes.stats == "all", &outcome)).expect("a string takes it");
         if !matches!(wishes.stats.as_str(), "true" | "all") {
             warnings.push(format!(
                 "value {:?} for parameter \"stats\" is deprecated and will be rejected in the next major release, use \"true\" or \"all\"",
@@ -211,13 +215,12 @@ fn answered(mut data: String, wishes: &Wishes, outcome: Outcome) -> Response {
         }
     }
     if let Some(explained) = &outcome.explained {
-        write!(data, r#","explain":{}"#, part(explained)).expect("a string takes it");
+        write!(body, r#","explain":{}"#, part(explained)).expect("a string takes it");
     }
-    data.push('}');
+    body.push('}');
     if outcome.cut {
         warnings.push(CUT.to_owned());
     }
-    let mut body = format!(r#"{{"status":"success","data":{data}"#);
     for (name, level) in [("warnings", NoteLevel::Warning), ("infos", NoteLevel::Info)] {
         let mut texts: Vec<String> =
             outcome.notes.iter().filter(|note| note.level == level).map(|note| note.with_place(&wishes.text)).collect();

@@ -4,7 +4,10 @@ use std::fmt::Write;
 
 use serde_json::json;
 use watchbell_model::{Histogram, Labels, Sample, Series, Timestamp};
-use watchbell_query::{Element, HistogramBucket, format_value, histogram_buckets, write_value};
+use watchbell_query::{Element, HistogramBucket, format_value, histogram_buckets, write_value, write_whole};
+
+/// About how long a sample is.
+const SAMPLE_BYTES: usize = 32;
 
 /// A list, each item written by `each`.
 pub(super) fn list<T>(out: &mut String, items: impl IntoIterator<Item = T>, mut each: impl FnMut(&mut String, T)) {
@@ -38,6 +41,7 @@ pub(super) fn vector(out: &mut String, elements: Vec<Element>) {
 
 /// Series with all their samples.
 pub(super) fn matrix(out: &mut String, series: Vec<Series>) {
+    out.reserve(series.iter().map(|series| series.samples.len()).sum::<usize>() * SAMPLE_BYTES);
     list(out, series, |out, series| {
         metric(out, &series.labels);
         if !series.samples.is_empty() || series.histograms.is_empty() {
@@ -115,7 +119,7 @@ pub(super) fn time(out: &mut String, at: Timestamp) {
     if at.as_millis() < 0 {
         out.push('-');
     }
-    write_value(out, (millis / 1000) as f64);
+    write_whole(out, millis / 1000);
     if !millis.is_multiple_of(1000) {
         write!(out, ".{:03}", millis % 1000).expect("a string takes it");
     }

@@ -271,11 +271,7 @@ fn is_grouped_by(name: &str, grouping: &Grouping) -> bool {
 fn numbers(op: Aggregator, members: &[&Column], parameters: &[f64], count: usize) -> Vec<f64> {
     let members = || members.iter().copied();
     match op {
-        Aggregator::Sum => {
-            let sums =
-                fold(members(), count, |value| Sum { sum: value, lost: 0.0 }, |sum, value| *sum = sum.add(value));
-            finish(sums, Sum::total)
-        }
+        Aggregator::Sum => sums(members(), count),
         Aggregator::Avg => finish(fold(members(), count, Mean::of, Mean::add), Mean::value),
         Aggregator::Count => finish(fold(members(), count, |_| 1.0, |count, _| *count += 1.0), |count| count),
         Aggregator::Group => finish(fold(members(), count, |_| 1.0, |_, _| {}), |one| one),
@@ -299,6 +295,27 @@ fn numbers(op: Aggregator, members: &[&Column], parameters: &[f64], count: usize
             quantiles.map(one).collect()
         }
     }
+}
+
+/// The sum of some elements at each step. What most aggregations are, so that steps are added up side by side.
+fn sums<'a>(columns: impl Iterator<Item = &'a Column>, count: usize) -> Vec<f64> {
+    let (mut sums, mut lost) = (vec![absent(); count], vec![0.0; count]);
+    for column in columns {
+        for ((sum, lost), value) in sums.iter_mut().zip(&mut lost).zip(&column.values) {
+            let next = Sum { sum: *sum, lost: *lost }.add(*value);
+            let (is_first, is_none) = (!is_present(*sum), !is_present(*value));
+            *lost = if is_none || is_first { *lost } else { next.lost };
+            *sum = match (is_none, is_first) {
+                (true, _) => *sum,
+                (false, true) => *value,
+                (false, false) => next.sum,
+            };
+        }
+    }
+    for (sum, lost) in sums.iter_mut().zip(lost).filter(|(sum, _)| is_present(**sum)) {
+        *sum = Sum { sum: *sum, lost }.total();
+    }
+    sums
 }
 
 fn fold<'a, T: Clone>(

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use watchbell_model::{Labels, Query};
 
@@ -16,6 +16,9 @@ use super::{EngineOptions, EvalError};
 use crate::histogram::Tally;
 use crate::promql::{Expr, Node, ValueType};
 
+/// Of more samples at once no more are counted: they pass any limit, and the count stays a number.
+const SAMPLES_AT_ONCE: usize = usize::MAX >> 16;
+
 /// What a node is worth at every step.
 pub(super) enum Evaluated {
     /// A number for each step.
@@ -26,8 +29,9 @@ pub(super) enum Evaluated {
     Text(String),
 }
 
-/// One query: what it reads, its limits, and the range of the whole of it.
-pub(super) struct Evaluator<'a> {
+/// What is asked, the same for all threads that work on a query.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
     pub(super) source: &'a dyn Query,
     pub(super) lookback: i64,
     pub(super) default_step: i64,
@@ -39,17 +43,68 @@ pub(super) struct Evaluator<'a> {
     pub(super) step: i64,
     delayed_name_removal: bool,
     samples_max: usize,
-    samples: Cell<usize>,
+    stop: Option<&'a AtomicBool>,
+    /// How many steps there are.
+    steps: usize,
+}
+
+/// One query, or a part of it on a thread of its own: what is asked, and what came up on the way.
+pub(super) struct Evaluator<'a> {
+    pub(super) asked: Asked<'a>,
+    /// Of all parts together.
+    samples: Arc<AtomicUsize>,
     /// Whether of histograms only counts and sums are looked at. As in Prometheus, which then reads no buckets, each
     /// says for certain whether it follows a reset.
     pub(super) counts_only: Cell<bool>,
-    stop: Option<&'a AtomicBool>,
     notes: RefCell<Vec<Note>>,
     /// Who wants to know what each part takes.
     pub(super) trace: Option<&'a Trace<'a>>,
     /// What other expressions have found out.
     pub(super) memo: Option<&'a Memo>,
     pub(super) counts: Counts,
+}
+
+/// What makes an [`Evaluator`] for a part of a query, on whichever thread.
+#[derive(Clone)]
+pub(super) struct Seed<'a> {
+    asked: Asked<'a>,
+    samples: Arc<AtomicUsize>,
+    counts_only: bool,
+    is_inside: bool,
+}
+
+/// What came up in parts of a query and is the same in whatever order.
+#[derive(Default)]
+pub(super) struct Found {
+    per_step: Vec<u64>,
+    read: u64,
+}
+
+impl Found {
+    /// Takes in what came up in one part more, but for its notes.
+    pub(super) fn add(&mut self, part: Evaluator<'_>) -> Vec<Note> {
+        self.read += part.counts.read.get();
+        let per_step = part.counts.per_step();
+        if self.per_step.len() < per_step.len() {
+            self.per_step.resize(per_step.len(), 0);
+        }
+        self.per_step.iter_mut().zip(per_step).for_each(|(count, more)| *count += more);
+        part.notes.into_inner()
+    }
+}
+
+impl<'a> Seed<'a> {
+    pub(super) fn evaluator(&self) -> Evaluator<'a> {
+        Evaluator {
+            asked: self.asked,
+            samples: Arc::clone(&self.samples),
+            counts_only: Cell::new(self.counts_only),
+            notes: RefCell::default(),
+            trace: None,
+            memo: None,
+            counts: Counts::new(if self.is_inside { 0 } else { self.asked.steps }),
+        }
+    }
 }
 
 impl<'a> Evaluator<'a> {
@@ -61,7 +116,7 @@ impl<'a> Evaluator<'a> {
         steps: usize,
     ) -> Evaluator<'a> {
         let millis = |span: watchbell_model::Span| i64::try_from(span.duration().as_millis()).unwrap_or(i64::MAX);
-        Evaluator {
+        let asked = Asked {
             source,
             lookback: millis(options.lookback),
             default_step: millis(options.default_step).max(1),
@@ -70,19 +125,33 @@ impl<'a> Evaluator<'a> {
             step,
             delayed_name_removal: options.delayed_name_removal,
             samples_max: options.samples_max,
-            samples: Cell::new(0),
-            counts_only: Cell::new(false),
             stop,
-            notes: RefCell::default(),
-            trace: None,
-            memo: None,
-            counts: Counts::new(steps),
+            steps,
+        };
+        Seed { asked, samples: Arc::default(), counts_only: false, is_inside: false }.evaluator()
+    }
+
+    /// What makes evaluators for parts of this query; what comes up there is taken [in](Evaluator::take_in) here.
+    pub(super) fn seed(&self) -> Seed<'a> {
+        Seed {
+            asked: self.asked,
+            samples: Arc::clone(&self.samples),
+            counts_only: self.counts_only.get(),
+            is_inside: self.counts.is_inside(),
+        }
+    }
+
+    /// Takes in what came up in parts.
+    pub(super) fn take_in(&self, parts: &Found) {
+        self.counts.add(&parts.per_step, parts.read);
+        if let Some(trace) = self.trace {
+            trace.read(parts.read as usize);
         }
     }
 
     /// What the reader should know, and what it took.
     pub(super) fn finish(self) -> (Vec<Note>, QueryStats) {
-        (self.notes.into_inner(), self.counts.finish(self.samples.get()))
+        (self.notes.into_inner(), self.counts.finish(self.samples.load(Ordering::Relaxed)))
     }
 
     pub(super) fn note(&self, note: Note) {
@@ -99,14 +168,14 @@ impl<'a> Evaluator<'a> {
 
     /// Counts samples against the query's limit, before they take memory where that can be known.
     pub(super) fn charge(&self, samples: usize) -> Result<(), EvalError> {
-        let sum = self.samples.get().saturating_add(samples);
-        self.samples.set(sum);
-        if sum > self.samples_max { Err(EvalError::TooMany { limit: self.samples_max }) } else { Ok(()) }
+        let max = self.asked.samples_max;
+        let before = self.samples.fetch_add(samples.min(SAMPLES_AT_ONCE), Ordering::Relaxed);
+        if before.saturating_add(samples) > max { Err(EvalError::TooMany { limit: max }) } else { Ok(()) }
     }
 
     /// Fails once the caller has set its flag. Asked before any piece of work that may be long.
     pub(super) fn check_stop(&self) -> Result<(), EvalError> {
-        match self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
+        match self.asked.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
             true => Err(EvalError::Stopped),
             false => Ok(()),
         }
@@ -117,7 +186,7 @@ impl<'a> Evaluator<'a> {
         self.check_stop()?;
         if let Some(memo) = self.memo
             && grid.count == 1
-            && grid.start == self.start
+            && grid.start == self.asked.start
             && !self.counts_only.get()
             && memo::may_be_kept(expr)
         {
@@ -152,7 +221,7 @@ impl<'a> Evaluator<'a> {
 
     fn eval_steps(&self, expr: &Expr, grid: &Grid) -> Result<Evaluated, EvalError> {
         match self.eval_node(expr, grid)? {
-            Evaluated::Vector(columns) if !self.delayed_name_removal => {
+            Evaluated::Vector(columns) if !self.asked.delayed_name_removal => {
                 Ok(Evaluated::Vector(column::drop_names_at_once(columns, is_over_range(expr))?))
             }
             other => Ok(other),
@@ -163,7 +232,7 @@ impl<'a> Evaluator<'a> {
     /// are still there.
     pub(super) fn vector_but_for_names(&self, expr: &Expr, grid: &Grid) -> Result<Vec<Column>, EvalError> {
         let expr = expr.unwrapped();
-        if self.delayed_name_removal || !is_over_range(expr) || (grid.count > 1 && is_invariant(expr)) {
+        if self.asked.delayed_name_removal || !is_over_range(expr) || (grid.count > 1 && is_invariant(expr)) {
             return self.vector(expr, grid);
         }
         self.check_stop()?;

@@ -33,10 +33,12 @@ impl Evaluator<'_> {
                 return Ok(Evaluated::Scalar((0..grid.count).map(|step| grid.at(step) as f64 / 1000.0).collect()));
             }
             "pi" => return fill(std::f64::consts::PI),
-            "start" => return fill(self.start as f64 / 1000.0),
-            "end" => return fill(self.end as f64 / 1000.0),
-            "step" => return fill(if self.start == self.end { 0.0 } else { self.step as f64 / 1000.0 }),
-            "range" => return fill(self.end.saturating_sub(self.start) as f64 / 1000.0),
+            "start" => return fill(self.asked.start as f64 / 1000.0),
+            "end" => return fill(self.asked.end as f64 / 1000.0),
+            "step" => {
+                return fill(if self.asked.start == self.asked.end { 0.0 } else { self.asked.step as f64 / 1000.0 });
+            }
+            "range" => return fill(self.asked.end.saturating_sub(self.asked.start) as f64 / 1000.0),
             "min_of" | "max_of" => {
                 let mut values = self.scalar(&arguments[0], grid)?;
                 let pick = if name == "min_of" { smaller } else { larger };
@@ -128,7 +130,7 @@ impl Evaluator<'_> {
             }
             "sort" | "sort_desc" | "sort_by_label" | "sort_by_label_desc" => {
                 let mut columns = first()?;
-                if self.start != self.end {
+                if self.asked.start != self.asked.end {
                     let message = "sort is ineffective for range queries since results are always ordered by labels";
                     self.note(Note::warning(message, span));
                 }
@@ -221,21 +223,18 @@ impl Evaluator<'_> {
                 scalars.push(self.scalar(argument, grid)?);
             }
         }
-        let mut columns = Vec::new();
-        match selected {
-            Some((selector, windows)) => self.each_range(selector, &windows, grid, &mut |series| {
-                self.charge(grid.count)?;
-                columns.extend(self.slide(name, function, (&windows, &series), &scalars, (grid, argument))?);
-                Ok(())
+        let columns = match &selected {
+            Some((selector, windows)) => self.each_range(selector, windows, grid, &|evaluator, series| {
+                evaluator.charge(grid.count)?;
+                evaluator.slide(name, function, (windows, &series), &scalars, (grid, argument))
             })?,
             None => {
                 let ranges = self.ranges(argument, grid)?;
                 self.charge(ranges.series.len().saturating_mul(grid.count))?;
-                for series in &ranges.series {
-                    columns.extend(self.slide(name, function, (&ranges, series), &scalars, (grid, argument))?);
-                }
+                let column = |series| self.slide(name, function, (&ranges, series), &scalars, (grid, argument));
+                ranges.series.iter().filter_map(|series| column(series).transpose()).collect::<Result<Vec<_>, _>>()?
             }
-        }
+        };
         if name == "quantile_over_time" && !columns.is_empty() {
             for quantile in scalars[0].iter().filter(|quantile| !(0.0..=1.0).contains(*quantile)) {
                 self.note(Note::quantile(*quantile, arguments[0].span));
@@ -301,6 +300,7 @@ impl Evaluator<'_> {
         let (mut from, mut to) = (0, 0);
         let mut any = false;
         let overlap = Cell::new(false);
+        let mut looks = self.counts.each_step();
         for step in 0..grid.count {
             let now = grid.at(step);
             let (start, until) = ranges.bounds(now);
@@ -314,7 +314,9 @@ impl Evaluator<'_> {
                 values.push(absent());
                 continue;
             }
-            self.counts.look(step, to - from);
+            if let Some(look) = looks.get_mut(step) {
+                *look += (to - from) as u64;
+            }
             for (argument, values) in now_arguments.iter_mut().zip(scalars) {
                 *argument = values[step];
             }
@@ -336,6 +338,7 @@ impl Evaluator<'_> {
             any |= value.is_some();
             values.push(value.unwrap_or_else(absent));
         }
+        drop(looks);
         self.note_overlap(&overlap, &series.labels, argument);
         let drop_name = series.drop_name || !keeps_name;
         Ok(any.then(|| Column { drop_name, ..Column::new(series.labels.clone(), values) }))

@@ -29,6 +29,32 @@ impl Sum {
     }
 }
 
+/// Four running sums side by side, each as [`Sum`] has it: the processor does more than one at once.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sums {
+    sum: [f64; 4],
+    lost: [f64; 4],
+}
+
+impl Sums {
+    /// The sums with one more addend each.
+    #[inline]
+    pub(super) fn add(&mut self, addends: [f64; 4]) {
+        for (at, addend) in addends.into_iter().enumerate() {
+            let (sum, lost) = (self.sum[at], self.lost[at]);
+            let total = sum + addend;
+            let (large, small) = if sum.abs() >= addend.abs() { (sum, addend) } else { (addend, sum) };
+            self.lost[at] = if total.is_infinite() { 0.0 } else { lost + ((large - total) + small) };
+            self.sum[at] = total;
+        }
+    }
+
+    /// The sums with what was lost.
+    pub(super) fn totals(self) -> [f64; 4] {
+        std::array::from_fn(|at| self.sum[at] + self.lost[at])
+    }
+}
+
 /// A running mean: the sum is divided at the end as long as it does not overflow, and kept as a mean from there on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mean {
@@ -74,6 +100,12 @@ mod tests {
     fn small_addends_are_not_lost_and_a_mean_does_not_overflow() {
         let sum = [1.0, 1e100, 1.0, -1e100].into_iter().fold(Sum::default(), Sum::add);
         assert_eq!(sum.total(), 2.0);
+        let mut sums = Sums::default();
+        for addend in [1.0, 1e100, 1.0, -1e100] {
+            sums.add([addend, -addend, f64::MAX, addend / 0.0]);
+        }
+        assert_eq!(sums.totals()[..3], [2.0, -2.0, f64::INFINITY]);
+        assert!(sums.totals()[3].is_nan());
         let mut mean = Mean::of(f64::MAX);
         mean.add(f64::MAX);
         assert_eq!(mean.value(), f64::MAX);

@@ -1,7 +1,7 @@
 //! Series from the source onto the steps of a query: instant selectors, ranges, subqueries.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use watchbell_model::{
     Histogram, HistogramSample, Labels, Matcher, ResetHint, Sample, Series, Start, Timestamp, is_stale,
@@ -9,7 +9,7 @@ use watchbell_model::{
 
 use super::EvalError;
 use super::column::{Column, Grid, absent, is_present};
-use super::evaluator::Evaluator;
+use super::evaluator::{Evaluator, Found};
 use super::note::Note;
 use super::since::start_at;
 use super::window::{interpolated, with_ends, within};
@@ -142,42 +142,42 @@ impl Evaluator<'_> {
         take: Take,
     ) -> Result<Vec<Column>, EvalError> {
         let reference = |at: i64| moment.anchor.unwrap_or(at).saturating_sub(moment.offset);
-        let first = reference(grid.start).saturating_sub(self.lookback).saturating_add(1);
-        let mut columns = Vec::new();
-        self.each(matchers, (first, reference(grid.last())), &mut |series| {
-            self.charge(grid.count)?;
-            if !series.histograms.is_empty() {
-                columns.extend(self.instant_of_both(&series, &reference, grid, take));
-                return Ok(());
+        let first = reference(grid.start).saturating_sub(self.asked.lookback).saturating_add(1);
+        self.each(matchers, (first, reference(grid.last())), &|evaluator, series| {
+            evaluator.charge(grid.count)?;
+            Ok(evaluator.newest_of(series, &reference, grid, take))
+        })
+    }
+
+    fn newest_of(&self, series: Series, reference: &dyn Fn(i64) -> i64, grid: &Grid, take: Take) -> Option<Column> {
+        if !series.histograms.is_empty() {
+            return self.instant_of_both(&series, reference, grid, take);
+        }
+        let samples = &series.samples;
+        let mut values = Vec::with_capacity(grid.count);
+        let mut next = 0;
+        let mut any = false;
+        for step in 0..grid.count {
+            let reference = reference(grid.at(step));
+            while next < samples.len() && samples[next].timestamp.0 <= reference {
+                next += 1;
             }
-            let samples = &series.samples;
-            let mut values = Vec::with_capacity(grid.count);
-            let mut next = 0;
-            let mut any = false;
-            for step in 0..grid.count {
-                let reference = reference(grid.at(step));
-                while next < samples.len() && samples[next].timestamp.0 <= reference {
-                    next += 1;
-                }
-                let newest = next.checked_sub(1).map(|at| samples[at]);
-                let fresh = newest.filter(|newest| {
-                    newest.timestamp.0 > reference.saturating_sub(self.lookback) && !is_stale(newest.value)
-                });
-                any |= fresh.is_some();
-                values.push(match (fresh, take) {
-                    (Some(sample), Take::Value) => sample.value,
-                    (Some(sample), Take::Time | Take::TimeOfNumber) => sample.timestamp.as_seconds(),
-                    (Some(sample), Take::Start) => seconds(start_at(&series.starts, sample.timestamp)),
-                    (None, _) => absent(),
-                });
-            }
-            if any {
-                self.counts.look_at_each((0..grid.count).filter(|step| is_present(values[*step])));
-                columns.push(Column::new(series.labels, values));
-            }
-            Ok(())
-        })?;
-        Ok(columns)
+            let newest = next.checked_sub(1).map(|at| samples[at]);
+            let fresh = newest.filter(|newest| {
+                newest.timestamp.0 > reference.saturating_sub(self.asked.lookback) && !is_stale(newest.value)
+            });
+            any |= fresh.is_some();
+            values.push(match (fresh, take) {
+                (Some(sample), Take::Value) => sample.value,
+                (Some(sample), Take::Time | Take::TimeOfNumber) => sample.timestamp.as_seconds(),
+                (Some(sample), Take::Start) => seconds(start_at(&series.starts, sample.timestamp)),
+                (None, _) => absent(),
+            });
+        }
+        if any {
+            self.counts.look_at_each((0..grid.count).filter(|step| is_present(values[*step])));
+        }
+        any.then(|| Column::new(series.labels, values))
     }
 
     /// As [`Evaluator::instant`], of a series with histograms among its samples.
@@ -194,7 +194,7 @@ impl Evaluator<'_> {
             let float = series.samples.partition_point(|sample| sample.timestamp.0 <= reference).checked_sub(1);
             let other = series.histograms.partition_point(|sample| sample.timestamp.0 <= reference).checked_sub(1);
             let (float, other) = (float.map(|at| series.samples[at]), other.map(|at| &series.histograms[at]));
-            let fresh = |at: Timestamp| at.0 > reference.saturating_sub(self.lookback);
+            let fresh = |at: Timestamp| at.0 > reference.saturating_sub(self.asked.lookback);
             if let Some(sample) = other.filter(|other| float.is_none_or(|float| float.timestamp < other.timestamp)) {
                 if !fresh(sample.timestamp) || sample.histogram.is_stale() {
                     continue;
@@ -219,7 +219,7 @@ impl Evaluator<'_> {
 
     /// An instant selector on the line between the samples around each step.
     fn smoothed(&self, (selector, span): (&Selector, TextSpan), grid: &Grid) -> Result<Vec<Column>, EvalError> {
-        let lookback = self.lookback;
+        let lookback = self.asked.lookback;
         let offset = self.offset(selector.offset.as_ref())?;
         let anchor = self.anchor(selector.at);
         let reach = Some(Reach::Smoothed);
@@ -272,12 +272,7 @@ impl Evaluator<'_> {
         match &expr.unwrapped().node {
             Node::Range { selector, range } => {
                 let mut ranges = self.windows(selector, range)?;
-                let mut found = Vec::new();
-                self.each_range(selector, &ranges, grid, &mut |series| {
-                    found.push(series);
-                    Ok(())
-                })?;
-                ranges.series = found;
+                ranges.series = self.each_range(selector, &ranges, grid, &|_, series| Ok(Some(series)))?;
                 Ok(ranges)
             }
             Node::Subquery(subquery) => self.subquery(subquery, grid),
@@ -289,26 +284,26 @@ impl Evaluator<'_> {
     pub(super) fn windows(&self, selector: &Selector, range: &Length) -> Result<Ranges, EvalError> {
         let range = self.length(range, false)?;
         let (offset, anchor) = (self.offset(selector.offset.as_ref())?, self.anchor(selector.at));
-        Ok(Ranges { series: Vec::new(), range, offset, anchor, reach: selector.reach, lookback: self.lookback })
+        Ok(Ranges { series: Vec::new(), range, offset, anchor, reach: selector.reach, lookback: self.asked.lookback })
     }
 
-    /// The series that windows slide over, one after the other, so that never all of their samples are held.
-    pub(super) fn each_range(
+    /// What is made of each of the series that windows slide over, so that never all of their samples are held.
+    pub(super) fn each_range<T: Send>(
         &self,
         selector: &Selector,
         windows: &Ranges,
         grid: &Grid,
-        visit: &mut dyn FnMut(RangeSeries) -> Result<(), EvalError>,
-    ) -> Result<(), EvalError> {
+        make: &(dyn Fn(&Evaluator<'_>, RangeSeries) -> Result<Option<T>, EvalError> + Sync),
+    ) -> Result<Vec<T>, EvalError> {
         let (first, _) = windows.bounds(grid.start);
         let (_, last) = windows.bounds(grid.last());
-        self.each(&selector.all_matchers(), (first.saturating_add(1), last), &mut |mut series| {
+        self.each(&selector.all_matchers(), (first.saturating_add(1), last), &|evaluator, mut series| {
             if series.samples.iter().any(|sample| is_stale(sample.value)) {
                 series.samples.retain(|sample| !is_stale(sample.value));
             }
             series.histograms.retain(|sample| !sample.histogram.is_stale());
             let Series { labels, samples, histograms, starts } = series;
-            visit(RangeSeries { labels, drop_name: false, samples, histograms, starts })
+            make(evaluator, RangeSeries { labels, drop_name: false, samples, histograms, starts })
         })
     }
 
@@ -316,7 +311,7 @@ impl Evaluator<'_> {
         let range = self.length(&subquery.range, false)?;
         let step = match &subquery.step {
             Some(step) => self.length(step, false)?,
-            None => self.default_step,
+            None => self.asked.default_step,
         }
         .max(1);
         let (offset, anchor) = (self.offset(subquery.offset.as_ref())?, self.anchor(subquery.at));
@@ -376,47 +371,58 @@ impl Evaluator<'_> {
     }
 
     fn load(&self, matchers: &[Matcher], start: i64, end: i64) -> Result<Vec<Series>, EvalError> {
-        let mut found = Vec::new();
-        self.each(matchers, (start, end), &mut |series| {
-            found.push(series);
-            Ok(())
-        })?;
-        Ok(found)
+        self.each(matchers, (start, end), &|_, series| Ok(Some(series)))
     }
 
-    /// The series that pass, one after the other.
-    fn each(
+    /// What is made of the series that pass, in their order; on as many threads as the source lends.
+    fn each<T: Send>(
         &self,
         matchers: &[Matcher],
         (start, end): (i64, i64),
-        visit: &mut dyn FnMut(Series) -> Result<(), EvalError>,
-    ) -> Result<(), EvalError> {
-        let mut failed = None;
-        self.source.each(matchers, Timestamp(start), Timestamp(end), &mut |mut series| {
-            let samples = series.size();
-            self.counts.read.set(self.counts.read.get() + samples as u64);
-            if let Some(trace) = self.trace {
-                trace.read(samples);
-            }
-            if self.counts_only.get() {
-                say_resets(&mut series.histograms);
-            }
-            match self.check_stop().and_then(|()| self.charge(samples)).and_then(|()| visit(series)) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(error) => {
-                    failed = Some(error);
-                    ControlFlow::Break(())
-                }
-            }
+        make: &(dyn Fn(&Evaluator<'_>, Series) -> Result<Option<T>, EvalError> + Sync),
+    ) -> Result<Vec<T>, EvalError> {
+        let seed = self.seed();
+        let gathered = Mutex::new((Vec::<(usize, Result<Vec<T>, EvalError>, Vec<Note>)>::new(), Found::default()));
+        self.asked.source.batches(matchers, Timestamp(start), Timestamp(end), &|place, series| {
+            let evaluator = seed.evaluator();
+            let made = series.into_iter().filter_map(|series| evaluator.one(series, make).transpose());
+            let made = made.collect::<Result<Vec<T>, EvalError>>();
+            let flow = if made.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
+            let (batches, all) = &mut *gathered.lock().unwrap_or_else(PoisonError::into_inner);
+            batches.push((place, made, all.add(evaluator)));
+            flow
         })?;
-        failed.map_or(Ok(()), Err)
+        let (mut batches, found) = gathered.into_inner().unwrap_or_else(PoisonError::into_inner);
+        batches.sort_unstable_by_key(|(place, ..)| *place);
+        self.take_in(&found);
+        let mut all = Vec::new();
+        for (_, made, notes) in batches {
+            notes.into_iter().for_each(|note| self.note(note));
+            all.extend(made?);
+        }
+        Ok(all)
+    }
+
+    fn one<T>(
+        &self,
+        mut series: Series,
+        make: &(dyn Fn(&Evaluator<'_>, Series) -> Result<Option<T>, EvalError> + Sync),
+    ) -> Result<Option<T>, EvalError> {
+        let samples = series.size();
+        self.counts.read.set(self.counts.read.get() + samples as u64);
+        if self.counts_only.get() {
+            say_resets(&mut series.histograms);
+        }
+        self.check_stop()?;
+        self.charge(samples)?;
+        make(self, series)
     }
 
     pub(super) fn anchor(&self, anchor: Option<Anchor>) -> Option<i64> {
         anchor.map(|anchor| match anchor {
             Anchor::Time(at) => at.0,
-            Anchor::Start => self.start,
-            Anchor::End => self.end,
+            Anchor::Start => self.asked.start,
+            Anchor::End => self.asked.end,
         })
     }
 
@@ -442,8 +448,8 @@ impl Evaluator<'_> {
     fn seconds(&self, length: &Length) -> Result<f64, EvalError> {
         Ok(match &length.node {
             LengthNode::Seconds { value, .. } => *value,
-            LengthNode::Step => self.step as f64 / 1000.0,
-            LengthNode::Range => self.end.saturating_sub(self.start) as f64 / 1000.0,
+            LengthNode::Step => self.asked.step as f64 / 1000.0,
+            LengthNode::Range => self.asked.end.saturating_sub(self.asked.start) as f64 / 1000.0,
             LengthNode::Minus(inner) => -self.seconds(inner)?,
             LengthNode::Paren(inner) => self.seconds(inner)?,
             LengthNode::Least(left, right) => self.seconds(left)?.min(self.seconds(right)?),

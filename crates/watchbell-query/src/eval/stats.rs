@@ -1,6 +1,6 @@
 //! What a query took, counted as Prometheus counts it.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 
 use super::column::Grid;
 
@@ -39,6 +39,15 @@ impl Counts {
         }
     }
 
+    /// The counts of all steps, to be added to; none where what is looked at counts elsewhere.
+    pub(super) fn each_step(&self) -> RefMut<'_, [u64]> {
+        let is_inside = self.is_inside();
+        RefMut::map(self.per_step.borrow_mut(), |counts| match is_inside {
+            true => &mut [][..],
+            false => &mut counts[..],
+        })
+    }
+
     /// Counts one sample for each step that has a value.
     pub(super) fn look_at_each(&self, steps: impl Iterator<Item = usize>) {
         if self.inside.get() == 0 {
@@ -70,6 +79,22 @@ impl Counts {
             per_step.iter_mut().take(grid.count).skip(1).for_each(|count| *count += grown);
         }
         result
+    }
+
+    /// Whether what is looked at now counts elsewhere.
+    pub(super) fn is_inside(&self) -> bool {
+        self.inside.get() > 0
+    }
+
+    /// What each step has looked at.
+    pub(super) fn per_step(self) -> Vec<u64> {
+        self.per_step.into_inner()
+    }
+
+    /// Adds what was counted elsewhere.
+    pub(super) fn add(&self, per_step: &[u64], read: u64) {
+        self.per_step.borrow_mut().iter_mut().zip(per_step).for_each(|(count, more)| *count += more);
+        self.read.set(self.read.get() + read);
     }
 
     pub(super) fn finish(self, peak: usize) -> QueryStats {

@@ -7,7 +7,7 @@ use std::cell::Cell;
 use watchbell_model::{Sample, Start, Timestamp};
 
 use super::EvalError;
-use super::kahan::{Mean, Sum};
+use super::kahan::{Mean, Sum, Sums};
 use super::since::Since;
 use crate::promql::Reach;
 
@@ -175,19 +175,20 @@ fn extrapolated(window: &Window<'_>, counter: bool, per_second: bool) -> Option<
         return extended(window, reach, counter, per_second);
     }
     let (first, last) = (window.first(), window.last());
-    let begin = if counter { window.begins_within(first.timestamp) } else { None };
+    let told = counter && !window.starts.is_empty();
+    let begin = if told { window.begins_within(first.timestamp) } else { None };
     if window.samples.len() < 2 && begin.is_none() {
         return None;
     }
     let mut difference = last.value - first.value;
-    if counter && window.starts.is_empty() && !window.rising {
+    if counter && !told && !window.rising {
         // What most rates are made of, so that it does nothing that is not needed.
         for pair in window.samples.windows(2) {
             if pair[1].value < pair[0].value {
                 difference += pair[0].value;
             }
         }
-    } else if counter && !window.starts.is_empty() {
+    } else if told {
         for pair in window.samples.windows(2) {
             if window.is_reset(pair[0], pair[1]) {
                 difference += pair[0].value;
@@ -419,15 +420,12 @@ fn regression(samples: &[Sample], at: i64) -> (f64, f64) {
     if samples.iter().all(|sample| sample.value == first) {
         return if first.is_infinite() { (f64::NAN, f64::NAN) } else { (0.0, first) };
     }
-    let (mut x, mut y, mut xy, mut xx) = (Sum::default(), Sum::default(), Sum::default(), Sum::default());
+    let mut sums = Sums::default();
     for sample in samples {
-        let time = sample.timestamp.0.saturating_sub(at) as f64 / 1e3;
-        x = x.add(time);
-        y = y.add(sample.value);
-        xy = xy.add(time * sample.value);
-        xx = xx.add(time * time);
+        let (time, value) = (sample.timestamp.0.saturating_sub(at) as f64 / 1e3, sample.value);
+        sums.add([time, value, time * value, time * time]);
     }
-    let (x, y, xy, xx, count) = (x.total(), y.total(), xy.total(), xx.total(), samples.len() as f64);
+    let ([x, y, xy, xx], count) = (sums.totals(), samples.len() as f64);
     let slope = (xy - x * y / count) / (xx - x * x / count);
     (slope, y / count - slope * x / count)
 }

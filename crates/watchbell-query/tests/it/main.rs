@@ -1,5 +1,6 @@
 //! PromQL as scripts: the peers' own, when their folder is there, and ours.
 
+mod batches;
 mod conformance;
 mod differential;
 mod kinds;
