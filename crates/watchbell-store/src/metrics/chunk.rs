@@ -127,26 +127,48 @@ pub(crate) fn decode(
     out: &mut Vec<Sample>,
 ) -> Option<()> {
     let mut from = Some(Cursor(body)).filter(|_| (1..=CHUNK_MAX).contains(&count))?;
-    let times = match from.u8()? {
+    match from.u8()? {
         STREAM => {
             let value = from.varint()?.swap_bytes();
-            return gorilla::read((first, value), count as u32, from.0, start, end, out);
+            gorilla::read((first, value), count as u32, from.0, start, end, out)
         }
-        COLUMNS => take_times(&mut from, first, count)?,
+        COLUMNS => {
+            let times = take_times(&mut from, first, count)?;
+            put_samples(out, from, count, (start, end), |at| times[at])
+        }
         EVEN => {
             let step = if count > 1 { last.checked_sub(first)? / (count as i64 - 1) } else { 0 };
-            (0..count as i64).map(|at| first.wrapping_add(step.wrapping_mul(at))).collect()
+            put_samples(out, from, count, (start, end), |at| first.wrapping_add(step.wrapping_mul(at as i64)))
         }
-        _ => return None,
-    };
-    let (from_at, to_at) = (times.partition_point(|time| *time < start), times.partition_point(|time| *time <= end));
-    if from_at >= to_at {
-        return Some(());
+        _ => None,
     }
-    let values = take_values(from, count, to_at)?;
-    let both = times[from_at..to_at].iter().zip(&values[from_at..to_at]);
-    out.extend(both.map(|(time, value)| Sample { timestamp: Timestamp(*time), value: *value }));
+}
+
+/// Adds the samples from `start` to `end` of a column of `count` values, whose times ascend.
+fn put_samples(
+    out: &mut Vec<Sample>,
+    from: Cursor<'_>,
+    count: usize,
+    (start, end): (i64, i64),
+    time: impl Fn(usize) -> i64,
+) -> Option<()> {
+    let asked = first(count, |at| time(at) >= start)..first(count, |at| time(at) > end);
+    if !asked.is_empty() {
+        let values = take_values(from, count, asked.end)?;
+        let both = asked.clone().zip(&values[asked]);
+        out.extend(both.map(|(at, value)| Sample { timestamp: Timestamp(time(at)), value: *value }));
+    }
     Some(())
+}
+
+/// The first of `count` places of which it is so, as it is of all behind it; `count` if there is none.
+fn first(count: usize, is_so: impl Fn(usize) -> bool) -> usize {
+    let (mut from, mut to) = (0, count);
+    while from < to {
+        let middle = from + (to - from) / 2;
+        if is_so(middle) { to = middle } else { from = middle + 1 }
+    }
+    from
 }
 
 #[cfg(test)]

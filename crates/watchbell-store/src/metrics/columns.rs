@@ -332,14 +332,18 @@ impl Narrow {
         let numbers = numbers.map(|number| self.least.wrapping_add(number.into().wrapping_mul(self.unit) as i64));
         let mut values = Vec::with_capacity(most + 1);
         match self.first {
-            None => values.extend(numbers.map(|number| number as f64 / self.power)),
+            None => values.extend(numbers.map(|number| number as f64)),
             Some(mut last) => {
-                values.push(last as f64 / self.power);
+                values.push(last as f64);
                 values.extend(numbers.map(|difference| {
                     last = last.wrapping_add(difference);
-                    last as f64 / self.power
+                    last as f64
                 }));
             }
+        }
+        // Most are whole.
+        if self.power != 1.0 {
+            values.iter_mut().for_each(|value| *value /= self.power);
         }
         Some(values)
     }

@@ -110,7 +110,12 @@ impl Open {
     }
 
     pub(crate) fn freeze(self) -> Frozen {
-        let bytes = self.bits.bytes.into();
+        self.copy()
+    }
+
+    /// What it holds so far.
+    pub(crate) fn copy(&self) -> Frozen {
+        let bytes = Arc::from(&self.bits.bytes[..]);
         Frozen { first: self.first, last: self.last.0, count: self.count, bytes, sealing: false }
     }
 }

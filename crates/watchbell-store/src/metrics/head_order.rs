@@ -4,6 +4,7 @@
 //! be given to others: each is looked at again, with its generation, in the moment in which its labels are read.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use roaring::RoaringBitmap;
@@ -112,6 +113,24 @@ impl HeadOrder<'_> {
     }
 }
 
+/// Hashes numbers that are given in turn, which nobody outside chooses: by one multiplication.
+#[derive(Default)]
+struct NumberHasher(u64);
+
+impl Hasher for NumberHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 /// Series with their label pairs, as numbers of their own: those of the index may mean others in a moment.
 #[derive(Default)]
 pub(crate) struct Gathered {
@@ -119,7 +138,7 @@ pub(crate) struct Gathered {
     /// Where the pairs of each end.
     ends: Vec<u32>,
     pairs: Vec<u32>,
-    numbers: HashMap<u64, u32>,
+    numbers: HashMap<u64, u32, BuildHasherDefault<NumberHasher>>,
     texts: Vec<(Arc<str>, Arc<str>)>,
 }
 
@@ -149,7 +168,7 @@ impl Gathered {
     }
 
     pub(crate) fn in_order(mut self) -> Ordered {
-        self.numbers = HashMap::new();
+        self.numbers = HashMap::default();
         let mut by_text: Vec<u32> = (0..self.texts.len() as u32).collect();
         by_text.sort_unstable_by(|a, b| self.texts[*a as usize].cmp(&self.texts[*b as usize]));
         let mut places = vec![0; by_text.len()];

@@ -358,9 +358,9 @@ impl Head {
     /// A copy of what holds samples from `start` to `end`: cheap, to be read after the lock is let go.
     pub(crate) fn part(&self, start: i64, end: i64) -> Part {
         let overlaps = |first: i64, last: i64| first <= end && last >= start;
-        let mut chunks: Vec<Frozen> =
-            self.frozen.iter().filter(|chunk| overlaps(chunk.first.0, chunk.last)).cloned().collect();
-        chunks.extend(self.open.iter().filter(|open| overlaps(open.first(), open.last())).cloned().map(Open::freeze));
+        let frozen = self.frozen.iter().filter(|chunk| overlaps(chunk.first.0, chunk.last)).cloned();
+        let open = self.open.iter().filter(|open| overlaps(open.first(), open.last())).map(Open::copy);
+        let chunks: Vec<Frozen> = frozen.chain(open).collect();
         let mut late = Vec::new();
         if let Some(have) = self.late.as_ref().filter(|_| start <= end) {
             late.extend(
