@@ -325,7 +325,7 @@ export interface Outbox {
 }
 
 /** What became of a try. */
-export type Outcome = "accepted" | "retry" | "gaveup";
+export type Outcome = "accepted" | "retry" | "gaveup" | "merged";
 
 /** All that the first page shows, in one answer. */
 export interface Overview {
