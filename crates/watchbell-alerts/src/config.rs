@@ -197,6 +197,13 @@ fn read_matchers(
 ) -> Vec<Matcher> {
     let mut matchers: Vec<Matcher> = plain.iter().map(|(name, value)| Matcher::equal(name, value)).collect();
     for (name, value) in regex {
+        // As Alertmanager refuses a field without a value; an empty one would match what has no such label.
+        if value.is_empty() {
+            problems
+                .error(&path.field(regex_field).field(name), "there is no regular expression")
+                .hint("give one; `^$` matches alerts without the label");
+            continue;
+        }
         match Matcher::new(name, watchbell_model::MatchOp::Regex, value) {
             Ok(matcher) => matchers.push(matcher),
             Err(error) => {

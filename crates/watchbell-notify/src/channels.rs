@@ -457,7 +457,8 @@ pub(crate) fn check_secret(
             let message = format!("there are both `{name}` and `{name}_file`");
             problems.error(path, message).hint("at most one of them is needed");
         }
-        (Some(secret), None) if secret.is_empty() => {
+        // An empty one that may be left out is as if it were.
+        (Some(secret), None) if secret.is_empty() && needed.is_some() => {
             problems.error(&path.field(name), "it is empty").hint("take it from a secret: `${secret:name}`");
         }
         (None, None) => {

@@ -314,10 +314,10 @@ fn sns_takes_a_role_on_with_credentials_of_a_profile() {
     let config = json!({"api_url": "http://there/", "topic_arn": "arn:t",
         "sigv4": {"region": "eu-west-1", "profile": "ops", "role_arn": "arn:role"}});
     sim::run(1, |mut world| async move {
-        world.environment.insert("HOME".into(), "/home/bell".into());
+        world.environment.insert("HOME".into(), "/srv/bell".into());
         world.environment.insert("AWS_ENDPOINT_URL_STS".into(), "http://there/sts".into());
         let profile = b"[ops]\naws_access_key_id = AK1\naws_secret_access_key = hush\n";
-        world.disk.put(std::path::Path::new("/home/bell/.aws/credentials"), profile);
+        world.disk.put(std::path::Path::new("/srv/bell/.aws/credentials"), profile);
         let there = Receiver::at(&world, "there", |_, seen| match seen.line.contains("/sts") {
             true => Answer::Status(
                 200,
