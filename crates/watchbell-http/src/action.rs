@@ -71,7 +71,7 @@ pub(crate) async fn ask_silence(State(app): State<App>, Query(link): Query<Link>
 fn ask(app: &App, link: &Link, uri: &Uri, what: &str, buttons: &[(&str, &str)], words: &str) -> Response {
     let firing = match firing(app, link) {
         Ok(firing) => firing,
-        Err(refused) => return refused,
+        Err(refused) => return *refused,
     };
     let names: String =
         firing.iter().take(NAMED_MAX).map(|labels| format!("<li>{}</li>", escape(&name(labels)))).collect();
@@ -93,7 +93,7 @@ fn ask(app: &App, link: &Link, uri: &Uri, what: &str, buttons: &[(&str, &str)], 
 /// `POST /do/acknowledge`.
 pub(crate) async fn acknowledge(State(app): State<App>, Query(link): Query<Link>) -> Response {
     if let Err(refused) = firing(&app, &link) {
-        return refused;
+        return *refused;
     }
     let by = Acknowledgement { by: who(&link), at: app.runtime.clock.now(), comment: String::new() };
     match app.alerts.acknowledge_group(&link.group, Some(by)).await {
@@ -113,7 +113,7 @@ pub(crate) async fn silence(
 ) -> Response {
     let firing = match firing(&app, &link) {
         Ok(firing) => firing,
-        Err(refused) => return refused,
+        Err(refused) => return *refused,
     };
     let asked = form.map(|Form(form)| form.length).unwrap_or_default();
     let span = SILENCES.iter().map(|(_, span)| *span).find(|span| span.to_string() == asked).unwrap_or(SILENCES[0].1);
@@ -138,14 +138,15 @@ pub(crate) async fn silence(
 }
 
 /// The alerts it is about, or why nothing can be done.
-fn firing(app: &App, link: &Link) -> Result<Vec<Labels>, Response> {
+fn firing(app: &App, link: &Link) -> Result<Vec<Labels>, Box<Response>> {
     if app.runtime.clock.now() >= Timestamp(link.until.saturating_mul(1000)) {
         let body = "<p>It worked for a week. Sign in, or open the link of a newer page.</p>";
-        return Err(page(StatusCode::GONE, "watchbell", &door("This link is too old", body)));
+        return Err(Box::new(page(StatusCode::GONE, "watchbell", &door("This link is too old", body))));
     }
     let firing = app.alerts.firing_in(&link.group);
     if firing.is_empty() {
-        return Err(done("It is over", "Nothing of this page fires any more; there is nothing to do."));
+        let words = "Nothing of this page fires any more; there is nothing to do.";
+        return Err(Box::new(done("It is over", words)));
     }
     Ok(firing)
 }

@@ -376,6 +376,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "recorded cases are read from the real disk")]
     fn conformance_events_of_aws_are_understood() {
         let folder = std::env::var_os("WATCHBELL_CONFORMANCE").map_or_else(
             || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance"),
