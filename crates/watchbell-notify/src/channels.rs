@@ -241,7 +241,6 @@ impl Rendered {
 pub(crate) struct Attempt<'a> {
     /// Where credentials may stand in files.
     pub(crate) disk: &'a Disk,
-    #[allow(dead_code, reason = "for channels that sign with the time")]
     pub(crate) now: Timestamp,
     /// The same for every try of this page on this channel.
     pub(crate) key: &'a str,

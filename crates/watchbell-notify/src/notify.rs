@@ -13,7 +13,7 @@ use watchbell_runtime::{Runtime, Task, fault};
 use crate::OUTBOX_PAGES_MAX;
 use crate::channels::{Channel, Draft};
 use crate::config::{NotifyConfig, ReceiverConfig, Site};
-use crate::outbox::{Entry, EntryState, OUTBOX, Outcome, digest, key, row};
+use crate::outbox::{Entry, EntryState, FLOOD_GROUP, OUTBOX, Outcome, digest, key, row};
 use crate::page::Page;
 use crate::queue::{Configured, Held, Inner, News};
 use crate::runbook::Library;
@@ -215,6 +215,7 @@ impl Notify {
             title: page.title.clone(),
             severity: page.severity,
             resolved: page.is_resolved(),
+            first: group.reason == NotificationReason::First,
             about_given_up: about_given_up(&group.alerts),
             without_runbook: page.runbook_is_stub,
             what: page.alerts.first().map_or_else(|| page.title.clone(), |alert| alert.summary.clone()),
@@ -293,7 +294,9 @@ impl Notify {
         }
         let mut changes: Vec<Change> = new.iter().map(|(id, entry)| entry.put(*id)).collect();
         {
-            let inner = self.lock();
+            let mut inner = self.lock();
+            let begun = new.iter().filter(|(_, entry)| entry.first).map(|(_, entry)| entry.group_key.as_str()).collect();
+            changes.extend(inner.forget_threads(&begun));
             let held = known.iter().filter_map(|id| Some((id, inner.entries.get(id)?)));
             changes.extend(held.map(|(id, held)| held.entry.put(*id)));
         }
@@ -408,7 +411,7 @@ fn flood(receiver: &str, covered: &[(u64, Entry)], id: u64, now: Timestamp) -> G
     };
     GroupNotification {
         receiver: receiver.to_owned(),
-        group_key: format!("flood/{id}"),
+        group_key: format!("{FLOOD_GROUP}{id}"),
         sequence: id,
         group_labels: Labels::empty(),
         alerts: covered.iter().map(alert).collect(),

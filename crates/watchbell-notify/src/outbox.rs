@@ -18,6 +18,9 @@ pub(crate) const CHANNEL: &str = "notify.channel";
 /// What a channel answered of a group's page, for later pages of the group; see [`thread_key`].
 pub(crate) const THREAD: &str = "notify.thread";
 
+/// How the group key of a page begins that tells of several groups.
+pub(crate) const FLOOD_GROUP: &str = "flood/";
+
 /// Where a page in the outbox stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -45,6 +48,9 @@ pub(crate) struct Entry {
     pub(crate) title: String,
     pub(crate) severity: Severity,
     pub(crate) resolved: bool,
+    /// Whether it is the group's first page: what an earlier episode left in the channel is not its message.
+    #[serde(default)]
+    pub(crate) first: bool,
     /// The channels whose given-up pages this page tells of, if it tells of nothing else.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) about_given_up: Vec<String>,
@@ -164,8 +170,11 @@ pub(crate) struct ChannelMemory {
 
 /// The key of what is remembered of a group on a channel.
 pub(crate) fn thread_key(channel: &str, group_key: &str) -> String {
-    format!("{channel}\u{1}{group_key}")
+    format!("{channel}{THREAD_PARTS}{group_key}")
 }
+
+/// Between channel and group in such a key.
+pub(crate) const THREAD_PARTS: char = '\u{1}';
 
 /// A number as a key, so that keys sort as their numbers do.
 pub(crate) fn row(number: u64) -> String {
@@ -173,6 +182,10 @@ pub(crate) fn row(number: u64) -> String {
 }
 
 impl Entry {
+    pub(crate) fn is_flood(&self) -> bool {
+        self.group_key.starts_with(FLOOD_GROUP)
+    }
+
     pub(crate) fn put(&self, id: u64) -> Change {
         Change::put(OUTBOX, row(id), self)
     }

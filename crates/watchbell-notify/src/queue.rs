@@ -11,8 +11,8 @@ use crate::backoff;
 use crate::channels::{Channel, Pace};
 use crate::config::{HttpConfig, NotifyConfig};
 use crate::outbox::{
-    CHANNEL, ChannelMemory, DELIVERY, DeliveryRecord, Entry, EntryState, OUTBOX, Outcome, THREAD, key_of_other,
-    thread_key,
+    CHANNEL, ChannelMemory, DELIVERY, DeliveryRecord, Entry, EntryState, OUTBOX, Outcome, THREAD, THREAD_PARTS,
+    key_of_other, thread_key,
 };
 use crate::sender::Next;
 
@@ -162,8 +162,11 @@ impl Inner {
         if let Some(wait) = channel.pace().and_then(|pace| slot.wait(pace, now)) {
             return Next::Wait(Some(wait));
         }
-        // What was tried may have arrived: only news is put together.
-        let fresh = |id: &u64| self.entries.get(id).is_some_and(|held| held.entry.attempts == 0);
+        // What was tried may have arrived, and what has a message of its own changes that one.
+        let fresh = |id: &u64| {
+            let entry = self.entries.get(id).map(|held| &held.entry);
+            entry.is_some_and(|entry| entry.attempts == 0 && self.thread_of(entry).is_none())
+        };
         if ready.len() >= FLOOD && !one_by_one && channel.is_for_people() {
             ready.sort_unstable();
             let ids: Vec<u64> = ready.iter().map(|(_, _, id)| *id).filter(fresh).collect();
@@ -178,8 +181,23 @@ impl Inner {
         held.entry.state = EntryState::Sending;
         // Should this very page make the loop panic, others come first when it starts again.
         held.due = now + backoff::wait(held.entry.attempts, 1.0);
-        let thread = self.threads.get(&thread_key(name, &held.entry.group_key)).cloned();
-        Next::Send { id, entry: Box::new(held.entry.clone()), through, thread }
+        let entry = Box::new(held.entry.clone());
+        let thread = self.thread_of(&entry).cloned();
+        Next::Send { id, entry, through, thread }
+    }
+
+    /// What the channel answered of an earlier page of the same episode.
+    fn thread_of(&self, entry: &Entry) -> Option<&String> {
+        self.threads.get(&thread_key(&entry.channel, &entry.group_key)).filter(|_| !entry.first)
+    }
+
+    /// Forgets what an earlier episode of these groups left on any channel: its end may have told nobody.
+    pub(crate) fn forget_threads(&mut self, groups: &BTreeSet<&str>) -> Vec<Change> {
+        let left = |key: &str| key.split_once(THREAD_PARTS).is_some_and(|(_, group)| groups.contains(group));
+        if groups.is_empty() {
+            return Vec::new();
+        }
+        self.threads.extract_if(.., |key, _| left(key)).map(|(key, _)| Change::delete(THREAD, key)).collect()
     }
 
     /// Pages whose channel is gone and whose time is over.

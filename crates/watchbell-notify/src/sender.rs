@@ -469,14 +469,18 @@ impl Notify {
 impl Inner {
     /// What is kept of a group on a channel until a page said that the group is over.
     fn remember_thread(&mut self, entry: &Entry, outcome: Outcome, remembered: Option<String>) -> Option<Change> {
-        let key = thread_key(&entry.channel, &entry.group_key);
         let ended = entry.resolved && outcome != Outcome::Retry;
         match remembered {
-            Some(thread) if !ended => {
+            // No page follows that of a flood.
+            Some(thread) if !ended && !entry.is_flood() => {
+                let key = thread_key(&entry.channel, &entry.group_key);
                 let change = Change::put(THREAD, key.clone(), &thread);
                 (self.threads.insert(key, thread.clone()) != Some(thread)).then_some(change)
             }
-            _ if ended => self.threads.remove(&key).map(|_| Change::delete(THREAD, key)),
+            _ if ended => {
+                let key = thread_key(&entry.channel, &entry.group_key);
+                self.threads.remove(&key).map(|_| Change::delete(THREAD, key))
+            }
             _ => None,
         }
     }

@@ -460,9 +460,13 @@ pub async fn load(runtime: &Runtime, paths: &[PathBuf]) -> Loaded {
             let (library, mut found) = library(runtime, &config.runbooks);
             let templates = files.templates(runtime, &config.templates, &base, &mut found);
             check::check(&config, &rules, &library, &templates, &mut found);
-            if Salvaged::is_broken(&problems, "receivers") {
+            if ["receivers", "schedules", "escalations"].iter().any(|part| Salvaged::is_broken(&problems, part)) {
                 // A receiver that could not be read is not one that is missing.
-                found.0.retain(|problem| problem.path.0.first() != Some(&Segment::Field("route".into())));
+                let names_some = |problem: &Problem| {
+                    matches!(problem.path.0.first(), Some(Segment::Field(part))
+                        if ["route", "schedules", "escalations"].contains(&part.as_str()))
+                };
+                found.0.retain(|problem| !(names_some(problem) && problem.message.starts_with("there is no ")));
             }
             let back = |problem: Problem| Problem { path: salvaged.original(problem.path), ..problem };
             problems.0.extend(found.0.into_iter().map(back));

@@ -35,7 +35,7 @@ function Acknowledge({ alert }: { alert: Alert }) {
           Take back
         </button>
       ) : (
-        <button type="button" class="button primary" onClick={() => say("POST")}>
+        <button type="button" class="button" onClick={() => say("POST")}>
           Acknowledge
         </button>
       )}

@@ -18,6 +18,9 @@ use crate::{App, Shared};
 /// The longest silence that can be made here.
 const SILENCE_MAX: Duration = Duration::from_secs(366 * 86_400);
 
+/// The longest name or comment of an acknowledgement, in bytes.
+const WORDS_MAX: usize = 2000;
+
 /// Alerts that fire, as they are grouped.
 pub(crate) fn groups(app: &Shared) -> Vec<view::AlertGroup> {
     let one = |group: watchbell_alerts::GroupView| {
@@ -95,6 +98,9 @@ pub(crate) async fn acknowledge(
     asked: Option<Json<view::NewAcknowledgement>>,
 ) -> Response {
     let asked = asked.map(|Json(asked)| asked).unwrap_or_default();
+    if asked.by.len() > WORDS_MAX || asked.comment.len() > WORDS_MAX {
+        return refusal(StatusCode::BAD_REQUEST, format!("`by` and `comment` may have {WORDS_MAX} bytes each"));
+    }
     let by = if asked.by.is_empty() { name_of(&caller) } else { asked.by };
     let by = Acknowledgement { by, at: app.runtime.clock.now(), comment: asked.comment };
     set_acknowledgement(&app, &fingerprint, Some(by)).await

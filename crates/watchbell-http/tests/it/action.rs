@@ -40,6 +40,10 @@ fn a_link_asks_first_and_acknowledges_by_its_button() {
         assert_eq!(site.stage.alerts.alerts()[0].acknowledged, None);
         let unknown = ask("POST", "/api/watchbell/v1/alerts/00ff/acknowledgement").session(&cookie);
         assert_eq!(site.send(unknown).await.status, StatusCode::NOT_FOUND);
+        let long = serde_json::json!({"comment": "x".repeat(2001)}).to_string();
+        let long = ask("POST", &path).session(&cookie).header("content-type", "application/json").body(long);
+        assert_eq!(site.send(long).await.status, StatusCode::BAD_REQUEST);
+        assert_eq!(site.stage.alerts.alerts()[0].acknowledged, None);
     });
 }
 

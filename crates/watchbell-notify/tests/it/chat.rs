@@ -2,7 +2,7 @@
 
 use expect_test::{Expect, expect};
 use serde_json::{Value, json};
-use watchbell_model::{Path, Problems};
+use watchbell_model::{GroupNotification, Path, Problems};
 use watchbell_notify::{ChannelDefaults, ReceiverConfig, Templates};
 use watchbell_runtime::sim;
 
@@ -86,6 +86,35 @@ fn a_slack_app_edits_the_first_message_and_adds_to_its_thread() {
         POST /api/chat.postMessage channel="C1" thread_ts="1.5": RESOLVED: imap is down (after 12 minutes)
         POST /api/chat.postMessage channel="#a": [CRITICAL] imap is down
     "##]],
+    );
+}
+
+#[test]
+fn a_new_episode_after_an_end_that_told_nobody_is_a_new_message() {
+    let answers = [yes(r#"{"ok": true, "channel": "C1", "ts": "1.1"}"#), yes(r#"{"ok": true, "channel": "C1", "ts": "2.2"}"#)];
+    let slack = json!({"app_token": "x", "app_url": "http://there/api/chat.postMessage", "channel": "#a"});
+    let receivers = one("slack", &slack);
+    let lines = sim::run(1, |world| async move {
+        let there = Receiver::at(&world, "there", move |number, _| answers[number.min(1)].clone());
+        let (process, _) = Process::memory(&world, receivers);
+        let now = world.clock.now();
+        // The end of the first is muted, so that no page tells of it.
+        let again = GroupNotification { sequence: 2, ..firing("imap", now) };
+        let more = group("imap", 3, vec![alert("imap", "critical", now), alert("smtp", "warning", now)], now);
+        for group in [firing("imap", now), again, more] {
+            process.deliver(group).await;
+            assert!(process.settle(minutes(5)).await);
+        }
+        there.seen().iter().map(|seen| short(seen).split(':').next().unwrap().to_owned()).collect::<Vec<_>>()
+    });
+    assert_eq!(
+        lines,
+        [
+            r##"POST /api/chat.postMessage channel="#a""##,
+            r##"POST /api/chat.postMessage channel="#a""##,
+            r#"POST /api/chat.update channel="C1" ts="2.2""#,
+            r#"POST /api/chat.postMessage channel="C1" thread_ts="2.2""#,
+        ]
     );
 }
 

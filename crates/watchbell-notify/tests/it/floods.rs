@@ -84,6 +84,34 @@ fn a_flood_that_ends_is_told_to_end_and_links_to_the_worst_run_book() {
 }
 
 #[test]
+fn what_has_a_message_of_its_own_ends_in_that_message() {
+    sim::run(1, |world| async move {
+        let there = Receiver::at(&world, "there", |number, _| match number {
+            0..12 => Answer::Status(200, "", r#"{"ok": true, "channel": "C1", "ts": "1.1"}"#),
+            _ => Answer::Status(200, "", r#"{"ok": true, "channel": "C1", "ts": "2.2"}"#),
+        });
+        let slack = json!([{"name": "oncall", "slack_configs": [{"app_token": "x", "channel": "#a",
+            "app_url": "http://there/api/chat.postMessage"}]}]);
+        let (process, state) = Process::memory(&world, receivers(slack));
+        let now = world.clock.now();
+        for at in 0..12 {
+            process.deliver(firing(&format!("service {at}"), now)).await;
+            assert!(process.settle(minutes(1)).await);
+        }
+        let all = (0..12).map(|at| resolved(&format!("service {at}"), now)).collect();
+        process.notify.deliver(all, Vec::new()).await.unwrap();
+        assert!(process.settle(minutes(5)).await);
+        let edits = there.seen().iter().filter(|seen| seen.line.contains("chat.update")).count();
+        assert_eq!(edits, 12);
+        // A flood leaves nothing to be followed.
+        let flood = (20..40).map(|at| firing(&format!("service {at}"), now)).collect();
+        process.notify.deliver(flood, Vec::new()).await.unwrap();
+        assert!(process.settle(minutes(5)).await);
+        assert_eq!(state.scan("notify.thread", "", 100).unwrap().len(), 0);
+    });
+}
+
+#[test]
 fn a_provider_gets_no_more_than_it_says_and_nothing_is_dropped() {
     sim::run(1, |world| async move {
         let there = Receiver::at(&world, "there", |_, _| OK);

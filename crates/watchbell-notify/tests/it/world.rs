@@ -215,7 +215,7 @@ pub(crate) fn group(key: &str, sequence: u64, alerts: Vec<Alert>, now: Timestamp
         sequence,
         group_labels: Labels::from_pairs([("alertname", key)]),
         alerts,
-        reason: NotificationReason::First,
+        reason: if sequence == 1 { NotificationReason::First } else { NotificationReason::NewAlerts },
         at: now,
     }
 }

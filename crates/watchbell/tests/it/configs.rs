@@ -167,6 +167,33 @@ fn a_pattern_that_fits_no_rule_file_is_told() {
 }
 
 #[test]
+fn the_example_of_the_guide_is_good() {
+    let guide = include_str!("../../../../docs/paging.md");
+    let example = guide.split("```yaml\nsecrets:").nth(1).unwrap().split("```").next().unwrap();
+    check_files(
+        &[
+            ("watchbell.yml", &format!("secrets:{example}")),
+            ("/etc/watchbell/anna", "user"),
+            ("/etc/watchbell/pushover", "token"),
+            ("/etc/watchbell/slack", "https://hooks.slack.com/services/x"),
+        ],
+        expect_test::expect![[r#"
+            good
+        "#]],
+    );
+}
+
+#[test]
+fn what_names_a_broken_receiver_is_not_told_that_there_is_none() {
+    check(
+        "receivers: [{name: anna, ntfy_configs: [{tpic: x}]}]\nroute: {receiver: night}\n\
+         schedules: [{name: duty, rotations: [{people: [anna], from: 2026-01-05T09:00, turn: 1w}]}]\n\
+         escalations: [{name: night, steps: [{to: [duty, anna]}, {to: [duty]}]}]\n",
+        expect_test::expect![[""]],
+    );
+}
+
+#[test]
 fn routes_lead_to_receivers_that_exist() {
     check(
         "route:\n  receiver: phne\n  routes:\n    - {matchers: ['severity=critical', 'a~b'], receiver: nobody}\n\
