@@ -5,6 +5,7 @@
 mod browser;
 mod clients;
 mod configs;
+mod deadman;
 mod discovered;
 mod faults;
 mod foreign;
