@@ -230,7 +230,9 @@ impl Alarms {
             draft.alerts.extend(raised::<heartbeat::Memory>(items).cloned());
             draft.alerts.extend(raised::<own::Memory>(items).cloned());
             let rules = world.groups.values().flat_map(|group| &group.rules);
-            draft.alerts.extend(rules.flat_map(|item| item.firing(&self.site)));
+            // One that nothing has confirmed for too long is over, whatever its rule thinks of it.
+            let lasts = |alert: &watchbell_model::Alert| !alert.is_resolved_at(draft.now);
+            draft.alerts.extend(rules.flat_map(|item| item.firing(&self.site)).filter(lasts));
         }
         draft.changes.push(Alarms::alive(draft.now));
         self.commit(&mut history, draft, |_, _| {}).await

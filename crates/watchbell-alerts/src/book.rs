@@ -81,6 +81,7 @@ impl Book {
         for mut row in rows.alerts {
             if let Some(end) = row.alert.ends_at
                 && !row.ended
+                && !is_of_rules(&row.alert)
             {
                 row.alert.ends_at = Some(end.max(now + RESTART_GRACE.duration()));
             }
@@ -194,6 +195,11 @@ impl Group {
 /// Whether an alert is watchbell's own word about itself.
 fn is_own(alert: &Alert) -> bool {
     alert.labels.get("source").is_some_and(|source| source.starts_with("self/"))
+}
+
+/// Whether an alert is of a rule of ours, which is evaluated where it is raised: it needs no time to reach us.
+fn is_of_rules(alert: &Alert) -> bool {
+    alert.labels.get("source").is_some_and(|source| source.starts_with("rule/"))
 }
 
 #[cfg(test)]

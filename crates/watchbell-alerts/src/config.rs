@@ -54,6 +54,10 @@ pub struct RouteConfig {
     /// Names of time intervals outside which the route tells nobody. Not inherited.
     #[serde(default)]
     pub active_time_intervals: Vec<String>,
+    /// Whether it tells whatever silences, inhibitions and acknowledgements say. Not inherited, and not in files: it is
+    /// for what must never cease.
+    #[serde(skip)]
+    pub always: bool,
     /// Routes under this one, tried in order.
     #[serde(default)]
     pub routes: Vec<RouteConfig>,

@@ -34,6 +34,8 @@ pub(crate) struct Route {
     pub(crate) timing: Timing,
     mute: Vec<String>,
     active: Vec<String>,
+    /// Whether nothing keeps it from telling.
+    pub(crate) always: bool,
     children: Vec<usize>,
 }
 
@@ -76,6 +78,7 @@ impl Tree {
             },
             mute: Vec::new(),
             active: Vec::new(),
+            always: false,
             children: Vec::new(),
         };
         tree.add(config, &root, 0, path, problems);
@@ -136,6 +139,7 @@ impl Tree {
             timing,
             mute: config.mute_time_intervals.clone(),
             active: config.active_time_intervals.clone(),
+            always: config.always,
             children: Vec::new(),
         });
         if depth >= ROUTE_DEPTH_MAX && !config.routes.is_empty() {

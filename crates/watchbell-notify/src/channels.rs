@@ -17,6 +17,7 @@ pub(crate) mod msteamsv2;
 pub(crate) mod ntfy;
 pub(crate) mod opsgenie;
 pub(crate) mod pagerduty;
+pub(crate) mod ping;
 pub(crate) mod pushover;
 pub(crate) mod rocketchat;
 pub(crate) mod slack;
@@ -98,6 +99,11 @@ pub(crate) trait Channel: HasOptions + Debug + Send + Sync {
     /// Whether a person reads what arrives: a flood of pages is then told of in one. A machine wants each.
     fn is_for_people(&self) -> bool {
         true
+    }
+
+    /// How long a page is tried before it is given up, if not as long as any other.
+    fn retry_for(&self) -> Option<Duration> {
+        None
     }
 
     /// Whether a later answer stands in the place of what is remembered.

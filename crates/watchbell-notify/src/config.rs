@@ -10,7 +10,7 @@ use watchbell_model::{GroupNotification, Path, Problems, Secret, Severity, Span,
 
 use crate::channels::{
     self, Channel, discord, email, exec, gotify, incidentio, jira, matrix, mattermost, msteams, msteamsv2, ntfy,
-    opsgenie, pagerduty, pushover, rocketchat, slack, sns, telegram, victorops, webex, webhook, wechat,
+    opsgenie, pagerduty, ping, pushover, rocketchat, slack, sns, telegram, victorops, webex, webhook, wechat,
 };
 use crate::runbook::Library;
 use crate::template_data::Templates;
@@ -29,6 +29,11 @@ macro_rules! receivers {
         }
 
         impl ReceiverConfig {
+            /// One without a channel.
+            pub fn named(name: impl Into<String>) -> ReceiverConfig {
+                ReceiverConfig { name: name.into(), $($field: Vec::new(),)* }
+            }
+
             /// Its channels with their field and index, in a fixed order.
             fn list(&self) -> Vec<(&'static str, usize, &dyn Channel)> {
                 let mut list: Vec<(&'static str, usize, &dyn Channel)> = Vec::new();
@@ -86,6 +91,8 @@ receivers! {
     opsgenie_configs: opsgenie::OpsgenieConfig,
     /// Services of PagerDuty.
     pagerduty_configs: pagerduty::PagerdutyConfig,
+    /// Addresses that are asked, without a word: dead man's switches.
+    ping_configs: ping::PingConfig,
     /// Pushover users or groups.
     pushover_configs: pushover::PushoverConfig,
     /// Rocket.Chat channels.

@@ -33,6 +33,7 @@ pub use channels::jira::{JiraApi, JiraConfig, JiraField};
 pub use channels::ntfy::NtfyConfig;
 pub use channels::opsgenie::{OpsgenieConfig, OpsgenieResponder};
 pub use channels::pagerduty::{PagerdutyConfig, PagerdutyImage, PagerdutyLink};
+pub use channels::ping::{PingConfig, PingMethod};
 pub use channels::pushover::PushoverConfig;
 pub use channels::slack::SlackConfig;
 pub use channels::sns::{SigV4Config, SnsConfig};

@@ -282,13 +282,22 @@ impl Notify {
         let (verdict, remembered) = send(&self.runtime, through, &entry, thread.as_deref()).await;
         fault::point("notify.after_send");
         let took = self.runtime.clock.monotonic().saturating_sub(begun);
-        self.conclude(id, entry, verdict, remembered, took).await;
+        let retry_for = through.channel.retry_for();
+        self.conclude(id, entry, verdict, remembered, took, retry_for).await;
     }
 
     /// Decides what follows from a verdict and puts it on disk.
-    async fn conclude(&self, id: u64, mut entry: Entry, verdict: Verdict, remembered: Option<String>, took: Duration) {
+    async fn conclude(
+        &self,
+        id: u64,
+        mut entry: Entry,
+        verdict: Verdict,
+        remembered: Option<String>,
+        took: Duration,
+        retry_for: Option<Duration>,
+    ) {
         let now = self.runtime.clock.now();
-        let retry_for = self.lock().config.retry_for;
+        let retry_for = retry_for.unwrap_or_else(|| self.lock().config.retry_for);
         let over = backoff::is_over(entry.enqueued_at, now, retry_for, entry.attempts);
         let outcome = match verdict.kind {
             VerdictKind::Accepted => Outcome::Accepted,
@@ -429,7 +438,7 @@ impl Notify {
         for (id, entry) in self.orphans() {
             let excerpt = "the channel is not configured any more".to_owned();
             let verdict = Verdict { kind: VerdictKind::Refused, status: None, excerpt };
-            self.conclude(id, entry, verdict, None, Duration::ZERO).await;
+            self.conclude(id, entry, verdict, None, Duration::ZERO, None).await;
         }
     }
 

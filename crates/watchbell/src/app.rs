@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use watchbell_alarms::{Alarms, Desired, Runbook, certificate, heartbeat, monitor, rule};
@@ -19,7 +20,6 @@ use watchbell_notify::{Notify, NotifyConfig, Site};
 use watchbell_runtime::{CancellationToken, Runtime, Task};
 use watchbell_sources::discovery::here::Found;
 use watchbell_sources::heartbeat::Heartbeats;
-use watchbell_sources::host::HostConfig;
 use watchbell_sources::intake::Intake;
 use watchbell_sources::probe::MonitorConfig;
 use watchbell_sources::scrape::Targets;
@@ -27,6 +27,7 @@ use watchbell_sources::{Context, host, probe};
 use watchbell_store::RemoteConfig;
 
 use crate::config::{Config, Good, Loaded, render_finding, runbook_or};
+use crate::deadman;
 
 /// What the stages keep things in. The series may be lost without losing a page (`store_may_die`).
 pub struct Stores {
@@ -196,7 +197,7 @@ impl App {
         let supervisor = &self.runtime.supervisor;
         supervisor.reconcile("probe", probe::tasks(&monitors, &self.context));
         self.targets.apply(&config.scrape_configs, &self.context);
-        let own = [host::task(&config.host, &self.context), self.own_metrics(&config.host)];
+        let own = [host::task(&config.host, &self.context), self.own_metrics(config)];
         supervisor.reconcile("host", own.into_iter().flatten().collect());
         supervisor.reconcile("alarms", self.alarms.tasks());
         supervisor.reconcile("alerts", self.alerts.tasks());
@@ -234,7 +235,8 @@ impl App {
             sign: Some(Arc::new(move |path| auth.sign(path))),
         };
         let (runbooks, templates) = (Arc::clone(&good.library), Arc::clone(&good.templates));
-        let (receivers, retry_for) = (config.receivers.clone(), NotifyConfig::RETRY_FOR);
+        let receivers = deadman::receivers(&config.receivers, &config.deadman);
+        let retry_for = NotifyConfig::RETRY_FOR;
         self.notify.apply(NotifyConfig { receivers, templates, runbooks, site, retry_for });
         self.alerts.apply(&crate::default::alerts(config)).map_err(|problems| {
             let words: Vec<String> = problems.0.into_iter().map(|it| format!("{}: {}", it.path, it.message)).collect();
@@ -364,21 +366,26 @@ impl App {
         self.runtime.supervisor.stop().await;
     }
 
-    /// Makes samples of watchbell's own numbers, as often as the host is measured and unless it is not.
-    fn own_metrics(&self, host: &HostConfig) -> Option<Task> {
-        let (context, interval) = (self.context.clone(), host.interval);
-        let task = Task::new("own-metrics", interval.duration().as_millis() as u64, move |stop| {
+    /// Makes samples of watchbell's own numbers, as often as the host is measured and unless it is not. A dead man's
+    /// switch sends on them, and wants them in any case, at once and often enough.
+    fn own_metrics(&self, config: &Config) -> Option<Task> {
+        let (context, host, awaited) = (self.context.clone(), &config.host, !config.deadman.is_empty());
+        let interval = if awaited { host.interval.min(deadman::SAMPLE) } else { host.interval };
+        let key = interval.duration().as_millis() as u64 * 2 + u64::from(awaited);
+        let task = Task::new("own-metrics", key, move |stop| {
             let context = context.clone();
             async move {
                 let clock = &context.runtime.clock;
+                let mut wait = if awaited { Duration::ZERO } else { interval.duration() };
                 // Metrics that the store was told of: they do not change, but there are ever more of them.
                 let mut described = 0;
                 loop {
                     tokio::select! {
                         biased;
                         () = stop.cancelled() => return,
-                        () = clock.sleep(interval.duration()) => {}
+                        () = clock.sleep(wait) => {}
                     }
+                    wait = interval.duration();
                     let mut batch: Batch = context.runtime.metrics.points(clock.now()).into();
                     let metadata = context.runtime.metrics.metadata();
                     let known = metadata.len();
@@ -392,7 +399,7 @@ impl App {
                 }
             }
         });
-        host.enabled.then_some(task)
+        (host.enabled || awaited).then_some(task)
     }
 
     fn view(&self) -> std::sync::MutexGuard<'_, View> {

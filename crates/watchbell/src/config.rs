@@ -40,6 +40,8 @@ use watchbell_store::{MetricsConfig, RemoteConfig, RemoteReadConfig, RemoteWrite
 
 use salvage::Salvaged;
 
+use crate::deadman::{self, DeadmanConfig};
+
 pub use prometheus::{ExemplarsConfig, RuntimeConfig, TracingConfig, TsdbConfig};
 pub use report::{Finding, one as render_finding, render as render_findings};
 pub use secrets::SecretConfig;
@@ -124,6 +126,9 @@ pub struct Config {
     /// Where pages go, in Alertmanager's shape.
     #[serde(default)]
     pub receivers: Vec<ReceiverConfig>,
+    /// Who notices when watchbell is dead, since it is not asked any more: dead man's switches.
+    #[serde(default)]
+    pub deadman: Vec<DeadmanConfig>,
     /// Which alerts keep others quiet.
     #[serde(default)]
     pub inhibit_rules: Vec<InhibitRule>,
@@ -456,6 +461,10 @@ pub async fn load(runtime: &Runtime, paths: &[PathBuf]) -> Loaded {
                 let job = format!("job={:?}", config.host.job);
                 let pack = crate::embedded::HOST_RULES.replace("job=\"host\"", &job);
                 rules.push((HOST_PACK.into(), files::rules_of(&pack)));
+            }
+            if !config.deadman.is_empty() {
+                // First, so that its alert has the name that the route knows.
+                rules.insert(0, (deadman::PACK.into(), files::rules_of(crate::embedded::DEADMAN_RULES)));
             }
             let (library, mut found) = library(runtime, &config.runbooks);
             let templates = files.templates(runtime, &config.templates, &base, &mut found);

@@ -4,6 +4,7 @@ use watchbell_alerts::RouteConfig;
 use watchbell_model::Span;
 
 use crate::config::Config;
+use crate::deadman;
 
 /// The receiver of alerts nobody asked to be told of: it has no channel.
 pub const NOBODY: &str = "nobody";
@@ -23,8 +24,14 @@ fn route(config: &Config) -> RouteConfig {
     }
 }
 
-/// All that the alerts stage is configured by.
+/// All that the alerts stage is configured by: what is written, and what is made of it.
 pub fn alerts(config: &Config) -> watchbell_alerts::Config {
+    let written = written(config);
+    watchbell_alerts::Config { route: deadman::route(written.route, &config.deadman), ..written }
+}
+
+/// What the configuration says of alerts, for a check that names its places.
+pub fn written(config: &Config) -> watchbell_alerts::Config {
     watchbell_alerts::Config {
         route: route(config),
         inhibit_rules: config.inhibit_rules.clone(),

@@ -13,6 +13,7 @@ pub const RUNBOOKS: &[(&str, &str)] = &[
     ("host-process-killed", include_str!("../../../runbooks/host-process-killed.md")),
     ("host-connections-full", include_str!("../../../runbooks/host-connections-full.md")),
     ("host-files-open", include_str!("../../../runbooks/host-files-open.md")),
+    ("dead-mans-switch", include_str!("../../../runbooks/dead-mans-switch.md")),
     ("heartbeat-missed", include_str!("../../../runbooks/heartbeat-missed.md")),
     ("self", include_str!("../../../runbooks/self.md")),
     ("self-config", include_str!("../../../runbooks/self-config.md")),
@@ -23,3 +24,6 @@ pub const RUNBOOKS: &[(&str, &str)] = &[
 
 /// The rules of the pack `host`.
 pub const HOST_RULES: &str = include_str!("../../../packs/host/rules.yml");
+
+/// The rules of the pack `deadman`.
+pub const DEADMAN_RULES: &str = include_str!("../../../packs/deadman/rules.yml");

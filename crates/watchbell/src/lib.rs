@@ -6,5 +6,6 @@
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod deadman;
 pub mod default;
 pub mod embedded;

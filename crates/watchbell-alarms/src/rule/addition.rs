@@ -6,16 +6,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use watchbell_model::{Path, Problems};
+use watchbell_model::{Path, Problems, Span};
 use watchbell_query::promql::{self, BinaryOp, Expr, Features, Node, ValueType};
 
 /// What the names of these annotations begin with.
 pub const PREFIX: &str = "watchbell_";
 
+const EXPIRES: &str = "watchbell_expires";
 const NO_DATA: &str = "watchbell_no_data";
 const RECOVERY: &str = "watchbell_recovery";
 const RUNBOOK: &str = "watchbell_runbook";
-const NAMES: [&str; 3] = [NO_DATA, RECOVERY, RUNBOOK];
+const NAMES: [&str; 4] = [EXPIRES, NO_DATA, RECOVERY, RUNBOOK];
 
 /// What it means for an alert that there is no data: that its expression would yield nothing even if no comparison in
 /// it took anything away.
@@ -48,6 +49,9 @@ impl NoData {
 /// What a rule says beyond Prometheus, ready to run.
 #[derive(Debug, Clone, Default)]
 pub struct Additions {
+    /// How long an alert lasts that no evaluation confirms, be it that none succeeds. Else it lasts until one finds that
+    /// the condition does not hold.
+    pub(crate) expires: Option<Span>,
     /// What no data means, if the rule says.
     pub no_data: Option<NoData>,
     /// The expression that yields whatever has data; there if `no_data` is.
@@ -61,10 +65,11 @@ pub struct Additions {
 impl Additions {
     /// Those of a rule; what cannot be read is left out, since [`check`] refused it.
     pub(crate) fn read(annotations: &BTreeMap<String, String>, expr: &Expr) -> Additions {
+        let expires = annotations.get(EXPIRES).and_then(|text| text.parse().ok());
         let no_data = annotations.get(NO_DATA).and_then(|text| NoData::read(text));
         let recovery = annotations.get(RECOVERY).and_then(|text| promql::parse(text).ok()).map(Arc::new);
         let data = no_data.map(|_| Arc::new(without_filters(expr)));
-        Additions { no_data, data, recovery, runbook: annotations.get(RUNBOOK).cloned() }
+        Additions { expires, no_data, data, recovery, runbook: annotations.get(RUNBOOK).cloned() }
     }
 }
 
@@ -79,6 +84,11 @@ pub(crate) fn check(
     for (name, text) in annotations.iter().filter(|(name, _)| name.starts_with(PREFIX)) {
         let at = path.field(name.as_str());
         match name.as_str() {
+            EXPIRES => match text.parse::<Span>() {
+                Ok(expires) if !expires.is_zero() => {}
+                Ok(_) => problems.error(&at, "an alert cannot last no time").hint("such as `5m`"),
+                Err(error) => problems.error(&at, error.to_string()).hint("such as `5m`"),
+            },
             NO_DATA => check_no_data(text, expr, &at, problems),
             RECOVERY => match promql::parse_with(text, features) {
                 Ok(found) if matches!(found.value_type(), ValueType::Vector) => {}

@@ -68,7 +68,8 @@ pub struct RuleConfig {
     /// What a person reads, as templates over `$labels` and `$value`: `summary`, `description`, `runbook_url`.
     /// `watchbell_runbook` names a run book of ours in place of `runbook_url`; `watchbell_no_data` says what it means
     /// that the expression finds no data (`ok`, `alarm`, `keep` or `insufficient_data`); `watchbell_recovery` is an
-    /// expression that must hold for an alert to end.
+    /// expression that must hold for an alert to end; `watchbell_expires` says how long an alert lasts that no evaluation
+    /// confirms.
     #[serde(default)]
     pub annotations: BTreeMap<String, String>,
 }

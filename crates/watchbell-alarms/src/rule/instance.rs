@@ -30,6 +30,9 @@ pub(crate) struct Instance {
     /// not say.
     #[serde(default)]
     pub(crate) raised: Option<Labels>,
+    /// When the alert ends unless the series is found again, if its rule says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) until: Option<Timestamp>,
     /// The value that was found last; not worth a commit.
     #[serde(skip)]
     pub(crate) value: Option<f64>,
@@ -68,6 +71,7 @@ pub(crate) fn step(before: &Instances, round: &Round, rule: &RuleSpec, may_end: 
             fired_at: known.and_then(|known| known.fired_at),
             keep_since: None,
             raised: known.and_then(|known| known.raised.clone()),
+            until: rule.additions.expires.map(|expires| at + expires.duration()),
             value: Some(*value),
         };
         if fires(&instance) {

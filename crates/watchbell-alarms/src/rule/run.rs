@@ -128,7 +128,7 @@ pub(crate) fn alert(site: &Site, id: &str, instance: &Instance) -> Option<Alert>
         labels,
         annotations: instance.annotations.filtered(|name| !name.starts_with(addition::PREFIX)),
         starts_at: instance.fired_at.unwrap_or(instance.active_at),
-        ends_at: None,
+        ends_at: instance.until,
         generator_url: site.alarm(id),
     })
 }
@@ -164,6 +164,8 @@ pub(crate) fn settle(
             let is = alert(draft.site, id, instance);
             if was.as_ref().map(|alert| &alert.labels) != is.as_ref().map(|alert| &alert.labels) {
                 draft.alerts.extend(was.map(|was| resolved(&was, now, RELABELLED)));
+                draft.alerts.extend(is);
+            } else if fired.is_some_and(|fired| fired.until != instance.until) {
                 draft.alerts.extend(is);
             }
         }

@@ -244,7 +244,8 @@ fn what_is_wrong_with_our_annotations_is_said() {
         {"alert": "A", "expr": "up < 1", "labels": {"severity": "info"}, "annotations": {
             "watchbell_no_data": "alert", "watchbell_recovery": "up >", "watchbell_run_book": "x", "runbook_url": "https://x"}},
         {"alert": "B", "expr": "absent(up)", "labels": {"severity": "info"}, "annotations": {
-            "watchbell_no_data": "alarm", "watchbell_recovery": "1", "watchbell_runbook": "x"}},
+            "watchbell_no_data": "alarm", "watchbell_recovery": "1", "watchbell_runbook": "x", "watchbell_expires": "0s"}},
+        {"alert": "C", "expr": "up", "labels": {"severity": "info"}, "annotations": {"watchbell_expires": "soon"}},
     ]));
     let mut problems = Problems::new();
     file.check(Features::default(), &Path::root(), &mut problems);
@@ -257,10 +258,14 @@ fn what_is_wrong_with_our_annotations_is_said() {
         groups[0].rules[0].annotations.watchbell_recovery: the expression ends too early (line 1, column 5)
             an expression that yields the series whose alerts may end, such as `disk_free_ratio > 0.2`
         groups[0].rules[0].annotations.watchbell_run_book: watchbell knows no annotation `watchbell_run_book`
-            there are `watchbell_no_data`, `watchbell_recovery`, `watchbell_runbook`
+            there are `watchbell_expires`, `watchbell_no_data`, `watchbell_recovery`, `watchbell_runbook`
+        groups[0].rules[1].annotations.watchbell_expires: an alert cannot last no time
+            such as `5m`
         groups[0].rules[1].annotations.watchbell_no_data: the expression asks by `absent` whether there is data, so that it always has some
             take the annotation out, or write a rule of its own for data that is missing
         groups[0].rules[1].annotations.watchbell_recovery: what must hold for an alert to end is a vector
             the series whose alerts may end, such as `disk_free_ratio > 0.2`
+        groups[0].rules[2].annotations.watchbell_expires: `soon` is not a duration; write it as `30s`, `5m`, `1h30m` or `7d`
+            such as `5m`
     "#]].assert_eq(&text);
 }

@@ -121,7 +121,7 @@ impl Book {
             .iter()
             .map(|fingerprint| {
                 let row = &self.alerts[fingerprint].row;
-                let muted = quiet
+                let kept_quiet = quiet
                     || *muted.entry(*fingerprint).or_insert_with(|| {
                         !self.inhibited_by(&row.alert.labels, at.now).is_empty()
                             || !self.silences.muting(&row.alert.labels, at.now).is_empty()
@@ -130,8 +130,8 @@ impl Book {
                     fingerprint: *fingerprint,
                     alert: &row.alert,
                     resolved: row.alert.is_resolved_at(at.now),
-                    muted,
-                    acknowledged: row.acknowledged.is_some(),
+                    muted: kept_quiet && !route.always,
+                    acknowledged: row.acknowledged.is_some() && !route.always,
                 }
             })
             .collect();

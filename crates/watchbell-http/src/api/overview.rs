@@ -17,7 +17,11 @@ use crate::{App, Shared};
 /// All that the first page shows. Reads the store: call it where blocking is allowed.
 pub(crate) fn overview(app: &Shared) -> view::Overview {
     let statuses = app.alarms.statuses();
-    let all = alarms::of(app, &statuses);
+    let mut all = alarms::of(app, &statuses);
+    // What fires to show that it can is nothing wrong.
+    all.retain(|alarm| alarm.severity != "none");
+    let mut groups = alerts::groups(app);
+    groups.retain(|group| group.alerts.iter().any(|alert| alert.severity != "none"));
     let count = |state| all.iter().filter(|alarm| alarm.state == state).count() as u64;
     let totals = view::Totals {
         ok: count(AlarmState::Ok),
@@ -32,7 +36,7 @@ pub(crate) fn overview(app: &Shared) -> view::Overview {
         totals,
         monitors: monitors_of(app, &statuses),
         heartbeats: heartbeats_of(app, &statuses),
-        groups: alerts::groups(app),
+        groups,
         outbox: outbox::outbox(app),
         host: host::host(app),
     }

@@ -92,10 +92,22 @@ fn all() -> Vec<(&'static str, Vec<ReceiverConfig>)> {
             ),
         ),
         (
+            "ping",
+            one(
+                "ping",
+                json!({"url": "http://there/ping/hush", "http_config": {"authorization": {"credentials": "hush"}}}),
+            ),
+        ),
+        (
             "victorops",
             one("victorops", json!({"api_url": "http://there/alert/", "api_key": "hush", "routing_key": "team"})),
         ),
     ]
+}
+
+/// Whether it carries words at all: a ping says by coming that somebody lives, and nothing else.
+fn has_words(kind: &str) -> bool {
+    kind != "ping"
 }
 
 /// What every provider takes for yes.
@@ -140,8 +152,9 @@ fn a_page_arrives_once_with_its_run_book() {
             assert_eq!(pages(&there).len(), 1, "{kind}");
             let page = pages(&there).remove(0);
             let text = page.all().replace("%3A", ":").replace("%2F", "/").replace("%20", " ");
-            assert!(text.contains("https://bell.example.org/runbooks/imap-down"), "{kind}: {text}");
-            assert!(text.contains("imap is down") || text.contains("imap+is+down"), "{kind}: {text}");
+            let said = text.contains("imap is down") || text.contains("imap+is+down");
+            let linked = text.contains("https://bell.example.org/runbooks/imap-down");
+            assert_eq!((said, linked), (has_words(kind), has_words(kind)), "{kind}: {text}");
             // The credentials were sent, and never kept.
             let sent: String = there.seen().iter().map(Seen::all).collect();
             assert!(sent.contains("hush"), "{kind}: {sent}");
@@ -224,7 +237,7 @@ fn slack_refuses_with_status_200_too() {
 
 #[test]
 fn long_and_odd_text_is_cut_between_characters() {
-    for (kind, receivers) in all() {
+    for (kind, receivers) in all().into_iter().filter(|(kind, _)| has_words(kind)) {
         let receivers = receivers.clone();
         sim::run(1, |world| async move {
             let there = receiver(&world, |_, _| TAKEN);

@@ -10,6 +10,7 @@ use watchbell_sources::probe;
 use watchbell_sources::scrape::ScrapeConfig;
 
 use super::Config;
+use crate::deadman::DeadmanConfig;
 
 /// Finds every problem of a configuration whose types are right.
 pub(super) fn check(
@@ -74,11 +75,12 @@ pub(super) fn check(
     }
     config.global.channel_defaults().check(&top.field("global"), problems);
     ReceiverConfig::check_all(&config.receivers, templates, &top.field("receivers"), problems);
+    DeadmanConfig::check_all(&config.deadman, &config.receivers, &top.field("deadman"), problems);
     let mut names: Vec<&str> = config.receivers.iter().map(|receiver| receiver.name.as_str()).collect();
     if config.route.is_none() {
         names.push(crate::default::NOBODY);
     }
-    crate::default::alerts(config).check(&top, &names, problems);
+    crate::default::written(config).check(&top, &names, problems);
     let mut files = BTreeSet::new();
     for (file, _) in rules {
         if !files.insert(file) {

@@ -262,3 +262,17 @@ fn addresses_and_the_empty_file() {
         "#]],
     );
 }
+
+#[test]
+fn a_dead_mans_switch_says_whom_it_pings_and_how_often() {
+    check(
+        "deadman:\n  - {}\n  - {url: nowhere, url_file: there, every: 5s}\n  - {url: 'ftp://x', after: 30s}\n  \
+         - {url: 'https://hc-ping.com/x', every: often, method: PUT, evry: 1m}\n",
+        expect_test::expect![[""]],
+    );
+    check(
+        "deadman: [{url: 'https://hc-ping.com/x', method: POST}, {url_file: ping-address, every: 10s}]\n\
+         receivers: [{name: deadman-2}, {name: deadman-3, ping_configs: [{}]}]\n",
+        expect_test::expect![[""]],
+    );
+}

@@ -6,6 +6,7 @@ mod amtool;
 mod browser;
 mod clients;
 mod configs;
+mod deadman;
 mod discovered;
 mod faults;
 mod foreign;

@@ -1,11 +1,15 @@
 //! A whole watchbell in a simulated world: the real load path, the real stages, made-up hosts.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use watchbell::app::{App, Reload, Stores};
 use watchbell::config::{self, Good};
-use watchbell_model::{Append, MemoryState, Query, State};
+use watchbell_model::{
+    Append, Labels, Matcher, MemoryState, Query, QueryError, Rollup, Series, Span, State, Timestamp,
+};
 use watchbell_runtime::Runtime;
 use watchbell_runtime::sim::World;
 use watchbell_sim::{Authority, Receiver};
@@ -21,6 +25,8 @@ pub struct Sim {
     pub state: Arc<MemoryState>,
     /// Whether the metrics are synced, sealed and merged: a scenario of months without metrics does without.
     pub upkeep: bool,
+    /// Whether every question to the metrics fails.
+    pub unreadable: Arc<AtomicBool>,
     running: Option<Running>,
 }
 
@@ -36,7 +42,7 @@ impl Sim {
         for (name, content) in files {
             world.disk.put(&Path::new("/etc/watchbell").join(name), content.as_bytes());
         }
-        Sim { world, state: Arc::new(MemoryState::new()), upkeep: true, running: None }
+        Sim { world, state: Arc::new(MemoryState::new()), upkeep: true, unreadable: Arc::default(), running: None }
     }
 
     /// Changes a file of the configuration.
@@ -53,7 +59,7 @@ impl Sim {
         let stores = Stores {
             state: Arc::clone(&self.state) as Arc<dyn State>,
             append: Arc::new(store.clone()) as Arc<dyn Append>,
-            query: Arc::new(store.clone()) as Arc<dyn Query>,
+            query: Arc::new(Readable { store: store.clone(), unreadable: Arc::clone(&self.unreadable) }),
             upkeep: Arc::new(store.clone()),
         };
         let again = runtime.clone();
@@ -87,6 +93,45 @@ impl Sim {
             running.app.stop().await;
             running.store.close();
         }
+    }
+}
+
+/// Metrics that can be read, or not.
+struct Readable {
+    store: MetricStore,
+    unreadable: Arc<AtomicBool>,
+}
+
+impl Readable {
+    fn store(&self) -> Result<&MetricStore, QueryError> {
+        let failed = || Err(QueryError::Unavailable("the disk failed (simulated)".into()));
+        if self.unreadable.load(Ordering::SeqCst) { failed() } else { Ok(&self.store) }
+    }
+}
+
+impl Query for Readable {
+    fn select(&self, matchers: &[Matcher], start: Timestamp, end: Timestamp) -> Result<Vec<Series>, QueryError> {
+        self.store()?.select(matchers, start, end)
+    }
+
+    fn each(
+        &self,
+        matchers: &[Matcher],
+        start: Timestamp,
+        end: Timestamp,
+        visit: &mut dyn FnMut(Series) -> ControlFlow<()>,
+    ) -> Result<(), QueryError> {
+        self.store()?.each(matchers, start, end, visit)
+    }
+
+    fn rollup(
+        &self,
+        matchers: &[Matcher],
+        start: Timestamp,
+        end: Timestamp,
+        width: Span,
+    ) -> Result<Vec<(Labels, Vec<Rollup>)>, QueryError> {
+        self.store()?.rollup(matchers, start, end, width)
     }
 }
 
