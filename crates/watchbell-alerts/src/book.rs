@@ -13,6 +13,7 @@ mod raise;
 mod reload;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 
 use watchbell_model::{Alert, Change, Labels, Timestamp};
 
@@ -132,6 +133,19 @@ impl Book {
         found.into_iter().collect()
     }
 
+    /// The alerts of what this one's alarm depends on.
+    pub(crate) fn explained_by(&self, labels: &Labels, now: Timestamp) -> Vec<u64> {
+        let fires =
+            |fingerprint: u64| self.alerts.get(&fingerprint).is_some_and(|it| !it.row.alert.is_resolved_at(now));
+        self.policy.as_ref().map(|policy| policy.dependencies.explaining(labels, fires)).unwrap_or_default()
+    }
+
+    /// Whether there are such, may soon be, or were until just now, and for how long at least.
+    pub(crate) fn hold(&self, alert: &Alert, now: Timestamp) -> Option<Duration> {
+        let end = |fingerprint: u64| self.alerts.get(&fingerprint)?.row.alert.ends_at.filter(|end| *end <= now);
+        self.policy.as_ref()?.dependencies.hold(alert, now, end)
+    }
+
     fn insert_group(&mut self, group: Group) -> u64 {
         let id = self.next_group;
         self.next_group += 1;
@@ -161,9 +175,7 @@ impl Book {
         if let Some(entry) = self.alerts.remove(&fingerprint)
             && let Some(policy) = &mut self.policy
         {
-            for rule in &mut policy.inhibitions {
-                rule.remove(fingerprint, &entry.row.alert.labels);
-            }
+            policy.remove(fingerprint, &entry.row.alert);
         }
     }
 }

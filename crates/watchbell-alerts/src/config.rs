@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use watchbell_model::{Labels, Matcher, Path, Problems, Span};
+use watchbell_model::{Alert, Labels, Matcher, Path, Problems, Span, near_hint};
 
+use crate::dependency::{Dependencies, Dependency};
+use crate::downtime::{DowntimeConfig, Downtimes};
 use crate::duty::{Duty, EscalationConfig, ScheduleConfig};
 use crate::inhibit::Inhibition;
 use crate::interval::{Intervals, TimeInterval};
 use crate::matcher::{is_classic_only, parse_matchers};
-use crate::near;
 use crate::route::Tree;
 
 /// Which receiver is told of which alerts, how they are grouped and how often. Routes form a tree: an alert enters at
@@ -104,6 +105,10 @@ pub struct Config {
     pub schedules: Vec<ScheduleConfig>,
     /// Who is told after whom.
     pub escalations: Vec<EscalationConfig>,
+    /// Known periods in which certain alerts page nobody.
+    pub downtimes: Vec<DowntimeConfig>,
+    /// What alarms depend on, by their ids (the label `source`). Without cycles, or nobody would be told.
+    pub dependencies: BTreeMap<String, Dependency>,
 }
 
 /// The configuration, read and ready to decide.
@@ -113,6 +118,8 @@ pub(crate) struct Policy {
     pub(crate) inhibitions: Vec<Inhibition>,
     pub(crate) intervals: Intervals,
     pub(crate) duty: Duty,
+    pub(crate) downtimes: Downtimes,
+    pub(crate) dependencies: Dependencies,
 }
 
 impl Config {
@@ -140,7 +147,27 @@ impl Config {
         let inhibitions =
             rules.map(|(at, rule)| rule.compile(&path.field("inhibit_rules").index(at), problems)).collect();
         let duty = Duty::compile(&self.schedules, &self.escalations, &intervals, path, problems);
-        Policy { tree, inhibitions, intervals, duty }
+        let downtimes = Downtimes::compile(&self.downtimes, &intervals, &path.field("downtimes"), problems);
+        let dependencies = Dependencies::new(self.dependencies.clone());
+        Policy { tree, inhibitions, intervals, duty, downtimes, dependencies }
+    }
+}
+
+impl Policy {
+    /// An alert appeared: it may hold others back.
+    pub(crate) fn insert(&mut self, fingerprint: u64, labels: &Labels) {
+        for rule in &mut self.inhibitions {
+            rule.insert(fingerprint, labels);
+        }
+        self.dependencies.insert(fingerprint, labels);
+    }
+
+    /// An alert is forgotten.
+    pub(crate) fn remove(&mut self, fingerprint: u64, alert: &Alert) {
+        for rule in &mut self.inhibitions {
+            rule.remove(fingerprint, &alert.labels);
+        }
+        self.dependencies.remove(fingerprint, alert);
     }
 }
 
@@ -151,16 +178,16 @@ impl RouteConfig {
         {
             problems
                 .error(&path.field("receiver"), format!("there is no receiver named `{receiver}`"))
-                .hint(near::hint(receiver, "receivers", receivers.iter().copied()));
+                .hint(near_hint(receiver, "receivers", receivers.iter().copied()));
         }
         for (field, names) in
             [("mute_time_intervals", &self.mute_time_intervals), ("active_time_intervals", &self.active_time_intervals)]
         {
             for (at, name) in names.iter().enumerate() {
-                if !intervals.names().any(|known| known == name) {
+                if !intervals.has(name) {
                     problems
                         .error(&path.field(field).index(at), format!("there is no time interval named `{name}`"))
-                        .hint(near::hint(name, "time intervals", intervals.names()));
+                        .hint(near_hint(name, "time intervals", intervals.names()));
                 }
             }
         }
@@ -218,8 +245,16 @@ fn read_matchers(
     for name in plain.keys().filter(|name| name.is_empty()) {
         problems.error(&path.field(plain_field).field(name), "a label name cannot be empty");
     }
+    matchers.extend(read_matcher_texts(texts, &path.field(field), problems));
+    matchers.sort_by(|a, b| (&a.name, &a.value, a.op).cmp(&(&b.name, &b.value, b.op)));
+    matchers
+}
+
+/// Reads matchers, all of which must hold; `path` is their list.
+pub(crate) fn read_matcher_texts(texts: &[String], path: &Path, problems: &mut Problems) -> Vec<Matcher> {
+    let mut matchers = Vec::new();
     for (at, text) in texts.iter().enumerate() {
-        let path = path.field(field).index(at);
+        let path = path.index(at);
         match parse_matchers(text) {
             Ok(read) => {
                 if is_classic_only(text) {
@@ -241,7 +276,6 @@ fn read_matchers(
             }
         }
     }
-    matchers.sort_by(|a, b| (&a.name, &a.value, a.op).cmp(&(&b.name, &b.value, b.op)));
     matchers
 }
 

@@ -12,13 +12,12 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use watchbell_model::{Path, Problems, Span, Timestamp};
+use watchbell_model::{Path, Problems, Span, Timestamp, near_hint};
 
 use crate::interval::Intervals;
-use crate::near;
 
-/// How long a turn of a schedule may be shown to last where its hours follow a time interval: it is looked at again then.
-const LOOK_AGAIN: Duration = Duration::from_secs(60);
+/// How long what follows a time interval may be taken to go on: it is looked at again then.
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// People who take turns being told. A route, or a step of an escalation, names it where it would name a receiver.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -27,7 +26,7 @@ pub struct ScheduleConfig {
     /// What routes call it; no receiver has the same name.
     pub name: String,
     /// Whose clock turns follow: a name such as `Europe/Berlin`, `UTC`, or `Local` for this machine's.
-    #[serde(default = "utc")]
+    #[serde(default = "crate::interval::utc")]
     pub time_zone: String,
     /// Turns. Where several of these cover a moment, the last one counts; where none does, everybody is told.
     pub rotations: Vec<RotationConfig>,
@@ -171,7 +170,7 @@ impl Duty {
     ) {
         let mut person = |name: &str, at: &Path| {
             if !receivers.contains(&name) {
-                problems.error(at, format!("there is no receiver named `{name}`")).hint(near::hint(
+                problems.error(at, format!("there is no receiver named `{name}`")).hint(near_hint(
                     name,
                     "receivers",
                     receivers.iter().copied(),
@@ -195,7 +194,7 @@ impl Duty {
                 for (at, name) in step.to.iter().enumerate().filter(|(_, name)| !known.contains(&name.as_str())) {
                     problems
                         .error(&path.index(at), format!("there is no receiver and no schedule named `{name}`"))
-                        .hint(near::hint(name, "receivers and schedules", known.iter().copied()));
+                        .hint(near_hint(name, "receivers and schedules", known.iter().copied()));
                 }
             }
         }
@@ -293,10 +292,10 @@ impl Schedule {
                     .error(&path.field("turn"), format!("a turn of {} is too short", rotation.turn))
                     .hint("such as `12h`, `1d` or `1w`");
             }
-            if let Some(name) = rotation.during.as_ref().filter(|name| !intervals.names().any(|it| it == *name)) {
+            if let Some(name) = rotation.during.as_ref().filter(|name| !intervals.has(name)) {
                 problems
                     .error(&path.field("during"), format!("there is no time interval named `{name}`"))
-                    .hint(near::hint(name, "time intervals", intervals.names()));
+                    .hint(near_hint(name, "time intervals", intervals.names()));
             }
             if let Some(from) = civil(&rotation.from, &path.field("from"), problems) {
                 rotations.push(Rotation {
@@ -375,7 +374,8 @@ impl Rotation {
     }
 }
 
-fn civil(text: &str, path: &Path, problems: &mut Problems) -> Option<DateTime> {
+/// A date and time as the configuration writes it.
+pub(crate) fn civil(text: &str, path: &Path, problems: &mut Problems) -> Option<DateTime> {
     let read = text.parse::<DateTime>().ok();
     if read.is_none() {
         problems.error(path, format!("`{text}` is not a date and time")).hint("write it as `2026-01-05T09:00`");
@@ -383,12 +383,9 @@ fn civil(text: &str, path: &Path, problems: &mut Problems) -> Option<DateTime> {
     read
 }
 
-fn moment(at: DateTime, zone: &TimeZone) -> Option<Timestamp> {
+/// When a clock shows it.
+pub(crate) fn moment(at: DateTime, zone: &TimeZone) -> Option<Timestamp> {
     Some(Timestamp(zone.to_ambiguous_zoned(at).compatible().ok()?.timestamp().as_millisecond()))
-}
-
-fn utc() -> String {
-    "UTC".to_owned()
 }
 
 #[cfg(test)]

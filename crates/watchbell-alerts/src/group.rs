@@ -67,10 +67,10 @@ pub(crate) struct Member<'a> {
     pub(crate) fingerprint: u64,
     pub(crate) alert: &'a Alert,
     pub(crate) resolved: bool,
-    /// Silenced, inhibited, or its route holds its tongue.
+    /// Silenced, inhibited, its route holds its tongue, or it broke in a downtime or because of something else.
     pub(crate) muted: bool,
-    /// Somebody said that they see to it.
-    pub(crate) acknowledged: bool,
+    /// Somebody said that they see to it, or must be doing so: it is known, and in a downtime or explained.
+    pub(crate) seen_to: bool,
 }
 
 /// Who is to be told, why, and of which alerts.
@@ -133,7 +133,7 @@ impl Group {
         let (firing, resolved) = (set(false), set(true));
         let over = members.iter().filter(|member| regular && member.resolved);
         let leaving: Vec<u64> = over.map(|member| member.fingerprint).collect();
-        let waiting = members.iter().any(|member| !member.muted && !member.resolved && !member.acknowledged);
+        let waiting = members.iter().any(|member| !member.muted && !member.resolved && !member.seen_to);
         let repeat = match ladder.nag {
             // What somebody sees to need not be said again.
             _ if !waiting => Duration::MAX,
@@ -163,13 +163,13 @@ impl Group {
         };
         let mut climb = self.climb.clone();
         // New alerts in a group that somebody sees to are a matter for the first ones again.
-        let seen_to = |known: &Told| {
+        let all_seen_to = |known: &Told| {
             let mut known = members.iter().filter(|it| !it.resolved && known.firing.contains(&it.fingerprint));
-            known.all(|member| member.acknowledged)
+            known.all(|member| member.seen_to)
         };
         match reason {
             Some(NotificationReason::First) => climb = Climb { since: at.steady, ..Climb::default() },
-            Some(NotificationReason::NewAlerts) if self.told.as_ref().is_some_and(seen_to) => {
+            Some(NotificationReason::NewAlerts) if self.told.as_ref().is_some_and(all_seen_to) => {
                 climb = Climb { since: at.steady, reached: BTreeSet::new(), told_to: climb.told_to };
             }
             _ => {}

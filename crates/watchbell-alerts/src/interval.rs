@@ -81,7 +81,7 @@ impl<'de> Deserialize<'de> for RangeText {
     }
 }
 
-fn utc() -> String {
+pub(crate) fn utc() -> String {
     "UTC".to_owned()
 }
 
@@ -121,6 +121,10 @@ impl Intervals {
     /// Their names.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
     }
 
     /// Whether the moment is inside the interval of that name; an unknown name is never.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use watchbell_model::{Alert, Labels, Timestamp};
 
 use crate::book::{Book, Entry};
+use crate::downtime::InForce;
 
 /// Whether an alert would be told of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -13,7 +14,7 @@ use crate::book::{Book, Entry};
 pub enum AlertState {
     /// Yes.
     Active,
-    /// No: it is silenced, inhibited, or none of its routes speaks now.
+    /// No: it is silenced, inhibited, in a downtime, explained, or none of its routes speaks now.
     Suppressed,
 }
 
@@ -41,9 +42,9 @@ pub struct AlertView {
     pub state: AlertState,
     /// Silences in force that match it.
     pub silenced_by: Vec<String>,
-    /// Fingerprints of alerts that hold it back.
+    /// Fingerprints of alerts that hold it back: by inhibition, or since its alarm depends on theirs.
     pub inhibited_by: Vec<String>,
-    /// Time intervals that hold the tongue of its routes.
+    /// Time intervals that hold the tongue of its routes, and downtimes that cover it.
     pub muted_by: Vec<String>,
     /// Who is told of it.
     pub receivers: Vec<String>,
@@ -77,8 +78,9 @@ impl Book {
     /// Alerts that fire at `now`, by labels.
     pub(crate) fn alert_views(&self, now: Timestamp) -> Vec<AlertView> {
         let firing = self.alerts.iter().filter(|(_, entry)| !entry.row.alert.is_resolved_at(now));
-        let mut views: Vec<AlertView> =
-            firing.map(|(fingerprint, entry)| self.view(*fingerprint, entry, now)).collect();
+        let downtimes = self.downtimes(now);
+        let view = |(fingerprint, entry): (&u64, &Entry)| self.view(*fingerprint, entry, &downtimes, now);
+        let mut views: Vec<AlertView> = firing.map(view).collect();
         views.sort_by(|a, b| a.alert.labels.cmp(&b.alert.labels));
         views
     }
@@ -86,11 +88,12 @@ impl Book {
     /// Groups in which something fires at `now`, by labels and receiver.
     pub(crate) fn group_views(&self, now: Timestamp) -> Vec<GroupView> {
         let Some(policy) = &self.policy else { return Vec::new() };
+        let downtimes = self.downtimes(now);
         let one = |group: &crate::group::Group| {
             let members = group.members.iter().map(|fingerprint| (*fingerprint, &self.alerts[fingerprint]));
             let firing = members.filter(|(_, entry)| !entry.row.alert.is_resolved_at(now));
             let mut alerts: Vec<AlertView> =
-                firing.map(|(fingerprint, entry)| self.view(fingerprint, entry, now)).collect();
+                firing.map(|(fingerprint, entry)| self.view(fingerprint, entry, &downtimes, now)).collect();
             alerts.sort_by(|a, b| a.alert.labels.cmp(&b.alert.labels));
             GroupView {
                 receiver: group.receiver.clone(),
@@ -116,11 +119,15 @@ impl Book {
         routes.filter(|receiver| seen.insert(receiver.clone())).collect()
     }
 
-    fn view(&self, fingerprint: u64, entry: &Entry, now: Timestamp) -> AlertView {
+    fn downtimes(&self, now: Timestamp) -> InForce<'_> {
+        self.policy.as_ref().map(|policy| policy.downtimes.in_force(&policy.intervals, now)).unwrap_or_default()
+    }
+
+    fn view(&self, fingerprint: u64, entry: &Entry, downtimes: &InForce<'_>, now: Timestamp) -> AlertView {
         let labels = &entry.row.alert.labels;
         let silenced_by = self.silences.muting(labels, now);
-        let inhibited_by: Vec<String> =
-            self.inhibited_by(labels, now).into_iter().map(|source| format!("{source:016x}")).collect();
+        let holding = self.inhibited_by(labels, now).into_iter().chain(self.explained_by(labels, now));
+        let inhibited_by: Vec<String> = holding.map(|source| format!("{source:016x}")).collect();
         let mut muted_by = BTreeSet::new();
         let mut speaks = false;
         if let Some(policy) = &self.policy {
@@ -130,14 +137,19 @@ impl Book {
                 muted_by.extend(muted);
             }
         }
-        let told = speaks && silenced_by.is_empty() && inhibited_by.is_empty();
+        let covering = downtimes.covering(labels);
+        let told = speaks
+            && covering.is_empty()
+            && self.hold(&entry.row.alert, now).is_none()
+            && silenced_by.is_empty()
+            && inhibited_by.is_empty();
         AlertView {
             alert: entry.row.alert.clone(),
             fingerprint: format!("{fingerprint:016x}"),
             state: if told { AlertState::Active } else { AlertState::Suppressed },
             silenced_by,
             inhibited_by,
-            muted_by: muted_by.into_iter().collect(),
+            muted_by: muted_by.into_iter().chain(covering).collect(),
             receivers: self.receivers_for(labels),
             updated_at: entry.row.updated_at,
             acknowledged: entry.row.acknowledged.clone(),

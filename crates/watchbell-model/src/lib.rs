@@ -8,12 +8,14 @@ mod alarm;
 mod alert;
 mod append;
 mod client;
+mod cron;
 mod heartbeat;
 mod histogram;
 mod http_client;
 mod labels;
 mod lookup;
 mod memory;
+mod near;
 mod observation;
 mod ports;
 mod problem;
@@ -31,6 +33,7 @@ pub use append::{
     SeriesRef,
 };
 pub use client::{Authorization, BasicAuth, ByteSize, NotYet, TlsConfig, TlsVersion, check_credentials};
+pub use cron::{Cron, CronError};
 pub use heartbeat::{HeartbeatState, HeartbeatStatus};
 pub use histogram::{BucketSpan, Buckets, Histogram, HistogramError, ResetHint};
 pub use http_client::{
@@ -39,6 +42,7 @@ pub use http_client::{
 pub use labels::{Labels, MatchOp, Matcher, MatcherError, Pairs};
 pub use lookup::{Found, Lookup, Rollup};
 pub use memory::MemoryState;
+pub use near::{near_hint, nearest};
 pub use observation::{Certificate, Observation, Ping, PingKind, ProbeResult, ScrapeResult};
 pub use ports::{BoxFuture, Change, Deliver, Observe, Query, QueryError, Raise, State, StateError};
 pub use problem::{Level, Path, Problem, Problems, Segment};

@@ -295,7 +295,8 @@ impl Notify {
         let mut changes: Vec<Change> = new.iter().map(|(id, entry)| entry.put(*id)).collect();
         {
             let mut inner = self.lock();
-            let begun = new.iter().filter(|(_, entry)| entry.first).map(|(_, entry)| entry.group_key.as_str()).collect();
+            let begun =
+                new.iter().filter(|(_, entry)| entry.first).map(|(_, entry)| entry.group_key.as_str()).collect();
             changes.extend(inner.forget_threads(&begun));
             let held = known.iter().filter_map(|id| Some((id, inner.entries.get(id)?)));
             changes.extend(held.map(|(id, held)| held.entry.put(*id)));

@@ -23,7 +23,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use watchbell_alarms::rule::RuleFile;
 use watchbell_alarms::unit_test::TestFile;
-use watchbell_alerts::{EscalationConfig, InhibitRule, RouteConfig, ScheduleConfig, TimeInterval};
+use watchbell_alerts::{DowntimeConfig, EscalationConfig, InhibitRule, RouteConfig, ScheduleConfig, TimeInterval};
 use watchbell_http::{QueryConfig, SinkConfig};
 use watchbell_model::{
     ByteSize, Labels, Level, Problem, Problems, RelabelConfig, RunbookRef, Secret, Segment, Span, Url,
@@ -132,6 +132,9 @@ pub struct Config {
     /// Which alerts keep others quiet.
     #[serde(default)]
     pub inhibit_rules: Vec<InhibitRule>,
+    /// Known periods in which certain alerts page nobody; what is still broken when one ends is told of then.
+    #[serde(default)]
+    pub downtimes: Vec<DowntimeConfig>,
     /// Named times for routes.
     #[serde(default)]
     pub time_intervals: Vec<TimeInterval>,

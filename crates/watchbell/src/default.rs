@@ -38,5 +38,7 @@ pub fn written(config: &Config) -> watchbell_alerts::Config {
         time_intervals: config.time_intervals.iter().chain(&config.mute_time_intervals).cloned().collect(),
         schedules: config.schedules.clone(),
         escalations: config.escalations.clone(),
+        downtimes: config.downtimes.clone(),
+        dependencies: crate::dependencies::all(config),
     }
 }

@@ -8,4 +8,5 @@ pub mod cli;
 pub mod config;
 pub mod deadman;
 pub mod default;
+pub mod dependencies;
 pub mod embedded;

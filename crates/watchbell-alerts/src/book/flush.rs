@@ -1,11 +1,13 @@
 //! Looking at groups whose time has come: who is told of what, and which alerts are thereby done with.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 
 use watchbell_model::{Change, GroupNotification, NotificationReason};
 
 use super::{Book, Moment};
 use crate::config::Policy;
+use crate::downtime::InForce;
 use crate::group::{Group, Look, Member, Told};
 use crate::rows;
 
@@ -29,6 +31,15 @@ pub(crate) struct FlushPlan {
     sequence: u64,
 }
 
+/// What holds an alert back.
+#[derive(Clone, Copy)]
+struct Held {
+    /// A silence or an inhibition, which keeps its end from people too.
+    muted: bool,
+    /// A downtime, or that something it depends on is broken, which lasts so long at least.
+    waits: Option<Duration>,
+}
+
 impl Book {
     /// What looking at the groups that are due will change; `None` if there is nothing to do.
     pub(crate) fn plan_flush(&self, at: Moment) -> Option<FlushPlan> {
@@ -39,11 +50,12 @@ impl Book {
             return None;
         }
         let mut plan = FlushPlan { changes: self.unsaved.clone(), sequence: self.sequence, ..FlushPlan::default() };
-        let mut muted: HashMap<u64, bool> = HashMap::new();
+        let downtimes = policy.downtimes.in_force(&policy.intervals, at.now);
+        let mut held: HashMap<u64, Held> = HashMap::new();
         let mut leaving: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::new();
         for id in due {
             let group = &self.groups[&id];
-            let look = self.look(group, policy, &mut muted, at);
+            let (look, wait) = self.look(group, policy, &downtimes, &mut held, at);
             for fingerprint in &look.leaving {
                 leaving.entry(*fingerprint).or_default().insert(id);
             }
@@ -62,7 +74,8 @@ impl Book {
             after.members.retain(|fingerprint| !look.leaving.contains(fingerprint));
             if after.due <= at.steady {
                 let interval = policy.tree.route(group.route).timing.interval;
-                after.due = at.steady + look.nag.map_or(interval, |nag| nag.min(interval));
+                // What is held back is told of when that ends.
+                after.due = at.steady + [look.nag, wait].into_iter().flatten().fold(interval, Duration::min);
                 after.flushed = true;
             }
             after.escalates = look.escalates;
@@ -113,30 +126,43 @@ impl Book {
         Some(plan)
     }
 
-    fn look(&self, group: &Group, policy: &Policy, muted: &mut HashMap<u64, bool>, at: Moment) -> Look {
+    /// Looks at a group; answers also how long any of it is held back at least.
+    fn look(
+        &self,
+        group: &Group,
+        policy: &Policy,
+        downtimes: &InForce<'_>,
+        held: &mut HashMap<u64, Held>,
+        at: Moment,
+    ) -> (Look, Option<Duration>) {
         let route = policy.tree.route(group.route);
         let quiet = !route.muted_by(&policy.intervals, at.now).is_empty();
-        let members: Vec<Member<'_>> = group
-            .members
-            .iter()
-            .map(|fingerprint| {
-                let row = &self.alerts[fingerprint].row;
-                let kept_quiet = quiet
-                    || *muted.entry(*fingerprint).or_insert_with(|| {
-                        !self.inhibited_by(&row.alert.labels, at.now).is_empty()
-                            || !self.silences.muting(&row.alert.labels, at.now).is_empty()
-                    });
-                Member {
-                    fingerprint: *fingerprint,
-                    alert: &row.alert,
-                    resolved: row.alert.is_resolved_at(at.now),
-                    muted: kept_quiet && !route.always,
-                    acknowledged: row.acknowledged.is_some() && !route.always,
-                }
-            })
-            .collect();
+        let mut wait: Option<Duration> = None;
+        let mut member = |fingerprint: &u64| {
+            let row = &self.alerts[fingerprint].row;
+            let labels = &row.alert.labels;
+            let held = *held.entry(*fingerprint).or_insert_with(|| Held {
+                muted: !self.inhibited_by(labels, at.now).is_empty()
+                    || !self.silences.muting(labels, at.now).is_empty(),
+                waits: downtimes.left(labels).max(self.hold(&row.alert, at.now)),
+            });
+            // Whoever was told of it learns that it is over.
+            let known = || group.told.iter().chain(&group.attempted).any(|told| told.firing.contains(fingerprint));
+            let waits = held.waits.is_some();
+            if !route.always {
+                wait = wait.into_iter().chain(held.waits).min();
+            }
+            Member {
+                fingerprint: *fingerprint,
+                alert: &row.alert,
+                resolved: row.alert.is_resolved_at(at.now),
+                muted: (quiet || held.muted || (waits && !known())) && !route.always,
+                seen_to: (row.acknowledged.is_some() || waits) && !route.always,
+            }
+        };
+        let members: Vec<Member<'_>> = group.members.iter().map(&mut member).collect();
         let ladder = policy.duty.ladder(&group.receiver, &policy.intervals, at.now);
-        group.look(&members, &ladder, route.timing.repeat, at, self.sequence)
+        (group.look(&members, &ladder, route.timing.repeat, at, self.sequence), wait)
     }
 
     /// The commit failed, as far as anybody knows: nothing changes but for what may have been told.

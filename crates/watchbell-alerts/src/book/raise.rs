@@ -189,9 +189,7 @@ impl Book {
             if !self.alerts.contains_key(&fingerprint)
                 && let Some(policy) = &mut self.policy
             {
-                for rule in &mut policy.inhibitions {
-                    rule.insert(fingerprint, &row.alert.labels);
-                }
+                policy.insert(fingerprint, &row.alert.labels);
             }
             let groups = Vec::new();
             let entry = self.alerts.entry(fingerprint).or_insert_with(|| Entry { row: row.clone(), groups });

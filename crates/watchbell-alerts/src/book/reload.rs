@@ -16,9 +16,7 @@ use crate::rows::{self, GroupRow};
 impl Book {
     pub(super) fn adopt(&mut self, mut policy: Policy, at: Moment) {
         for (fingerprint, entry) in &self.alerts {
-            for rule in &mut policy.inhibitions {
-                rule.insert(*fingerprint, &entry.row.alert.labels);
-            }
+            policy.insert(*fingerprint, &entry.row.alert.labels);
         }
         self.policy = Some(policy);
         let mut old: HashMap<String, GroupRow> = HashMap::new();

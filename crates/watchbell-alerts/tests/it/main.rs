@@ -1,6 +1,7 @@
 //! The alerts stage from outside: timelines in simulated time, text in, text out.
 
 mod chance;
+mod downtime;
 mod duty;
 mod stage;
 mod timelines;

@@ -91,7 +91,8 @@ fn a_slack_app_edits_the_first_message_and_adds_to_its_thread() {
 
 #[test]
 fn a_new_episode_after_an_end_that_told_nobody_is_a_new_message() {
-    let answers = [yes(r#"{"ok": true, "channel": "C1", "ts": "1.1"}"#), yes(r#"{"ok": true, "channel": "C1", "ts": "2.2"}"#)];
+    let answers =
+        [yes(r#"{"ok": true, "channel": "C1", "ts": "1.1"}"#), yes(r#"{"ok": true, "channel": "C1", "ts": "2.2"}"#)];
     let slack = json!({"app_token": "x", "app_url": "http://there/api/chat.postMessage", "channel": "#a"});
     let receivers = one("slack", &slack);
     let lines = sim::run(1, |world| async move {

@@ -47,6 +47,10 @@ pub struct HeartbeatConfig {
     /// Labels of its alerts, for routing.
     #[serde(default)]
     pub labels: Labels,
+    /// Names of monitors without which the job cannot report: while one of those is down, nobody is told that the job is
+    /// silent. Its page waits for as long as it takes to notice that.
+    #[serde(default)]
+    pub depends_on: Vec<String>,
     /// What the job does, for whoever is paged.
     #[serde(default)]
     pub description: Option<String>,

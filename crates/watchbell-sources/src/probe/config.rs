@@ -60,6 +60,10 @@ pub struct MonitorConfig {
     /// Labels of its alerts and of its series.
     #[serde(default)]
     pub labels: Labels,
+    /// Names of monitors without which this one cannot be up, such as that of its router or host: while one of those is
+    /// down, nobody is told that this one is. Its page waits for as long as it takes to notice that.
+    #[serde(default)]
+    pub depends_on: Vec<String>,
     /// When to say that the certificate it saw is about to expire.
     #[serde(default)]
     pub certificate: CertificateConfig,
@@ -114,6 +118,7 @@ impl MonitorConfig {
             severity: Severity::default(),
             runbook: None,
             labels: Labels::empty(),
+            depends_on: Vec::new(),
             certificate: CertificateConfig::default(),
             tcp: None,
             tls: None,
@@ -152,6 +157,12 @@ impl MonitorConfig {
     /// Time between failed probes while retries are left: `retry_interval` or its default.
     pub fn time_to_retry(&self) -> Span {
         self.retry_interval.unwrap_or_else(|| Span(RETRY_INTERVAL_DEFAULT_MAX.min(self.interval.duration() / 3)))
+    }
+
+    /// How long it may take to notice that it is down.
+    pub fn time_to_notice(&self) -> Span {
+        let retries = self.time_to_retry().duration().saturating_mul(self.retries);
+        Span(self.interval.duration().saturating_add(retries).saturating_add(self.probe_timeout().duration()))
     }
 
     /// What is probed, as the label `instance` says: `mail.example.org:25` or the address of a page.

@@ -81,6 +81,7 @@ pub(super) fn check(
         names.push(crate::default::NOBODY);
     }
     crate::default::written(config).check(&top, &names, problems);
+    crate::dependencies::check(config, problems);
     let mut files = BTreeSet::new();
     for (file, _) in rules {
         if !files.insert(file) {

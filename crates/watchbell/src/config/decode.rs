@@ -2,10 +2,10 @@
 //!
 //! The schema comes from the structs themselves (schemars), so the structs are the file, the manual and this check.
 //! Knows the part of JSON Schema that schemars writes for them: `$ref`, `anyOf`/`oneOf`, `type`, `enum`/`const`,
-//! `properties`, `required`, `additionalProperties`, `items`, and our formats `duration`, `uri` and `runbook`.
+//! `properties`, `required`, `additionalProperties`, `items`, and our formats `duration`, `cron`, `uri` and `runbook`.
 
 use serde_json::{Map, Value};
-use watchbell_model::{Path, Problems, RunbookRef, Span, Url};
+use watchbell_model::{Cron, Path, Problems, RunbookRef, Span, Url, nearest};
 
 use super::yaml::{Kind, Node};
 
@@ -135,6 +135,7 @@ impl<'a> Decoder<'a> {
         let wrong = match schema.get("format").and_then(Value::as_str) {
             Some("duration") => text.parse::<Span>().err().map(|error| error.to_string()),
             Some("uri") => text.parse::<Url>().err().map(|error| error.to_string()),
+            Some("cron") => text.parse::<Cron>().err().map(|error| error.to_string()),
             Some("runbook") => text.parse::<RunbookRef>().err().map(|error| error.to_string()),
             _ => None,
         };
@@ -266,28 +267,9 @@ fn some_of(fields: &Map<String, Value>) -> String {
 /// What was probably meant, or what there is.
 pub(super) fn suggestion<'n>(wrong: &str, names: impl Iterator<Item = &'n str>) -> String {
     let names: Vec<&str> = names.collect();
-    let near = names.iter().map(|name| (distance(wrong, name), *name)).min();
-    match near {
-        Some((far, name)) if far <= 1 + wrong.len().min(name.len()) / 4 => format!("did you mean `{name}`?"),
+    match nearest(wrong, names.iter().copied()) {
+        Some(name) => format!("did you mean `{name}`?"),
         _ if names.is_empty() => "nothing goes here".into(),
         _ => format!("there are `{}`", names.join("`, `")),
     }
-}
-
-/// How many letters must be put in, taken out, changed or swapped (optimal string alignment).
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut rows = vec![(0..=b.len()).collect::<Vec<usize>>()];
-    for i in 1..=a.len() {
-        let mut row = vec![i; b.len() + 1];
-        for j in 1..=b.len() {
-            let change = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            row[j] = change.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                row[j] = row[j].min(rows[i - 2][j - 2] + 1);
-            }
-        }
-        rows.push(row);
-    }
-    rows[a.len()][b.len()]
 }

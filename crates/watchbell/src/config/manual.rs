@@ -79,6 +79,7 @@ fn kind(field: &Value, schema: &Value, queue: &mut Vec<(String, Value)>) -> Stri
     };
     match (name, field.get("format").and_then(Value::as_str)) {
         (_, Some("duration")) => "duration".into(),
+        (_, Some("cron")) => "cron expression".into(),
         (_, Some("uri")) => "web address".into(),
         (_, Some("runbook")) => "run book".into(),
         ("array", _) => {

@@ -184,6 +184,29 @@ fn the_example_of_the_guide_is_good() {
 }
 
 #[test]
+fn downtimes_and_dependencies() {
+    let guide = include_str!("../../../../docs/paging.md");
+    let examples = guide.split("```yaml\n").filter_map(|it| it.split("```").next());
+    let examples: String = examples.filter(|it| it.contains("downtimes") || it.contains("depends_on")).collect();
+    let examples = examples.replace("runbook: network", "runbook: down").replace("runbook: web", "runbook: down");
+    check(
+        &examples,
+        expect_test::expect![[r#"
+            good
+        "#]],
+    );
+    check(
+        "monitors:\n  - {name: a, runbook: down, depends_on: [b], tcp: {host: a, port: 1}}\n  \
+         - {name: b, runbook: down, depends_on: [c, a], tcp: {host: a, port: 1}}\n  \
+         - {name: c, runbook: down, tcp: {host: a, port: 1}}\n  \
+         - {name: d, runbook: down, depends_on: [d], tcp: {host: a, port: 1}}\n\
+         heartbeats: [{name: a, runbook: down, depends_on: [a, router]}]\n\
+         downtimes:\n  - {name: x, matchers: ['a=b'], cron: 0 25 * * *, lasts: 1h}\n  - {name: y, matchers: ['a=b'], during: [x]}\n",
+        expect_test::expect![[""]],
+    );
+}
+
+#[test]
 fn what_names_a_broken_receiver_is_not_told_that_there_is_none() {
     check(
         "receivers: [{name: anna, ntfy_configs: [{tpic: x}]}]\nroute: {receiver: night}\n\
