@@ -11,8 +11,8 @@ use watchbell_query::promql::Features;
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SinkConfig {
-    /// What senders prove themselves with, as the header `X-Alert-Secret` or as `Authorization: Bearer`. Without one
-    /// only API tokens are taken.
+    /// What senders prove themselves with: as the header `X-Alert-Secret`, as `Authorization: Bearer`, or by signing the
+    /// body with it (HMAC-SHA256 in `X-Hub-Signature-256`, as GitHub does). Without one only API tokens are taken.
     #[serde(default)]
     pub secret: Secret,
 }

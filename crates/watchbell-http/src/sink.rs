@@ -5,11 +5,12 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::response::{IntoResponse, Response};
+use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, StatusCode, header};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-use watchbell_model::Raise;
+use watchbell_model::{Raise, Secret};
 use watchbell_wire::sink::{SinkMessage, decode_sink, resolve_source};
 
 use crate::App;
@@ -25,13 +26,22 @@ pub(crate) async fn sink(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    if let Err((status, reason)) = prove(&app, &caller, &headers) {
+    let signature = headers.get("x-hub-signature-256").and_then(|value| value.to_str().ok());
+    if signature.is_none()
+        && let Err((status, reason)) = prove(&app, &caller, &headers)
+    {
         return refuse(status, reason.to_owned());
     }
     let body = match body {
         Ok(body) => body,
         Err(error) => return refuse(error.status(), error.body_text()),
     };
+    if let Some(signature) = signature
+        && !is_signed(&app.config.sink().secret, &body, signature)
+    {
+        app.refused("wrong_credentials");
+        return refuse(StatusCode::FORBIDDEN, "the signature is wrong".to_owned());
+    }
     let Ok(_turn) = app.sinking.try_acquire() else {
         app.refused("sink_rate");
         let mut response = refuse(StatusCode::TOO_MANY_REQUESTS, "too many messages at once; try again".to_owned());
@@ -67,7 +77,7 @@ fn prove(app: &App, caller: &Caller, headers: &HeaderMap) -> Result<(), (StatusC
     let bearer = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, secret)| secret.trim());
     let Some(given) = text("x-alert-secret").or(bearer) else {
         app.refused("no_credentials");
-        let reason = "send the sink's secret as `X-Alert-Secret` or as `Authorization: Bearer`";
+        let reason = "send the sink's secret as `X-Alert-Secret` or as `Authorization: Bearer`, or sign the body with it (`X-Hub-Signature-256`)";
         return Err((StatusCode::UNAUTHORIZED, reason));
     };
     let wanted = app.config.sink().secret;
@@ -78,6 +88,16 @@ fn prove(app: &App, caller: &Caller, headers: &HeaderMap) -> Result<(), (StatusC
         return Err((StatusCode::FORBIDDEN, "the secret is wrong"));
     }
     Ok(())
+}
+
+/// Whether a body carries the signature that GitHub and many others send: `sha256=` and the HMAC of the body in hexadecimal
+/// digits, keyed with the secret.
+fn is_signed(secret: &Secret, body: &[u8], signature: &str) -> bool {
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()) else { return false };
+    mac.update(body);
+    let wanted: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let given = signature.strip_prefix("sha256=").unwrap_or_default().to_ascii_lowercase();
+    !secret.is_empty() && bool::from(wanted.as_bytes().ct_eq(given.as_bytes()))
 }
 
 fn refuse(status: StatusCode, error: String) -> Response {

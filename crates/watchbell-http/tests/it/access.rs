@@ -226,6 +226,11 @@ fn the_sink_takes_its_secret() {
         assert_eq!(status(post().header("authorization", "Bearer wrong")).await, 403);
         assert_eq!(status(post().header("x-alert-secret", SINK_SECRET)).await, 200);
         assert_eq!(status(post().header("authorization", format!("Bearer {SINK_SECRET}"))).await, 200);
+        // `openssl dgst -sha256 -hmac` says so.
+        let signature = "sha256=fc3a39b8bd34d01e229a6cd6377185cd31214b22b12d4a7ffd9a9293a2f7961f";
+        assert_eq!(status(post().header("x-hub-signature-256", signature)).await, 200);
+        assert_eq!(status(post().header("x-hub-signature-256", signature).body("{}")).await, 403);
+        assert_eq!(status(post().header("x-hub-signature-256", &signature[7..])).await, 403);
         let firing: Vec<String> = site.stage.alerts.alerts().iter().map(|it| it.alert.labels.to_string()).collect();
         assert_eq!(firing, [r#"{alertname="disk", severity="critical", source="script/disk"}"#]);
         let bad = site.send(post().header("x-alert-secret", SINK_SECRET).body(r#"{"source":"x"}"#)).await;

@@ -1,7 +1,7 @@
 //! Many pages at once.
 
 use serde_json::json;
-use watchbell_model::Deliver;
+use watchbell_model::{Deliver, State};
 use watchbell_runtime::sim;
 
 use crate::world::{Answer, OK, Process, Receiver, firing, minutes, receivers, resolved};
