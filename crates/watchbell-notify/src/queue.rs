@@ -186,9 +186,9 @@ impl Inner {
         Next::Send { id, entry, through, thread }
     }
 
-    /// What the channel answered of an earlier page of the same episode.
+    /// What the channel answered of an earlier page of the same episode, or of an earlier try of this one.
     fn thread_of(&self, entry: &Entry) -> Option<&String> {
-        self.threads.get(&thread_key(&entry.channel, &entry.group_key)).filter(|_| !entry.first)
+        self.threads.get(&thread_key(&entry.channel, &entry.group_key))
     }
 
     /// Forgets what an earlier episode of these groups left on any channel: its end may have told nobody.

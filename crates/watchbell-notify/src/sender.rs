@@ -479,9 +479,12 @@ impl Inner {
     /// What is kept of a group on a channel until a page said that the group is over.
     fn remember_thread(&mut self, entry: &Entry, outcome: Outcome, remembered: Option<String>) -> Option<Change> {
         let ended = entry.resolved && outcome != Outcome::Retry;
+        // No page follows that of a flood, nor one of an episode after which the next has begun.
+        let same = |it: &Entry| (&it.channel, &it.group_key) == (&entry.channel, &entry.group_key);
+        let next = |it: &Entry| it.first && it.sequence > entry.sequence && same(it);
+        let last = || entry.is_flood() || self.entries.values().any(|held| next(&held.entry));
         match remembered {
-            // No page follows that of a flood.
-            Some(thread) if !ended && !entry.is_flood() => {
+            Some(thread) if !ended && !last() => {
                 let key = thread_key(&entry.channel, &entry.group_key);
                 let change = Change::put(THREAD, key.clone(), &thread);
                 (self.threads.insert(key, thread.clone()) != Some(thread)).then_some(change)

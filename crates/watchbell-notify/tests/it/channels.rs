@@ -336,7 +336,8 @@ fn each_channel_says_it_in_its_own_way() {
             let now = world.clock.now();
             let mut text = String::new();
             for group in [firing("IMAP", now), resolved("IMAP", now)] {
-                text.push_str(&process.notify.preview("oncall", &group).unwrap()[0].text);
+                let previews = process.notify.preview("oncall", &group).unwrap();
+                text.extend(previews.first().map(|it| it.text.clone()));
             }
             text
         });
@@ -1214,6 +1215,10 @@ fn each_channel_says_it_in_its_own_way() {
             ]
           ]
         }
+        --- ping
+        Idempotency-Key: 4f85a01834ad29bdf77b22adb5219c37
+
+
         --- victorops
         Content-Type: application/json
         Routing-Key: team
