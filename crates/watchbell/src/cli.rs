@@ -1,14 +1,17 @@
 //! The commands. Each says with its exit code how it went: 0 well, 1 not, 2 the command line or configuration is wrong.
 
+mod alerts;
 mod check;
 mod probe;
 mod push;
 mod query;
+mod reach;
 mod runbook;
 mod serve;
 mod signin;
 mod store;
 mod test;
+mod token;
 mod watch;
 
 use std::path::PathBuf;
@@ -41,6 +44,8 @@ const EXAMPLES: &str = "Examples:
   watchbell test rules_test.yml            unit tests of rules, as promtool's
   watchbell runbook new imap-down          write a run book to fill in
   watchbell signin                         print a new one-time sign-in link
+  watchbell alerts                         what fires, and who sees to it
+  watchbell ack monitor/imap               say that you see to it
   watchbell query instant 'up == 0'        what an expression is worth now
   watchbell store stats                    how much is kept, and what most of it is";
 
@@ -86,6 +91,18 @@ enum Command {
         #[arg(long)]
         data: Option<PathBuf>,
     },
+    /// Tokens by which programs use the API: make, list, revoke.
+    Token(token::TokenArguments),
+    /// What fires, and who sees to it.
+    Alerts {
+        #[command(flatten)]
+        whom: alerts::Whom,
+        /// How it is printed.
+        #[arg(long, value_enum, default_value_t = Output::Text)]
+        output: Output,
+    },
+    /// Say that you see to what fires: nobody further is told, and it is not repeated.
+    Ack(alerts::AckArguments),
     /// Ask a running watchbell, or any Prometheus: an expression now or over a range, series, labels.
     Query(query::QueryArguments),
     /// Series by hand: figures, check, import, export, snapshot, deletion.
@@ -187,6 +204,9 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Test(arguments) => test::run(&runtime, &arguments),
         Command::Runbook { command, files } => runbook::run(&runtime, &command, &files).await,
         Command::Signin { files, data } => signin::run(&runtime, &files, data).await,
+        Command::Token(arguments) => token::run(&runtime, arguments).await,
+        Command::Alerts { whom, output } => alerts::list(&runtime, whom, output).await,
+        Command::Ack(arguments) => alerts::acknowledge(&runtime, arguments).await,
         Command::Query(arguments) => query::run(&runtime, arguments).await,
         Command::Store(arguments) => store::run(&runtime, arguments).await,
         Command::Push { receiver, files, dry_run } => push::run(&runtime, receiver.as_deref(), &files, dry_run).await,

@@ -28,5 +28,6 @@ mod seed;
 mod senders;
 mod sink;
 mod this_host;
+mod terminal;
 mod tidy;
 mod world;

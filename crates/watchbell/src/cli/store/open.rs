@@ -1,30 +1,23 @@
 //! The store that a command is about: the data folder, if nobody has it, or the watchbell that has.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use serde::de::DeserializeOwned;
 use tokio::runtime::Handle;
-use watchbell_http::Auth;
 use watchbell_model::{
     Append, Batch, Checkup, Cleaned, Deleted, Figures, Import, Imported, Matcher, Query, QueryError, Series, Snapshot,
-    Timestamp, Upkeep, UpkeepError, Url,
+    Timestamp, Upkeep, UpkeepError,
 };
 use watchbell_runtime::Runtime;
-use watchbell_runtime::http::{self, Request};
-use watchbell_store::{DataDir, MetricStore, OpenError, SqliteState};
+use watchbell_store::{DataDir, MetricStore, OpenError};
 use watchbell_wire::bulk::{BulkError, BulkFormat, Reader, Writer};
 
 use super::super::Files;
+use super::super::reach::{self, Api};
 
-/// How long one request may take: a check of everything takes its time.
-const REQUEST_MAX: Duration = Duration::from_secs(3600);
 /// How much text one request of an import carries.
 const IMPORT_BYTES: usize = 6 << 20;
-/// How much one answer of an export may have.
-const EXPORT_BYTES_MAX: usize = 1 << 30;
 const DAY: i64 = 86_400_000;
 
 pub(super) enum Store {
@@ -32,15 +25,6 @@ pub(super) enum Store {
     Here { store: MetricStore, found: Vec<String>, _data: DataDir },
     /// A watchbell runs.
     There(Box<Api>),
-}
-
-/// A running watchbell.
-pub(super) struct Api {
-    runtime: Runtime,
-    url: Url,
-    token: Option<String>,
-    /// The token was made for this command; it is taken back at its end.
-    made: Option<(Auth, String, Arc<SqliteState>)>,
 }
 
 impl Store {
@@ -51,16 +35,9 @@ impl Store {
         url: Option<&str>,
     ) -> Result<Store> {
         if let Some(url) = url {
-            let url = url.parse().with_context(|| format!("`{url}` is no address"))?;
-            let token = runtime.environment.get("WATCHBELL_TOKEN");
-            return Ok(Store::There(Box::new(Api { runtime: runtime.clone(), url, token, made: None })));
+            return Ok(Store::There(Box::new(Api::at(runtime, url)?)));
         }
-        let paths = files.paths(runtime);
-        let config = match crate::config::load(runtime, &paths).await.good {
-            Some(good) => good.config,
-            None => crate::config::reach_of(runtime, &paths),
-        };
-        let folder = data.unwrap_or_else(|| config.storage.path.clone());
+        let (config, folder) = reach::folder(runtime, files, data).await;
         if !runtime.disk.is_dir(&folder) {
             bail!("{} is not the data folder of a watchbell; name it with --data", folder.display());
         }
@@ -71,27 +48,11 @@ impl Store {
                 Ok(Store::Here { store, found: report.damaged, _data: data })
             }
             Err(OpenError::InUse(words)) => {
-                let address = config.addresses().first().copied();
-                let address =
-                    address.with_context(|| format!("{words}, and it listens nowhere; name it with --url"))?;
-                Store::running(runtime, &folder, &format!("http://{address}")).await
+                let api = Api::here(runtime, &config, &folder, "store").await;
+                Ok(Store::There(Box::new(api.with_context(|| words)?)))
             }
             Err(error) => Err(error.into()),
         }
-    }
-
-    /// Whoever may read the data folder may have a token.
-    async fn running(runtime: &Runtime, folder: &Path, url: &str) -> Result<Store> {
-        let url: Url = url.parse()?;
-        let Some(state) = SqliteState::attach(runtime, folder)? else {
-            bail!("{} has no state yet: is the watchbell that uses it still starting?", folder.display());
-        };
-        let state = Arc::new(state);
-        let auth = Auth::open(Arc::clone(&state) as Arc<_>, runtime.clock.clone(), runtime.rng.clone()).await?;
-        let name = format!("watchbell store {}", runtime.rng.uuid());
-        let token = auth.issue_token(&name).await?;
-        let api = Api { runtime: runtime.clone(), url, token: Some(token), made: Some((auth, name, state)) };
-        Ok(Store::There(Box::new(api)))
     }
 
     /// What was damaged and set aside when it was opened.
@@ -123,13 +84,7 @@ impl Store {
     pub(super) async fn close(self) {
         match self {
             Store::Here { store, .. } => store.close(),
-            Store::There(api) => {
-                let Some((auth, name, state)) = api.made else { return };
-                if let Err(error) = auth.revoke_token(&name).await {
-                    eprintln!("watchbell: the token `{name}` could not be taken back: {error}");
-                }
-                state.close();
-            }
+            Store::There(api) => api.close().await,
         }
     }
 
@@ -207,27 +162,6 @@ impl Query for Store {
 }
 
 impl Api {
-    async fn ask(&self, method: &str, path: &str, body: Vec<u8>) -> Result<Vec<u8>, String> {
-        let url: Url = self.url.join(path).parse().map_err(|error| format!("{path}: {error}"))?;
-        let mut request = Request::get(url).header("accept", "application/json");
-        if let Some(token) = &self.token {
-            request = request.header("authorization", format!("Bearer {token}"));
-        }
-        (request.method, request.body) = (method.to_owned(), body);
-        (request.timeout, request.body_max) = (REQUEST_MAX, EXPORT_BYTES_MAX);
-        let answer = http::send(&self.runtime, request).await;
-        let answer = answer.map_err(|error| format!("{} cannot be asked: {error}", self.url))?;
-        if answer.truncated {
-            return Err("the answer is longer than this command takes; ask for less at once".into());
-        }
-        if (200..300).contains(&answer.status) {
-            return Ok(answer.body);
-        }
-        let said: Option<serde_json::Value> = serde_json::from_slice(&answer.body).ok();
-        let said = said.as_ref().and_then(|said| said["error"].as_str()).unwrap_or("it does not say why");
-        Err(format!("{} answers {}: {said}", self.url, answer.status))
-    }
-
     /// As [`Api::ask`], from where nothing may be awaited.
     fn wait(&self, method: &str, path: &str, body: Vec<u8>) -> Result<Vec<u8>, UpkeepError> {
         let asked = tokio::task::block_in_place(|| Handle::current().block_on(self.ask(method, path, body)));
