@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use watchbell_model::{
     Exemplar, Found, Labels, Lookup, Matcher, Metadata, Query, QueryError, Rollup, Series, Span, Timestamp,
@@ -13,7 +14,7 @@ use super::block::{Block, ChunkRef};
 use super::blocks::display;
 use super::both::Both;
 use super::chunk::Kind;
-use super::walk::Pieces;
+use super::walk::{Pieces, Walk};
 use super::{Inner, MetricStore};
 
 /// How many samples one query may hold in memory at once, 16 bytes each: more would be the memory of a small machine.
@@ -23,6 +24,11 @@ const BOTH_MIN: usize = 1 << 16;
 /// So much of what a query reads is read ahead of what it looks at: in samples, of which a series counts as a few more.
 const AHEAD: usize = 1 << 16;
 const SERIES_WEIGHT: usize = 32;
+/// What one core reads and works on before it takes more, likewise; the way to a series weighs more there.
+const BATCH: usize = 1 << 13;
+const BATCH_SERIES_WEIGHT: usize = 128;
+/// How much of it is done before another core helps, in one batch: to start a thread takes longer than less.
+const ALONE: usize = 1 << 15;
 /// For how many series one lookup reads samples to see whether there are some between two that it knows of.
 const READ_MAX: usize = 1000;
 
@@ -190,6 +196,52 @@ impl Inner {
         Ok(())
     }
 
+    /// As [`Query::batches`], until more than `limit` samples were loaded.
+    pub(crate) fn batches(
+        &self,
+        matchers: &[Matcher],
+        (start, end): (i64, i64),
+        limit: usize,
+        work: &(dyn Fn(usize, Vec<Series>) -> ControlFlow<()> + Sync),
+    ) -> Result<(), QueryError> {
+        let loaded = AtomicUsize::new(0);
+        let load = |(labels, pieces): (Labels, Pieces)| {
+            let series = self.read_series(labels, &pieces, start, end)?;
+            let before = loaded.fetch_add(series.size(), Ordering::Relaxed);
+            if before + series.size() > limit { Err(QueryError::TooMany { limit }) } else { Ok(series) }
+        };
+        let batches = Mutex::new(Batches { way: Some(self.way(matchers, (start, end))?), place: 0 });
+        let lock = || batches.lock().unwrap_or_else(PoisonError::into_inner);
+        let work_on = |batch: Batch| {
+            let mut series = batch.found.into_iter().map(load).collect::<Result<Vec<Series>, QueryError>>()?;
+            series.retain(|series| !series.is_empty());
+            Ok(work(batch.place, series))
+        };
+        let next = |most: usize| lock().next(start, end, most);
+        // Until nothing is left, or somebody has enough.
+        let work_off = |mut batch: Option<Batch>| {
+            while let Some(one) = batch {
+                let flow = work_on(one);
+                if !matches!(flow, Ok(ControlFlow::Continue(()))) {
+                    lock().way = None;
+                    return flow.map(|_| ());
+                }
+                batch = next(BATCH)?;
+            }
+            Ok(())
+        };
+        let Some(first) = next(ALONE)? else { return Ok(()) };
+        if work_on(first)?.is_break() {
+            return Ok(());
+        }
+        let Some(rest) = next(BATCH)? else { return Ok(()) };
+        if !matches!(self.runtime.disk, Disk::Os) {
+            return work_off(Some(rest));
+        }
+        let (helped, done) = thread::both(|| work_off(next(BATCH)?), || work_off(Some(rest)));
+        done.and(helped)
+    }
+
     /// Whether there is a sample from `start` to `end`, reading as little as possible: while `reads` are left.
     fn has_sample(&self, pieces: &Pieces, start: i64, end: i64, reads: &mut usize) -> Result<bool, QueryError> {
         let within = |chunk: &ChunkRef| !chunk.cut && (chunk.first >= start || chunk.last <= end);
@@ -201,6 +253,41 @@ impl Inner {
         }
         *reads -= 1;
         Ok(!self.read(pieces, start, end)?.is_empty())
+    }
+}
+
+/// Series that pass, a few at a time for whoever asks next.
+struct Batches<'a> {
+    /// Until all were given, or somebody has enough.
+    way: Option<Walk<'a>>,
+    place: usize,
+}
+
+struct Batch {
+    place: usize,
+    found: Vec<(Labels, Pieces)>,
+}
+
+impl Batches<'_> {
+    fn next(&mut self, start: i64, end: i64, most: usize) -> Result<Option<Batch>, QueryError> {
+        let (mut found, mut weight) = (Vec::new(), 0);
+        while weight < most
+            && let Some(way) = &mut self.way
+        {
+            match way.next() {
+                Ok(Some((labels, pieces))) => {
+                    weight += pieces.count(start, end) + BATCH_SERIES_WEIGHT;
+                    found.push((labels, pieces));
+                }
+                over => {
+                    self.way = None;
+                    over?;
+                }
+            }
+        }
+        let place = self.place;
+        self.place += 1;
+        Ok((!found.is_empty()).then_some(Batch { place, found }))
     }
 }
 
@@ -223,6 +310,17 @@ impl Query for MetricStore {
     ) -> Result<(), QueryError> {
         let limit = usize::try_from(self.inner.config.query_samples_limit).unwrap_or(usize::MAX);
         self.inner.each(matchers, (start.0, end.0), limit, visit)
+    }
+
+    fn batches(
+        &self,
+        matchers: &[Matcher],
+        start: Timestamp,
+        end: Timestamp,
+        work: &(dyn Fn(usize, Vec<Series>) -> ControlFlow<()> + Sync),
+    ) -> Result<(), QueryError> {
+        let limit = usize::try_from(self.inner.config.query_samples_limit).unwrap_or(usize::MAX);
+        self.inner.batches(matchers, (start.0, end.0), limit, work)
     }
 
     fn rollup(

@@ -117,44 +117,46 @@ impl InBlock {
     }
 }
 
-impl Inner {
-    /// Goes through all series that pass and may have samples from `start` to `end`, until `visit` says that it is
-    /// enough or fails.
-    pub(crate) fn walk(
-        &self,
-        matchers: &[Matcher],
-        start: i64,
-        end: i64,
-        visit: &mut dyn FnMut(Labels, Pieces) -> Result<ControlFlow<()>, QueryError>,
-    ) -> Result<(), QueryError> {
-        // The head first: what is sealed meanwhile is then found twice, never missed.
-        let mut head = HeadOrder::new(&self.heads, matchers);
-        let mut in_head = head.next();
-        let mut serving = self.blocks.serving();
-        let mut blocks = self.in_blocks(&serving, Vec::new(), matchers, start, end, None)?;
-        let mut last: Option<Labels> = None;
+/// On the way through the series that pass and may have samples in some time.
+pub(crate) struct Walk<'a> {
+    inner: &'a Inner,
+    matchers: &'a [Matcher],
+    start: i64,
+    end: i64,
+    head: HeadOrder<'a>,
+    in_head: Option<(SeriesRef, Labels)>,
+    serving: Serving,
+    blocks: Vec<InBlock>,
+    last: Option<Labels>,
+}
+
+impl Walk<'_> {
+    /// The next series and where its samples are.
+    pub(crate) fn next(&mut self) -> Result<Option<(Labels, Pieces)>, QueryError> {
+        let (start, end) = (self.start, self.end);
         loop {
-            let mut next = in_head.as_ref().map(|(_, labels)| labels);
-            for (_, labels) in blocks.iter().filter_map(|block| block.at.as_ref()) {
+            let mut next = self.in_head.as_ref().map(|(_, labels)| labels);
+            for (_, labels) in self.blocks.iter().filter_map(|block| block.at.as_ref()) {
                 next = Some(next.map_or(labels, |next| next.min(labels)));
             }
-            let part = match &in_head {
-                Some((series, labels)) if next == Some(labels) => self.head_part(*series, start, end),
+            let part = match &self.in_head {
+                Some((series, labels)) if next == Some(labels) => self.inner.head_part(*series, start, end),
                 _ => None,
             };
-            let now = self.blocks.serving();
-            if !Arc::ptr_eq(&now, &serving) {
+            let now = self.inner.blocks.serving();
+            if !Arc::ptr_eq(&now, &self.serving) {
                 // What is behind us had its part of the head taken while the blocks of then served.
-                blocks = self.in_blocks(&now, blocks, matchers, start, end, last.as_ref())?;
-                serving = now;
+                let known = std::mem::take(&mut self.blocks);
+                self.blocks = self.inner.in_blocks(&now, known, self.matchers, (start, end), self.last.as_ref())?;
+                self.serving = now;
                 continue;
             }
-            let Some(next) = next.cloned() else { return Ok(()) };
+            let Some(next) = next.cloned() else { return Ok(None) };
             let mut pieces = Pieces { head: part, ..Pieces::default() };
-            if in_head.as_ref().is_some_and(|(_, labels)| *labels == next) {
-                in_head = head.next();
+            if self.in_head.as_ref().is_some_and(|(_, labels)| *labels == next) {
+                self.in_head = self.head.next();
             }
-            for block in &mut blocks {
+            for block in &mut self.blocks {
                 if let Some((series, _)) = block.at.as_ref().filter(|(_, labels)| *labels == next) {
                     let chunks = block.block.chunks_by(&mut block.reader, *series, start, end);
                     if let Some(past) = block.past.as_ref().filter(|_| !chunks.is_empty()) {
@@ -164,14 +166,44 @@ impl Inner {
                         pieces.blocks.push((Arc::clone(&block.block), *series, chunks));
                     }
                     block.pass();
-                    self.whole(&block.block)?;
+                    self.inner.whole(&block.block)?;
                 }
             }
-            if !pieces.is_empty() && visit(next.clone(), pieces)?.is_break() {
-                return Ok(());
+            self.last = Some(next.clone());
+            if !pieces.is_empty() {
+                return Ok(Some((next, pieces)));
             }
-            last = Some(next);
         }
+    }
+}
+
+impl Inner {
+    /// A way through all series that pass and may have samples from `start` to `end`.
+    pub(crate) fn way<'a>(&'a self, matchers: &'a [Matcher], (start, end): (i64, i64)) -> Result<Walk<'a>, QueryError> {
+        // The head first: what is sealed meanwhile is then found twice, never missed.
+        let mut head = HeadOrder::new(&self.heads, matchers);
+        let in_head = head.next();
+        let serving = self.blocks.serving();
+        let blocks = self.in_blocks(&serving, Vec::new(), matchers, (start, end), None)?;
+        Ok(Walk { inner: self, matchers, start, end, head, in_head, serving, blocks, last: None })
+    }
+
+    /// Goes through all series that pass and may have samples from `start` to `end`, until `visit` says that it is
+    /// enough or fails.
+    pub(crate) fn walk(
+        &self,
+        matchers: &[Matcher],
+        start: i64,
+        end: i64,
+        visit: &mut dyn FnMut(Labels, Pieces) -> Result<ControlFlow<()>, QueryError>,
+    ) -> Result<(), QueryError> {
+        let mut way = self.way(matchers, (start, end))?;
+        while let Some((labels, pieces)) = way.next()? {
+            if visit(labels, pieces)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// What the head has of a series, if it still knows it.
@@ -187,8 +219,7 @@ impl Inner {
         serving: &Serving,
         mut known: Vec<InBlock>,
         matchers: &[Matcher],
-        start: i64,
-        end: i64,
+        (start, end): (i64, i64),
         last: Option<&Labels>,
     ) -> Result<Vec<InBlock>, QueryError> {
         let mut found = Vec::new();

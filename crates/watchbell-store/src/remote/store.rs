@@ -384,6 +384,24 @@ impl Query for RemoteStore {
         }
     }
 
+    fn batches(
+        &self,
+        matchers: &[Matcher],
+        start: Timestamp,
+        end: Timestamp,
+        work: &(dyn Fn(usize, Vec<Series>) -> ControlFlow<()> + Sync),
+    ) -> Result<(), QueryError> {
+        match &self.inner.local {
+            Some(local) if self.inner.reader_for(start, end, self.local_from()).is_none() => {
+                local.batches(matchers, start, end, work)
+            }
+            _ => {
+                let _ = work(0, self.select(matchers, start, end)?);
+                Ok(())
+            }
+        }
+    }
+
     fn rollup(
         &self,
         matchers: &[Matcher],

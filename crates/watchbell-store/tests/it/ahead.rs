@@ -1,8 +1,9 @@
-//! Long answers, which are read ahead on another core where the disk is a real one.
+//! Long answers, which are read and worked on by more than one core where the disk is a real one.
 
 use std::ops::ControlFlow;
+use std::sync::Mutex;
 
-use watchbell_model::{Append, Batch, BatchSample, Labels, Matcher, Query, QueryError, SeriesKey, Timestamp};
+use watchbell_model::{Append, Batch, BatchSample, Labels, Matcher, Query, QueryError, Series, SeriesKey, Timestamp};
 use watchbell_runtime::Runtime;
 use watchbell_store::{MetricStore, MetricsConfig};
 
@@ -38,18 +39,38 @@ fn filled(folder: &Folder, config: MetricsConfig) -> (MetricStore, Timestamp) {
     (store, start)
 }
 
+/// The host of a series all of whose samples are there.
+fn checked(series: &Series, start: Timestamp) -> String {
+    let host = series.labels.get("host").unwrap().to_owned();
+    let place: usize = host.parse().unwrap();
+    assert_eq!(series.samples.len(), SAMPLES as usize, "{host}");
+    for (at, sample) in (0..).zip(&series.samples) {
+        assert_eq!((sample.timestamp.0, sample.value), (start.0 + at * 15_000, value(place, at)), "{host}");
+    }
+    host
+}
+
+/// The hosts of each batch by their places, each checked; no more once one of these was seen.
+fn batched(store: &MetricStore, start: Timestamp, enough: &str) -> Result<Vec<(usize, Vec<String>)>, QueryError> {
+    let batches = Mutex::new(Vec::new());
+    let end = Timestamp(start.0 + SAMPLES * 15_000);
+    store.batches(&[Matcher::equal(Labels::NAME, "m")], start, end, &|place, series| {
+        let hosts: Vec<String> = series.iter().map(|series| checked(series, start)).collect();
+        let is_enough = hosts.iter().any(|host| host == enough);
+        batches.lock().unwrap().push((place, hosts));
+        if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    let mut batches = batches.into_inner().unwrap();
+    batches.sort();
+    Ok(batches)
+}
+
 /// The hosts in the order in which they came, each checked; until `most` of them were seen.
 fn seen(store: &MetricStore, start: Timestamp, most: usize) -> Result<Vec<String>, QueryError> {
     let mut hosts = Vec::new();
     let end = Timestamp(start.0 + SAMPLES * 15_000);
     store.each(&[Matcher::equal(Labels::NAME, "m")], start, end, &mut |series| {
-        let host = series.labels.get("host").unwrap().to_owned();
-        let place: usize = host.parse().unwrap();
-        assert_eq!(series.samples.len(), SAMPLES as usize, "{host}");
-        for (at, sample) in (0..).zip(&series.samples) {
-            assert_eq!((sample.timestamp.0, sample.value), (start.0 + at * 15_000, value(place, at)), "{host}");
-        }
-        hosts.push(host);
+        hosts.push(checked(&series, start));
         if hosts.len() == most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
     Ok(hosts)
@@ -68,6 +89,20 @@ fn every_series_comes_once_in_order_and_no_more_than_are_wanted() {
 }
 
 #[test]
+fn batches_hold_every_series_once_and_their_places_are_its_order() {
+    let folder = Folder::new();
+    let (store, start) = filled(&folder, MetricsConfig::default());
+    let all: Vec<String> = (0..SERIES).map(|series| format!("{series:03}")).collect();
+    let batches = batched(&store, start, "").unwrap();
+    assert!(batches.len() > 10, "{}", batches.len());
+    assert!(batches.iter().zip(0..).all(|((place, _), at)| *place == at));
+    assert_eq!(batches.into_iter().flat_map(|(_, hosts)| hosts).collect::<Vec<_>>(), all);
+    let some = batched(&store, start, "030").unwrap();
+    assert!(some.iter().map(|(_, hosts)| hosts.len()).sum::<usize>() < SERIES);
+    store.close();
+}
+
+#[test]
 fn what_is_read_ahead_of_one_who_has_enough_fails_nothing() {
     let folder = Folder::new();
     let config = MetricsConfig { query_samples_limit: 140_000, ..MetricsConfig::default() };
@@ -82,8 +117,9 @@ fn what_is_too_much_is_refused_wherever_it_is_read() {
         let folder = Folder::new();
         let config = MetricsConfig { query_samples_limit: limit, ..MetricsConfig::default() };
         let (store, start) = filled(&folder, config);
-        let error = seen(&store, start, usize::MAX).unwrap_err();
-        assert!(matches!(error, QueryError::TooMany { .. }), "{limit}: {error}");
+        for error in [seen(&store, start, usize::MAX).unwrap_err(), batched(&store, start, "").unwrap_err()] {
+            assert!(matches!(error, QueryError::TooMany { .. }), "{limit}: {error}");
+        }
         store.close();
     }
 }

@@ -159,11 +159,8 @@ async fn set(api: &Api, which: &[String], all: bool, withdraw: bool, body: &Valu
     let mut done = Vec::new();
     for alert in chosen {
         let path = format!("/api/watchbell/v1/alerts/{}/acknowledgement", alert.fingerprint);
-        let asked = if withdraw {
-            api.ask("DELETE", &path, Vec::new()).await
-        } else {
-            api.tell("POST", &path, body).await
-        };
+        let asked =
+            if withdraw { api.ask("DELETE", &path, Vec::new()).await } else { api.tell("POST", &path, body).await };
         asked.map_err(anyhow::Error::msg)?;
         done.push(alert);
     }

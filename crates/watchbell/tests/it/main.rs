@@ -27,7 +27,7 @@ mod scraped;
 mod seed;
 mod senders;
 mod sink;
-mod this_host;
 mod terminal;
+mod this_host;
 mod tidy;
 mod world;

@@ -28,7 +28,9 @@ fn what_fires_is_seen_to_in_a_terminal() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its number").port();
     folder.write(
         "watchbell.yml",
-        &format!("listeners: [{{address: '127.0.0.1:{port}'}}]\nhost: {{enabled: false}}\nsink: {{secret: {SECRET}}}\n"),
+        &format!(
+            "listeners: [{{address: '127.0.0.1:{port}'}}]\nhost: {{enabled: false}}\nsink: {{secret: {SECRET}}}\n"
+        ),
     );
     let process = Process::start(&folder, &[], &[]);
     assert_eq!(said(&folder, &["alerts"], None), "nothing fires\n");
@@ -45,7 +47,10 @@ fn what_fires_is_seen_to_in_a_terminal() {
     // By the beginning of its number, by its source, and by name.
     let number = &listed[..6];
     let acknowledged = said(&folder, &["ack", number, "--comment", "on it"], None);
-    assert!(acknowledged.starts_with("anna sees to ") && acknowledged.ends_with("script/disk is bad\n"), "{acknowledged}");
+    assert!(
+        acknowledged.starts_with("anna sees to ") && acknowledged.ends_with("script/disk is bad\n"),
+        "{acknowledged}"
+    );
     assert!(said(&folder, &["alerts"], None).contains("anna sees to it"));
     assert!(said(&folder, &["ack", "script/disk", "--withdraw"], None).starts_with("nobody sees to "));
     assert!(!said(&folder, &["alerts"], None).contains("anna sees to it"));
