@@ -27,6 +27,8 @@ const USAGE: &str = "usage: cargo xtask <command>
   bench [idle]  memory, CPU, start and size of the release build, idle with no configuration
   bench metrics [--quick] [--output FILE] [--watchbell BINARY] [--only NAME]
                 the metrics engine beside Prometheus and VictoriaMetrics, in one run
+  bench notify [--quick] [--output FILE] [--watchbell BINARY]
+                alerts over HTTP to the request of a webhook, beside Alertmanager
   bench query [--quick] [--output FILE] [--watchbell BINARY] [--only NAME]
                 PromQL over HTTP and rounds of rules beside them, in one run
   bench scrape [--quick] [--output FILE] [--watchbell BINARY] [--only SIZE]
@@ -42,6 +44,10 @@ fn main() -> ExitCode {
         ["bench"] | ["bench", "idle"] => bench::idle(),
         ["bench", "metrics", rest @ ..] => match bench_options(rest) {
             Some(options) => bench::metrics(&options),
+            None => return usage(),
+        },
+        ["bench", "notify", rest @ ..] => match bench_options(rest) {
+            Some(options) => bench::notify(&options),
             None => return usage(),
         },
         ["bench", "query", rest @ ..] => match bench_options(rest) {

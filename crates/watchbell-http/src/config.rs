@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use watchbell_model::{BoxFuture, Labels, MatchOp, Matcher, Path, Problems, Secret, Span, Timestamp, Url};
+use watchbell_notify::HttpConfig;
 use watchbell_query::promql::Features;
 
 /// Where foreign senders bring alerts to: `POST /sink`.
@@ -15,6 +16,22 @@ pub struct SinkConfig {
     /// body with it (HMAC-SHA256 in `X-Hub-Signature-256`, as GitHub does). Without one only API tokens are taken.
     #[serde(default)]
     pub secret: Secret,
+    /// Topics of Amazon SNS that send here, which can carry no secret: their messages are taken by their signatures.
+    #[serde(default)]
+    pub sns: SnsConfig,
+}
+
+/// Whose messages are taken that come from Amazon SNS.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SnsConfig {
+    /// ARNs of topics, such as `arn:aws:sns:eu-central-1:123456789012:alarms`. Their subscriptions are confirmed by
+    /// themselves: subscribe `https://…/sink` with the protocol HTTPS.
+    #[serde(default)]
+    pub topics: Vec<String>,
+    /// How the certificates of signatures are fetched from AWS and subscriptions confirmed there.
+    #[serde(default)]
+    pub http_config: Option<HttpConfig>,
 }
 
 impl SinkConfig {
@@ -33,6 +50,18 @@ impl SinkConfig {
             problems
                 .error(&path.field("secret"), "it begins or ends with white space, which no header can carry")
                 .hint("take the white space out; a secret from a file loses its last newline by itself");
+        }
+        for (at, topic) in self.sns.topics.iter().enumerate() {
+            let parts: Vec<&str> = topic.split(':').collect();
+            if parts.len() != 6 || parts[0] != "arn" || parts[2] != "sns" || parts[3].is_empty() || parts[5].is_empty()
+            {
+                problems
+                    .error(&path.field("sns").field("topics").index(at), format!("`{topic}` is no topic of SNS"))
+                    .hint("such as `arn:aws:sns:eu-central-1:123456789012:alarms`");
+            }
+        }
+        if let Some(http) = &self.sns.http_config {
+            http.http_client().check(&path.field("sns").field("http_config"), problems);
         }
     }
 }

@@ -26,6 +26,7 @@ mod push;
 mod serve;
 mod signin;
 mod sink;
+mod sns;
 mod upkeep;
 
 use std::sync::Arc;
@@ -49,7 +50,7 @@ pub use auth::{
     TOKENS_MAX, Token,
 };
 pub use bulk::{BULK_IDLE_MAX, IMPORTS_MAX};
-pub use config::{ConfigView, LoadResult, QueryConfig, SinkConfig, SiteInfo};
+pub use config::{ConfigView, LoadResult, QueryConfig, SinkConfig, SiteInfo, SnsConfig};
 pub use guard::{REQUEST_TIME_MAX, SIGN_IN_WINDOW, SIGN_INS_MAX};
 pub use otlp::OTLP_DECOMPRESSED_MAX;
 pub use prometheus::QUERIES_WAITING_MAX;
@@ -100,6 +101,7 @@ pub(crate) struct Shared {
     gate: prometheus::Gate,
     streams: Arc<Semaphore>,
     sinking: Semaphore,
+    topics: sns::Topics,
     imports: Semaphore,
     pushes: push::Room,
 }
@@ -134,6 +136,7 @@ pub fn router(handles: Handles) -> Router {
         gate,
         streams: Arc::new(Semaphore::new(STREAMS_MAX)),
         sinking: Semaphore::new(SINK_UNDER_WAY_MAX),
+        topics: sns::Topics::default(),
         imports: Semaphore::new(IMPORTS_MAX),
         pushes: push::Room::new(),
     }))

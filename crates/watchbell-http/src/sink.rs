@@ -15,6 +15,7 @@ use watchbell_wire::sink::{SinkMessage, decode_sink, resolve_source};
 
 use crate::App;
 use crate::access::Caller;
+use crate::sns::{self, Proven};
 
 /// How many messages may be judged at a time; further senders are told to come back.
 pub const SINK_UNDER_WAY_MAX: usize = 64;
@@ -26,8 +27,11 @@ pub(crate) async fn sink(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let signature = headers.get("x-hub-signature-256").and_then(|value| value.to_str().ok());
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let signature = text("x-hub-signature-256");
+    let by_sns = text("x-amz-sns-message-type").is_some() && !app.config.sink().sns.topics.is_empty();
     if signature.is_none()
+        && !by_sns
         && let Err((status, reason)) = prove(&app, &caller, &headers)
     {
         return refuse(status, reason.to_owned());
@@ -48,6 +52,10 @@ pub(crate) async fn sink(
         response.headers_mut().insert(header::RETRY_AFTER, http::HeaderValue::from_static("1"));
         return response;
     };
+    let sns = match prove_sns(&app, by_sns, &body).await {
+        Ok(sns) => sns,
+        Err(answer) => return *answer,
+    };
     let now = app.runtime.clock.now();
     let (alerts, warnings) = match decode_sink(&body, now) {
         Ok(SinkMessage::Alerts { alerts, warnings }) => (alerts, warnings),
@@ -64,7 +72,33 @@ pub(crate) async fn sink(
         tracing::error!(%error, "alerts of the sink were not kept");
         return refuse(StatusCode::SERVICE_UNAVAILABLE, "the alert could not be kept; try again".to_owned());
     }
+    if let Some(sns) = sns {
+        sns.taken(&app);
+    }
+    taken(count, &warnings)
+}
+
+fn taken(count: usize, warnings: &[String]) -> Response {
     Json(json!({ "status": "success", "alerts": count, "warnings": warnings })).into_response()
+}
+
+/// The message of SNS that a body is; the answer if it is not to be taken further.
+async fn prove_sns(app: &App, by_sns: bool, body: &[u8]) -> Result<Option<sns::Message>, Box<Response>> {
+    if !by_sns {
+        return Ok(None);
+    }
+    let Some(message) = sns::Message::read(body) else {
+        app.refused("wrong_credentials");
+        return Err(Box::new(refuse(StatusCode::FORBIDDEN, "it is no message of SNS".to_owned())));
+    };
+    match message.prove(app).await {
+        Ok(Proven::Tells) => Ok(Some(message)),
+        Ok(Proven::Done(words)) => Err(Box::new(taken(0, &[words.to_owned()]))),
+        Err((status, reason)) => {
+            app.refused("wrong_credentials");
+            Err(Box::new(refuse(status, reason)))
+        }
+    }
 }
 
 /// Lets a sender in by the sink's secret or by an API token.

@@ -5,6 +5,7 @@ mod engine;
 mod fleet;
 mod idle;
 mod metrics;
+mod notify;
 mod process;
 mod query;
 mod recorded;
@@ -16,6 +17,7 @@ use crate::peers;
 
 pub use idle::idle;
 pub use metrics::{Options, run as metrics};
+pub use notify::run as notify;
 pub use query::run as query;
 pub use scrape::run as scrape;
 

@@ -226,7 +226,7 @@ impl ConfigView for Settings {
     }
 
     fn sink(&self) -> SinkConfig {
-        SinkConfig { secret: Secret::new(SINK_SECRET) }
+        SinkConfig { secret: Secret::new(SINK_SECRET), ..SinkConfig::default() }
     }
 
     fn query(&self) -> QueryConfig {

@@ -4,6 +4,7 @@ mod credentials;
 mod metadata;
 mod profile;
 mod sign;
+mod sns;
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use crate::process::Environment;
 
 pub use credentials::{current, region};
 pub use sign::signed;
+pub use sns::verify_sns;
 
 /// As whom and where AWS is asked, as the configuration says.
 #[derive(Clone, Debug, Default)]

@@ -19,7 +19,9 @@ use super::block_entries::{GROUP, Reader};
 use super::bytes::Cursor;
 use super::matching::{Postings, Union};
 
-pub(crate) const MAGIC: [u8; 8] = *b"WBBLOCK\x03";
+pub(crate) const MAGIC: [u8; 8] = *b"WBBLOCK\x04";
+/// As version 4, but that the checksum of the table does not cover it: one bit turns it into [`MAGIC_2`].
+const MAGIC_3: [u8; 8] = *b"WBBLOCK\x03";
 const MAGIC_2: [u8; 8] = *b"WBBLOCK\x02";
 const MAGIC_1: [u8; 8] = *b"WBBLOCK\x01";
 pub(crate) const END: [u8; 8] = *b"WBBLKEND";
@@ -52,12 +54,18 @@ pub(crate) struct BlockIndex {
     damaged: AtomicBool,
 }
 
+/// The checksum of a block's table and of what the block begins with.
+pub(crate) fn sum_of_table(table: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(table), &MAGIC)
+}
+
 impl BlockIndex {
     /// Finds the parts of a block; the error says in words how it is damaged.
     pub(crate) fn open(map: Mapped) -> Result<(BlockIndex, Meta), &'static str> {
         let bytes = (*map).as_ref();
         let version = match bytes.get(..MAGIC.len()) {
-            Some(magic) if magic == MAGIC => 3,
+            Some(magic) if magic == MAGIC => 4,
+            Some(magic) if magic == MAGIC_3 => 3,
             Some(magic) if magic == MAGIC_2 => 2,
             Some(magic) if magic == MAGIC_1 => 1,
             _ => return Err("it does not begin as a block of a known version"),
@@ -66,7 +74,8 @@ impl BlockIndex {
         let footer = bytes.len().checked_sub(footer).filter(|at| *at >= MAGIC.len()).ok_or("it is cut short")?;
         let mut from = Cursor(&bytes[footer..]);
         let table = from.take(bytes.len() - TAIL - footer).expect("a footer is longer");
-        if from.u32() != Some(crc32c::crc32c(table)) || from.0 != END {
+        let sum = if version > 3 { sum_of_table(table) } else { crc32c::crc32c(table) };
+        if from.u32() != Some(sum) || from.0 != END {
             return Err("it is cut short, or its end is damaged");
         }
         let mut sections = [const { 0..0 }; 5];

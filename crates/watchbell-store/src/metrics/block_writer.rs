@@ -10,7 +10,7 @@ use watchbell_runtime::{Disk, DiskFile};
 
 use super::block::Meta;
 use super::block_entries::{Group, is_inside};
-use super::block_index::{END, FEW, MAGIC, MANY, PageSums};
+use super::block_index::{END, FEW, MAGIC, MANY, PageSums, sum_of_table};
 use super::bytes::put_varint;
 use super::chunk::Encoded;
 
@@ -117,7 +117,7 @@ impl BlockWriter {
             }
             self.write(&section)?;
         }
-        let sum = crc32c::crc32c(&table);
+        let sum = sum_of_table(&table);
         self.write(&table)?;
         self.write(&sum.to_le_bytes())?;
         self.write(&END)?;

@@ -160,8 +160,13 @@ fn series_of_version_2_are_readable() {
 
 #[test]
 fn series_of_version_3_are_readable() {
+    sim::run(1, |world| async move { SINCE_2.assert_eq(&said_of(&world, "metrics-3")) });
+}
+
+#[test]
+fn series_of_version_4_are_readable() {
     sim::run(1, |world| async move {
-        let folder = fixture("metrics-3");
+        let folder = fixture("metrics-4");
         if is_update() {
             let _ = Disk::Os.remove_dir_all(&folder);
             write_metrics(&world).await;
@@ -171,8 +176,27 @@ fn series_of_version_3_are_readable() {
                 Disk::Os.write_atomic(&to, &world.runtime().disk.read(&path).unwrap()).unwrap();
             }
         }
-        SINCE_2.assert_eq(&said_of(&world, "metrics-3"));
+        SINCE_2.assert_eq(&said_of(&world, "metrics-4"));
     });
+}
+
+#[test]
+fn a_block_that_begins_as_one_of_another_version_is_damaged() {
+    for version in [1, 2, 3, 5] {
+        sim::run(1, |world| async move {
+            write_metrics(&world).await;
+            let blocks = world.disk.files();
+            let block = blocks.iter().find(|path| path.starts_with(Path::new(DIR).join("blocks"))).unwrap();
+            let mut content = world.runtime().disk.read(block).unwrap();
+            assert_eq!(content[..8], *b"WBBLOCK\x04");
+            content[7] = version;
+            world.disk.put(block, &content);
+            let (store, report) =
+                MetricStore::open(&world.runtime(), Path::new(DIR), MetricsConfig::default()).unwrap();
+            assert_eq!(report.damaged.len(), 1, "version {version}");
+            store.close();
+        });
+    }
 }
 
 /// What [`write_metrics`] wrote, in whatever version.

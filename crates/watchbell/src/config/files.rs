@@ -400,6 +400,9 @@ pub(super) fn anchor(config: &mut Config, base: &Path) {
     for receiver in &mut config.receivers {
         receiver.complete(&defaults, base);
     }
+    if let Some(http) = &mut config.sink.sns.http_config {
+        http.anchor_http_client(base);
+    }
     for deadman in &mut config.deadman {
         deadman.complete(&defaults, base);
     }

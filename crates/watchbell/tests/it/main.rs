@@ -27,6 +27,7 @@ mod scraped;
 mod seed;
 mod senders;
 mod sink;
+mod sns;
 mod terminal;
 mod this_host;
 mod tidy;
