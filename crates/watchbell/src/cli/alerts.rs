@@ -70,8 +70,23 @@ struct Alert {
     summary: String,
     labels: BTreeMap<String, String>,
     starts_at: Timestamp,
-    state: String,
+    silenced_by: Vec<String>,
+    inhibited_by: Vec<String>,
+    muted_by: Vec<String>,
     acknowledged: Option<Acknowledged>,
+}
+
+impl Alert {
+    /// Whether anybody sees to it, or why nobody is told.
+    fn state(&self) -> String {
+        if let Some(by) = &self.acknowledged {
+            return format!("{} sees to it", by.by);
+        }
+        let silence = (!self.silenced_by.is_empty()).then(|| "a silence".to_owned());
+        let others = (!self.inhibited_by.is_empty()).then(|| "what else fires".to_owned());
+        let held: Vec<String> = silence.into_iter().chain(others).chain(self.muted_by.iter().cloned()).collect();
+        if held.is_empty() { "nobody sees to it".to_owned() } else { format!("held back by {}", held.join(", ")) }
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -115,15 +130,10 @@ pub(super) async fn list(runtime: &Runtime, whom: Whom, output: Output) -> Resul
     }
     let now = runtime.clock.now();
     for alert in &alerts {
-        let state = match &alert.acknowledged {
-            Some(it) => format!("{} sees to it", it.by),
-            None if alert.state == "suppressed" => "held back".to_owned(),
-            None => "nobody sees to it".to_owned(),
-        };
         let since = Span::seconds(now.since(alert.starts_at).as_secs());
         let source = alert.labels.get("source").unwrap_or(&alert.name);
         let number = &alert.fingerprint[..SHORT.min(alert.fingerprint.len())];
-        println!("{number}  {:<8}  {source}  for {since}  {state}", alert.severity);
+        println!("{number}  {:<8}  {source}  for {since}  {}", alert.severity, alert.state());
         println!("{:SHORT$}  {}", "", alert.summary);
     }
     if alerts.is_empty() {

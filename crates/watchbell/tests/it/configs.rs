@@ -178,7 +178,39 @@ fn the_example_of_the_guide_is_good() {
             ("/etc/watchbell/slack", "https://hooks.slack.com/services/x"),
         ],
         expect_test::expect![[r#"
+            watchbell.yml: warning: site: links in pages lead to an address of this machine only
+                give `site: {url: https://…}`, the address under which a phone reaches watchbell
             good
+        "#]],
+    );
+}
+
+#[test]
+fn the_example_of_the_sink_is_good_and_what_is_no_topic_is_said() {
+    let guide = include_str!("../../../../docs/alert-sink.md");
+    let examples: Vec<&str> = guide.split("```yaml\n").skip(1).filter_map(|it| it.split("```").next()).collect();
+    let first = examples[0].replace("backup-failed", "down");
+    let sink = "/etc/watchbell/sink";
+    check_files(
+        &[("watchbell.yml", &first), (sink, "a-secret-of-some-length")],
+        expect_test::expect![[r#"
+            good
+        "#]],
+    );
+    check(
+        examples[1],
+        expect_test::expect![[r#"
+            good
+        "#]],
+    );
+    check(
+        "sink: {sns: {topics: ['arn:aws:sqs:x:1:y', alarms], http_config: {proxy_url: nowhere}}}\n",
+        expect_test::expect![[r#"
+            watchbell.yml:1:23: error: sink.sns.topics[0]: `arn:aws:sqs:x:1:y` is no topic of SNS
+                such as `arn:aws:sns:eu-central-1:123456789012:alarms`
+            watchbell.yml:1:44: error: sink.sns.topics[1]: `alarms` is no topic of SNS
+                such as `arn:aws:sns:eu-central-1:123456789012:alarms`
+            refused
         "#]],
     );
 }
@@ -202,7 +234,20 @@ fn downtimes_and_dependencies() {
          - {name: d, runbook: down, depends_on: [d], tcp: {host: a, port: 1}}\n\
          heartbeats: [{name: a, runbook: down, depends_on: [a, router]}]\n\
          downtimes:\n  - {name: x, matchers: ['a=b'], cron: 0 25 * * *, lasts: 1h}\n  - {name: y, matchers: ['a=b'], during: [x]}\n",
-        expect_test::expect![[""]],
+        expect_test::expect![[r#"
+            watchbell.yml:2:30: error: monitors[0].depends_on: it depends on itself: monitor/a on monitor/b on monitor/a
+                nobody would be told of any of them; take out what the others can be up without
+            watchbell.yml:3:30: error: monitors[1].depends_on: it depends on itself: monitor/b on monitor/a on monitor/b
+                nobody would be told of any of them; take out what the others can be up without
+            watchbell.yml:5:30: error: monitors[3].depends_on: it depends on itself: monitor/d on monitor/d
+                nobody would be told of any of them; take out what the others can be up without
+            watchbell.yml:6:55: error: heartbeats[0].depends_on[1]: there is no monitor named `router`
+                the monitors are a, b, c, d
+            watchbell.yml:8:34: error: downtimes[0].cron: `25` is no hour; it is 0 to 23
+            watchbell.yml:9:43: error: downtimes[1].during[0]: there is no time interval named `x`
+                there are no time intervals
+            refused
+        "#]],
     );
 }
 
@@ -212,7 +257,13 @@ fn what_names_a_broken_receiver_is_not_told_that_there_is_none() {
         "receivers: [{name: anna, ntfy_configs: [{tpic: x}]}]\nroute: {receiver: night}\n\
          schedules: [{name: duty, rotations: [{people: [anna], from: 2026-01-05T09:00, turn: 1w}]}]\n\
          escalations: [{name: night, steps: [{to: [duty, anna]}, {to: [duty]}]}]\n",
-        expect_test::expect![[""]],
+        expect_test::expect![[r#"
+            watchbell.yml:1:41: error: receivers[0].ntfy_configs[0]: the field `topic` is missing
+                topic: The topic: letters, digits, `-` and `_`, at most 64. On a public server whoever knows it can read it.
+            watchbell.yml:1:42: error: receivers[0].ntfy_configs[0].tpic: there is no field `tpic` here
+                did you mean `topic`?
+            refused
+        "#]],
     );
 }
 
@@ -291,11 +342,38 @@ fn a_dead_mans_switch_says_whom_it_pings_and_how_often() {
     check(
         "deadman:\n  - {}\n  - {url: nowhere, url_file: there, every: 5s}\n  - {url: 'ftp://x', after: 30s}\n  \
          - {url: 'https://hc-ping.com/x', every: often, method: PUT, evry: 1m}\n",
-        expect_test::expect![[""]],
+        expect_test::expect![[r#"
+            watchbell.yml:2:5: error: deadman[0]: the field `url` is missing
+                give the address, or a file that holds it as `url_file`
+            watchbell.yml:3:5: error: deadman[1]: there are both `url` and `url_file`
+                at most one of them is needed
+            watchbell.yml:3:6: error: deadman[1].url: this is not a web address
+                it must start with `https://` or `http://`
+            watchbell.yml:3:37: error: deadman[1].every: a ping every 5s is too much
+                at least `10s`; the usual is `1m`
+            watchbell.yml:4:6: error: deadman[2].url: this is not a web address
+                it must start with `https://` or `http://`
+            watchbell.yml:4:22: error: deadman[2].after: 30s is over before the next ping is due
+                at least as long as `every`; three times that unless given
+            watchbell.yml:5:36: error: deadman[3].every: `often` is not a duration; write it as `30s`, `5m`, `1h30m` or `7d`
+            watchbell.yml:5:50: error: deadman[3].method: `PUT` is not one of its values
+                there are `GET`, `POST`
+            watchbell.yml:5:63: error: deadman[3].evry: there is no field `evry` here
+                did you mean `every`?
+            refused
+        "#]],
     );
     check(
         "deadman: [{url: 'https://hc-ping.com/x', method: POST}, {url_file: ping-address, every: 10s}]\n\
          receivers: [{name: deadman-2}, {name: deadman-3, ping_configs: [{}]}]\n",
-        expect_test::expect![[""]],
+        expect_test::expect![[r#"
+            watchbell.yml: warning: site: links in pages lead to an address of this machine only
+                give `site: {url: https://…}`, the address under which a phone reaches watchbell
+            watchbell.yml:2:14: error: receivers[0].name: `deadman-2` is what an entry of `deadman` is called
+                give the receiver another name
+            watchbell.yml:2:65: error: receivers[1].ping_configs[0]: the field `url` is missing
+                give the address, or a file that holds it as `url_file`
+            refused
+        "#]],
     );
 }

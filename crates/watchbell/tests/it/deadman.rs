@@ -151,8 +151,21 @@ fn pings_end_when_the_metrics_cannot_be_read() {
 }
 
 #[test]
-fn pings_end_when_the_metrics_cannot_be_written() {
-    check(|scene, broken| scene.world.disk.set_read_only(broken));
+fn a_disk_that_takes_no_metrics_stops_no_ping_since_they_are_judged_from_memory_and_people_are_told() {
+    sim::run(1, |world| async move {
+        let mut scene = Scene::new(world).await;
+        let broken = scene.world.clock.now();
+        scene.world.disk.set_read_only(true);
+        scene.pass(600).await;
+        assert!(scene.pings(broken) >= 9, "{}", scene.pings(broken));
+        expect_test::expect![[r#"
+            firing self/metrics/log
+            firing self/metrics/log
+            firing self/metrics/log"#]]
+        .assert_eq(&scene.told().join("\n"));
+        scene.world.disk.set_read_only(false);
+        scene.sim.stop().await;
+    });
 }
 
 #[test]
