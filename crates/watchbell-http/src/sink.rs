@@ -95,7 +95,9 @@ async fn prove_sns(app: &App, by_sns: bool, body: &[u8]) -> Result<Option<sns::M
         Ok(Proven::Tells) => Ok(Some(message)),
         Ok(Proven::Done(words)) => Err(Box::new(taken(0, &[words.to_owned()]))),
         Err((status, reason)) => {
-            app.refused("wrong_credentials");
+            if status == StatusCode::FORBIDDEN {
+                app.refused("wrong_credentials");
+            }
             Err(Box::new(refuse(status, reason)))
         }
     }

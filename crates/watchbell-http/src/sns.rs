@@ -108,6 +108,7 @@ impl Message {
         let certificate = self.certificate(app, &client).await?;
         verify_sns(&certificate, &self.signature_version, self.signed().as_bytes(), &signature, now)
             .map_err(refused)?;
+        self.keep(app, certificate);
         if app.topics.known.lock().unwrap_or_else(PoisonError::into_inner).contains(&self.message_id) {
             return Ok(Proven::Done("it was here before"));
         }
@@ -140,22 +141,26 @@ impl Message {
     }
 
     async fn certificate(&self, app: &App, client: &HttpClient) -> Result<Vec<u8>, Refused> {
-        let lock = || app.topics.certificates.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = lock().get(&self.certificate) {
-            return Ok(known.clone());
+        let known =
+            app.topics.certificates.lock().unwrap_or_else(PoisonError::into_inner).get(&self.certificate).cloned();
+        if let Some(known) = known {
+            return Ok(known);
         }
         let url = of_sns(&self.certificate)?;
         if !url.path_and_query().ends_with(".pem") {
             return Err(refused("the certificate of its signature is not where SNS keeps them"));
         }
         let answer = client.ask(&app.runtime, Request::get(url), FETCH_MAX, CERTIFICATE_BYTES_MAX).await;
-        let body = answer.map_err(unreachable)?.body;
-        let mut certificates = lock();
-        if certificates.len() >= CERTIFICATES_MAX {
+        Ok(answer.map_err(unreachable)?.body)
+    }
+
+    /// Keeps a certificate that proved a message: what proved none may be somebody's error page.
+    fn keep(&self, app: &App, certificate: Vec<u8>) {
+        let mut certificates = app.topics.certificates.lock().unwrap_or_else(PoisonError::into_inner);
+        if certificates.len() >= CERTIFICATES_MAX && !certificates.contains_key(&self.certificate) {
             certificates.clear();
         }
-        certificates.insert(self.certificate.clone(), body.clone());
-        Ok(body)
+        certificates.insert(self.certificate.clone(), certificate);
     }
 }
 
@@ -169,7 +174,8 @@ fn unreachable(error: String) -> Refused {
 fn of_sns(address: &str) -> Result<Url, Refused> {
     let elsewhere = || refused(format!("`{}` is not an address of SNS", address.split('?').next().unwrap_or_default()));
     let url: Url = address.parse().map_err(|_| elsewhere())?;
-    let host = url.host().trim_end_matches(".cn").strip_suffix(".amazonaws.com");
+    let host = url.host();
+    let host = host.strip_suffix(".amazonaws.com").or_else(|| host.strip_suffix(".amazonaws.com.cn"));
     let region = host.and_then(|host| host.strip_prefix("sns.")).unwrap_or_default();
     let plain = !region.is_empty() && region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     // Without a name and password, which would be part of the authority as it was written.
@@ -193,6 +199,7 @@ mod tests {
             "http://sns.eu-central-1.amazonaws.com/x.pem",
             "https://sns.eu-central-1.amazonaws.com:8443/x.pem",
             "https://sns.eu-central-1.amazonaws.com.evil.example/x.pem",
+            "https://sns.cn-north-1.amazonaws.com.cn.cn/x.pem",
             "https://evil.example/sns.eu-central-1.amazonaws.com/x.pem",
             "https://user@sns.eu-central-1.amazonaws.com/x.pem",
             "https://evil.example#sns.eu-central-1.amazonaws.com/",
