@@ -49,6 +49,8 @@ use crate::template_data::{self, Templates};
 
 /// How much of an answer is read.
 pub(crate) const ANSWER_MAX: usize = 16 << 10;
+/// Pages that may be on their way to a machine at the same time.
+const MACHINE_AT_ONCE: usize = 8;
 /// How much of an answer is kept in the delivery log, in characters.
 const EXCERPT_MAX: usize = 300;
 
@@ -99,6 +101,11 @@ pub(crate) trait Channel: HasOptions + Debug + Send + Sync {
     /// Whether a person reads what arrives: a flood of pages is then told of in one. A machine wants each.
     fn is_for_people(&self) -> bool {
         true
+    }
+
+    /// How many pages, each of another group, may be on their way at the same time.
+    fn at_once(&self) -> usize {
+        if self.is_for_people() { 1 } else { MACHINE_AT_ONCE }
     }
 
     /// How long a page is tried before it is given up, if not as long as any other.

@@ -25,6 +25,7 @@ mod sender;
 mod smtp;
 mod template_data;
 mod views;
+mod waiting;
 
 pub use channels::email::{EmailConfig, ThreadByDate, Threading};
 pub use channels::exec::ExecConfig;

@@ -1,6 +1,6 @@
 //! The stage itself: takes groups of alerts in, writes them as pages, and keeps them in the outbox.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -15,10 +15,11 @@ use crate::channels::{Channel, Draft};
 use crate::config::{NotifyConfig, ReceiverConfig, Site};
 use crate::outbox::{Entry, EntryState, FLOOD_GROUP, OUTBOX, Outcome, digest, key, row};
 use crate::page::Page;
-use crate::queue::{Configured, Held, Inner, News};
+use crate::queue::{Configured, Inner, News};
 use crate::runbook::Library;
 use crate::sender::{self, Next};
 use crate::template_data::Templates;
+use crate::waiting::Held;
 
 /// The notify stage.
 pub struct Notify {
@@ -73,8 +74,9 @@ impl Notify {
         inner.config = Arc::new(config);
         inner.applied = true;
         // A channel that was put right is tried at once.
-        for held in inner.entries.values_mut() {
-            held.due = Duration::ZERO;
+        let waiting: Vec<String> = inner.entries.channels().map(str::to_owned).collect();
+        for channel in waiting {
+            inner.entries.due_now(&channel);
         }
         for slot in inner.slots.values() {
             slot.wake.notify_one();
@@ -131,6 +133,14 @@ impl Notify {
         Arc::clone(&self.lock().slots.entry(channel.to_owned()).or_default().wake)
     }
 
+    /// How many tries of a channel may be under way.
+    pub(crate) fn at_once(&self, name: &str) -> usize {
+        let inner = self.lock();
+        // What does not answer is not pressed.
+        let failing = inner.slots.get(name).is_some_and(|slot| slot.failing);
+        inner.channels.get(name).filter(|_| !failing).map_or(1, |it| it.channel.at_once())
+    }
+
     pub(crate) fn next(&self, name: &str, one_by_one: bool) -> Next {
         self.lock().next(name, self.runtime.clock.monotonic(), one_by_one)
     }
@@ -144,18 +154,15 @@ impl Notify {
 
     /// Says on the board which channels are gone while pages wait for them.
     fn judge_orphans(&self, inner: &Inner) {
-        let waiting = inner.entries.values().filter(|held| held.entry.state != EntryState::Accepted);
-        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-        for held in waiting.filter(|held| !inner.channels.contains_key(&held.entry.channel)) {
-            *counts.entry(&held.entry.channel).or_default() += 1;
-        }
+        let waiting = inner.entries.channels();
+        let gone: BTreeSet<&str> = waiting.filter(|name| !inner.channels.contains_key(*name)).collect();
         const PREFIX: &str = "page-without-channel/";
         for trouble in self.runtime.troubles.list() {
-            if trouble.key.strip_prefix(PREFIX).is_some_and(|channel| !counts.contains_key(channel)) {
+            if trouble.key.strip_prefix(PREFIX).is_some_and(|channel| !gone.contains(channel)) {
                 self.runtime.troubles.clear(&trouble.key);
             }
         }
-        for (channel, _) in counts {
+        for channel in gone {
             let summary = format!(
                 "Pages wait for the channel {channel}, which is not configured any more; bring it back, or they are given up"
             );
@@ -238,7 +245,7 @@ impl Notify {
             let mut inner = self.lock();
             let config = Arc::clone(&inner.config);
             let Some(through) = inner.channels.get(name).cloned() else { return Ok(()) };
-            let one = |id: &u64| inner.entries.get(id).map(|held| (*id, held.entry.clone()));
+            let one = |id: &u64| inner.entries.get(*id).map(|held| (*id, held.entry.clone()));
             let covered: Vec<(u64, Entry)> = ids.iter().filter_map(one).collect();
             let id = inner.id_next;
             inner.id_next += 1;
@@ -298,7 +305,7 @@ impl Notify {
             let begun =
                 new.iter().filter(|(_, entry)| entry.first).map(|(_, entry)| entry.group_key.as_str()).collect();
             changes.extend(inner.forget_threads(&begun));
-            let held = known.iter().filter_map(|id| Some((id, inner.entries.get(id)?)));
+            let held = known.iter().filter_map(|id| Some((id, inner.entries.get(*id)?)));
             changes.extend(held.map(|(id, held)| held.entry.put(*id)));
         }
         changes.extend(with);
@@ -310,8 +317,8 @@ impl Notify {
         let mut inner = self.lock();
         if result.is_ok() {
             for id in known {
-                match inner.entries.get_mut(&id) {
-                    Some(held) => held.on_disk = true,
+                match inner.entries.get(id) {
+                    Some(_) => inner.entries.change(id, |held| held.on_disk = true),
                     // It was delivered meanwhile; the row just written must go again.
                     None => inner.unmarked.push((id, vec![Change::delete(OUTBOX, row(id))])),
                 }

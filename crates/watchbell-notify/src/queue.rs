@@ -15,6 +15,7 @@ use crate::outbox::{
     key_of_other, thread_key,
 };
 use crate::sender::Next;
+use crate::waiting::{Held, Waiting};
 
 /// Keys of finished pages that are remembered, so that the same page handed in again is not sent again.
 const FINISHED_MAX: usize = 10_000;
@@ -22,17 +23,6 @@ const FINISHED_MAX: usize = 10_000;
 pub(crate) const FLOOD: usize = 10;
 /// Rows read at once.
 const SCAN: usize = 1000;
-
-/// A page in memory.
-pub(crate) struct Held {
-    pub(crate) entry: Entry,
-    /// When it is due, on the monotonic clock, which does not jump.
-    pub(crate) due: Duration,
-    /// Whether a try is under way.
-    pub(crate) busy: bool,
-    /// Whether the disk has it.
-    pub(crate) on_disk: bool,
-}
 
 /// A channel of the configuration.
 #[derive(Clone)]
@@ -95,7 +85,7 @@ pub(crate) struct Inner {
     pub(crate) applied: bool,
     /// Configured channels by name.
     pub(crate) channels: BTreeMap<String, Configured>,
-    pub(crate) entries: BTreeMap<u64, Held>,
+    pub(crate) entries: Waiting,
     pub(crate) slots: BTreeMap<String, Slot>,
     /// What channels answered of groups that are not over, by [`thread_key`](crate::outbox::thread_key).
     pub(crate) threads: BTreeMap<String, String>,
@@ -123,7 +113,7 @@ impl Inner {
             config: Arc::new(config),
             applied: false,
             channels: BTreeMap::new(),
-            entries: BTreeMap::new(),
+            entries: Waiting::default(),
             slots: BTreeMap::new(),
             threads: BTreeMap::new(),
             done: BTreeMap::new(),
@@ -139,49 +129,41 @@ impl Inner {
     pub(crate) fn next(&mut self, name: &str, now: Duration, one_by_one: bool) -> Next {
         let Some(through) = self.channels.get(name).cloned() else { return Next::Wait(None) };
         let not_before = self.slots.get(name).map_or(Duration::ZERO, |slot| slot.not_before);
-        let mut groups = BTreeSet::new();
-        let mut ready: Vec<(bool, std::cmp::Reverse<Severity>, u64)> = Vec::new();
-        let mut soonest: Option<Duration> = None;
-        for (id, held) in &self.entries {
-            let entry = &held.entry;
-            let waits = entry.channel == name && entry.state != EntryState::Accepted;
-            if !waits || !groups.insert(entry.group_key.as_str()) || held.busy {
-                continue;
-            }
-            let due = held.due.max(not_before);
-            if due > now {
-                soonest = Some(soonest.map_or(due, |it| it.min(due)));
-                continue;
-            }
-            ready.push((entry.resolved, std::cmp::Reverse(entry.severity), *id));
-        }
-        let Some((_, _, id)) = ready.iter().min().copied() else {
-            return Next::Wait(soonest.map(|due| due.saturating_sub(now)));
+        let mut ready = self.entries.ready(name, now);
+        let (first, count) = (ready.next(), ready.len() + 1);
+        drop(ready);
+        let Some(id) = first else {
+            let soonest = self.entries.soonest(name);
+            return Next::Wait(soonest.map(|due| due.max(not_before).saturating_sub(now)));
         };
+        if not_before > now {
+            return Next::Wait(Some(not_before - now));
+        }
         let (channel, slot) = (&through.channel, self.slots.entry(name.to_owned()).or_default());
         if let Some(wait) = channel.pace().and_then(|pace| slot.wait(pace, now)) {
             return Next::Wait(Some(wait));
         }
         // What was tried may have arrived, and what has a message of its own changes that one.
-        let fresh = |id: &u64| {
-            let entry = self.entries.get(id).map(|held| &held.entry);
-            entry.is_some_and(|entry| entry.attempts == 0 && self.thread_of(entry).is_none())
-        };
-        if ready.len() >= FLOOD && !one_by_one && channel.is_for_people() {
-            ready.sort_unstable();
-            let ids: Vec<u64> = ready.iter().map(|(_, _, id)| *id).filter(fresh).collect();
+        if count >= FLOOD && !one_by_one && channel.is_for_people() {
+            let ready: Vec<u64> = self.entries.ready(name, now).collect();
+            let fresh = |id: &u64| {
+                let entry = self.entries.get(*id).map(|held| &held.entry);
+                entry.is_some_and(|entry| entry.attempts == 0 && self.thread_of(entry).is_none())
+            };
+            let ids: Vec<u64> = ready.into_iter().filter(fresh).collect();
             if ids.len() >= FLOOD {
                 return Next::Merge(ids);
             }
         }
         self.slots.entry(name.to_owned()).or_default().take();
-        let held = self.entries.get_mut(&id).expect("it was just found");
-        held.busy = true;
-        held.entry.attempts += 1;
-        held.entry.state = EntryState::Sending;
-        // Should this very page make the loop panic, others come first when it starts again.
-        held.due = now + backoff::wait(held.entry.attempts, 1.0);
-        let entry = Box::new(held.entry.clone());
+        self.entries.change(id, |held| {
+            held.busy = true;
+            held.entry.attempts += 1;
+            held.entry.state = EntryState::Sending;
+            // Should this very page make the loop panic, others come first when it starts again.
+            held.due = now + backoff::wait(held.entry.attempts, 1.0);
+        });
+        let entry = Box::new(self.entries.get(id).expect("it was just found").entry.clone());
         let thread = self.thread_of(&entry).cloned();
         Next::Send { id, entry, through, thread }
     }
@@ -203,30 +185,28 @@ impl Inner {
     /// Pages whose channel is gone and whose time is over.
     pub(crate) fn orphans(&mut self, now: Timestamp) -> Vec<(u64, Entry)> {
         let retry_for = self.config.retry_for;
-        let channels = &self.channels;
-        let gone = |held: &Held| {
-            let entry = &held.entry;
-            let waits = entry.state != EntryState::Accepted && !held.busy;
-            waits && !channels.contains_key(&entry.channel) && now.since(entry.enqueued_at) >= retry_for
+        let gone = self.entries.channels().filter(|name| !self.channels.contains_key(*name));
+        let ids: Vec<u64> = gone.flat_map(|name| self.entries.of_channel(name)).collect();
+        let is_over = |held: &Held| !held.busy && now.since(held.entry.enqueued_at) >= retry_for;
+        let over = |id: u64| {
+            let held = self.entries.get(id).filter(|held| is_over(held))?;
+            let entry = held.entry.clone();
+            self.entries.change(id, |held| held.busy = true);
+            Some((id, entry))
         };
-        let gone = self.entries.iter_mut().filter(|(_, held)| gone(held));
-        gone.map(|(id, held)| {
-            held.busy = true;
-            (*id, held.entry.clone())
-        })
-        .collect()
+        ids.into_iter().filter_map(over).collect()
     }
 
     pub(crate) fn news(&self, mut entry: Entry, reason: NotificationReason) -> News {
         loop {
-            let held = self.entries.iter().find(|(_, held)| held.entry.key == entry.key);
+            let held = self.entries.of_key(&entry.key);
             let (same, on_disk, id) = match (held, self.done.get(&entry.key)) {
-                (Some((id, held)), _) => (held.entry.digest == entry.digest, held.on_disk, Some(*id)),
+                (Some((id, held)), _) => (held.entry.digest == entry.digest, held.on_disk, Some(id)),
                 (None, Some((digest, on_disk))) => (*digest == entry.digest, *on_disk, None),
                 (None, None) => break,
             };
             if same || on_disk {
-                let waits = id.filter(|id| self.entries[id].entry.state != EntryState::Accepted);
+                let waits = held.filter(|(_, held)| held.entry.state != EntryState::Accepted).and(id);
                 return match waits {
                     Some(id) if !on_disk => News::InMemoryOnly(id),
                     _ => News::Known,
@@ -239,13 +219,8 @@ impl Inner {
             }
         }
         // A reminder of what has not arrived yet adds nothing: the first page is still being tried.
-        let waits = |held: &Held| {
-            let it = &held.entry;
-            (&it.channel, &it.group_key) == (&entry.channel, &entry.group_key)
-                && it.state != EntryState::Accepted
-                && !it.resolved
-        };
-        if reason == NotificationReason::Repeat && self.entries.values().any(waits) {
+        let mut waiting = self.entries.of_group(&entry.channel, &entry.group_key);
+        if reason == NotificationReason::Repeat && waiting.any(|held| !held.entry.resolved) {
             return News::Known;
         }
         News::New(Box::new(entry))
@@ -254,7 +229,7 @@ impl Inner {
     /// Puts one page in the place of several.
     pub(crate) fn replace(&mut self, covered: &[u64], id: u64, entry: Entry) {
         for covered in covered {
-            if let Some(held) = self.entries.remove(covered) {
+            if let Some(held) = self.entries.remove(*covered) {
                 self.finished(held.entry.key, held.entry.digest, held.on_disk);
             }
         }

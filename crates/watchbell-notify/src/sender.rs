@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use watchbell_model::{Change, Severity, Span, StateError};
 use watchbell_runtime::http::{self, Request, Response};
 use watchbell_runtime::process::Command;
@@ -40,33 +42,37 @@ pub(crate) enum Next {
     Wait(Option<Duration>),
 }
 
-/// Sends the pages of one channel until it is told to stop. A try that is under way is finished first.
+/// Sends the pages of one channel until it is told to stop. Tries that are under way are finished first.
 pub(crate) async fn run(notify: Arc<Notify>, name: String, stop: CancellationToken) {
     let wake = notify.wake_of(&name);
+    let mut tries = FuturesUnordered::new();
     let mut one_by_one = false;
-    loop {
-        if stop.is_cancelled() {
-            return;
-        }
-        match notify.next(&name, std::mem::take(&mut one_by_one)) {
-            // A disk that cannot take them back keeps them from being put together, not from being sent.
-            Next::Merge(ids) => one_by_one = notify.merge(&name, &ids).await.is_err(),
-            Next::Send { id, entry, through, thread } => {
-                notify.try_once(id, *entry, &through, thread).await;
+    while !stop.is_cancelled() {
+        let next = match tries.len() < notify.at_once(&name) {
+            true => notify.next(&name, std::mem::take(&mut one_by_one)),
+            false => Next::Wait(None),
+        };
+        let wait = match next {
+            Next::Merge(ids) => {
+                // A disk that cannot take them back keeps them from being put together, not from being sent.
+                one_by_one = notify.merge(&name, &ids).await.is_err();
+                continue;
             }
-            Next::Wait(None) => tokio::select! {
-                biased;
-                () = stop.cancelled() => return,
-                () = wake.notified() => {}
-            },
-            Next::Wait(Some(time)) => tokio::select! {
-                biased;
-                () = stop.cancelled() => return,
-                () = wake.notified() => {}
-                () = notify.runtime.clock.sleep(time) => {}
-            },
+            Next::Send { id, entry, through, thread } => {
+                tries.push(notify.try_once(id, *entry, through, thread));
+                continue;
+            }
+            Next::Wait(wait) => wait,
+        };
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            Some(()) = tries.next() => {}
+            () = wake.notified() => {}
+            () = notify.runtime.clock.sleep(wait.unwrap_or_default()), if wait.is_some() => {}
         }
     }
+    while tries.next().await.is_some() {}
 }
 
 /// Tries commits again that failed after a page was sent, and gives up pages whose channel is gone for too long.
@@ -264,22 +270,20 @@ struct Turn<'a> {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        if let Some(held) = self.notify.lock().entries.get_mut(&self.id) {
-            held.busy = false;
-        }
+        self.notify.lock().entries.change(self.id, |held| held.busy = false);
     }
 }
 
 impl Notify {
     /// One try of one page: claim, send, record.
-    async fn try_once(&self, id: u64, entry: Entry, through: &Configured, thread: Option<String>) {
+    async fn try_once(&self, id: u64, entry: Entry, through: Configured, thread: Option<String>) {
         let _turn = Turn { notify: self, id };
         // A disk that cannot note the try does not hold up the page.
         self.note_commit(&self.state.commit(vec![entry.put(id)]).await);
         fault::point("notify.claimed");
         let begun = self.runtime.clock.monotonic();
         fault::point("notify.before_send");
-        let (verdict, remembered) = send(&self.runtime, through, &entry, thread.as_deref()).await;
+        let (verdict, remembered) = send(&self.runtime, &through, &entry, thread.as_deref()).await;
         fault::point("notify.after_send");
         let took = self.runtime.clock.monotonic().saturating_sub(begun);
         let retry_for = through.channel.retry_for();
@@ -340,10 +344,10 @@ impl Notify {
             return;
         }
         let mut inner = self.lock();
-        let on_disk = inner.entries.get(&id).is_some_and(|held| held.on_disk);
+        let on_disk = inner.entries.get(id).is_some_and(|held| held.on_disk);
         match result {
             Ok(()) => {
-                inner.entries.remove(&id);
+                inner.entries.remove(id);
             }
             // It is known here, so it is not sent again; the disk learns of it later.
             Err(_) => {
@@ -381,8 +385,7 @@ impl Notify {
                 }
                 // The channel is back: what waits for it need not wait any longer.
                 if std::mem::take(&mut slot.failing) {
-                    let mine = inner.entries.values_mut().filter(|it| it.entry.channel == entry.channel);
-                    mine.for_each(|it| it.due = Duration::ZERO);
+                    inner.entries.due_now(&entry.channel);
                 }
             }
             Outcome::Retry => {
@@ -412,10 +415,10 @@ impl Notify {
         if slot.memory != before {
             changes.push(Change::put(CHANNEL, entry.channel.clone(), &slot.memory));
         }
-        if let Some(held) = inner.entries.get_mut(&id) {
+        inner.entries.change(id, |held| {
             held.entry = entry.clone();
             held.due = wait.map_or(Duration::ZERO, |wait| monotonic + wait);
-        }
+        });
     }
 
     /// Tries again what could not be marked; answers whether some is left.
@@ -429,7 +432,7 @@ impl Notify {
             }
             let mut inner = self.lock();
             inner.unmarked.remove(0);
-            inner.entries.remove(&id);
+            inner.entries.remove(id);
         }
     }
 
@@ -480,9 +483,8 @@ impl Inner {
     fn remember_thread(&mut self, entry: &Entry, outcome: Outcome, remembered: Option<String>) -> Option<Change> {
         let ended = entry.resolved && outcome != Outcome::Retry;
         // No page follows that of a flood, nor one of an episode after which the next has begun.
-        let same = |it: &Entry| (&it.channel, &it.group_key) == (&entry.channel, &entry.group_key);
-        let next = |it: &Entry| it.first && it.sequence > entry.sequence && same(it);
-        let last = || entry.is_flood() || self.entries.values().any(|held| next(&held.entry));
+        let mut waiting = self.entries.of_group(&entry.channel, &entry.group_key).map(|held| &held.entry);
+        let mut last = || entry.is_flood() || waiting.any(|it| it.first && it.sequence > entry.sequence);
         match remembered {
             Some(thread) if !ended && !last() => {
                 let key = thread_key(&entry.channel, &entry.group_key);

@@ -1,6 +1,6 @@
 //! How it stands, and what would be sent: views for pages, APIs and the command line.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -10,8 +10,9 @@ use crate::DELIVERIES_MAX;
 use crate::channels::{Channel, VerdictKind};
 use crate::notify::Notify;
 use crate::outbox::{DELIVERY, DeliveryRecord, Entry, OutboxEntry};
-use crate::queue::{Configured, Held, is_key_header};
+use crate::queue::{Configured, is_key_header};
 use crate::sender;
+use crate::waiting::Held;
 
 /// A channel as it stands.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -65,7 +66,7 @@ impl Notify {
     pub fn outbox(&self) -> Vec<OutboxEntry> {
         let now = self.runtime.clock.monotonic();
         let wait = |held: &Held| Some(Span(held.due.checked_sub(now)?)).filter(|span| !span.is_zero());
-        self.lock().entries.iter().map(|(id, held)| held.entry.view(*id, wait(held))).collect()
+        self.lock().entries.iter().map(|(id, held)| held.entry.view(id, wait(held))).collect()
     }
 
     /// The newest tries, newest first.
@@ -80,24 +81,27 @@ impl Notify {
     /// Channels as they stand, by name: configured ones, and gone ones that pages wait for.
     pub fn channels(&self) -> Vec<ChannelStatus> {
         let inner = self.lock();
-        let waiting = inner.entries.values().map(|held| held.entry.channel.clone());
-        let names: BTreeSet<String> = inner.channels.keys().cloned().chain(waiting).collect();
-        let one = |name: String| {
-            let mine = || inner.entries.values().map(|held| &held.entry).filter(|entry| entry.channel == name);
-            let known = inner.channels.get(&name);
-            let memory = inner.slots.get(&name).map(|slot| slot.memory.clone()).unwrap_or_default();
+        let mut waiting: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
+        for (_, held) in inner.entries.iter() {
+            waiting.entry(&held.entry.channel).or_default().push(&held.entry);
+        }
+        let names: BTreeSet<&str> = inner.channels.keys().map(String::as_str).chain(waiting.keys().copied()).collect();
+        let one = |name: &str| {
+            let mine = waiting.get(name).map_or(&[][..], Vec::as_slice);
+            let known = inner.channels.get(name);
+            let memory = inner.slots.get(name).map(|slot| slot.memory.clone()).unwrap_or_default();
             let receiver = known.map(|it| it.receiver.clone());
             let kind = known.map(|it| it.channel.kind().to_owned());
             ChannelStatus {
-                receiver: receiver.or_else(|| mine().next().map(|it| it.receiver.clone())).unwrap_or_default(),
-                kind: kind.or_else(|| mine().next().map(|it| it.kind.clone())).unwrap_or_default(),
+                receiver: receiver.or_else(|| mine.first().map(|it| it.receiver.clone())).unwrap_or_default(),
+                kind: kind.or_else(|| mine.first().map(|it| it.kind.clone())).unwrap_or_default(),
                 configured: known.is_some(),
-                queued: mine().count(),
-                oldest: mine().map(|entry| entry.enqueued_at).min(),
+                queued: mine.len(),
+                oldest: mine.iter().map(|entry| entry.enqueued_at).min(),
                 last_accepted: memory.last_accepted,
                 last_error: memory.last_error,
                 given_up: memory.given_up,
-                name,
+                name: name.to_owned(),
             }
         };
         names.into_iter().map(one).collect()

@@ -121,6 +121,11 @@ impl Channel for ExecConfig {
         false
     }
 
+    /// A program need not be fit to run twice at once.
+    fn at_once(&self) -> usize {
+        1
+    }
+
     fn secrets(&self, _disk: &Disk) -> Vec<Secret> {
         Vec::new()
     }

@@ -279,6 +279,11 @@ impl Channel for JiraConfig {
         false
     }
 
+    /// Who looks for an issue and finds none makes one.
+    fn at_once(&self) -> usize {
+        1
+    }
+
     fn secrets(&self, _disk: &Disk) -> Vec<Secret> {
         Vec::new()
     }

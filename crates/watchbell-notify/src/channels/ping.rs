@@ -124,6 +124,11 @@ impl Channel for PingConfig {
         false
     }
 
+    /// Pings that overtake each other say nothing more.
+    fn at_once(&self) -> usize {
+        1
+    }
+
     fn secrets(&self, disk: &Disk) -> Vec<Secret> {
         config::url_secrets(&secret_of(disk, &self.url, &self.url_file))
     }

@@ -110,6 +110,28 @@ fn the_worst_goes_first_and_a_group_keeps_its_order() {
 }
 
 #[test]
+fn a_machine_gets_pages_of_several_groups_at_once_and_each_group_in_order() {
+    sim::run(1, |world| async move {
+        // What comes for `stuck` is never answered.
+        let there = Receiver::at(&world, "there", |_, seen| match seen.body.contains("stuck") {
+            true => Answer::Hang,
+            false => OK,
+        });
+        let (process, _) = Process::memory(&world, webhooks(&["there"]));
+        let now = world.clock.now();
+        process.deliver(firing("stuck", now)).await;
+        process.deliver(resolved("stuck", now)).await;
+        for at in 0..100 {
+            process.deliver(firing(&format!("alarm-{at}"), now)).await;
+        }
+        world.clock.sleep(Duration::from_secs(1)).await;
+        assert_eq!(there.count(), 101, "one of `stuck`, and all others past it");
+        let waiting: Vec<String> = process.notify.outbox().into_iter().map(|it| it.title).collect();
+        assert_eq!(waiting.len(), 2, "{waiting:?}");
+    });
+}
+
+#[test]
 fn what_is_refused_or_tried_for_too_long_is_a_trouble_until_the_next_success() {
     sim::run(1, |world| async move {
         let state = Arc::new(watchbell_model::MemoryState::new());
