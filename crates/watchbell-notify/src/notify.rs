@@ -8,7 +8,7 @@ use watchbell_model::{
     Alert, BoxFuture, Change, Deliver, GroupNotification, Labels, NotificationReason, Severity, State, StateError,
     Timestamp,
 };
-use watchbell_runtime::{Runtime, Task, fault};
+use watchbell_runtime::{Addresses, Runtime, Task, fault};
 
 use crate::OUTBOX_PAGES_MAX;
 use crate::channels::{Channel, Draft};
@@ -26,6 +26,8 @@ pub struct Notify {
     pub(crate) runtime: Runtime,
     pub(crate) state: Arc<dyn State>,
     inner: Mutex<Inner>,
+    /// Stand in for a resolver that does not answer: what is watched may be what resolves.
+    pub(crate) addresses: Addresses,
     /// One `deliver` at a time: between looking for a key and writing it nobody else may do the same.
     delivering: tokio::sync::Mutex<()>,
     pub(crate) keeper: tokio::sync::Notify,
@@ -46,7 +48,9 @@ impl Notify {
             retry_for: NotifyConfig::RETRY_FOR,
         };
         let mut inner = Inner::new(config);
-        let unreadable = inner.read(&runtime, state.as_ref())?;
+        let addresses = Addresses::default();
+        let runtime = Runtime { net: runtime.net.remembering(addresses.clone()), ..runtime };
+        let unreadable = inner.read(&runtime, state.as_ref(), &addresses)?;
         if unreadable > 0 {
             let summary = format!("{unreadable} rows of the outbox cannot be read and are left alone");
             runtime.troubles.set("outbox-rows", Severity::Critical, summary);
@@ -55,6 +59,7 @@ impl Notify {
             runtime,
             state,
             inner: Mutex::new(inner),
+            addresses,
             delivering: tokio::sync::Mutex::new(()),
             keeper: tokio::sync::Notify::new(),
         };

@@ -1,6 +1,6 @@
 //! The outbox's rows and the delivery log's: JSON documents of the tables `notify.outbox`, `notify.delivery` (both under
-//! numbers that grow), `notify.channel` (under a channel's name) and `notify.thread` (under channel and group: what the
-//! channel answered of the group's first page, as text). Fields that are not known are ignored and new ones
+//! numbers that grow), `notify.channel` (under a channel's name), `notify.address` (under a host: what it last resolved to) and
+//! `notify.thread` (under channel and group: what the channel answered of the group's first page, as text). Fields that are not known are ignored and new ones
 //! have defaults, so that rows of an older version stay readable. None holds a credential.
 
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,9 @@ pub(crate) const DELIVERY: &str = "notify.delivery";
 pub(crate) const CHANNEL: &str = "notify.channel";
 /// What a channel answered of a group's page, for later pages of the group; see [`thread_key`].
 pub(crate) const THREAD: &str = "notify.thread";
+
+/// The addresses that hosts of channels last had, by host.
+pub(crate) const ADDRESS: &str = "notify.address";
 
 /// How the group key of a page begins that tells of several groups.
 pub(crate) const FLOOD_GROUP: &str = "flood/";

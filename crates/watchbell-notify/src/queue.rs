@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use watchbell_model::{Change, NotificationReason, Severity, State, StateError, Timestamp};
-use watchbell_runtime::{HttpClient, Runtime, aws};
+use watchbell_runtime::{Addresses, HttpClient, Runtime, aws};
 
 use crate::backoff;
 use crate::channels::{Channel, Pace};
 use crate::config::{HttpConfig, NotifyConfig};
 use crate::outbox::{
-    CHANNEL, ChannelMemory, DELIVERY, DeliveryRecord, Entry, EntryState, OUTBOX, Outcome, THREAD, THREAD_PARTS,
-    key_of_other, thread_key,
+    ADDRESS, CHANNEL, ChannelMemory, DELIVERY, DeliveryRecord, Entry, EntryState, OUTBOX, Outcome, THREAD,
+    THREAD_PARTS, key_of_other, thread_key,
 };
 use crate::sender::Next;
 use crate::waiting::{Held, Waiting};
@@ -248,7 +248,12 @@ impl Inner {
     }
 
     /// Reads all rows; answers how many could not be understood.
-    pub(crate) fn read(&mut self, runtime: &Runtime, state: &dyn State) -> Result<usize, StateError> {
+    pub(crate) fn read(
+        &mut self,
+        runtime: &Runtime,
+        state: &dyn State,
+        addresses: &Addresses,
+    ) -> Result<usize, StateError> {
         let mut unreadable = 0;
         scan(state, OUTBOX, |key, value| {
             self.id_next = self.id_next.max(key.parse::<u64>().map_or(0, |id| id + 1));
@@ -276,6 +281,10 @@ impl Inner {
             Ok(thread) => {
                 self.threads.insert(key.to_owned(), thread);
             }
+            Err(_) => unreadable += 1,
+        })?;
+        scan(state, ADDRESS, |key, value| match serde_json::from_slice(value) {
+            Ok(known) => addresses.restore(key, known),
             Err(_) => unreadable += 1,
         })?;
         scan(state, DELIVERY, |key, value| {

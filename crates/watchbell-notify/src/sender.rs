@@ -15,7 +15,9 @@ use crate::DELIVERIES_MAX;
 use crate::backoff;
 use crate::channels::{self, ANSWER_MAX, Attempt, AwsCall, Follow, Outgoing, Talk, Verdict, VerdictKind};
 use crate::notify::Notify;
-use crate::outbox::{CHANNEL, DELIVERY, DeliveryRecord, Entry, EntryState, OUTBOX, Outcome, THREAD, row, thread_key};
+use crate::outbox::{
+    ADDRESS, CHANNEL, DELIVERY, DeliveryRecord, Entry, EntryState, OUTBOX, Outcome, THREAD, row, thread_key,
+};
 use crate::queue::{Configured, Inner};
 use crate::smtp;
 
@@ -336,9 +338,14 @@ impl Notify {
             changes.extend(inner.remember_thread(&entry, outcome, remembered));
             changes.extend(inner.log(&record));
         }
+        let addresses = self.addresses.unkept();
+        changes.extend(addresses.iter().map(|(host, known)| Change::put(ADDRESS, host, known)));
         fault::point("notify.before_mark");
         let result = self.state.commit(changes.clone()).await;
         self.note_commit(&result);
+        if result.is_ok() {
+            self.addresses.kept(&addresses);
+        }
         fault::point("notify.marked");
         if outcome == Outcome::Retry {
             return;

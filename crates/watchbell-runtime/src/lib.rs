@@ -4,6 +4,7 @@
 //! and files (`clippy.toml` closes the other doors; SQLite, which opens its own file, is the one exception). Each door
 //! has a simulated twin, so that the same code runs live and in `sim`.
 
+mod addresses;
 pub mod aws;
 pub mod client;
 pub mod clock;
@@ -22,6 +23,7 @@ pub mod thread;
 pub mod tls;
 pub mod troubles;
 
+pub use addresses::Addresses;
 pub use client::HttpClient;
 pub use clock::{Clock, Elapsed};
 pub use disk::{Disk, DiskFile};

@@ -11,6 +11,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::Clock;
+use crate::addresses::Addresses;
 use crate::sim::SimNet;
 
 /// Bytes both ways.
@@ -25,6 +26,8 @@ pub type Stream = Box<dyn Io>;
 pub struct Net {
     clock: Clock,
     kind: Kind,
+    /// What names last resolved to, if that stands in for a resolver that does not answer.
+    known: Option<Addresses>,
 }
 
 #[derive(Clone)]
@@ -82,18 +85,26 @@ impl NetError {
 
 /// How long one address is tried before the next one is tried beside it, if there is a next one (RFC 8305 has 250 ms).
 const ADDRESS_PATIENCE: Duration = Duration::from_millis(300);
+/// How long a resolver may take where there are addresses to fall back on.
+const RESOLVER_PATIENCE: Duration = Duration::from_secs(2);
 /// How many addresses of a name are tried.
 const ADDRESSES_MAX: usize = 8;
 
 impl Net {
     /// The machine's.
     pub fn os(clock: Clock) -> Net {
-        Net { clock, kind: Kind::Os }
+        Net { clock, kind: Kind::Os, known: None }
     }
 
     /// A simulated one.
     pub fn sim(clock: Clock, net: Arc<SimNet>) -> Net {
-        Net { clock, kind: Kind::Sim(net) }
+        Net { clock, kind: Kind::Sim(net), known: None }
+    }
+
+    /// The same network, in which a name that does not resolve, or not within two seconds, has the addresses it had
+    /// last. For what must arrive; what judges others must see what is.
+    pub fn remembering(&self, known: Addresses) -> Net {
+        Net { known: Some(known), ..self.clone() }
     }
 
     /// The roots that a simulated machine trusts, as PEM; `None` for the real one's own.
@@ -110,6 +121,29 @@ impl Net {
         if let Ok(address) = host.parse() {
             return Ok(vec![address]);
         }
+        let Some(known) = &self.known else { return self.ask_resolver(host).await };
+        let remembered = known.of(host);
+        let found = match remembered {
+            None => self.ask_resolver(host).await,
+            Some(_) => self.clock.timeout(RESOLVER_PATIENCE, self.ask_resolver(host)).await.unwrap_or_else(|_| {
+                let reason = format!("no answer within {} s", RESOLVER_PATIENCE.as_secs());
+                Err(NetError::Resolve { host: host.to_owned(), reason })
+            }),
+        };
+        match (found, remembered) {
+            (Ok(found), _) => {
+                known.learn(host, &found);
+                Ok(found)
+            }
+            (Err(error), Some(addresses)) => {
+                tracing::warn!("{error}; its last known addresses are used");
+                Ok(addresses)
+            }
+            (Err(error), None) => Err(error),
+        }
+    }
+
+    async fn ask_resolver(&self, host: &str) -> Result<Vec<IpAddr>, NetError> {
         let refuse = |reason: String| NetError::Resolve { host: host.to_owned(), reason };
         match &self.kind {
             Kind::Os => {

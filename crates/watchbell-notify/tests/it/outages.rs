@@ -55,6 +55,35 @@ fn nothing_is_lost_and_nobody_else_is_delayed() {
 }
 
 #[test]
+fn a_page_arrives_although_no_resolver_answers_if_one_arrived_before_even_after_a_restart() {
+    sim::run(3, |world| async move {
+        let there = Receiver::at(&world, "there", |_, _| OK);
+        let (process, state) = Process::memory(&world, webhooks(&["there"]));
+        process.deliver(firing("a", world.clock.now())).await;
+        assert!(process.settle(minutes(1)).await);
+        world.net.set_unresolvable("there", true);
+        process.deliver(firing("b", world.clock.now())).await;
+        world.clock.sleep(Duration::from_secs(3)).await;
+        assert_eq!(there.count(), 2);
+        process.crash();
+        let process = Process::start(&world, state, config(webhooks(&["there"])));
+        process.deliver(firing("c", world.clock.now())).await;
+        world.clock.sleep(Duration::from_secs(3)).await;
+        assert_eq!(there.count(), 3);
+        // What has moved is found again once a resolver answers.
+        world.net.set_unresolvable("there", false);
+        let moved = Receiver::at(&world, "elsewhere", |_, _| OK);
+        world.net.add_address("there", world.net.address("elsewhere"));
+        process.deliver(firing("d", world.clock.now())).await;
+        assert!(process.settle(minutes(1)).await);
+        world.net.set_unresolvable("there", true);
+        process.deliver(firing("e", world.clock.now())).await;
+        assert!(process.settle(minutes(1)).await);
+        assert_eq!((there.count(), moved.count()), (3, 2));
+    });
+}
+
+#[test]
 fn retry_after_is_honoured_for_the_whole_channel() {
     sim::run(1, |world| async move {
         let there = Receiver::at(&world, "there", |number, _| match number {
