@@ -188,6 +188,11 @@ pub trait ConfigView: Send + Sync {
     /// What Prometheus is told by flags, under their names.
     fn flags(&self) -> BTreeMap<String, String>;
 
+    /// Where Alertmanagers elsewhere are that are told of what fires.
+    fn alertmanagers(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Which release runs.
     fn version(&self) -> &str;
 

@@ -28,6 +28,7 @@ use watchbell_store::RemoteConfig;
 
 use crate::config::{Config, Good, Loaded, render_finding, runbook_or};
 use crate::deadman;
+use crate::forward::Forward;
 
 /// What the stages keep things in. The series may be lost without losing a page (`store_may_die`).
 pub struct Stores {
@@ -59,6 +60,7 @@ pub struct App {
     /// Sessions and sign-in links.
     pub auth: Auth,
     targets: Targets,
+    forward: Arc<Forward>,
     intake: Intake,
     query: Arc<dyn Query>,
     upkeep: Arc<dyn Upkeep>,
@@ -164,6 +166,7 @@ impl App {
         };
         let app = Arc::new(App {
             targets: Targets::new(),
+            forward: Forward::new(runtime.clone(), Arc::clone(&alerts)),
             intake: Intake::new(&runtime, Arc::clone(&context.append)),
             runtime,
             alarms,
@@ -201,6 +204,9 @@ impl App {
         supervisor.reconcile("host", own.into_iter().flatten().collect());
         supervisor.reconcile("alarms", self.alarms.tasks());
         supervisor.reconcile("alerts", self.alerts.tasks());
+        let elsewhere = config.alerting.read.iter().filter_map(|read| read.clone().ok()).collect();
+        supervisor.reconcile("alertmanagers", self.forward.tasks(elsewhere));
+        self.forward.forget_troubles();
         supervisor.reconcile("notify", self.notify.tasks());
 
         for (kind, count) in [
@@ -446,6 +452,10 @@ impl ConfigView for App {
 
     fn flags(&self) -> BTreeMap<String, String> {
         self.view().flags.clone()
+    }
+
+    fn alertmanagers(&self) -> Vec<String> {
+        self.forward.urls().iter().map(|url| url.to_string()).collect()
     }
 
     fn version(&self) -> &str {

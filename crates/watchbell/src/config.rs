@@ -41,6 +41,7 @@ use watchbell_store::{MetricsConfig, RemoteConfig, RemoteReadConfig, RemoteWrite
 use salvage::Salvaged;
 
 use crate::deadman::{self, DeadmanConfig};
+use crate::forward::AlertmanagerConfig;
 
 pub use prometheus::{ExemplarsConfig, RuntimeConfig, TracingConfig, TsdbConfig};
 pub use report::{Finding, one as render_finding, render as render_findings};
@@ -360,10 +361,13 @@ pub struct AlertingConfig {
     /// Changes the labels of alerts, or drops them, as in Prometheus. The label `source` names the alarm.
     #[serde(default)]
     pub alert_relabel_configs: Vec<RelabelConfig>,
-    /// Where Prometheus sends alerts. watchbell groups and routes them itself, by `route`, and sends them to none of
-    /// these; the field is there so that a `prometheus.yml` is read as it is.
+    /// Alertmanagers elsewhere that are told too, as Prometheus tells them (`alertmanager_config`), so that they can stay
+    /// until their routes and receivers are here.
     #[serde(default)]
     pub alertmanagers: Vec<serde_json::Value>,
+    /// Those as they were read.
+    #[serde(skip)]
+    pub read: Vec<Result<AlertmanagerConfig, String>>,
 }
 
 /// Services found listening on this host.

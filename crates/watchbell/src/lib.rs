@@ -10,3 +10,4 @@ pub mod deadman;
 pub mod default;
 pub mod dependencies;
 pub mod embedded;
+pub mod forward;

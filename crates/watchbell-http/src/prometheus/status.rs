@@ -60,11 +60,14 @@ pub(crate) async fn walreplay() -> Response {
     ok(json!({ "min": 0, "max": 0, "current": 0 }))
 }
 
-/// `/api/v1/alertmanagers`: the one inside.
+/// `/api/v1/alertmanagers`: the one inside, and those elsewhere that are told too.
 pub(crate) async fn alertmanagers(State(app): State<App>) -> Response {
     let flags = app.config.flags();
     let address = flags.get("web.external-url").map_or("", |url| url.trim_end_matches('/'));
-    ok(json!({ "activeAlertmanagers": [{ "url": format!("{address}/api/v2/alerts") }], "droppedAlertmanagers": [] }))
+    let elsewhere = app.config.alertmanagers().into_iter();
+    let all = std::iter::once(format!("{address}/api/v2/alerts")).chain(elsewhere);
+    let all: Vec<_> = all.map(|url| json!({ "url": url })).collect();
+    ok(json!({ "activeAlertmanagers": all, "droppedAlertmanagers": [] }))
 }
 
 /// `/api/v1/features`: what may be asked, by kind.

@@ -11,6 +11,7 @@ use watchbell_sources::scrape::ScrapeConfig;
 
 use super::Config;
 use crate::deadman::DeadmanConfig;
+use crate::forward::AlertmanagerConfig;
 
 /// Finds every problem of a configuration whose types are right.
 pub(super) fn check(
@@ -56,23 +57,7 @@ pub(super) fn check(
         &alerting.field("alert_relabel_configs"),
         problems,
     );
-    for (at, other) in config.alerting.alertmanagers.iter().enumerate() {
-        for field in ["relabel_configs", "alert_relabel_configs"] {
-            let path = alerting.field("alertmanagers").index(at).field(field);
-            match other.get(field).map(|rules| serde_json::from_value::<Vec<RelabelConfig>>(rules.clone())) {
-                Some(Ok(rules)) => RelabelConfig::check_all(&rules, &path, problems),
-                Some(Err(error)) => {
-                    problems.error(&path, error.to_string());
-                }
-                None => {}
-            }
-        }
-    }
-    if !config.alerting.alertmanagers.is_empty() {
-        problems
-            .warning(&alerting.field("alertmanagers"), "alerts are sent to none of these: watchbell routes them itself")
-            .hint("bring `route` and `receivers` of your alertmanager.yml along; take this out when they are here");
-    }
+    AlertmanagerConfig::check_all(&config.alerting.read, &alerting.field("alertmanagers"), problems);
     config.global.channel_defaults().check(&top.field("global"), problems);
     ReceiverConfig::check_all(&config.receivers, templates, &top.field("receivers"), problems);
     DeadmanConfig::check_all(&config.deadman, &config.receivers, &top.field("deadman"), problems);

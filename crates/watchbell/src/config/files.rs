@@ -13,6 +13,7 @@ use watchbell_runtime::Runtime;
 use super::report::Finding;
 use super::yaml::{Kind, Node};
 use super::{Config, decode, report, yaml};
+use crate::forward::AlertmanagerConfig;
 
 /// The largest configuration or rule file, in bytes.
 const FILE_BYTES_MAX: u64 = 16 << 20;
@@ -403,6 +404,8 @@ pub(super) fn anchor(config: &mut Config, base: &Path) {
     if let Some(http) = &mut config.sink.sns.http_config {
         http.anchor_http_client(base);
     }
+    let alerting = &mut config.alerting;
+    alerting.read = alerting.alertmanagers.iter().map(|said| AlertmanagerConfig::read(said, base)).collect();
     for deadman in &mut config.deadman {
         deadman.complete(&defaults, base);
     }

@@ -54,7 +54,9 @@ impl Scene {
         let alert = |page: &watchbell_sim::Received| {
             let json: serde_json::Value = serde_json::from_str(&page.body).expect("it is JSON");
             let word = |it: &serde_json::Value| it.as_str().unwrap_or_default().to_owned();
-            format!("{} {}", word(&json["status"]), word(&json["alerts"][0]["labels"]["source"]))
+            let alerts = json["alerts"].as_array().expect("it has alerts").iter();
+            let sources: Vec<String> = alerts.map(|it| word(&it["labels"]["source"])).collect();
+            format!("{} {}", word(&json["status"]), sources.join(", "))
         };
         self.people.received().iter().map(alert).collect()
     }
@@ -160,8 +162,8 @@ fn a_disk_that_takes_no_metrics_stops_no_ping_since_they_are_judged_from_memory_
         assert!(scene.pings(broken) >= 9, "{}", scene.pings(broken));
         expect_test::expect![[r#"
             firing self/metrics/log
-            firing self/metrics/log
-            firing self/metrics/log"#]]
+            firing self/metrics/log, self/rules
+            firing self/metrics/log, self/metrics/seal, self/rules"#]]
         .assert_eq(&scene.told().join("\n"));
         scene.world.disk.set_read_only(false);
         scene.sim.stop().await;

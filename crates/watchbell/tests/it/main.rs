@@ -10,6 +10,7 @@ mod deadman;
 mod discovered;
 mod faults;
 mod foreign;
+mod forwarded;
 mod full;
 mod imported;
 mod kill;
