@@ -158,24 +158,35 @@ impl OAuth2 {
     }
 }
 
-/// A proxy's address and its user as `name:password`, taken from `http://name:password@host:port`. Without a scheme it
-/// is `http`.
-pub fn proxy(text: &str) -> Result<(Url, Option<Secret>), String> {
+/// A proxy as its address says: `http://name:password@host:port`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyAddress {
+    /// Where it is; of one that speaks SOCKS, `http` and the port that it listens on.
+    pub url: Url,
+    /// Its user as `name:password`.
+    pub user: Option<Secret>,
+    /// Whether it speaks SOCKS (RFC 1928) and not HTTP.
+    pub socks: bool,
+}
+
+/// Reads a proxy's address. Without a scheme it is `http`; `socks5` leaves names to the proxy, as `socks5h` does.
+pub fn proxy(text: &str) -> Result<ProxyAddress, String> {
     let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (user, host) = match rest[..end].rsplit_once('@') {
         Some((user, host)) => (Some(Secret::new(decoded(user))), host),
         None => (None, &rest[..end]),
     };
-    match scheme {
-        "http" | "https" => {}
+    let (scheme, port, socks) = match scheme {
+        "http" => ("http", ":80", false),
+        "https" => ("https", ":443", false),
+        "socks5" | "socks5h" => ("http", ":1080", true),
         // Not repeated: it may hold a password.
-        _ => return Err("the proxy's address must start with `http://` or `https://`".into()),
-    }
-    let own =
-        if host.ends_with(']') || !host.contains(':') { if scheme == "https" { ":443" } else { ":80" } } else { "" };
-    let url: Url = format!("{scheme}://{host}{own}").parse().map_err(|error: crate::UrlError| error.to_string())?;
-    Ok((url, user))
+        _ => return Err("the proxy's address must start with `http://`, `https://` or `socks5://`".into()),
+    };
+    let port = if host.ends_with(']') || !host.contains(':') { port } else { "" };
+    let url: Url = format!("{scheme}://{host}{port}").parse().map_err(|error: crate::UrlError| error.to_string())?;
+    Ok(ProxyAddress { url, user, socks })
 }
 
 fn decoded(text: &str) -> String {
@@ -336,7 +347,7 @@ macro_rules! with_http_client {
             /// How far an `https` address is trusted, and what we show it.
             #[serde(default)]
             pub tls_config: $crate::TlsConfig,
-            /// The proxy through which it is reached, such as `http://proxy.example.org:3128`, with `name:password@`
+            /// The proxy through which it is reached, such as `http://proxy.example.org:3128` or `socks5://host:1080`, with `name:password@`
             /// before the host if it asks for them.
             #[serde(default)]
             pub proxy_url: Option<$crate::Secret>,
@@ -408,13 +419,18 @@ mod tests {
     #[test]
     fn a_proxy_may_ask_who_comes() {
         let said = |text: &str| match proxy(text) {
-            Ok((url, user)) => format!("{url} {}", user.map_or(String::new(), |user| user.expose().to_owned())),
+            Ok(it) => {
+                let user = it.user.map_or(String::new(), |user| user.expose().to_owned());
+                format!("{} {user}{}", it.url, if it.socks { " socks" } else { "" })
+            }
             Err(error) => error,
         };
         assert_eq!(said("http://u:p%40ss@proxy:3128/x"), "http://proxy:3128 u:p@ss");
         assert_eq!(said("proxy"), "http://proxy:80 ");
         assert_eq!(said("https://[::1]"), "https://[::1]:443 ");
-        assert_eq!(said("socks5://u:p@x"), "the proxy's address must start with `http://` or `https://`");
+        assert_eq!(said("socks5://u:p@x"), "http://x:1080 u:p socks");
+        assert_eq!(said("socks5h://x:1081"), "http://x:1081  socks");
+        assert_eq!(said("ftp://u:p@x"), "the proxy's address must start with `http://`, `https://` or `socks5://`");
     }
 
     #[test]
@@ -443,7 +459,7 @@ mod tests {
             tls_config: there are both `ca` and `ca_file`
             tls_config: there is a certificate, but no key
             tls_config.max_version: TLS before 1.2 is not spoken
-            proxy_url: the proxy's address must start with `http://` or `https://`
+            proxy_url: the proxy's address must start with `http://`, `https://` or `socks5://`
             : the proxy comes from the environment and is given here too
             http_headers.Host: the header `Host` is set already
             : there are other credentials beside `oauth2`

@@ -37,7 +37,7 @@ pub use cron::{Cron, CronError};
 pub use heartbeat::{HeartbeatState, HeartbeatStatus};
 pub use histogram::{BucketSpan, Buckets, Histogram, HistogramError, ResetHint};
 pub use http_client::{
-    HttpClientConfig, HttpHeader, OAuth2, anchor as anchor_http_client, is_reserved_header, proxy, yes,
+    HttpClientConfig, HttpHeader, OAuth2, ProxyAddress, anchor as anchor_http_client, is_reserved_header, proxy, yes,
 };
 pub use labels::{Labels, MatchOp, Matcher, MatcherError, Pairs};
 pub use lookup::{Found, Lookup, Rollup};

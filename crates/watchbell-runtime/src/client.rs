@@ -188,10 +188,8 @@ fn proxies(config: &HttpClientConfig, runtime: &Runtime) -> Result<Proxies, Stri
         pairs.flat_map(|(name, values)| values.iter().map(move |value| (name.clone(), value.clone()))).collect()
     };
     let proxy = |text: &str| {
-        watchbell_model::proxy(text).map(|(url, user)| {
-            let value = |user: Secret| Secret::new(format!("Basic {}", STANDARD.encode(user.expose())));
-            Proxy { url, authorization: user.map(value), connect_headers: connect_headers() }
-        })
+        let it = watchbell_model::proxy(text)?;
+        Ok::<_, String>(Proxy { url: it.url, user: it.user, socks: it.socks, connect_headers: connect_headers() })
     };
     if config.proxy_from_environment {
         return Ok(Proxies::of_environment(&runtime.environment, |text| proxy(text).ok()));

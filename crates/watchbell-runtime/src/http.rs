@@ -282,7 +282,7 @@ async fn once(
     } else {
         (stream, None)
     };
-    let whole = proxy.filter(|_| !request.url.is_https());
+    let whole = proxy.filter(|proxy| !request.url.is_https() && !proxy.socks);
     enter(WAITING);
     let begun = clock.monotonic();
     let broke = |error: hyper::Error| HttpError::Protocol(hyper_words(&error));
@@ -298,7 +298,7 @@ async fn once(
             None => request.url.path_and_query().to_owned(),
         })
         .header("host", request.url.authority());
-    if let Some(authorization) = whole.and_then(|proxy| proxy.authorization.as_ref()) {
+    if let Some(authorization) = whole.and_then(Proxy::authorization) {
         builder = builder.header("proxy-authorization", authorization.expose());
     }
     if !request.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("user-agent")) {

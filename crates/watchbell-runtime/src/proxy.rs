@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use watchbell_model::{Secret, Url};
 
@@ -29,8 +31,10 @@ pub struct Proxies {
 pub struct Proxy {
     /// Where it is.
     pub url: Url,
-    /// What says who we are, as the value of a header.
-    pub authorization: Option<Secret>,
+    /// Who we are, as `name:password`.
+    pub user: Option<Secret>,
+    /// Whether it speaks SOCKS and not HTTP.
+    pub socks: bool,
     /// Headers of a question for a tunnel.
     pub connect_headers: Vec<(String, Secret)>,
 }
@@ -127,6 +131,10 @@ impl Proxy {
             }
             stream = inner;
         }
+        if self.socks {
+            self.socks(&mut stream, request.url.host(), request.url.port()).await?;
+            return Ok(stream);
+        }
         if !request.url.is_https() {
             return Ok(stream);
         }
@@ -137,7 +145,8 @@ impl Proxy {
         let place = format!("{host}:{}", request.url.port());
         let mut question = format!("CONNECT {place} HTTP/1.1\r\nHost: {place}\r\nUser-Agent: watchbell/");
         question += concat!(env!("CARGO_PKG_VERSION"), "\r\n");
-        let own = self.authorization.iter().map(|value| ("Proxy-Authorization", value));
+        let authorization = self.authorization();
+        let own = authorization.iter().map(|value| ("Proxy-Authorization", value));
         for (name, value) in own.chain(self.connect_headers.iter().map(|(name, value)| (name.as_str(), value))) {
             if value.expose().contains(['\r', '\n']) || name.contains(['\r', '\n', ':']) {
                 return Err(HttpError::Request(format!("the header `{name}` for the proxy has a line break")));
@@ -160,6 +169,76 @@ impl Proxy {
             Some(status) if first.starts_with("HTTP/1.") && status.starts_with('2') => Ok(stream),
             _ => Err(refuse(format!("answered {first:?} to the question for a tunnel"))),
         }
+    }
+
+    /// What says who we are, as the value of a header.
+    pub(crate) fn authorization(&self) -> Option<Secret> {
+        let user = self.user.as_ref().filter(|_| !self.socks)?;
+        Some(Secret::new(format!("Basic {}", STANDARD.encode(user.expose()))))
+    }
+
+    /// Asks for a tunnel as RFC 1928 says, with the user of RFC 1929; names are resolved at the other end.
+    async fn socks(&self, stream: &mut Stream, host: &str, port: u16) -> Result<(), HttpError> {
+        let proxy = || self.url.as_str().replacen("http", "socks5", 1);
+        let refuse = |reason: String| HttpError::Proxy { proxy: proxy(), reason };
+        let broke = |error: std::io::Error| refuse(format!("broke off: {error}"));
+        let short = |text: &str, what: &str| match u8::try_from(text.len()) {
+            Ok(length) if length > 0 => Ok([&[length], text.as_bytes()].concat()),
+            _ => Err(HttpError::Request(format!("{what} for the proxy is empty or longer than 255 bytes"))),
+        };
+        let methods: &[u8] = if self.user.is_some() { &[5, 2, 0, 2] } else { &[5, 1, 0] };
+        let mut two = [0; 2];
+        stream.write_all(methods).await.map_err(broke)?;
+        stream.read_exact(&mut two).await.map_err(broke)?;
+        match (two, &self.user) {
+            ([5, 0], _) => {}
+            ([5, 2], Some(user)) => {
+                let (name, password) = user.expose().split_once(':').unwrap_or((user.expose(), ""));
+                let said = [vec![1], short(name, "the user's name")?, short(password, "the password")?].concat();
+                stream.write_all(&said).await.map_err(broke)?;
+                stream.read_exact(&mut two).await.map_err(broke)?;
+                if two[1] != 0 {
+                    return Err(refuse("refused the user or the password".into()));
+                }
+            }
+            ([5, 0xff], None) => return Err(refuse("wants a user and a password".into())),
+            ([5, 0xff], Some(_)) => return Err(refuse("takes no user with a password".into())),
+            _ => return Err(refuse("does not speak SOCKS 5".into())),
+        }
+        let place = match host.parse::<IpAddr>() {
+            Ok(IpAddr::V4(ip)) => [&[1][..], &ip.octets()].concat(),
+            Ok(IpAddr::V6(ip)) => [&[4][..], &ip.octets()].concat(),
+            Err(_) => [vec![3], short(host, "the name of the host")?].concat(),
+        };
+        let question = [&[5, 1, 0], &place[..], &port.to_be_bytes()].concat();
+        stream.write_all(&question).await.map_err(broke)?;
+        let mut head = [0; 4];
+        stream.read_exact(&mut head).await.map_err(broke)?;
+        // What follows is the address at which the proxy stands for us.
+        let length = match head[3] {
+            1 => 4,
+            4 => 16,
+            3 => usize::from(stream.read_u8().await.map_err(broke)?),
+            _ => return Err(refuse("does not speak SOCKS 5".into())),
+        };
+        stream.read_exact(&mut vec![0; length + 2]).await.map_err(broke)?;
+        match head[1] {
+            0 => Ok(()),
+            code => Err(refuse(format!("did not reach {host}:{port}: {}", socks_words(code)))),
+        }
+    }
+}
+
+/// What a proxy says that speaks SOCKS (RFC 1928, section 6).
+fn socks_words(code: u8) -> String {
+    match code {
+        1 => "general failure".into(),
+        2 => "its rules do not allow it".into(),
+        3 => "the network is unreachable".into(),
+        4 => "no route to the host".into(),
+        5 => "connection refused".into(),
+        6 => "no answer".into(),
+        code => format!("code {code}"),
     }
 }
 

@@ -220,6 +220,76 @@ fn proxies() {
     });
 }
 
+/// A proxy that speaks SOCKS 5 to `u` with the password `p`, and says where it was to go.
+async fn socks(mut stream: Stream, net: crate::Net, heard: Heard) -> std::io::Result<()> {
+    let mut methods = vec![0; 2];
+    stream.read_exact(&mut methods).await?;
+    let mut offered = vec![0; usize::from(methods[1])];
+    stream.read_exact(&mut offered).await?;
+    if !offered.contains(&2) {
+        return stream.write_all(&[5, 0xff]).await;
+    }
+    stream.write_all(&[5, 2]).await?;
+    let mut user = [0; 5];
+    stream.read_exact(&mut user).await?;
+    let known = user == [1, 1, b'u', 1, b'p'];
+    stream.write_all(&[1, u8::from(!known)]).await?;
+    if !known {
+        return Ok(());
+    }
+    let mut head = [0; 5];
+    stream.read_exact(&mut head).await?;
+    assert_eq!(head[..4], [5, 1, 0, 3], "names are left to the proxy");
+    let mut rest = vec![0; usize::from(head[4]) + 2];
+    stream.read_exact(&mut rest).await?;
+    let (host, port) = rest.split_at(rest.len() - 2);
+    let (host, port) = (String::from_utf8_lossy(host).into_owned(), u16::from_be_bytes([port[0], port[1]]));
+    heard.lock().unwrap().push(format!("socks: {host}:{port}"));
+    match net.connect(&host, port).await {
+        Ok(mut there) => {
+            stream.write_all(&[5, 0, 0, 1, 10, 0, 0, 1, 0, 80]).await?;
+            tokio::io::copy_bidirectional(&mut stream, &mut there.stream).await.map(|_| ())
+        }
+        Err(_) => stream.write_all(&[5, 5, 0, 3, 1, b'x', 0, 80]).await,
+    }
+}
+
+#[test]
+fn a_proxy_that_speaks_socks() {
+    sim::run(1, |world| async move {
+        let heard = Heard::default();
+        serve(&world, "far", 80, &heard, ok);
+        world.net.address("closed");
+        let (net, told) = (world.runtime().net, Arc::clone(&heard));
+        world.net.serve("proxy", 1080, move |stream| {
+            let (net, told) = (net.clone(), Arc::clone(&told));
+            async move { drop(socks(stream, net, told).await) }
+        });
+        let runtime = world.runtime();
+        let through = |url: &str| client(serde_json::json!({ "proxy_url": url }));
+        let mut said = String::new();
+        for (proxy, url) in [
+            ("socks5://u:p@proxy", "http://far/metrics"),
+            ("socks5h://u:p@proxy:1080", "http://closed:81/"),
+            ("socks5://u:wrong@proxy", "http://far/"),
+            ("socks5://proxy", "http://far/"),
+            ("socks5://u:p@far:80", "http://far/"),
+        ] {
+            said += &(get(&through(proxy), &runtime, url).await + "\n");
+        }
+        said += &heard.lock().unwrap().join("\n");
+        expect![[r#"
+            200
+            the proxy socks5://proxy:1080 did not reach closed:81: connection refused
+            the proxy socks5://proxy:1080 refused the user or the password
+            the proxy socks5://proxy:1080 wants a user and a password
+            no answer within 10 s (while resolving the name or connecting)
+            socks: far:80
+            far: GET /metrics HTTP/1.1 | host: far
+            socks: closed:81"#]].assert_eq(&said);
+    });
+}
+
 /// A certificate for a name by an authority, and its key, as PEM and DER.
 fn signed(
     name: &str,
