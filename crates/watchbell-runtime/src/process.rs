@@ -118,7 +118,7 @@ pub struct Command {
     pub variables: Vec<(String, String)>,
     /// What it reads from standard input.
     pub input: Vec<u8>,
-    /// After which it is killed.
+    /// After which it is killed, with all that it has started.
     pub timeout: Duration,
     /// How much of what it says is kept, in bytes; the rest is read and dropped.
     pub output_max: usize,
@@ -184,6 +184,7 @@ fn took_too_long(command: &Command) -> String {
 }
 
 fn run_blocking(command: &Command) -> Result<Ended, String> {
+    use std::os::unix::process::CommandExt;
     use std::process::Stdio;
     let mut child = std::process::Command::new(&command.program)
         .args(&command.arguments)
@@ -191,6 +192,8 @@ fn run_blocking(command: &Command) -> Result<Ended, String> {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
+        // A group of its own, so that what it has started can be ended with it.
+        .process_group(0)
         .spawn()
         .map_err(|error| cannot_start(command, &error.to_string()))?;
     let words = |error: std::io::Error| error.to_string();
@@ -218,7 +221,8 @@ fn run_blocking(command: &Command) -> Result<Ended, String> {
     }
     let waited = wait(command.timeout, || child.try_wait().map_err(words))?;
     let Some(status) = waited else {
-        let _ = child.kill();
+        let group = rustix::process::Pid::from_child(&child);
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         let _ = child.wait();
         return Err(took_too_long(command));
     };
@@ -306,6 +310,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "a real program writes a real file")]
     fn a_program_is_run_to_its_end() {
         let said =
             |script: &str| run_blocking(&shell(script)).map(|it| (it.code, String::from_utf8(it.output).unwrap()));
@@ -314,6 +319,15 @@ mod tests {
         assert_eq!(said("kill -9 $$"), Ok((None, String::new())));
         assert_eq!(said("head -c 1000000 /dev/zero").map(|it| it.1.len()), Ok(100));
         assert_eq!(said("exec sleep 10"), Err("`/bin/sh` did not end within 0.3 s".into()));
+        // What it has started ends with it.
+        let file = std::env::temp_dir().join(format!("watchbell-process-{}", std::process::id()));
+        let script = format!("sleep 10 & echo $! > {}; wait", file.display());
+        assert_eq!(said(&script), Err("`/bin/sh` did not end within 0.3 s".into()));
+        let started = String::from_utf8(std::fs::read(&file).unwrap()).unwrap();
+        let lives =
+            || std::fs::read_to_string(format!("/proc/{}/stat", started.trim())).is_ok_and(|it| !it.contains(" Z"));
+        assert_eq!(wait(Duration::from_secs(10), || Ok((!lives()).then_some(()))), Ok(Some(())));
+        std::fs::remove_file(&file).unwrap();
         let nothing = Command { program: "/nowhere".into(), ..shell("") };
         assert!(run_blocking(&nothing).unwrap_err().starts_with("`/nowhere` cannot be started: No such file"));
     }

@@ -286,7 +286,8 @@ fn a_proxy_that_speaks_socks() {
             no answer within 10 s (while resolving the name or connecting)
             socks: far:80
             far: GET /metrics HTTP/1.1 | host: far
-            socks: closed:81"#]].assert_eq(&said);
+            socks: closed:81"#]]
+        .assert_eq(&said);
     });
 }
 
