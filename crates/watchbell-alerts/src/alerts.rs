@@ -16,6 +16,7 @@ use watchbell_runtime::{CancellationToken, Runtime, Task, fault};
 
 use crate::book::{ALERTS_MAX, Book, GROUPS_MAX, Moment};
 use crate::config::Config;
+use crate::episode::{Episode, EpisodeKey, Judgement, Verdict};
 use crate::rows::{self, Rows};
 use crate::silence::{Silence, SilenceError};
 use crate::view::{Acknowledgement, AlertView, GroupView};
@@ -59,6 +60,7 @@ enum Command {
     SetSilence { silence: Box<Silence>, answer: oneshot::Sender<Result<String, SilenceError>> },
     ExpireSilence { id: String, answer: Answer<SilenceError> },
     Acknowledge { which: Which, by: Option<Acknowledgement>, answer: oneshot::Sender<Result<usize, StateError>> },
+    Judge { which: Vec<EpisodeKey>, verdict: Option<Verdict>, answer: oneshot::Sender<Result<usize, StateError>> },
 }
 
 /// Alerts somebody sees to.
@@ -113,6 +115,9 @@ impl Alerts {
             deliver,
             counters,
         };
+        for verdict in Judgement::ALL {
+            alerts.verdicts(verdict);
+        }
         alerts.measure();
         Ok(Arc::new(alerts))
     }
@@ -189,6 +194,20 @@ impl Alerts {
     pub async fn acknowledge_group(&self, id: &str, by: Option<Acknowledgement>) -> Result<usize, StateError> {
         let which = Which::Group(id.to_owned());
         self.ask(|answer| Command::Acknowledge { which, by, answer }).await?
+    }
+
+    /// Notes what somebody says of episodes, or with `None` that they take it back. Answers how many there are that are
+    /// changed by it.
+    ///
+    /// # Errors
+    /// It could not be kept.
+    pub async fn judge(&self, which: Vec<EpisodeKey>, verdict: Option<Verdict>) -> Result<usize, StateError> {
+        self.ask(|answer| Command::Judge { which, verdict, answer }).await?
+    }
+
+    /// Alerts that people were told of, the latest first: those that `wanted` takes.
+    pub fn episodes(&self, mut wanted: impl FnMut(&Episode) -> bool) -> Vec<Episode> {
+        self.book().episodes.iter().filter(|episode| wanted(episode)).cloned().collect()
     }
 
     /// Labels of the alerts that fire in a group, by the name its pages have.
@@ -301,6 +320,9 @@ impl Alerts {
                 Command::Acknowledge { which, by, answer } => {
                     let _ = answer.send(self.acknowledge_now(&which, by).await);
                 }
+                Command::Judge { which, verdict, answer } => {
+                    let _ = answer.send(self.judge_now(&which, verdict).await);
+                }
                 Command::Raise { .. } => {}
             }
         }
@@ -391,6 +413,31 @@ impl Alerts {
         result.map(|()| count)
     }
 
+    async fn judge_now(&self, which: &[EpisodeKey], verdict: Option<Verdict>) -> Result<usize, StateError> {
+        let mut plan = {
+            let mut book = self.book();
+            let plan = book.plan_verdict(which, verdict.as_ref());
+            book.begin();
+            plan
+        };
+        let count = plan.count();
+        let result = self.commit(std::mem::take(&mut plan.changes)).await;
+        let mut book = self.book();
+        if result.is_ok() {
+            book.apply_verdict(plan);
+            if let Some(verdict) = verdict {
+                self.verdicts(verdict.verdict).add(count as u64);
+            }
+        }
+        book.end(self.moment());
+        result.map(|()| count)
+    }
+
+    fn verdicts(&self, verdict: Judgement) -> Counter {
+        let help = "Verdicts on alerts that people were told of.";
+        self.runtime.metrics.counter("watchbell_verdicts_total", help, &[("verdict", verdict.as_str())])
+    }
+
     /// Looks at all groups that are due. On an error they stay due.
     async fn flush(&self) -> Result<(), StateError> {
         loop {
@@ -408,7 +455,7 @@ impl Alerts {
                 self.commit(changes).await
             } else {
                 let result = self.deliver.deliver(notifications, changes).await;
-                self.judge(&result);
+                self.report(&result);
                 result
             };
             fault::point("alerts.flush_committed");
@@ -429,11 +476,11 @@ impl Alerts {
             return Ok(());
         }
         let result = self.state.commit(changes).await;
-        self.judge(&result);
+        self.report(&result);
         result
     }
 
-    fn judge(&self, result: &Result<(), StateError>) {
+    fn report(&self, result: &Result<(), StateError>) {
         match result {
             Ok(()) => self.runtime.troubles.clear(TROUBLE_STATE),
             Err(error) => {
@@ -445,9 +492,9 @@ impl Alerts {
     }
 
     fn measure(&self) {
-        let (alerts, groups, silences) = {
+        let (alerts, groups, silences, episodes) = {
             let book = self.book();
-            (book.alerts.len(), book.groups.len(), book.silences.len())
+            (book.alerts.len(), book.groups.len(), book.silences.len(), book.episodes.len())
         };
         let troubles = &self.runtime.troubles;
         if alerts < ALERTS_MAX {
@@ -459,6 +506,8 @@ impl Alerts {
         let metrics = &self.runtime.metrics;
         metrics.gauge("watchbell_alerts", "Alerts that are kept.", &[]).set(alerts as f64);
         metrics.gauge("watchbell_alert_groups", "Groups of alerts.", &[]).set(groups as f64);
+        let help = "Alerts, over or not, that people were told of and that are remembered.";
+        metrics.gauge("watchbell_alert_episodes", help, &[]).set(episodes as f64);
         metrics.gauge("watchbell_silences", "Silences that are kept, ended ones included.", &[]).set(silences as f64);
     }
 }

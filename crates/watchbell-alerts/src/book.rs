@@ -11,6 +11,7 @@ mod acknowledge;
 mod flush;
 mod raise;
 mod reload;
+mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use watchbell_model::{Alert, Change, Labels, Timestamp};
 
 use crate::config::Policy;
+use crate::episode::Episodes;
 use crate::group::{Climb, Group};
 use crate::rows::{self, AlertRow, GroupRow, Rows};
 use crate::silence::Silences;
@@ -55,6 +57,7 @@ pub(crate) struct Book {
     pub(crate) alerts: HashMap<u64, Entry>,
     pub(crate) groups: BTreeMap<u64, Group>,
     pub(crate) silences: Silences,
+    pub(crate) episodes: Episodes,
     /// Group by route and labels.
     places: HashMap<(usize, Labels), u64>,
     /// Groups by when they are looked at next.
@@ -78,6 +81,9 @@ impl Book {
         let mut book = Book { sequence: rows.sequence, dormant: rows.groups, ..Book::default() };
         for silence in rows.silences {
             book.silences.insert(silence);
+        }
+        for episode in rows.episodes {
+            book.episodes.insert(episode);
         }
         for mut row in rows.alerts {
             if let Some(end) = row.alert.ends_at

@@ -7,6 +7,7 @@ use watchbell_model::{Alert, Labels, Timestamp};
 
 use crate::book::{Book, Entry};
 use crate::downtime::InForce;
+use crate::episode::Verdict;
 
 /// Whether an alert would be told of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -52,6 +53,8 @@ pub struct AlertView {
     pub updated_at: Timestamp,
     /// Who sees to it, if anybody does.
     pub acknowledged: Option<Acknowledgement>,
+    /// What was said of it already.
+    pub verdict: Option<Verdict>,
 }
 
 /// A group as it stands.
@@ -153,6 +156,7 @@ impl Book {
             receivers: self.receivers_for(labels),
             updated_at: entry.row.updated_at,
             acknowledged: entry.row.acknowledged.clone(),
+            verdict: self.episodes.open(fingerprint).and_then(|episode| episode.verdict.clone()),
         }
     }
 }

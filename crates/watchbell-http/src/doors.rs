@@ -72,6 +72,7 @@ fn surfaces() -> Vec<Door> {
         door(Runbook, GET, "/runbooks/{*name}", get(api::runbooks::show)),
         door(Action, GET_POST, "/do/acknowledge", get(action::ask_acknowledge).post(action::acknowledge)),
         door(Action, GET_POST, "/do/silence", get(action::ask_silence).post(action::silence)),
+        door(Action, GET_POST, "/do/verdict", get(action::ask_verdict).post(action::judge)),
     ];
     doors.extend(PAGES.iter().map(|path| door(Page, GET, path, get(api::app_page))));
     doors
@@ -92,6 +93,8 @@ fn own() -> Vec<Door> {
             "alerts/{fingerprint}/acknowledgement",
             post(api::alerts::acknowledge).delete(api::alerts::withdraw),
         ),
+        own(POST_DELETE, "alerts/{fingerprint}/verdict", post(api::verdicts::judge).delete(api::verdicts::withdraw)),
+        own(GET, "episodes", get(api::verdicts::list)),
         own(GET_POST, "silences", get(api::alerts::silences).post(api::alerts::silence)),
         own(DELETE, "silences/{id}", delete(api::alerts::end_silence)),
         own(GET, "deliveries", get(api::outbox::deliveries)),

@@ -460,11 +460,11 @@ impl Site {
     }
 
     /// Where something can be done about a group without signing in, for [`ACTION_VALID`]; `None` where links cannot be
-    /// signed.
-    pub(crate) fn action_address(&self, action: &str, group: &GroupNotification) -> Option<String> {
+    /// signed. `more` is what else the link says, such as `&at=5`.
+    pub(crate) fn action_address(&self, action: &str, group: &GroupNotification, more: &str) -> Option<String> {
         let until = (group.at + ACTION_VALID).as_millis() / 1000;
         let (id, by) = (group.group_id(), watchbell_runtime::client::escape(&group.receiver));
-        let path = format!("/do/{action}?group={id}&by={by}&until={until}");
+        let path = format!("/do/{action}?group={id}&by={by}&until={until}{more}");
         self.sign.as_ref().map(|sign| self.url.join(&sign(&path)))
     }
 

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 use watchbell_alerts::{
-    Acknowledgement, Alerts, Config, InhibitRule, RouteConfig, Silence, TimeInterval, parse_matchers,
+    Acknowledgement, Alerts, Config, Episode, InhibitRule, Judgement, RouteConfig, Silence, TimeInterval, Verdict,
+    parse_matchers,
 };
 use watchbell_model::{
     Alert, BoxFuture, Change, Deliver, GroupNotification, Labels, MemoryState, Raise, Span, State, StateError,
@@ -312,6 +313,30 @@ impl Stage {
                     }
                 }
             }
+            "judge" => {
+                let (fingerprint, word) = (labels(words[2]).fingerprint(), words[3]);
+                let says = Judgement::ALL.into_iter().find(|it| it.as_str() == word);
+                let verdict = says.map(|verdict| Verdict { verdict, by: "me".into(), at: now, note: String::new() });
+                loop {
+                    let (state, alerts) = (Arc::clone(&self.state), Arc::clone(&self.alerts));
+                    let latest = alerts.episodes(|it| it.key().1 == fingerprint).first().map(Episode::key);
+                    let done = tokio::select! {
+                        biased;
+                        () = state.crashed.notified() => None,
+                        done = alerts.judge(latest.into_iter().collect(), verdict.clone()) => Some(done),
+                    };
+                    match done {
+                        Some(Ok(_)) => break,
+                        Some(Err(_)) => {}
+                        None => self.restart(),
+                    }
+                }
+            }
+            "episodes" => {
+                let text: Vec<String> = self.alerts.episodes(|_| true).iter().map(|it| self.episode(it)).collect();
+                let text = if text.is_empty() { "none".to_owned() } else { text.join("; ") };
+                self.shown.push((self.start + self.elapsed(), format!("episodes {text}")));
+            }
             "reload" => {
                 self.current = words[2].parse().expect("a number");
                 self.alerts.apply(&self.configs[self.current]).expect("the configuration is right");
@@ -337,6 +362,14 @@ impl Stage {
         }
         // Whatever is due at this moment happens before the next step.
         self.until(self.start + self.elapsed() + std::time::Duration::from_micros(1)).await;
+    }
+
+    fn episode(&self, episode: &Episode) -> String {
+        let time = |at: Timestamp| since(self.start, at);
+        let mut text = format!("{} from {}", short(&episode.labels), time(episode.starts_at));
+        text += &episode.ends_at.map(|end| format!(" to {}", time(end))).unwrap_or_default();
+        text += &episode.acknowledged.as_ref().map(|it| format!(" seen to by {}", it.by)).unwrap_or_default();
+        text + &episode.verdict.as_ref().map(|it| format!(" {} by {}", it.verdict.as_str(), it.by)).unwrap_or_default()
     }
 
     fn played(self) -> Played {

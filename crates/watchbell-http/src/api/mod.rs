@@ -12,6 +12,7 @@ mod reference;
 pub(crate) mod rollup;
 pub(crate) mod runbooks;
 pub(crate) mod targets;
+pub(crate) mod verdicts;
 pub(crate) mod view;
 
 use axum::Json;

@@ -250,10 +250,56 @@ pub(crate) struct Alert {
     pub muted_by: Vec<String>,
     /// Who sees to it, if anybody does.
     pub acknowledged: Option<watchbell_alerts::Acknowledgement>,
+    /// What was said of its page already.
+    pub verdict: Option<watchbell_alerts::Verdict>,
     /// What to do about it.
     pub runbook: Option<RunbookLink>,
     /// The page of what raised it; http and https only.
     pub source_href: Option<String>,
+}
+
+/// An alert that people were told of, from its beginning to its end.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(crate) struct Episode {
+    /// The identity of its label set, in hex.
+    pub fingerprint: String,
+    /// Its label `alertname`.
+    pub name: String,
+    /// The identity of the alarm that raised it, such as `monitor/imap`; empty if it is not ours.
+    pub alarm: String,
+    /// How bad it was.
+    pub severity: String,
+    /// What was wrong.
+    pub summary: String,
+    /// Its identity.
+    pub labels: Labels,
+    /// Since when it fired; with the fingerprint it names the episode.
+    pub starts_at: Timestamp,
+    /// When people were told of it first.
+    pub told_at: Timestamp,
+    /// Until when it fired; nothing while it does.
+    pub ends_at: Option<Timestamp>,
+    /// Who saw to it first, if anybody did.
+    pub acknowledged: Option<watchbell_alerts::Acknowledgement>,
+    /// What was said of its page.
+    pub verdict: Option<watchbell_alerts::Verdict>,
+}
+
+/// What somebody says of a page.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewVerdict {
+    /// Whether it was worth it.
+    pub verdict: watchbell_alerts::Judgement,
+    /// When the episode began that is meant; the latest, unless given.
+    #[serde(default)]
+    pub starts_at: Option<Timestamp>,
+    /// Who; unless given, who asks.
+    #[serde(default)]
+    pub by: String,
+    /// A few words beside it.
+    #[serde(default)]
+    pub note: String,
 }
 
 /// Whether anybody is told of an alert.
