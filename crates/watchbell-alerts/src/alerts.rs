@@ -69,6 +69,8 @@ enum Which {
     Alerts(Vec<u64>),
     /// All that fire in a group.
     Group(String),
+    /// Those of them that nobody sees to and that began by then.
+    Unseen(String, Timestamp),
 }
 
 impl Alerts {
@@ -194,6 +196,21 @@ impl Alerts {
     pub async fn acknowledge_group(&self, id: &str, by: Option<Acknowledgement>) -> Result<usize, StateError> {
         let which = Which::Group(id.to_owned());
         self.ask(|answer| Command::Acknowledge { which, by, answer }).await?
+    }
+
+    /// The same of what nobody sees to yet and began by `begun_by`: who was first stays, and word that comes late is not
+    /// taken for a word about what broke since.
+    ///
+    /// # Errors
+    /// It could not be kept.
+    pub async fn acknowledge_unseen(
+        &self,
+        id: &str,
+        by: Acknowledgement,
+        begun_by: Timestamp,
+    ) -> Result<usize, StateError> {
+        let which = Which::Unseen(id.to_owned(), begun_by);
+        self.ask(|answer| Command::Acknowledge { which, by: Some(by), answer }).await?
     }
 
     /// Notes what somebody says of episodes, or with `None` that they take it back. Answers how many there are that are
@@ -398,6 +415,14 @@ impl Alerts {
             let fingerprints = match which {
                 Which::Alerts(fingerprints) => fingerprints.clone(),
                 Which::Group(id) => book.firing_in(id, at.now),
+                Which::Unseen(id, begun_by) => {
+                    let mut firing = book.firing_in(id, at.now);
+                    firing.retain(|it| {
+                        let row = book.alerts.get(it).map(|entry| &entry.row);
+                        row.is_some_and(|row| row.acknowledged.is_none() && row.alert.starts_at <= *begun_by)
+                    });
+                    firing
+                }
             };
             let plan = book.plan_acknowledge(&fingerprints, by.as_ref(), at);
             book.begin();

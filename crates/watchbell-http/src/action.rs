@@ -14,8 +14,8 @@ use serde::Deserialize;
 use watchbell_alerts::{Acknowledgement, Episode, Judgement, Silence, Verdict};
 use watchbell_model::{Labels, Matcher, Span, Timestamp};
 
-use crate::App;
 use crate::html::{door, escape, page};
+use crate::{App, callback};
 
 /// How long a silence by a link may be, and what is offered.
 const SILENCES: [(&str, Span); 3] =
@@ -192,6 +192,38 @@ pub(crate) async fn acknowledge(State(app): State<App>, Query(link): Query<Link>
             tracing::info!(by = who(&link), count, "alerts acknowledged by a page's link");
             done("Acknowledged", "Nobody further is told while you see to it.")
         }
+        Err(error) => failed(&error),
+    }
+}
+
+/// What Pushover says of an emergency push when somebody answers it.
+#[derive(Deserialize)]
+pub(crate) struct Receipt {
+    acknowledged: u8,
+    #[serde(default)]
+    acknowledged_by_device: String,
+}
+
+/// `POST /do/receipt`: the callback of an emergency push. Who saw to it before stays.
+pub(crate) async fn receipt(
+    State(app): State<App>,
+    Query(link): Query<Link>,
+    form: Result<Form<Receipt>, FormRejection>,
+) -> Response {
+    let Ok(Form(receipt)) = form else {
+        let body = "<p>It lacks <code>acknowledged</code>.</p>";
+        return page(StatusCode::BAD_REQUEST, "watchbell", &door("This is no receipt of Pushover", body));
+    };
+    if let Err(refused) = too_old(&app, &link) {
+        return *refused;
+    }
+    if receipt.acknowledged != 1 {
+        return done("Noted", "Nobody has answered it.");
+    }
+    let device: String = receipt.acknowledged_by_device.chars().filter(|c| !c.is_control()).take(100).collect();
+    let by = if device.is_empty() { who(&link) } else { format!("{} ({device})", who(&link)) };
+    match callback::acknowledge(&app, "Pushover", &link.group, by, app.runtime.clock.now()).await {
+        Ok(_) => done("Acknowledged", "Nobody further is told while you see to it."),
         Err(error) => failed(&error),
     }
 }

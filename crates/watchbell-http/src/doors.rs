@@ -9,7 +9,9 @@ use http::{Method, StatusCode, Uri};
 
 use crate::access::Surface;
 use crate::guard::{guard, headers};
-use crate::{App, action, alertmanager, api, assets, bulk, health, otlp, ping, prometheus, push, signin, sink, upkeep};
+use crate::{
+    App, action, alertmanager, api, assets, bulk, callback, health, otlp, ping, prometheus, push, signin, sink, upkeep,
+};
 
 /// How large a body may be where nothing else is said, in bytes.
 const BODY_MAX: usize = 8 << 20;
@@ -72,6 +74,11 @@ fn surfaces() -> Vec<Door> {
         door(Runbook, GET, "/runbooks/{*name}", get(api::runbooks::show)),
         door(Action, GET_POST, "/do/acknowledge", get(action::ask_acknowledge).post(action::acknowledge)),
         door(Action, GET_POST, "/do/silence", get(action::ask_silence).post(action::silence)),
+        door(Action, POST, "/do/receipt", post(action::receipt)),
+        door(Sink, POST, "/callback/slack", post(callback::slack)),
+        door(Sink, POST, "/callback/pagerduty", post(callback::pagerduty)),
+        door(Sink, POST, "/callback/telegram", post(callback::telegram)),
+        door(Sink, POST, "/callback/opsgenie", post(callback::opsgenie)),
         door(Action, GET_POST, "/do/verdict", get(action::ask_verdict).post(action::judge)),
     ];
     doors.extend(PAGES.iter().map(|path| door(Page, GET, path, get(api::app_page))));

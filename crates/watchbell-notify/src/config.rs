@@ -446,12 +446,26 @@ pub struct Site {
     pub url: Url,
     /// Makes a run book's path open on a phone that is not signed in; `None` leaves paths as they are.
     pub sign: Option<Sign>,
+    /// Whose messages get a button of the provider's own.
+    pub buttons: Buttons,
 }
+
+/// Providers that tell us when somebody presses a button.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Buttons {
+    /// Slack, of apps.
+    pub slack: bool,
+    /// Telegram.
+    pub telegram: bool,
+}
+
+/// What the button `Acknowledge` is called to whoever answers it; beside it stands the name of the group.
+pub const ACKNOWLEDGE_ACTION: &str = "watchbell_acknowledge";
 
 impl Site {
     /// A site whose links are not signed.
     pub fn new(name: impl Into<String>, url: Url) -> Site {
-        Site { name: name.into(), url, sign: None }
+        Site { name: name.into(), url, sign: None, buttons: Buttons::default() }
     }
 
     /// The address of a path of the site.
