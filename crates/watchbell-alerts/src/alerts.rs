@@ -16,10 +16,11 @@ use watchbell_runtime::{CancellationToken, Runtime, Task, fault};
 
 use crate::book::{ALERTS_MAX, Book, GROUPS_MAX, Moment};
 use crate::config::Config;
+use crate::downtime::{DowntimeConfig, DowntimeError, MadeDowntime};
 use crate::episode::{Episode, EpisodeKey, Judgement, Verdict};
 use crate::rows::{self, Rows};
 use crate::silence::{Silence, SilenceError};
-use crate::view::{Acknowledgement, AlertView, GroupView};
+use crate::view::{Acknowledgement, AlertView, DowntimeView, GroupView};
 
 /// How many requests wait for the loop; further ones wait outside.
 const COMMANDS_MAX: usize = 1024;
@@ -60,6 +61,8 @@ enum Command {
     SetSilence { silence: Box<Silence>, answer: oneshot::Sender<Result<String, SilenceError>> },
     ExpireSilence { id: String, answer: Answer<SilenceError> },
     Acknowledge { which: Which, by: Option<Acknowledgement>, answer: oneshot::Sender<Result<usize, StateError>> },
+    MakeDowntime { new: Box<MadeDowntime>, answer: oneshot::Sender<Result<String, DowntimeError>> },
+    EndDowntime { id: String, answer: Answer<DowntimeError> },
     Judge { which: Vec<EpisodeKey>, verdict: Option<Verdict>, answer: oneshot::Sender<Result<usize, StateError>> },
 }
 
@@ -177,6 +180,29 @@ impl Alerts {
     /// Ends a silence now.
     pub async fn expire_silence(&self, id: &str) -> Result<(), SilenceError> {
         self.ask(|answer| Command::ExpireSilence { id: id.to_owned(), answer }).await?
+    }
+
+    /// Downtimes as they stand, those in force first, then by when they come next.
+    pub fn downtimes(&self) -> Vec<DowntimeView> {
+        self.book().downtime_views(self.runtime.clock.now())
+    }
+
+    /// Makes a downtime; answers its name.
+    ///
+    /// # Errors
+    /// What is wrong with it, or that it could not be kept.
+    pub async fn make_downtime(&self, downtime: DowntimeConfig, by: &str, why: &str) -> Result<String, DowntimeError> {
+        let (id, made_at) = (self.runtime.rng.uuid(), self.runtime.clock.now());
+        let new = MadeDowntime { id, downtime, by: by.to_owned(), why: why.to_owned(), made_at, ended_at: None };
+        self.ask(|answer| Command::MakeDowntime { new: Box::new(new), answer }).await?
+    }
+
+    /// Ends a downtime that was made, for good.
+    ///
+    /// # Errors
+    /// There is none of that name, it is over, or it could not be kept.
+    pub async fn end_downtime(&self, id: &str) -> Result<(), DowntimeError> {
+        self.ask(|answer| Command::EndDowntime { id: id.to_owned(), answer }).await?
     }
 
     /// Notes who sees to alerts, by their fingerprints, or with `None` that nobody does any more. Answers how many of
@@ -337,6 +363,24 @@ impl Alerts {
                 Command::Acknowledge { which, by, answer } => {
                     let _ = answer.send(self.acknowledge_now(&which, by).await);
                 }
+                Command::MakeDowntime { new, answer } => {
+                    let changes = self.book().plan_downtime(&new);
+                    let _ = answer.send(match changes {
+                        Ok(changes) => self.keep_downtime(*new, changes).await,
+                        Err(error) => Err(error),
+                    });
+                }
+                Command::EndDowntime { id, answer } => {
+                    let now = self.runtime.clock.now();
+                    let ended = self.book().downtimes.ended(&id, now);
+                    let _ = answer.send(match ended {
+                        Ok(ended) => {
+                            let changes = self.book().with_downtime(&ended);
+                            self.keep_downtime(ended, changes).await.map(|_| ())
+                        }
+                        Err(error) => Err(error),
+                    });
+                }
                 Command::Judge { which, verdict, answer } => {
                     let _ = answer.send(self.judge_now(&which, verdict).await);
                 }
@@ -436,6 +480,21 @@ impl Alerts {
         }
         book.end(self.moment());
         result.map(|()| count)
+    }
+
+    async fn keep_downtime(&self, row: MadeDowntime, changes: Vec<Change>) -> Result<String, DowntimeError> {
+        self.book().begin();
+        fault::point("alerts.downtime_planned");
+        let result = self.commit(changes).await;
+        fault::point("alerts.downtime_committed");
+        let id = row.id.clone();
+        let mut book = self.book();
+        match &result {
+            Ok(()) => book.apply_downtime(row),
+            Err(_) => book.fail_downtime(&id),
+        }
+        book.end(self.moment());
+        result.map(|()| id).map_err(DowntimeError::from)
     }
 
     async fn judge_now(&self, which: &[EpisodeKey], verdict: Option<Verdict>) -> Result<usize, StateError> {

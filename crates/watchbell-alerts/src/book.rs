@@ -8,6 +8,7 @@
 //! the due exactly once; an alert's document is deleted in the commit that hands its end to the outbox, never before.
 
 mod acknowledge;
+mod downtime;
 mod flush;
 mod raise;
 mod reload;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use watchbell_model::{Alert, Change, Labels, Timestamp};
 
 use crate::config::Policy;
+use crate::downtime::MadeDowntimes;
 use crate::episode::Episodes;
 use crate::group::{Climb, Group};
 use crate::rows::{self, AlertRow, GroupRow, Rows};
@@ -58,6 +60,7 @@ pub(crate) struct Book {
     pub(crate) groups: BTreeMap<u64, Group>,
     pub(crate) silences: Silences,
     pub(crate) episodes: Episodes,
+    pub(crate) downtimes: MadeDowntimes,
     /// Group by route and labels.
     places: HashMap<(usize, Labels), u64>,
     /// Groups by when they are looked at next.
@@ -84,6 +87,9 @@ impl Book {
         }
         for episode in rows.episodes {
             book.episodes.insert(episode);
+        }
+        for downtime in rows.downtimes {
+            book.downtimes.insert(downtime);
         }
         for mut row in rows.alerts {
             if let Some(end) = row.alert.ends_at

@@ -104,6 +104,8 @@ fn own() -> Vec<Door> {
         own(GET, "episodes", get(api::verdicts::list)),
         own(GET_POST, "silences", get(api::alerts::silences).post(api::alerts::silence)),
         own(DELETE, "silences/{id}", delete(api::alerts::end_silence)),
+        own(GET_POST, "downtimes", get(api::downtimes::list).post(api::downtimes::make)),
+        own(DELETE, "downtimes/{id}", delete(api::downtimes::end)),
         own(GET, "deliveries", get(api::outbox::deliveries)),
         own(GET, "outbox", get(api::outbox::get)),
         own(GET, "runbooks", get(api::runbooks::list)),

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod check;
+mod downtime;
 mod probe;
 mod push;
 mod query;
@@ -48,6 +49,7 @@ const EXAMPLES: &str = "Examples:
   watchbell alerts                         what fires, and who sees to it
   watchbell ack monitor/imap               say that you see to it
   watchbell verdict monitor/imap false     say that its page was for nothing
+  watchbell downtime list                  what keeps pages back now, and next
   watchbell query instant 'up == 0'        what an expression is worth now
   watchbell store stats                    how much is kept, and what most of it is";
 
@@ -110,6 +112,8 @@ enum Command {
     Ack(alerts::AckArguments),
     /// Say whether the page about an alert, over or not, was worth it.
     Verdict(verdict::VerdictArguments),
+    /// Known periods in which certain alerts page nobody: list, make, end.
+    Downtime(downtime::DowntimeArguments),
     /// Ask a running watchbell, or any Prometheus: an expression now or over a range, series, labels.
     Query(query::QueryArguments),
     /// Series by hand: figures, check, import, export, snapshot, deletion.
@@ -216,6 +220,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Alerts { whom, output, .. } => alerts::list(&runtime, whom, output).await,
         Command::Ack(arguments) => alerts::acknowledge(&runtime, arguments).await,
         Command::Verdict(arguments) => verdict::give(&runtime, arguments).await,
+        Command::Downtime(arguments) => downtime::run(&runtime, arguments).await,
         Command::Query(arguments) => query::run(&runtime, arguments).await,
         Command::Store(arguments) => store::run(&runtime, arguments).await,
         Command::Push { receiver, files, dry_run } => push::run(&runtime, receiver.as_deref(), &files, dry_run).await,

@@ -31,6 +31,7 @@ pub(crate) struct FlushPlan {
     gone_silences: Vec<String>,
     episodes: BTreeMap<u64, Episode>,
     gone_episodes: Vec<EpisodeKey>,
+    gone_downtimes: Vec<String>,
     sequence: u64,
 }
 
@@ -53,7 +54,7 @@ impl Book {
             return None;
         }
         let mut plan = FlushPlan { changes: self.unsaved.clone(), sequence: self.sequence, ..FlushPlan::default() };
-        let downtimes = policy.downtimes.in_force(&policy.intervals, at.now);
+        let downtimes = self.downtimes_in_force(at.now);
         let mut held: HashMap<u64, Held> = HashMap::new();
         let mut leaving: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::new();
         for id in due {
@@ -132,6 +133,8 @@ impl Book {
         plan.changes.extend(plan.episodes.values().map(rows::put_episode));
         plan.gone_episodes = self.episodes.forgettable(at.now);
         plan.changes.extend(plan.gone_episodes.iter().map(|key| rows::delete_episode(*key)));
+        plan.gone_downtimes = self.downtimes.forgettable(at.now);
+        plan.changes.extend(plan.gone_downtimes.iter().map(|id| rows::delete_downtime(id)));
         plan.gone_silences = self.silences.forgettable(at.now);
         plan.changes.extend(plan.gone_silences.iter().map(|id| rows::delete_silence(id)));
         Some(plan)
@@ -231,6 +234,9 @@ impl Book {
         }
         for id in plan.gone_silences {
             self.silences.remove(&id);
+        }
+        for id in plan.gone_downtimes {
+            self.downtimes.remove(&id);
         }
         for episode in plan.episodes.into_values() {
             self.episodes.insert(episode);

@@ -78,6 +78,10 @@ fn look(app: &Shared) -> Marks {
             (it.starts_at, it.ends_at, it.verdict.as_ref().map(|verdict| verdict.at)).hash(hasher);
             false
         });
+        for downtime in app.alerts.downtimes() {
+            let made = downtime.made.map(|made| (made.id, made.ended_at));
+            (downtime.downtime.name, made, downtime.in_force_until.is_some()).hash(hasher);
+        }
         for silence in app.alerts.silences() {
             (silence.id, silence.updated_at, silence.ends_at).hash(hasher);
         }

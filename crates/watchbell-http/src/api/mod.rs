@@ -3,6 +3,7 @@
 pub(crate) mod alarms;
 pub(crate) mod alerts;
 pub(crate) mod bars;
+pub(crate) mod downtimes;
 pub(crate) mod events;
 mod host;
 pub(crate) mod outbox;

@@ -380,6 +380,55 @@ pub(crate) struct NewSilence {
     pub comment: String,
 }
 
+/// A downtime: a known period in which certain alerts page nobody.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(crate) struct Downtime {
+    /// Names it for ever; nothing if it stands in the configuration.
+    pub id: Option<String>,
+    /// What it covers, and when.
+    pub downtime: watchbell_alerts::DowntimeConfig,
+    /// Who made it; empty if it stands in the configuration.
+    pub by: String,
+    /// Why.
+    pub why: String,
+    /// When it was made.
+    pub made_at: Option<Timestamp>,
+    /// When somebody ended it, if somebody did.
+    pub ended_at: Option<Timestamp>,
+    /// Whether it is in force.
+    pub state: DowntimeState,
+    /// Until when it is in force at least, if it is.
+    pub in_force_until: Option<Timestamp>,
+    /// When it begins next, where that can be said.
+    pub next_at: Option<Timestamp>,
+}
+
+/// Whether a downtime is in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum DowntimeState {
+    /// Now.
+    Active,
+    /// It will be, once or again.
+    Pending,
+    /// No longer.
+    Over,
+}
+
+/// What is asked for to make a downtime.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewDowntime {
+    /// What it covers, and when. With `lasts` alone it begins now.
+    pub downtime: watchbell_alerts::DowntimeConfig,
+    /// Who makes it; unless given, who asks.
+    #[serde(default)]
+    pub by: String,
+    /// Why.
+    #[serde(default)]
+    pub why: String,
+}
+
 /// Pages on their way.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub(crate) struct Outbox {
