@@ -94,6 +94,8 @@ export interface Alert {
   state: AlertState;
   /** What a person reads first. */
   summary: string;
+  /** What was said of its page already. */
+  verdict: Verdict | null;
 }
 
 /** Alerts of one group of one receiver. */
@@ -207,6 +209,32 @@ export interface DroppedTarget {
   pool: string;
 }
 
+/** An alert that people were told of, from its beginning to its end. */
+export interface Episode {
+  /** Who saw to it first, if anybody did. */
+  acknowledged: Acknowledgement | null;
+  /** The identity of the alarm that raised it, such as `monitor/imap`; empty if it is not ours. */
+  alarm: string;
+  /** Until when it fired; nothing while it does. */
+  ends_at: Timestamp | null;
+  /** The identity of its label set, in hex. */
+  fingerprint: string;
+  /** Its identity. */
+  labels: Record<string, string>;
+  /** Its label `alertname`. */
+  name: string;
+  /** How bad it was. */
+  severity: string;
+  /** Since when it fired; with the fingerprint it names the episode. */
+  starts_at: Timestamp;
+  /** What was wrong. */
+  summary: string;
+  /** When people were told of it first. */
+  told_at: Timestamp;
+  /** What was said of its page. */
+  verdict: Verdict | null;
+}
+
 /** A graph to draw. */
 export interface Graph {
   /** The PromQL expression to ask `/api/v1/query_range` for. */
@@ -266,6 +294,9 @@ export interface Host {
   memory_bytes: number | null;
 }
 
+/** What a person says of a page. */
+export type Judgement = "true" | "false" | "early" | "late" | "unactionable";
+
 /** A monitor with its last day. */
 export interface Monitor {
   /** The share of probes that succeeded in the last 24 hours, 0 to 1. */
@@ -312,6 +343,18 @@ export interface NewSilence {
   duration: number;
   /** What an alert must match to be held back; at least one. */
   matchers: SilenceMatcher[];
+}
+
+/** What somebody says of a page. */
+export interface NewVerdict {
+  /** Who; unless given, who asks. */
+  by?: string;
+  /** A few words beside it. */
+  note?: string;
+  /** When the episode began that is meant; the latest, unless given. */
+  starts_at: Timestamp | null;
+  /** Whether it was worth it. */
+  verdict: Judgement;
 }
 
 /** Pages on their way. */
@@ -559,4 +602,16 @@ export interface Transition {
   reason: string;
   /** After. */
   to: AlarmState;
+}
+
+/** What was said of an episode. */
+export interface Verdict {
+  /** When. */
+  at: Timestamp;
+  /** Who. */
+  by: string;
+  /** What they said beside it, if anything. */
+  note?: string;
+  /** What they say. */
+  verdict: Judgement;
 }

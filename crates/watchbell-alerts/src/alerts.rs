@@ -16,9 +16,11 @@ use watchbell_runtime::{CancellationToken, Runtime, Task, fault};
 
 use crate::book::{ALERTS_MAX, Book, GROUPS_MAX, Moment};
 use crate::config::Config;
+use crate::downtime::{DowntimeConfig, DowntimeError, MadeDowntime};
+use crate::episode::{Episode, EpisodeKey, Judgement, Verdict};
 use crate::rows::{self, Rows};
 use crate::silence::{Silence, SilenceError};
-use crate::view::{Acknowledgement, AlertView, GroupView};
+use crate::view::{Acknowledgement, AlertView, DowntimeView, GroupView};
 
 /// How many requests wait for the loop; further ones wait outside.
 const COMMANDS_MAX: usize = 1024;
@@ -59,6 +61,9 @@ enum Command {
     SetSilence { silence: Box<Silence>, answer: oneshot::Sender<Result<String, SilenceError>> },
     ExpireSilence { id: String, answer: Answer<SilenceError> },
     Acknowledge { which: Which, by: Option<Acknowledgement>, answer: oneshot::Sender<Result<usize, StateError>> },
+    MakeDowntime { new: Box<MadeDowntime>, answer: oneshot::Sender<Result<String, DowntimeError>> },
+    EndDowntime { id: String, answer: Answer<DowntimeError> },
+    Judge { which: Vec<EpisodeKey>, verdict: Option<Verdict>, answer: oneshot::Sender<Result<usize, StateError>> },
 }
 
 /// Alerts somebody sees to.
@@ -67,6 +72,8 @@ enum Which {
     Alerts(Vec<u64>),
     /// All that fire in a group.
     Group(String),
+    /// Those of them that nobody sees to and that began by then.
+    Unseen(String, Timestamp),
 }
 
 impl Alerts {
@@ -113,6 +120,9 @@ impl Alerts {
             deliver,
             counters,
         };
+        for verdict in Judgement::ALL {
+            alerts.verdicts(verdict);
+        }
         alerts.measure();
         Ok(Arc::new(alerts))
     }
@@ -172,6 +182,29 @@ impl Alerts {
         self.ask(|answer| Command::ExpireSilence { id: id.to_owned(), answer }).await?
     }
 
+    /// Downtimes as they stand, those in force first, then by when they come next.
+    pub fn downtimes(&self) -> Vec<DowntimeView> {
+        self.book().downtime_views(self.runtime.clock.now())
+    }
+
+    /// Makes a downtime; answers its name.
+    ///
+    /// # Errors
+    /// What is wrong with it, or that it could not be kept.
+    pub async fn make_downtime(&self, downtime: DowntimeConfig, by: &str, why: &str) -> Result<String, DowntimeError> {
+        let (id, made_at) = (self.runtime.rng.uuid(), self.runtime.clock.now());
+        let new = MadeDowntime { id, downtime, by: by.to_owned(), why: why.to_owned(), made_at, ended_at: None };
+        self.ask(|answer| Command::MakeDowntime { new: Box::new(new), answer }).await?
+    }
+
+    /// Ends a downtime that was made, for good.
+    ///
+    /// # Errors
+    /// There is none of that name, it is over, or it could not be kept.
+    pub async fn end_downtime(&self, id: &str) -> Result<(), DowntimeError> {
+        self.ask(|answer| Command::EndDowntime { id: id.to_owned(), answer }).await?
+    }
+
     /// Notes who sees to alerts, by their fingerprints, or with `None` that nobody does any more. Answers how many of
     /// them fire and are changed by it.
     ///
@@ -189,6 +222,35 @@ impl Alerts {
     pub async fn acknowledge_group(&self, id: &str, by: Option<Acknowledgement>) -> Result<usize, StateError> {
         let which = Which::Group(id.to_owned());
         self.ask(|answer| Command::Acknowledge { which, by, answer }).await?
+    }
+
+    /// The same of what nobody sees to yet and began by `begun_by`: who was first stays, and word that comes late is not
+    /// taken for a word about what broke since.
+    ///
+    /// # Errors
+    /// It could not be kept.
+    pub async fn acknowledge_unseen(
+        &self,
+        id: &str,
+        by: Acknowledgement,
+        begun_by: Timestamp,
+    ) -> Result<usize, StateError> {
+        let which = Which::Unseen(id.to_owned(), begun_by);
+        self.ask(|answer| Command::Acknowledge { which, by: Some(by), answer }).await?
+    }
+
+    /// Notes what somebody says of episodes, or with `None` that they take it back. Answers how many there are that are
+    /// changed by it.
+    ///
+    /// # Errors
+    /// It could not be kept.
+    pub async fn judge(&self, which: Vec<EpisodeKey>, verdict: Option<Verdict>) -> Result<usize, StateError> {
+        self.ask(|answer| Command::Judge { which, verdict, answer }).await?
+    }
+
+    /// Alerts that people were told of, the latest first: those that `wanted` takes.
+    pub fn episodes(&self, mut wanted: impl FnMut(&Episode) -> bool) -> Vec<Episode> {
+        self.book().episodes.iter().filter(|episode| wanted(episode)).cloned().collect()
     }
 
     /// Labels of the alerts that fire in a group, by the name its pages have.
@@ -301,6 +363,27 @@ impl Alerts {
                 Command::Acknowledge { which, by, answer } => {
                     let _ = answer.send(self.acknowledge_now(&which, by).await);
                 }
+                Command::MakeDowntime { new, answer } => {
+                    let changes = self.book().plan_downtime(&new);
+                    let _ = answer.send(match changes {
+                        Ok(changes) => self.keep_downtime(*new, changes).await,
+                        Err(error) => Err(error),
+                    });
+                }
+                Command::EndDowntime { id, answer } => {
+                    let now = self.runtime.clock.now();
+                    let ended = self.book().downtimes.ended(&id, now);
+                    let _ = answer.send(match ended {
+                        Ok(ended) => {
+                            let changes = self.book().with_downtime(&ended);
+                            self.keep_downtime(ended, changes).await.map(|_| ())
+                        }
+                        Err(error) => Err(error),
+                    });
+                }
+                Command::Judge { which, verdict, answer } => {
+                    let _ = answer.send(self.judge_now(&which, verdict).await);
+                }
                 Command::Raise { .. } => {}
             }
         }
@@ -376,6 +459,14 @@ impl Alerts {
             let fingerprints = match which {
                 Which::Alerts(fingerprints) => fingerprints.clone(),
                 Which::Group(id) => book.firing_in(id, at.now),
+                Which::Unseen(id, begun_by) => {
+                    let mut firing = book.firing_in(id, at.now);
+                    firing.retain(|it| {
+                        let row = book.alerts.get(it).map(|entry| &entry.row);
+                        row.is_some_and(|row| row.acknowledged.is_none() && row.alert.starts_at <= *begun_by)
+                    });
+                    firing
+                }
             };
             let plan = book.plan_acknowledge(&fingerprints, by.as_ref(), at);
             book.begin();
@@ -389,6 +480,46 @@ impl Alerts {
         }
         book.end(self.moment());
         result.map(|()| count)
+    }
+
+    async fn keep_downtime(&self, row: MadeDowntime, changes: Vec<Change>) -> Result<String, DowntimeError> {
+        self.book().begin();
+        fault::point("alerts.downtime_planned");
+        let result = self.commit(changes).await;
+        fault::point("alerts.downtime_committed");
+        let id = row.id.clone();
+        let mut book = self.book();
+        match &result {
+            Ok(()) => book.apply_downtime(row),
+            Err(_) => book.fail_downtime(&id),
+        }
+        book.end(self.moment());
+        result.map(|()| id).map_err(DowntimeError::from)
+    }
+
+    async fn judge_now(&self, which: &[EpisodeKey], verdict: Option<Verdict>) -> Result<usize, StateError> {
+        let mut plan = {
+            let mut book = self.book();
+            let plan = book.plan_verdict(which, verdict.as_ref());
+            book.begin();
+            plan
+        };
+        let count = plan.count();
+        let result = self.commit(std::mem::take(&mut plan.changes)).await;
+        let mut book = self.book();
+        if result.is_ok() {
+            book.apply_verdict(plan);
+            if let Some(verdict) = verdict {
+                self.verdicts(verdict.verdict).add(count as u64);
+            }
+        }
+        book.end(self.moment());
+        result.map(|()| count)
+    }
+
+    fn verdicts(&self, verdict: Judgement) -> Counter {
+        let help = "Verdicts on alerts that people were told of.";
+        self.runtime.metrics.counter("watchbell_verdicts_total", help, &[("verdict", verdict.as_str())])
     }
 
     /// Looks at all groups that are due. On an error they stay due.
@@ -408,7 +539,7 @@ impl Alerts {
                 self.commit(changes).await
             } else {
                 let result = self.deliver.deliver(notifications, changes).await;
-                self.judge(&result);
+                self.report(&result);
                 result
             };
             fault::point("alerts.flush_committed");
@@ -429,11 +560,11 @@ impl Alerts {
             return Ok(());
         }
         let result = self.state.commit(changes).await;
-        self.judge(&result);
+        self.report(&result);
         result
     }
 
-    fn judge(&self, result: &Result<(), StateError>) {
+    fn report(&self, result: &Result<(), StateError>) {
         match result {
             Ok(()) => self.runtime.troubles.clear(TROUBLE_STATE),
             Err(error) => {
@@ -445,9 +576,9 @@ impl Alerts {
     }
 
     fn measure(&self) {
-        let (alerts, groups, silences) = {
+        let (alerts, groups, silences, episodes) = {
             let book = self.book();
-            (book.alerts.len(), book.groups.len(), book.silences.len())
+            (book.alerts.len(), book.groups.len(), book.silences.len(), book.episodes.len())
         };
         let troubles = &self.runtime.troubles;
         if alerts < ALERTS_MAX {
@@ -459,6 +590,8 @@ impl Alerts {
         let metrics = &self.runtime.metrics;
         metrics.gauge("watchbell_alerts", "Alerts that are kept.", &[]).set(alerts as f64);
         metrics.gauge("watchbell_alert_groups", "Groups of alerts.", &[]).set(groups as f64);
+        let help = "Alerts, over or not, that people were told of and that are remembered.";
+        metrics.gauge("watchbell_alert_episodes", help, &[]).set(episodes as f64);
         metrics.gauge("watchbell_silences", "Silences that are kept, ended ones included.", &[]).set(silences as f64);
     }
 }

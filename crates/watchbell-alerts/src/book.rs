@@ -8,9 +8,11 @@
 //! the due exactly once; an alert's document is deleted in the commit that hands its end to the outbox, never before.
 
 mod acknowledge;
+mod downtime;
 mod flush;
 mod raise;
 mod reload;
+mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -18,6 +20,8 @@ use std::time::Duration;
 use watchbell_model::{Alert, Change, Labels, Timestamp};
 
 use crate::config::Policy;
+use crate::downtime::MadeDowntimes;
+use crate::episode::Episodes;
 use crate::group::{Climb, Group};
 use crate::rows::{self, AlertRow, GroupRow, Rows};
 use crate::silence::Silences;
@@ -55,6 +59,8 @@ pub(crate) struct Book {
     pub(crate) alerts: HashMap<u64, Entry>,
     pub(crate) groups: BTreeMap<u64, Group>,
     pub(crate) silences: Silences,
+    pub(crate) episodes: Episodes,
+    pub(crate) downtimes: MadeDowntimes,
     /// Group by route and labels.
     places: HashMap<(usize, Labels), u64>,
     /// Groups by when they are looked at next.
@@ -78,6 +84,12 @@ impl Book {
         let mut book = Book { sequence: rows.sequence, dormant: rows.groups, ..Book::default() };
         for silence in rows.silences {
             book.silences.insert(silence);
+        }
+        for episode in rows.episodes {
+            book.episodes.insert(episode);
+        }
+        for downtime in rows.downtimes {
+            book.downtimes.insert(downtime);
         }
         for mut row in rows.alerts {
             if let Some(end) = row.alert.ends_at

@@ -2,22 +2,30 @@
 //!
 //! Pure: a moment goes in, what is in force comes out. What broke in a downtime and is still broken at its end is told of
 //! then; what was told of before and ends meanwhile is told of at once.
+//!
+//! Those of the configuration and those that are made while watchbell runs (`made`) are the same in all but where they are
+//! kept.
+
+mod made;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use watchbell_model::{Cron, Labels, Matcher, Path, Problems, Span, Timestamp, near_hint};
 
 use crate::config::read_matcher_texts;
 use crate::duty::{LOOK_AGAIN, civil, moment};
 use crate::interval::Intervals;
 
+pub(crate) use made::MadeDowntimes;
+pub use made::{DOWNTIME_RETENTION, DOWNTIMES_MAX, DowntimeError, MadeDowntime};
+
 /// A known period in which certain alerts page nobody: once (`from` and `until`), in time intervals (`during`), or again and
 /// again (`cron` and `lasts`). What is still broken when it ends is told of then.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DowntimeConfig {
     /// What it is called; it stands beside the alerts that it covers.
@@ -25,19 +33,19 @@ pub struct DowntimeConfig {
     /// Which alerts it covers: all of these must hold, such as `service="db"` or `source="monitor/imap"`.
     pub matchers: Vec<String>,
     /// When it begins, if it is there once: `2026-12-01T22:00`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
     /// When it ends.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
     /// Names among `time_intervals`: it is in force in any of them.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub during: Vec<String>,
     /// When it begins, again and again: `0 3 * * SUN`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cron: Option<Cron>,
     /// How long it lasts then.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lasts: Option<Span>,
     /// Whose clock `from`, `until` and `cron` mean: a name such as `Europe/Berlin`, `UTC`, or `Local` for this machine's.
     #[serde(default = "crate::interval::utc")]
@@ -50,7 +58,7 @@ pub(crate) struct Downtimes(Vec<Downtime>);
 
 #[derive(Debug)]
 pub(crate) struct Downtime {
-    pub(crate) name: String,
+    pub(crate) config: DowntimeConfig,
     matchers: Vec<Matcher>,
     when: When,
 }
@@ -90,15 +98,24 @@ impl Downtimes {
         Downtimes(downtimes)
     }
 
-    pub(crate) fn in_force(&self, intervals: &Intervals, now: Timestamp) -> InForce<'_> {
-        InForce(self.0.iter().filter_map(|it| Some((it, it.when.left(intervals, now)?))).collect())
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Downtime> {
+        self.0.iter()
     }
+}
+
+/// Which of these are in force.
+pub(crate) fn in_force<'a>(
+    downtimes: impl Iterator<Item = &'a Downtime>,
+    intervals: &Intervals,
+    now: Timestamp,
+) -> InForce<'a> {
+    InForce(downtimes.filter_map(|it| Some((it, it.when.left(intervals, now)?))).collect())
 }
 
 impl InForce<'_> {
     /// Names of those that cover an alert with these labels.
     pub(crate) fn covering(&self, labels: &Labels) -> Vec<String> {
-        self.over(labels).map(|(downtime, _)| downtime.name.clone()).collect()
+        self.over(labels).map(|(downtime, _)| downtime.config.name.clone()).collect()
     }
 
     /// How long such an alert is covered at least, if it is.
@@ -172,7 +189,7 @@ impl Downtime {
                 return None;
             }
         };
-        Some(Downtime { name: config.name.clone(), matchers, when })
+        Some(Downtime { config: config.clone(), matchers, when })
     }
 }
 
@@ -192,6 +209,30 @@ fn never_ends(cron: &Cron, lasts: Duration, zone: &TimeZone) -> bool {
         }
     }
     false
+}
+
+impl Downtime {
+    /// Until when it is in force at least, if it is.
+    pub(crate) fn until(&self, intervals: &Intervals, now: Timestamp) -> Option<Timestamp> {
+        self.when.left(intervals, now).map(|left| now + left)
+    }
+
+    /// When it begins next, where that can be said.
+    pub(crate) fn next(&self, now: Timestamp) -> Option<Timestamp> {
+        match &self.when {
+            When::Once { from, .. } => (*from > now).then_some(*from),
+            When::During(_) => None,
+            When::Again { cron, zone, .. } => cron.next(now, zone),
+        }
+    }
+
+    /// When it ended for good, if it did.
+    fn over_at(&self, now: Timestamp) -> Option<Timestamp> {
+        match &self.when {
+            When::Once { until, .. } => (*until <= now).then_some(*until),
+            When::During(_) | When::Again { .. } => None,
+        }
+    }
 }
 
 impl When {

@@ -6,6 +6,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use watchbell_model::{Alert, Change, Labels, State, StateError, Timestamp};
 
+use crate::downtime::MadeDowntime;
+use crate::episode::{Episode, EpisodeKey};
 use crate::group::{Climb, Group, Told};
 use crate::silence::Silence;
 use crate::view::Acknowledgement;
@@ -13,6 +15,8 @@ use crate::view::Acknowledgement;
 const ALERT: &str = "alerts.alert";
 const GROUP: &str = "alerts.group";
 const SILENCE: &str = "alerts.silence";
+const EPISODE: &str = "alerts.episode";
+const DOWNTIME: &str = "alerts.downtime";
 const SEQUENCE: &str = "alerts.sequence";
 /// The one document of [`SEQUENCE`]: the highest sequence of any group that is forgotten.
 const HIGHEST: &str = "highest";
@@ -54,6 +58,8 @@ pub(crate) struct Rows {
     pub(crate) alerts: Vec<AlertRow>,
     pub(crate) groups: Vec<GroupRow>,
     pub(crate) silences: Vec<Silence>,
+    pub(crate) episodes: Vec<Episode>,
+    pub(crate) downtimes: Vec<MadeDowntime>,
     pub(crate) sequence: u64,
     /// How many could not be read.
     pub(crate) unreadable: u64,
@@ -114,6 +120,27 @@ pub(crate) fn delete_silence(id: &str) -> Change {
     Change::delete(SILENCE, id)
 }
 
+pub(crate) fn put_downtime(downtime: &MadeDowntime) -> Change {
+    Change::put(DOWNTIME, downtime.id.clone(), downtime)
+}
+
+pub(crate) fn delete_downtime(id: &str) -> Change {
+    Change::delete(DOWNTIME, id)
+}
+
+/// Ordered by when they began.
+fn episode_id((starts_at, fingerprint): EpisodeKey) -> String {
+    format!("{:020} {fingerprint:016x}", starts_at.as_millis())
+}
+
+pub(crate) fn put_episode(episode: &Episode) -> Change {
+    Change::put(EPISODE, episode_id(episode.key()), episode)
+}
+
+pub(crate) fn delete_episode(key: EpisodeKey) -> Change {
+    Change::delete(EPISODE, episode_id(key))
+}
+
 pub(crate) fn put_sequence(sequence: u64) -> Change {
     Change::put(SEQUENCE, HIGHEST, &sequence)
 }
@@ -125,8 +152,10 @@ impl Rows {
         let alerts = scan(state, ALERT, &mut unreadable)?;
         let groups = scan(state, GROUP, &mut unreadable)?;
         let silences = scan(state, SILENCE, &mut unreadable)?;
+        let episodes = scan(state, EPISODE, &mut unreadable)?;
+        let downtimes = scan(state, DOWNTIME, &mut unreadable)?;
         let sequence = scan(state, SEQUENCE, &mut unreadable)?.pop().unwrap_or(0);
-        Ok(Rows { alerts, groups, silences, sequence, unreadable })
+        Ok(Rows { alerts, groups, silences, episodes, downtimes, sequence, unreadable })
     }
 }
 

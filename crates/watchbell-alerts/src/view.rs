@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use watchbell_model::{Alert, Labels, Timestamp};
 
 use crate::book::{Book, Entry};
-use crate::downtime::InForce;
+use crate::downtime::{Downtime, DowntimeConfig, InForce, MadeDowntime};
+use crate::episode::Verdict;
 
 /// Whether an alert would be told of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -52,6 +53,21 @@ pub struct AlertView {
     pub updated_at: Timestamp,
     /// Who sees to it, if anybody does.
     pub acknowledged: Option<Acknowledgement>,
+    /// What was said of it already.
+    pub verdict: Option<Verdict>,
+}
+
+/// A downtime as it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DowntimeView {
+    /// Who made it, if it does not stand in the configuration.
+    pub made: Option<MadeDowntime>,
+    /// What it covers, and when.
+    pub downtime: DowntimeConfig,
+    /// Until when it is in force at least, if it is.
+    pub in_force_until: Option<Timestamp>,
+    /// When it begins next, where that can be said.
+    pub next_at: Option<Timestamp>,
 }
 
 /// A group as it stands.
@@ -78,7 +94,7 @@ impl Book {
     /// Alerts that fire at `now`, by labels.
     pub(crate) fn alert_views(&self, now: Timestamp) -> Vec<AlertView> {
         let firing = self.alerts.iter().filter(|(_, entry)| !entry.row.alert.is_resolved_at(now));
-        let downtimes = self.downtimes(now);
+        let downtimes = self.downtimes_in_force(now);
         let view = |(fingerprint, entry): (&u64, &Entry)| self.view(*fingerprint, entry, &downtimes, now);
         let mut views: Vec<AlertView> = firing.map(view).collect();
         views.sort_by(|a, b| a.alert.labels.cmp(&b.alert.labels));
@@ -88,7 +104,7 @@ impl Book {
     /// Groups in which something fires at `now`, by labels and receiver.
     pub(crate) fn group_views(&self, now: Timestamp) -> Vec<GroupView> {
         let Some(policy) = &self.policy else { return Vec::new() };
-        let downtimes = self.downtimes(now);
+        let downtimes = self.downtimes_in_force(now);
         let one = |group: &crate::group::Group| {
             let members = group.members.iter().map(|fingerprint| (*fingerprint, &self.alerts[fingerprint]));
             let firing = members.filter(|(_, entry)| !entry.row.alert.is_resolved_at(now));
@@ -119,8 +135,27 @@ impl Book {
         routes.filter(|receiver| seen.insert(receiver.clone())).collect()
     }
 
-    fn downtimes(&self, now: Timestamp) -> InForce<'_> {
-        self.policy.as_ref().map(|policy| policy.downtimes.in_force(&policy.intervals, now)).unwrap_or_default()
+    /// Downtimes of the configuration, then those that were made, in the order of when they are or were in force next.
+    pub(crate) fn downtime_views(&self, now: Timestamp) -> Vec<DowntimeView> {
+        let Some(policy) = &self.policy else { return Vec::new() };
+        let view = |downtime: &Downtime| DowntimeView {
+            made: None,
+            downtime: downtime.config.clone(),
+            in_force_until: downtime.until(&policy.intervals, now),
+            next_at: downtime.next(now),
+        };
+        let made = |(row, ready): (&MadeDowntime, Option<&Downtime>)| DowntimeView {
+            made: Some(row.clone()),
+            downtime: row.downtime.clone(),
+            in_force_until: ready.and_then(|it| it.until(&policy.intervals, now)),
+            next_at: ready.and_then(|it| it.next(now)),
+        };
+        let mut views: Vec<DowntimeView> =
+            policy.downtimes.iter().map(view).chain(self.downtimes.iter().map(made)).collect();
+        let comes =
+            |it: &DowntimeView| (it.in_force_until.is_none(), it.next_at.is_none(), it.in_force_until, it.next_at);
+        views.sort_by(|a, b| (comes(a), &a.downtime.name).cmp(&(comes(b), &b.downtime.name)));
+        views
     }
 
     fn view(&self, fingerprint: u64, entry: &Entry, downtimes: &InForce<'_>, now: Timestamp) -> AlertView {
@@ -153,6 +188,7 @@ impl Book {
             receivers: self.receivers_for(labels),
             updated_at: entry.row.updated_at,
             acknowledged: entry.row.acknowledged.clone(),
+            verdict: self.episodes.open(fingerprint).and_then(|episode| episode.verdict.clone()),
         }
     }
 }

@@ -34,6 +34,80 @@ pub struct SnsConfig {
     pub http_config: Option<HttpConfig>,
 }
 
+/// Buttons of providers by which a page is acknowledged: each posts to an address of ours, and proves that it is the
+/// provider.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CallbacksConfig {
+    /// The button `Acknowledge` in messages of Slack apps: the app's *Interactivity* posts to `/callback/slack`.
+    pub slack: SlackCallback,
+    /// What people do in PagerDuty: a webhook (v3) with `incident.acknowledged`, `incident.unacknowledged` and
+    /// `incident.resolved` posts to `/callback/pagerduty`.
+    pub pagerduty: SecretCallback,
+    /// The button `Acknowledge` in messages of Telegram bots: `setWebhook` with the address `/callback/telegram` and this
+    /// secret as `secret_token`.
+    pub telegram: SecretCallback,
+    /// What people do in Opsgenie: a webhook for `Acknowledge` and `UnAcknowledge` posts to `/callback/opsgenie`, with this
+    /// secret as the header `X-Alert-Secret`.
+    pub opsgenie: SecretCallback,
+}
+
+/// How Slack proves itself.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SlackCallback {
+    /// The app's signing secret, which Slack shows under *Basic Information*; take it from a secret: `${secret:name}`.
+    /// Without one there are no buttons.
+    pub signing_secret: Secret,
+    /// Where messages may be changed by way of the answer to a button; addresses elsewhere are not asked.
+    pub answers_url: Url,
+}
+
+impl Default for SlackCallback {
+    fn default() -> SlackCallback {
+        let answers_url = "https://hooks.slack.com".parse().expect("it is an address");
+        SlackCallback { signing_secret: Secret::default(), answers_url }
+    }
+}
+
+/// How another provider proves itself.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SecretCallback {
+    /// The secret that the provider and watchbell share; take it from a secret: `${secret:name}`. Without one nothing is
+    /// taken.
+    pub secret: Secret,
+}
+
+impl CallbacksConfig {
+    /// Adds what is wrong with it.
+    pub fn check(&self, path: &Path, problems: &mut Problems) {
+        let secrets = [
+            ("slack", "signing_secret", &self.slack.signing_secret),
+            ("pagerduty", "secret", &self.pagerduty.secret),
+            ("telegram", "secret", &self.telegram.secret),
+            ("opsgenie", "secret", &self.opsgenie.secret),
+        ];
+        for (provider, field, secret) in secrets {
+            let path = path.field(provider).field(field);
+            let secret = secret.expose();
+            if secret.trim() != secret {
+                problems.error(&path, "it begins or ends with white space").hint("take the white space out");
+            }
+            if !secret.is_empty() && secret.len() < SinkConfig::SECRET_LEN_MIN {
+                let message = format!("it is shorter than {} characters", SinkConfig::SECRET_LEN_MIN);
+                problems.warning(&path, message).hint("whoever guesses it can acknowledge pages");
+            }
+        }
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        if !self.telegram.secret.expose().chars().all(allowed) {
+            problems
+                .error(&path.field("telegram").field("secret"), "Telegram does not take it")
+                .hint("only letters, digits, `_` and `-`; make one with `openssl rand -hex 24`");
+        }
+    }
+}
+
 impl SinkConfig {
     /// A shorter secret could be guessed.
     const SECRET_LEN_MIN: usize = 16;
@@ -167,6 +241,11 @@ pub trait ConfigView: Send + Sync {
 
     /// The sink, by the configuration in use.
     fn sink(&self) -> SinkConfig;
+
+    /// Buttons of providers, by the configuration in use.
+    fn callbacks(&self) -> CallbacksConfig {
+        CallbacksConfig::default()
+    }
 
     /// How long an alert of a foreign sender lasts that names no end and is not sent again (`global.resolve_timeout`).
     fn resolve_timeout(&self) -> Span;

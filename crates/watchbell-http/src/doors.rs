@@ -9,7 +9,9 @@ use http::{Method, StatusCode, Uri};
 
 use crate::access::Surface;
 use crate::guard::{guard, headers};
-use crate::{App, action, alertmanager, api, assets, bulk, health, otlp, ping, prometheus, push, signin, sink, upkeep};
+use crate::{
+    App, action, alertmanager, api, assets, bulk, callback, health, otlp, ping, prometheus, push, signin, sink, upkeep,
+};
 
 /// How large a body may be where nothing else is said, in bytes.
 const BODY_MAX: usize = 8 << 20;
@@ -72,6 +74,12 @@ fn surfaces() -> Vec<Door> {
         door(Runbook, GET, "/runbooks/{*name}", get(api::runbooks::show)),
         door(Action, GET_POST, "/do/acknowledge", get(action::ask_acknowledge).post(action::acknowledge)),
         door(Action, GET_POST, "/do/silence", get(action::ask_silence).post(action::silence)),
+        door(Action, POST, "/do/receipt", post(action::receipt)),
+        door(Sink, POST, "/callback/slack", post(callback::slack)),
+        door(Sink, POST, "/callback/pagerduty", post(callback::pagerduty)),
+        door(Sink, POST, "/callback/telegram", post(callback::telegram)),
+        door(Sink, POST, "/callback/opsgenie", post(callback::opsgenie)),
+        door(Action, GET_POST, "/do/verdict", get(action::ask_verdict).post(action::judge)),
     ];
     doors.extend(PAGES.iter().map(|path| door(Page, GET, path, get(api::app_page))));
     doors
@@ -92,8 +100,12 @@ fn own() -> Vec<Door> {
             "alerts/{fingerprint}/acknowledgement",
             post(api::alerts::acknowledge).delete(api::alerts::withdraw),
         ),
+        own(POST_DELETE, "alerts/{fingerprint}/verdict", post(api::verdicts::judge).delete(api::verdicts::withdraw)),
+        own(GET, "episodes", get(api::verdicts::list)),
         own(GET_POST, "silences", get(api::alerts::silences).post(api::alerts::silence)),
         own(DELETE, "silences/{id}", delete(api::alerts::end_silence)),
+        own(GET_POST, "downtimes", get(api::downtimes::list).post(api::downtimes::make)),
+        own(DELETE, "downtimes/{id}", delete(api::downtimes::end)),
         own(GET, "deliveries", get(api::outbox::deliveries)),
         own(GET, "outbox", get(api::outbox::get)),
         own(GET, "runbooks", get(api::runbooks::list)),

@@ -13,6 +13,7 @@ mod api;
 mod assets;
 mod auth;
 mod bulk;
+mod callback;
 mod config;
 mod doors;
 mod guard;
@@ -50,7 +51,10 @@ pub use auth::{
     TOKENS_MAX, Token,
 };
 pub use bulk::{BULK_IDLE_MAX, IMPORTS_MAX};
-pub use config::{ConfigView, LoadResult, QueryConfig, SinkConfig, SiteInfo, SnsConfig};
+pub use config::{
+    CallbacksConfig, ConfigView, LoadResult, QueryConfig, SecretCallback, SinkConfig, SiteInfo, SlackCallback,
+    SnsConfig,
+};
 pub use guard::{REQUEST_TIME_MAX, SIGN_IN_WINDOW, SIGN_INS_MAX};
 pub use otlp::OTLP_DECOMPRESSED_MAX;
 pub use prometheus::QUERIES_WAITING_MAX;
@@ -102,6 +106,7 @@ pub(crate) struct Shared {
     streams: Arc<Semaphore>,
     sinking: Semaphore,
     topics: sns::Topics,
+    events: callback::Events,
     imports: Semaphore,
     pushes: push::Room,
 }
@@ -137,6 +142,7 @@ pub fn router(handles: Handles) -> Router {
         streams: Arc::new(Semaphore::new(STREAMS_MAX)),
         sinking: Semaphore::new(SINK_UNDER_WAY_MAX),
         topics: sns::Topics::default(),
+        events: callback::Events::default(),
         imports: Semaphore::new(IMPORTS_MAX),
         pushes: push::Room::new(),
     }))

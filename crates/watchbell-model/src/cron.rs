@@ -331,6 +331,12 @@ impl fmt::Display for Cron {
     }
 }
 
+impl serde::Serialize for Cron {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
 impl<'de> Deserialize<'de> for Cron {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Cron, D::Error> {
         String::deserialize(from)?.parse().map_err(de::Error::custom)

@@ -528,8 +528,8 @@ pub(crate) fn put<const N: usize>(body: &mut serde_json::Value, fields: [(&str, 
     }
 }
 
-/// The links of a page that fit in `max`, each written by `write` from its label and address: all, else those of the run
-/// book and the alarm, else the run book's, else the alarm's page, which leads to it. A cut address opens nothing.
+/// The links of a page that fit in `max`, each written by `write` from its label and address: all, else those but for the
+/// verdict, else those of the run book and the alarm, else the run book's, else the alarm's page, which leads to it. A cut address opens nothing.
 pub(crate) fn links(
     page: &Page,
     max: usize,
@@ -540,8 +540,10 @@ pub(crate) fn links(
     let actions = [("Acknowledge", &page.acknowledge_url), ("Silence", &page.silence_url)];
     let actions = actions.iter().filter_map(|(label, url)| Some(write(label, url.as_ref()?)));
     let (book, alarm) = (write("Run book", &page.runbook_url), write("Alarm", &page.alarm_url));
-    let all: Vec<String> = [book.clone(), alarm.clone()].into_iter().chain(actions).collect();
-    let ways = [all.join(between), format!("{book}{between}{alarm}"), book, alarm];
+    let most: Vec<String> = [book.clone(), alarm.clone()].into_iter().chain(actions).collect();
+    let verdict = page.verdict_url.as_ref().map(|url| write("Mark false", url));
+    let all: Vec<String> = most.iter().cloned().chain(verdict).collect();
+    let ways = [all.join(between), most.join(between), format!("{book}{between}{alarm}"), book, alarm];
     ways.into_iter().find(|links| unit.size(links) <= max).unwrap_or_default()
 }
 

@@ -446,12 +446,26 @@ pub struct Site {
     pub url: Url,
     /// Makes a run book's path open on a phone that is not signed in; `None` leaves paths as they are.
     pub sign: Option<Sign>,
+    /// Whose messages get a button of the provider's own.
+    pub buttons: Buttons,
 }
+
+/// Providers that tell us when somebody presses a button.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Buttons {
+    /// Slack, of apps.
+    pub slack: bool,
+    /// Telegram.
+    pub telegram: bool,
+}
+
+/// What the button `Acknowledge` is called to whoever answers it; beside it stands the name of the group.
+pub const ACKNOWLEDGE_ACTION: &str = "watchbell_acknowledge";
 
 impl Site {
     /// A site whose links are not signed.
     pub fn new(name: impl Into<String>, url: Url) -> Site {
-        Site { name: name.into(), url, sign: None }
+        Site { name: name.into(), url, sign: None, buttons: Buttons::default() }
     }
 
     /// The address of a path of the site.
@@ -460,11 +474,11 @@ impl Site {
     }
 
     /// Where something can be done about a group without signing in, for [`ACTION_VALID`]; `None` where links cannot be
-    /// signed.
-    pub(crate) fn action_address(&self, action: &str, group: &GroupNotification) -> Option<String> {
+    /// signed. `more` is what else the link says, such as `&at=5`.
+    pub(crate) fn action_address(&self, action: &str, group: &GroupNotification, more: &str) -> Option<String> {
         let until = (group.at + ACTION_VALID).as_millis() / 1000;
         let (id, by) = (group.group_id(), watchbell_runtime::client::escape(&group.receiver));
-        let path = format!("/do/{action}?group={id}&by={by}&until={until}");
+        let path = format!("/do/{action}?group={id}&by={by}&until={until}{more}");
         self.sign.as_ref().map(|sign| self.url.join(&sign(&path)))
     }
 

@@ -40,7 +40,9 @@ pub use channels::slack::SlackConfig;
 pub use channels::sns::{SigV4Config, SnsConfig};
 pub use channels::victorops::VictoropsConfig;
 pub use channels::webhook::{ContentType, WebhookConfig};
-pub use config::{ChannelDefaults, HttpConfig, NotifyConfig, Priorities, ReceiverConfig, Sign, Site};
+pub use config::{
+    ACKNOWLEDGE_ACTION, Buttons, ChannelDefaults, HttpConfig, NotifyConfig, Priorities, ReceiverConfig, Sign, Site,
+};
 pub use notify::Notify;
 pub use outbox::{DeliveryRecord, EntryState, OutboxEntry, Outcome};
 pub use page::{Page, PageAlert, PageStatus};

@@ -66,6 +66,8 @@ pub struct Page {
     pub acknowledge_url: Option<String>,
     /// Where it can be silenced for a while; the same way.
     pub silence_url: Option<String>,
+    /// Where it can be said whether the page was worth it, of what is over too; the same way.
+    pub verdict_url: Option<String>,
     /// Names the group for ever: its later pages replace earlier ones where a channel can do that.
     pub sequence_id: String,
     /// Alerts, worst and oldest first, firing before resolved.
@@ -101,13 +103,19 @@ impl Page {
             Some(alert) if is_web(&alert.generator_url) => alert.generator_url.clone(),
             _ => site.address("/"),
         };
+        let of_alerts = first.is_some() && group.reason != NotificationReason::Flood;
         let action = |name: &str| {
-            let open = status == PageStatus::Firing && first.is_some() && group.reason != NotificationReason::Flood;
-            open.then(|| site.action_address(name, group)).flatten()
+            let open = status == PageStatus::Firing && of_alerts;
+            open.then(|| site.action_address(name, group, "")).flatten()
         };
+        // Which of the group's alerts it is about: those that began within.
+        let since = alerts.iter().map(|alert| alert.starts_at).min().unwrap_or(group.at).as_millis() / 1000;
+        let about = format!("&since={since}&at={}", group.at.as_millis() / 1000 + 1);
+        let verdict_url = of_alerts.then(|| site.action_address("verdict", group, &about)).flatten();
         Page {
             acknowledge_url: action("acknowledge"),
             silence_url: action("silence"),
+            verdict_url,
             title: title(&listed, status, &group.group_labels),
             text: text(&listed, first, group.at, runbook_is_stub),
             severity: listed.first().map_or(Severity::Critical, |alert| alert.severity),

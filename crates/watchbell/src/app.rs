@@ -11,12 +11,12 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use watchbell_alarms::{Alarms, Desired, Runbook, certificate, heartbeat, monitor, rule};
 use watchbell_alerts::Alerts;
-use watchbell_http::{Auth, ConfigView, Handles, LoadResult, QueryConfig, SinkConfig, SiteInfo};
+use watchbell_http::{Auth, CallbacksConfig, ConfigView, Handles, LoadResult, QueryConfig, SinkConfig, SiteInfo};
 use watchbell_model::{
     Append, Batch, BoxFuture, Deliver, Labels, Observe, Query, Raise, Relabel, RunbookRef, Severity, Span, State,
     Timestamp, Upkeep,
 };
-use watchbell_notify::{Notify, NotifyConfig, Site};
+use watchbell_notify::{Buttons, Notify, NotifyConfig, Site};
 use watchbell_runtime::{CancellationToken, Runtime, Task};
 use watchbell_sources::discovery::here::Found;
 use watchbell_sources::heartbeat::Heartbeats;
@@ -112,6 +112,7 @@ impl Fixed {
 struct View {
     site: SiteInfo,
     sink: SinkConfig,
+    callbacks: CallbacksConfig,
     host_job: String,
     resolve_timeout: Span,
     query: QueryConfig,
@@ -154,6 +155,7 @@ impl App {
         let view = View {
             site: SiteInfo::default(),
             sink: SinkConfig::default(),
+            callbacks: CallbacksConfig::default(),
             host_job: host::JOB.to_owned(),
             resolve_timeout: good.config.global.resolve_timeout,
             query: good.config.query.clone(),
@@ -221,6 +223,7 @@ impl App {
         let mut view = self.view();
         view.site = SiteInfo { name: config.site.name.clone(), url: config.site.url.clone() };
         view.sink = config.sink.clone();
+        view.callbacks = config.callbacks.clone();
         view.host_job.clone_from(&config.host.job);
         view.resolve_timeout = config.global.resolve_timeout;
         view.query = config.query.clone();
@@ -239,6 +242,10 @@ impl App {
             name: config.site.name.clone(),
             url: config.site_url(),
             sign: Some(Arc::new(move |path| auth.sign(path))),
+            buttons: Buttons {
+                slack: !config.callbacks.slack.signing_secret.is_empty(),
+                telegram: !config.callbacks.telegram.secret.is_empty(),
+            },
         };
         let (runbooks, templates) = (Arc::clone(&good.library), Arc::clone(&good.templates));
         let receivers = deadman::receivers(&config.receivers, &config.deadman);
@@ -428,6 +435,10 @@ impl ConfigView for App {
 
     fn sink(&self) -> SinkConfig {
         self.view().sink.clone()
+    }
+
+    fn callbacks(&self) -> CallbacksConfig {
+        self.view().callbacks.clone()
     }
 
     fn resolve_timeout(&self) -> Span {

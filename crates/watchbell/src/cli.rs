@@ -2,6 +2,7 @@
 
 mod alerts;
 mod check;
+mod downtime;
 mod probe;
 mod push;
 mod query;
@@ -12,6 +13,7 @@ mod signin;
 mod store;
 mod test;
 mod token;
+mod verdict;
 mod watch;
 
 use std::path::PathBuf;
@@ -46,6 +48,8 @@ const EXAMPLES: &str = "Examples:
   watchbell signin                         print a new one-time sign-in link
   watchbell alerts                         what fires, and who sees to it
   watchbell ack monitor/imap               say that you see to it
+  watchbell verdict monitor/imap false     say that its page was for nothing
+  watchbell downtime list                  what keeps pages back now, and next
   watchbell query instant 'up == 0'        what an expression is worth now
   watchbell store stats                    how much is kept, and what most of it is";
 
@@ -95,6 +99,9 @@ enum Command {
     Token(token::TokenArguments),
     /// What fires, and who sees to it.
     Alerts {
+        /// What people were told of lately, over or not, and what they said of it.
+        #[arg(long)]
+        past: bool,
         #[command(flatten)]
         whom: alerts::Whom,
         /// How it is printed.
@@ -103,6 +110,10 @@ enum Command {
     },
     /// Say that you see to what fires: nobody further is told, and it is not repeated.
     Ack(alerts::AckArguments),
+    /// Say whether the page about an alert, over or not, was worth it.
+    Verdict(verdict::VerdictArguments),
+    /// Known periods in which certain alerts page nobody: list, make, end.
+    Downtime(downtime::DowntimeArguments),
     /// Ask a running watchbell, or any Prometheus: an expression now or over a range, series, labels.
     Query(query::QueryArguments),
     /// Series by hand: figures, check, import, export, snapshot, deletion.
@@ -205,8 +216,11 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Runbook { command, files } => runbook::run(&runtime, &command, &files).await,
         Command::Signin { files, data } => signin::run(&runtime, &files, data).await,
         Command::Token(arguments) => token::run(&runtime, arguments).await,
-        Command::Alerts { whom, output } => alerts::list(&runtime, whom, output).await,
+        Command::Alerts { past: true, whom, output } => verdict::list(&runtime, whom, output).await,
+        Command::Alerts { whom, output, .. } => alerts::list(&runtime, whom, output).await,
         Command::Ack(arguments) => alerts::acknowledge(&runtime, arguments).await,
+        Command::Verdict(arguments) => verdict::give(&runtime, arguments).await,
+        Command::Downtime(arguments) => downtime::run(&runtime, arguments).await,
         Command::Query(arguments) => query::run(&runtime, arguments).await,
         Command::Store(arguments) => store::run(&runtime, arguments).await,
         Command::Push { receiver, files, dry_run } => push::run(&runtime, receiver.as_deref(), &files, dry_run).await,

@@ -24,7 +24,7 @@ use serde::Deserialize;
 use watchbell_alarms::rule::RuleFile;
 use watchbell_alarms::unit_test::TestFile;
 use watchbell_alerts::{DowntimeConfig, EscalationConfig, InhibitRule, RouteConfig, ScheduleConfig, TimeInterval};
-use watchbell_http::{QueryConfig, SinkConfig};
+use watchbell_http::{CallbacksConfig, QueryConfig, SinkConfig};
 use watchbell_model::{
     ByteSize, Labels, Level, Problem, Problems, RelabelConfig, RunbookRef, Secret, Segment, Span, Url,
 };
@@ -159,6 +159,9 @@ pub struct Config {
     /// `POST /sink`, where other tools send alerts.
     #[serde(default)]
     pub sink: SinkConfig,
+    /// Buttons of providers by which a page is acknowledged.
+    #[serde(default)]
+    pub callbacks: CallbacksConfig,
 }
 
 /// A set of ready-made alarms.

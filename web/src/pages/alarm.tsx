@@ -6,6 +6,7 @@ import type { Drawing } from "../chart";
 import { Ago, Copy, Empty, Glyph, LabelChips, Loading, RunbookButton, STATE_WORDS, Section, SeverityTag, Since, Trouble, markOfAlarm } from "../parts";
 import { route, setQuery } from "../route";
 import { clock, full, now, span, value } from "../time";
+import { Told } from "./verdicts";
 
 const RANGES: [string, number][] = [
   ["1h", 3600],
@@ -62,6 +63,7 @@ export function AlarmPage({ id }: { id: string }) {
           </ul>
         </Section>
       )}
+      <Told alarm={alarm.id} />
       <div class="columns even">
         <Section title="History" aside={data.history.length > 0 && `${data.history.length} changes`}>
           {data.history.length === 0 ? (

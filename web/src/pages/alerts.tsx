@@ -5,6 +5,7 @@ import type { Alert, AlertGroup, NewSilence, Silence, SilenceMatcher } from "../
 import { Ago, Empty, Glyph, LabelChips, Loading, RunbookButton, Search, SeverityTag, Since, Trouble, matches } from "../parts";
 import { route, setQuery } from "../route";
 import { clock, now } from "../time";
+import { Told } from "./verdicts";
 
 function markOf(alert: Alert) {
   if (alert.state === "suppressed") return "paused" as const;
@@ -157,6 +158,7 @@ export function AlertsPage() {
           </ul>
         )}
       </section>
+      <Told />
     </>
   );
 }

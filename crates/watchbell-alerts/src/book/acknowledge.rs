@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use watchbell_model::{Change, Timestamp};
 
 use super::{Book, Moment};
+use crate::episode::Episode;
 use crate::group::{Climb, Group, Told};
 use crate::rows::{self, AlertRow};
 use crate::view::Acknowledgement;
@@ -18,6 +19,7 @@ pub(crate) struct AcknowledgePlan {
     alerts: Vec<(u64, AlertRow)>,
     /// Groups that nobody sees to after all: the first people are told again, then the next.
     again: Vec<(u64, Group)>,
+    episodes: Vec<Episode>,
 }
 
 impl AcknowledgePlan {
@@ -56,6 +58,11 @@ impl Book {
             let row = AlertRow { acknowledged: by.cloned(), ..entry.row.clone() };
             plan.changes.push(rows::put_alert(*fingerprint, &row));
             plan.alerts.push((*fingerprint, row));
+            if let Some(open) = self.episodes.open(*fingerprint).filter(|it| it.acknowledged.is_none()) {
+                let open = Episode { acknowledged: by.cloned(), ..open.clone() };
+                plan.changes.push(rows::put_episode(&open));
+                plan.episodes.push(open);
+            }
             if by.is_none() {
                 again.extend(entry.groups.iter().filter_map(|id| Some((*id, self.groups.get(id)?))));
             }
@@ -78,6 +85,9 @@ impl Book {
             if let Some(entry) = self.alerts.get_mut(&fingerprint) {
                 entry.row = row;
             }
+        }
+        for episode in plan.episodes {
+            self.episodes.insert(episode);
         }
         for (id, group) in plan.again {
             self.set_due(id, group.due, group.escalates);

@@ -8,6 +8,7 @@ use watchbell_model::{Change, GroupNotification, NotificationReason};
 use super::{Book, Moment};
 use crate::config::Policy;
 use crate::downtime::InForce;
+use crate::episode::{Episode, EpisodeKey};
 use crate::group::{Group, Look, Member, Told};
 use crate::rows;
 
@@ -28,6 +29,9 @@ pub(crate) struct FlushPlan {
     alerts: Vec<(u64, rows::AlertRow, Vec<u64>)>,
     gone_alerts: Vec<u64>,
     gone_silences: Vec<String>,
+    episodes: BTreeMap<u64, Episode>,
+    gone_episodes: Vec<EpisodeKey>,
+    gone_downtimes: Vec<String>,
     sequence: u64,
 }
 
@@ -50,7 +54,7 @@ impl Book {
             return None;
         }
         let mut plan = FlushPlan { changes: self.unsaved.clone(), sequence: self.sequence, ..FlushPlan::default() };
-        let downtimes = policy.downtimes.in_force(&policy.intervals, at.now);
+        let downtimes = self.downtimes_in_force(at.now);
         let mut held: HashMap<u64, Held> = HashMap::new();
         let mut leaving: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::new();
         for id in due {
@@ -61,6 +65,7 @@ impl Book {
             }
             let mut after = group.clone();
             after.told = look.told;
+            self.note_episodes(&mut plan, group, after.told.as_ref(), &look.leaving, at);
             let news = look.notices.iter().any(|notice| notice.reason != NotificationReason::Escalated);
             // What may be in the outbox stays in doubt until the receiver is told of it, or until it has ended unsaid: then
             // its sequence must not come again, for an alert that comes back is news.
@@ -111,6 +116,10 @@ impl Book {
             if stays.is_empty() {
                 plan.changes.push(rows::delete_alert(fingerprint));
                 plan.gone_alerts.push(fingerprint);
+                if let Some(open) = self.episodes.open(fingerprint) {
+                    let ended = || open.ended(entry.row.alert.ends_at);
+                    plan.episodes.entry(fingerprint).or_insert_with(ended);
+                }
             } else {
                 let mut row = entry.row.clone();
                 row.left.extend(from.iter().map(|id| self.groups[id].id()));
@@ -121,9 +130,40 @@ impl Book {
         if plan.sequence != self.sequence {
             plan.changes.push(rows::put_sequence(plan.sequence));
         }
+        plan.changes.extend(plan.episodes.values().map(rows::put_episode));
+        plan.gone_episodes = self.episodes.forgettable(at.now);
+        plan.changes.extend(plan.gone_episodes.iter().map(|key| rows::delete_episode(*key)));
+        plan.gone_downtimes = self.downtimes.forgettable(at.now);
+        plan.changes.extend(plan.gone_downtimes.iter().map(|id| rows::delete_downtime(id)));
         plan.gone_silences = self.silences.forgettable(at.now);
         plan.changes.extend(plan.gone_silences.iter().map(|id| rows::delete_silence(id)));
         Some(plan)
+    }
+
+    /// Notes the episodes that begin with what a group will have told, and those that end with what leaves it.
+    fn note_episodes(&self, plan: &mut FlushPlan, group: &Group, told: Option<&Told>, leaving: &[u64], at: Moment) {
+        let name = watchbell_model::group_id(&group.key);
+        let mut note = |fingerprint: &u64| {
+            let Some(entry) = self.alerts.get(fingerprint) else { return };
+            let alert = &entry.row.alert;
+            let known = plan.episodes.get(fingerprint).or_else(|| self.episodes.current(*fingerprint, alert));
+            let end = alert.ends_at.filter(|end| *end <= at.now);
+            if known.is_some_and(|known| known.groups.contains(&name) && known.ends_at == end) {
+                return;
+            }
+            let begin = || Episode::begin(alert, entry.row.acknowledged.clone(), at.now);
+            let mut episode = known.cloned().unwrap_or_else(begin);
+            episode.groups.insert(name.clone());
+            episode.ends_at = end;
+            plan.episodes.insert(*fingerprint, episode);
+        };
+        let fires = |it: &&u64| {
+            group.members.contains(*it) && self.alerts.get(*it).is_some_and(|it| !it.row.alert.is_resolved_at(at.now))
+        };
+        told.iter().flat_map(|told| &told.firing).filter(fires).for_each(&mut note);
+        // Nobody was told of what is in none of these.
+        let knew = |it: &&u64| group.told.iter().chain(&group.attempted).any(|told| told.firing.contains(*it));
+        leaving.iter().filter(knew).for_each(&mut note);
     }
 
     /// Looks at a group; answers also how long any of it is held back at least.
@@ -194,6 +234,15 @@ impl Book {
         }
         for id in plan.gone_silences {
             self.silences.remove(&id);
+        }
+        for id in plan.gone_downtimes {
+            self.downtimes.remove(&id);
+        }
+        for episode in plan.episodes.into_values() {
+            self.episodes.insert(episode);
+        }
+        for key in plan.gone_episodes {
+            self.episodes.remove(key);
         }
     }
 }

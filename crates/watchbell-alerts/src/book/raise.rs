@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use watchbell_model::{Alert, Change, Labels, Timestamp};
 
 use super::{ALERTS_MAX, ALERTS_OWN_MAX, Book, Entry, GROUPS_MAX, Moment, is_own};
+use crate::episode::Episode;
 use crate::group::Group;
 use crate::rows::{self, AlertRow};
 
@@ -19,6 +20,8 @@ pub(crate) struct RaisePlan {
     pub(crate) crowded: u64,
     alerts: Vec<(u64, AlertRow, Vec<Join>)>,
     new_groups: Vec<Group>,
+    /// Episodes that end, since their alerts come back.
+    episodes: Vec<Episode>,
     /// Groups whose time comes earlier.
     earlier: BTreeMap<u64, Timestamp>,
 }
@@ -127,6 +130,14 @@ impl Book {
             // It ends with the alert: one that comes back is news to whoever saw to it.
             let over = |entry: &&Entry| resolved || entry.row.alert.is_resolved_at(at.now);
             let acknowledged = entry.filter(|entry| !over(entry)).and_then(|entry| entry.row.acknowledged.clone());
+            if !resolved
+                && let Some(ended) = entry.map(|entry| &entry.row.alert).filter(|it| it.is_resolved_at(at.now))
+                && let Some(open) = self.episodes.open(fingerprint)
+            {
+                let ended = open.ended(ended.ends_at);
+                plan.changes.push(rows::put_episode(&ended));
+                plan.episodes.push(ended);
+            }
             let row = AlertRow { alert, ended: resolved, updated_at: at.now, left, acknowledged };
             plan.changes.push(rows::put_alert(fingerprint, &row));
             plan.alerts.push((fingerprint, row, joins));
@@ -166,6 +177,8 @@ impl Book {
             });
         }
         self.unsaved.extend(plan.new_groups.iter().map(|group| rows::delete_group(group.id())));
+        let before = plan.episodes.iter().filter_map(|episode| self.episodes.get(episode.key()));
+        self.unsaved.extend(before.map(rows::put_episode));
         self.unsaved.extend(plan.earlier.keys().filter_map(|id| self.groups.get(id)).map(rows::put_group));
         // A full disk refuses every commit: of the same documents only the latest is kept.
         let mut last = HashMap::new();
@@ -184,6 +197,9 @@ impl Book {
         let new: Vec<u64> = plan.new_groups.into_iter().map(|group| self.insert_group(group)).collect();
         for (id, due) in plan.earlier {
             self.set_due(id, due, None);
+        }
+        for episode in plan.episodes {
+            self.episodes.insert(episode);
         }
         for (fingerprint, row, joins) in plan.alerts {
             if !self.alerts.contains_key(&fingerprint)

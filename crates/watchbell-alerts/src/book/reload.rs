@@ -101,6 +101,11 @@ impl Book {
         }
         if groups.is_empty() {
             // It is over and every group that there still is has said so.
+            if let Some(open) = self.episodes.open(fingerprint) {
+                let ended = open.ended(alert.ends_at);
+                self.unsaved.push(rows::put_episode(&ended));
+                self.episodes.insert(ended);
+            }
             self.remove_alert(fingerprint);
             self.unsaved.push(rows::delete_alert(fingerprint));
         } else if let Some(entry) = self.alerts.get_mut(&fingerprint) {

@@ -101,7 +101,8 @@ fn one_label_set_twice_in_one_batch_is_one_alert() {
               "ops"
             ],
             "updatedAt": "1970-01-01T00:00:01.000Z",
-            "acknowledged": null
+            "acknowledged": null,
+            "verdict": null
           }
         ]"#]]
     .assert_eq(&serde_json::to_string_pretty(&views).expect("it is JSON"));

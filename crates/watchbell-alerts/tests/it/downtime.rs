@@ -7,7 +7,7 @@ use expect_test::expect;
 use watchbell_alerts::{Config, Dependency};
 use watchbell_model::{Path, Problems, Span};
 
-use crate::stage::{check, check_plain, config};
+use crate::stage::{Fault, check, check_plain, config, play};
 
 const ROUTE: &str = r#"{"receiver": "anna", "group_by": ["alertname"], "group_wait": "0s", "repeat_interval": "7m"}"#;
 const INTERVALS: &str =
@@ -120,6 +120,60 @@ fn a_downtime_that_is_taken_out_counts_at_the_next_look() {
             16m page anna {a} first: +a
         "#]],
     );
+}
+
+#[test]
+fn one_that_is_made_while_it_runs_keeps_back_as_one_of_the_file_does() {
+    check(
+        &[with("[]")],
+        "1m raise b | 10m downtime move alertname=~[ab] for 22m30s | 11m raise a | 13m show | 15m resolve b | 33m show | 36m resolve a | 53m end",
+        expect![[r#"
+            1m page anna {b} first: +b
+            13m shows a suppressed muted by move to anna; b suppressed muted by move to anna
+            16m page anna {b} all_resolved: -b
+            32m30s page anna {a} first: +a
+            33m shows a active to anna
+            37m30s page anna {a} all_resolved: -a
+        "#]],
+    );
+}
+
+#[test]
+fn one_that_is_ended_early_lets_pages_go() {
+    check(
+        &[with("[]"), once()],
+        "10m downtime move2 alertname=a for 5h | 11m raise a | 12m reload 1 | 13m undowntime move2 | 14m show | 40m resolve a | 53m end",
+        expect![[r#"
+            14m shows a suppressed muted by move to anna
+            32m30s page anna {a} first: +a
+            42m30s page anna {a} all_resolved: -a
+        "#]],
+    );
+    check(
+        &[with("[]")],
+        "10m downtime move alertname=a for 5h | 11m raise a | 13m undowntime move | 14m show | 40m resolve a | 53m end",
+        expect![[r#"
+            14m shows a active to anna
+            16m page anna {a} first: +a
+            26m page anna {a} repeat: +a
+            36m page anna {a} repeat: +a
+            41m page anna {a} all_resolved: -a
+        "#]],
+    );
+}
+
+#[test]
+fn one_that_was_refused_does_not_come_back_after_a_restart() {
+    // It is on disk, but whoever made it was told that it is not.
+    for commit in 1..=4 {
+        let timeline = "1s raise b | 10s downtime move alertname=a for 5h | 11s undowntime move | 20s crash | 21s raise a | 5m end";
+        let played = play(&[with("[]")], timeline, Fault::FailsLate(commit), None);
+        assert!(
+            played.text.contains("21s page anna {a} first: +a"),
+            "when commit {commit} fails late: {}",
+            played.text
+        );
+    }
 }
 
 fn dependent() -> Config {

@@ -6,3 +6,4 @@ mod duty;
 mod stage;
 mod timelines;
 mod trouble;
+mod verdicts;

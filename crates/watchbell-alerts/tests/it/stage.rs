@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 use watchbell_alerts::{
-    Acknowledgement, Alerts, Config, InhibitRule, RouteConfig, Silence, TimeInterval, parse_matchers,
+    Acknowledgement, Alerts, Config, DowntimeConfig, DowntimeError, Episode, InhibitRule, Judgement, RouteConfig,
+    Silence, TimeInterval, Verdict, parse_matchers,
 };
 use watchbell_model::{
     Alert, BoxFuture, Change, Deliver, GroupNotification, Labels, MemoryState, Raise, Span, State, StateError,
@@ -312,6 +313,70 @@ impl Stage {
                     }
                 }
             }
+            "downtime" => {
+                let until = (now + words[5].parse::<Span>().expect("a duration").duration()).to_string();
+                let time = |text: &str| text.trim_end_matches('Z').to_owned();
+                let downtime: DowntimeConfig = serde_json::from_value(serde_json::json!({
+                    "name": words[2], "matchers": [words[3]], "from": time(&now.to_string()), "until": time(&until),
+                }))
+                .expect("a downtime");
+                loop {
+                    let (state, alerts) = (Arc::clone(&self.state), Arc::clone(&self.alerts));
+                    let made = tokio::select! {
+                        biased;
+                        () = state.crashed.notified() => None,
+                        made = alerts.make_downtime(downtime.clone(), "me", "why") => Some(made),
+                    };
+                    match made {
+                        Some(Ok(_)) => break,
+                        Some(Err(error)) => assert!(matches!(error, DowntimeError::State(_)), "{error}"),
+                        None => {
+                            self.restart();
+                            if self.made(words[2]).is_some() {
+                                break;
+                            }
+                        }
+                    }
+                }
+            }
+            "undowntime" => loop {
+                let Some(id) = self.made(words[2]) else { break };
+                let (state, alerts) = (Arc::clone(&self.state), Arc::clone(&self.alerts));
+                let ended = tokio::select! {
+                    biased;
+                    () = state.crashed.notified() => None,
+                    ended = alerts.end_downtime(&id) => Some(ended),
+                };
+                match ended {
+                    Some(Ok(())) => break,
+                    Some(Err(error)) => assert!(matches!(error, DowntimeError::State(_)), "{error}"),
+                    None => self.restart(),
+                }
+            },
+            "judge" => {
+                let (fingerprint, word) = (labels(words[2]).fingerprint(), words[3]);
+                let says = Judgement::ALL.into_iter().find(|it| it.as_str() == word);
+                let verdict = says.map(|verdict| Verdict { verdict, by: "me".into(), at: now, note: String::new() });
+                loop {
+                    let (state, alerts) = (Arc::clone(&self.state), Arc::clone(&self.alerts));
+                    let latest = alerts.episodes(|it| it.key().1 == fingerprint).first().map(Episode::key);
+                    let done = tokio::select! {
+                        biased;
+                        () = state.crashed.notified() => None,
+                        done = alerts.judge(latest.into_iter().collect(), verdict.clone()) => Some(done),
+                    };
+                    match done {
+                        Some(Ok(_)) => break,
+                        Some(Err(_)) => {}
+                        None => self.restart(),
+                    }
+                }
+            }
+            "episodes" => {
+                let text: Vec<String> = self.alerts.episodes(|_| true).iter().map(|it| self.episode(it)).collect();
+                let text = if text.is_empty() { "none".to_owned() } else { text.join("; ") };
+                self.shown.push((self.start + self.elapsed(), format!("episodes {text}")));
+            }
             "reload" => {
                 self.current = words[2].parse().expect("a number");
                 self.alerts.apply(&self.configs[self.current]).expect("the configuration is right");
@@ -337,6 +402,20 @@ impl Stage {
         }
         // Whatever is due at this moment happens before the next step.
         self.until(self.start + self.elapsed() + std::time::Duration::from_micros(1)).await;
+    }
+
+    /// The downtime of a name that was made and is not ended.
+    fn made(&self, name: &str) -> Option<String> {
+        let made = self.alerts.downtimes().into_iter().filter_map(|it| it.made);
+        made.filter(|it| it.downtime.name == name && it.ended_at.is_none()).map(|it| it.id).next()
+    }
+
+    fn episode(&self, episode: &Episode) -> String {
+        let time = |at: Timestamp| since(self.start, at);
+        let mut text = format!("{} from {}", short(&episode.labels), time(episode.starts_at));
+        text += &episode.ends_at.map(|end| format!(" to {}", time(end))).unwrap_or_default();
+        text += &episode.acknowledged.as_ref().map(|it| format!(" seen to by {}", it.by)).unwrap_or_default();
+        text + &episode.verdict.as_ref().map(|it| format!(" {} by {}", it.verdict.as_str(), it.by)).unwrap_or_default()
     }
 
     fn played(self) -> Played {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use watchbell_alarms::{Alarms, Desired, Runbook, certificate, heartbeat, monitor, rule};
 use watchbell_alerts::Alerts;
-use watchbell_http::{Auth, ConfigView, Handles, LoadResult, QueryConfig, SinkConfig, SiteInfo};
+use watchbell_http::{Auth, CallbacksConfig, ConfigView, Handles, LoadResult, QueryConfig, SinkConfig, SiteInfo};
 use watchbell_model::{
     Append, AppendError, Appended, Batch, BoxFuture, Certificate, Checkup, Cleaned, Deleted, Exemplar, Figures,
     HistogramSample, Import, Imported, Labels, Lookup, Matcher, MemoryState, Metadata, Observation, Observe, Part,
@@ -197,6 +197,7 @@ pub(crate) struct Settings {
     pub(crate) load: Mutex<LoadResult>,
     pub(crate) url: Mutex<Option<Url>>,
     pub(crate) query: Mutex<QueryConfig>,
+    pub(crate) callbacks: Mutex<CallbacksConfig>,
     /// How often it was read again to the end.
     pub(crate) reloads: std::sync::atomic::AtomicU32,
     started_at: Timestamp,
@@ -227,6 +228,10 @@ impl ConfigView for Settings {
 
     fn sink(&self) -> SinkConfig {
         SinkConfig { secret: Secret::new(SINK_SECRET), ..SinkConfig::default() }
+    }
+
+    fn callbacks(&self) -> CallbacksConfig {
+        self.callbacks.lock().unwrap().clone()
     }
 
     fn query(&self) -> QueryConfig {
@@ -302,6 +307,7 @@ impl Stage {
             load: Mutex::new(LoadResult { loaded_at: now, refused_at: None, problems: Vec::new() }),
             url: Mutex::new(Some(site.clone())),
             query: Mutex::default(),
+            callbacks: Mutex::default(),
             reloads: Default::default(),
             started_at: now,
         };

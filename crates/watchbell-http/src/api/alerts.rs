@@ -19,7 +19,7 @@ use crate::{App, Shared};
 const SILENCE_MAX: Duration = Duration::from_secs(366 * 86_400);
 
 /// The longest name or comment of an acknowledgement, in bytes.
-const WORDS_MAX: usize = 2000;
+pub(super) const WORDS_MAX: usize = 2000;
 
 /// Alerts that fire, as they are grouped.
 pub(crate) fn groups(app: &Shared) -> Vec<view::AlertGroup> {
@@ -50,6 +50,7 @@ fn view_of(app: &Shared, seen: &AlertView) -> view::Alert {
         inhibited_by: seen.inhibited_by.clone(),
         muted_by: seen.muted_by.clone(),
         acknowledged: seen.acknowledged.clone(),
+        verdict: seen.verdict.clone(),
         runbook: Some(runbook(app, alert)),
         source_href: own_path(app, &alert.generator_url).filter(|href| safe_href(href).is_some()),
     }
@@ -123,7 +124,7 @@ async fn set_acknowledgement(app: &App, fingerprint: &str, by: Option<Acknowledg
     }
 }
 
-fn name_of(caller: &Caller) -> String {
+pub(super) fn name_of(caller: &Caller) -> String {
     match caller {
         Caller::Token(name) => format!("API token {name}"),
         _ => "the UI".to_owned(),

@@ -74,6 +74,14 @@ fn look(app: &Shared) -> Marks {
                 (alert.fingerprint, alert.silenced_by, alert.inhibited_by, alert.muted_by).hash(hasher);
             }
         }
+        app.alerts.episodes(|it| {
+            (it.starts_at, it.ends_at, it.verdict.as_ref().map(|verdict| verdict.at)).hash(hasher);
+            false
+        });
+        for downtime in app.alerts.downtimes() {
+            let made = downtime.made.map(|made| (made.id, made.ended_at));
+            (downtime.downtime.name, made, downtime.in_force_until.is_some()).hash(hasher);
+        }
         for silence in app.alerts.silences() {
             (silence.id, silence.updated_at, silence.ends_at).hash(hasher);
         }

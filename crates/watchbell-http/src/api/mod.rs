@@ -3,6 +3,7 @@
 pub(crate) mod alarms;
 pub(crate) mod alerts;
 pub(crate) mod bars;
+pub(crate) mod downtimes;
 pub(crate) mod events;
 mod host;
 pub(crate) mod outbox;
@@ -12,6 +13,7 @@ mod reference;
 pub(crate) mod rollup;
 pub(crate) mod runbooks;
 pub(crate) mod targets;
+pub(crate) mod verdicts;
 pub(crate) mod view;
 
 use axum::Json;

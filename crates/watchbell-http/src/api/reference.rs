@@ -52,6 +52,21 @@ fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
             takes: None,
             answers: None,
         },
+        Operation {
+            method: "post",
+            path: "alerts/{fingerprint}/verdict",
+            summary: "Says whether the page about an alert, over or not, was worth it",
+            takes: Some(schemas.subschema_for::<view::NewVerdict>().to_value()),
+            answers: None,
+        },
+        Operation {
+            method: "delete",
+            path: "alerts/{fingerprint}/verdict",
+            summary: "Takes a verdict back",
+            takes: None,
+            answers: None,
+        },
+        operation!("get" "episodes" "Alerts that people were told of, over or not, with their verdicts, latest first" -> Vec<view::Episode>),
         operation!("get" "silences" "Every silence" -> Vec<view::Silence>),
         Operation {
             method: "post",
@@ -61,6 +76,21 @@ fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
             answers: Some(schemas.subschema_for::<view::Silence>().to_value()),
         },
         Operation { method: "delete", path: "silences/{id}", summary: "Ends a silence", takes: None, answers: None },
+        operation!("get" "downtimes" "Every downtime, of the configuration or made here; those in force first" -> Vec<view::Downtime>),
+        Operation {
+            method: "post",
+            path: "downtimes",
+            summary: "Makes a downtime: pages of what it covers are kept back, and nothing else",
+            takes: Some(schemas.subschema_for::<view::NewDowntime>().to_value()),
+            answers: Some(schemas.subschema_for::<view::Downtime>().to_value()),
+        },
+        Operation {
+            method: "delete",
+            path: "downtimes/{id}",
+            summary: "Ends a downtime that was made, for good",
+            takes: None,
+            answers: None,
+        },
         operation!("get" "deliveries" "Tries to hand pages to channels, newest first" -> Vec<view::Delivery>),
         operation!("get" "outbox" "Pages on their way" -> view::Outbox),
         operation!("get" "runbooks" "Every run book and what links to it" -> Vec<view::Runbook>),
@@ -107,6 +137,13 @@ fn openapi() -> Value {
                 ("end", false, "Likewise; now if it is not given."),
                 ("width", false, "Length of a window, such as `1h` (the default) or `5m`."),
             ],
+            "episodes" => &[
+                ("alarm", false, "Only those of an alarm, such as `monitor/imap`, or of alerts of a name."),
+                ("limit", false, "How many at most; 200 if it is not given."),
+            ],
+            "alerts/{fingerprint}/verdict" if operation.method == "delete" => {
+                &[("starts_at", false, "When the episode began that is meant; the latest if it is not given.")]
+            }
             "targets/steps" => &[
                 ("pool", true, "The job's name."),
                 ("labels", true, "What is known of a target before relabelling, a mapping of texts as JSON."),

@@ -250,10 +250,56 @@ pub(crate) struct Alert {
     pub muted_by: Vec<String>,
     /// Who sees to it, if anybody does.
     pub acknowledged: Option<watchbell_alerts::Acknowledgement>,
+    /// What was said of its page already.
+    pub verdict: Option<watchbell_alerts::Verdict>,
     /// What to do about it.
     pub runbook: Option<RunbookLink>,
     /// The page of what raised it; http and https only.
     pub source_href: Option<String>,
+}
+
+/// An alert that people were told of, from its beginning to its end.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(crate) struct Episode {
+    /// The identity of its label set, in hex.
+    pub fingerprint: String,
+    /// Its label `alertname`.
+    pub name: String,
+    /// The identity of the alarm that raised it, such as `monitor/imap`; empty if it is not ours.
+    pub alarm: String,
+    /// How bad it was.
+    pub severity: String,
+    /// What was wrong.
+    pub summary: String,
+    /// Its identity.
+    pub labels: Labels,
+    /// Since when it fired; with the fingerprint it names the episode.
+    pub starts_at: Timestamp,
+    /// When people were told of it first.
+    pub told_at: Timestamp,
+    /// Until when it fired; nothing while it does.
+    pub ends_at: Option<Timestamp>,
+    /// Who saw to it first, if anybody did.
+    pub acknowledged: Option<watchbell_alerts::Acknowledgement>,
+    /// What was said of its page.
+    pub verdict: Option<watchbell_alerts::Verdict>,
+}
+
+/// What somebody says of a page.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewVerdict {
+    /// Whether it was worth it.
+    pub verdict: watchbell_alerts::Judgement,
+    /// When the episode began that is meant; the latest, unless given.
+    #[serde(default)]
+    pub starts_at: Option<Timestamp>,
+    /// Who; unless given, who asks.
+    #[serde(default)]
+    pub by: String,
+    /// A few words beside it.
+    #[serde(default)]
+    pub note: String,
 }
 
 /// Whether anybody is told of an alert.
@@ -332,6 +378,55 @@ pub(crate) struct NewSilence {
     /// Why.
     #[serde(default)]
     pub comment: String,
+}
+
+/// A downtime: a known period in which certain alerts page nobody.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(crate) struct Downtime {
+    /// Names it for ever; nothing if it stands in the configuration.
+    pub id: Option<String>,
+    /// What it covers, and when.
+    pub downtime: watchbell_alerts::DowntimeConfig,
+    /// Who made it; empty if it stands in the configuration.
+    pub by: String,
+    /// Why.
+    pub why: String,
+    /// When it was made.
+    pub made_at: Option<Timestamp>,
+    /// When somebody ended it, if somebody did.
+    pub ended_at: Option<Timestamp>,
+    /// Whether it is in force.
+    pub state: DowntimeState,
+    /// Until when it is in force at least, if it is.
+    pub in_force_until: Option<Timestamp>,
+    /// When it begins next, where that can be said.
+    pub next_at: Option<Timestamp>,
+}
+
+/// Whether a downtime is in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum DowntimeState {
+    /// Now.
+    Active,
+    /// It will be, once or again.
+    Pending,
+    /// No longer.
+    Over,
+}
+
+/// What is asked for to make a downtime.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewDowntime {
+    /// What it covers, and when. With `lasts` alone it begins now.
+    pub downtime: watchbell_alerts::DowntimeConfig,
+    /// Who makes it; unless given, who asks.
+    #[serde(default)]
+    pub by: String,
+    /// Why.
+    #[serde(default)]
+    pub why: String,
 }
 
 /// Pages on their way.

@@ -87,3 +87,88 @@ fn a_link_that_is_old_changed_or_about_what_is_over_does_nothing() {
         assert!(answer.status == StatusCode::OK && answer.body.contains("It is over"), "{}", answer.body);
     });
 }
+
+/// The link for a verdict in a page that is written now.
+fn verdict_link(site: &crate::Site) -> String {
+    let group = site.stage.alerts.groups().remove(0);
+    let now = site.stage.runtime.clock.now().as_millis() / 1000;
+    let since = group.alerts.iter().map(|it| it.alert.starts_at).min().unwrap().as_millis() / 1000;
+    let id = watchbell_model::group_id(&group.group_key);
+    let (until, at) = (now + 86_400, now + 1);
+    site.stage.auth.sign(&format!("/do/verdict?group={id}&by=anna&until={until}&since={since}&at={at}"))
+}
+
+#[test]
+fn a_link_says_whether_a_page_was_worth_it_after_it_is_over_too() {
+    play(|site| async move {
+        site.break_imap().await;
+        let link = verdict_link(&site);
+        let shown = site.send(ask("GET", &link).public()).await;
+        assert!(
+            shown.body.contains("Was this page worth it?") && shown.body.contains("monitor/imap"),
+            "{}",
+            shown.body
+        );
+        // The button of a push has no form.
+        let done = site.send(ask("POST", &link).public().header("origin", "https://ntfy.example")).await;
+        assert!(done.status == StatusCode::OK && done.body.contains("Marked false"), "{}", done.body);
+        for _ in 0..8 {
+            site.stage.probe("imap", Ok(20)).await;
+            site.stage.runtime.clock.sleep(std::time::Duration::from_secs(60)).await;
+        }
+        assert!(!site.stage.alerts.alerts().iter().any(|it| it.alert.labels.get("source") == Some("monitor/imap")));
+        let asked = site.send(ask("GET", &link).public()).await;
+        assert!(asked.body.contains("(false, by anna)"), "{}", asked.body);
+        let button = ask("POST", &link).public().header("content-type", "application/x-www-form-urlencoded");
+        let done = site.send(button.body("verdict=early&note=it+came+back+%3Cby%3E+itself")).await;
+        assert!(done.body.contains("Marked early"), "{}", done.body);
+        let cookie = site.sign_in().await;
+        let episodes = site.send(ask("GET", "/api/watchbell/v1/episodes?alarm=monitor/imap").session(&cookie)).await;
+        let episodes: serde_json::Value = serde_json::from_str(&episodes.body).unwrap();
+        let first = &episodes[0];
+        assert_eq!(
+            (first["verdict"]["verdict"].as_str(), first["verdict"]["by"].as_str()),
+            (Some("early"), Some("anna"))
+        );
+        assert_eq!(first["verdict"]["note"], "it came back <by> itself");
+        assert!(episodes.as_array().unwrap().len() == 1 && first["ends_at"].is_string(), "{episodes}");
+        let others = site.send(ask("GET", "/api/watchbell/v1/episodes?alarm=monitor/other").session(&cookie)).await;
+        assert_eq!(others.body, "[]");
+        let metrics = site.stage.runtime.metrics.render();
+        assert!(metrics.contains("watchbell_verdicts_total{verdict=\"early\"} 1"), "{metrics}");
+    });
+}
+
+#[test]
+fn a_verdict_is_given_and_taken_back_by_the_api() {
+    play(|site| async move {
+        site.break_imap().await;
+        let cookie = site.sign_in().await;
+        let fingerprint = site.stage.alerts.alerts().remove(0).fingerprint;
+        let path = format!("/api/watchbell/v1/alerts/{fingerprint}/verdict");
+        let give = |path: &str, body: &str| {
+            ask("POST", path).session(&cookie).header("content-type", "application/json").body(body)
+        };
+        for (path, body, status) in [
+            (&path[..], r#"{"verdict": "wrong"}"#, StatusCode::UNPROCESSABLE_ENTITY),
+            (&path, "{}", StatusCode::UNPROCESSABLE_ENTITY),
+            (&path, r#"{"verdict": "false", "starts_at": "2020-01-01T00:00:00Z"}"#, StatusCode::NOT_FOUND),
+            ("/api/watchbell/v1/alerts/00ff/verdict", r#"{"verdict": "false"}"#, StatusCode::NOT_FOUND),
+            ("/api/watchbell/v1/alerts/imap/verdict", r#"{"verdict": "false"}"#, StatusCode::NOT_FOUND),
+        ] {
+            assert_eq!(site.send(give(path, body)).await.status, status, "{path} {body}");
+        }
+        let long = serde_json::json!({"verdict": "true", "note": "x".repeat(2001)}).to_string();
+        assert_eq!(site.send(give(&path, &long)).await.status, StatusCode::BAD_REQUEST);
+        assert_eq!(site.stage.alerts.alerts()[0].verdict, None);
+        let body = r#"{"verdict": "unactionable", "by": "ben", "note": "the provider's"}"#;
+        assert_eq!(site.send(give(&path, body)).await.status, StatusCode::NO_CONTENT);
+        let alerts = site.send(ask("GET", "/api/watchbell/v1/alerts").session(&cookie)).await;
+        let alerts: serde_json::Value = serde_json::from_str(&alerts.body).unwrap();
+        let verdict = &alerts[0]["alerts"][0]["verdict"];
+        assert_eq!((&verdict["verdict"], &verdict["by"]), (&"unactionable".into(), &"ben".into()));
+        let back = site.send(ask("DELETE", &path).session(&cookie)).await;
+        assert_eq!(back.status, StatusCode::NO_CONTENT);
+        assert_eq!(site.stage.alerts.alerts()[0].verdict, None);
+    });
+}

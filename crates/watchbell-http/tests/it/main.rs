@@ -5,6 +5,7 @@ mod stage;
 
 mod access;
 mod action;
+mod callback;
 mod combined;
 mod machine;
 mod otlp;
@@ -22,18 +23,23 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use stage::Stage;
 use tower::ServiceExt;
-use watchbell_runtime::sim;
+use watchbell_runtime::sim::{self, World};
 
 /// How long a scenario waits for the stages to settle: longer than any group waits.
 const SETTLE: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Runs a scenario over the made-up site.
 fn play<F: Future>(scenario: impl FnOnce(Site) -> F) -> F::Output {
+    play_in(|site, _| scenario(site))
+}
+
+/// The same, with the world it is in.
+fn play_in<F: Future>(scenario: impl FnOnce(Site, World) -> F) -> F::Output {
     sim::run(1, |world| async move {
         let stage = Stage::open(world.runtime(), &["http://receiver.example/hook"]).await;
         stage.runtime.supervisor.reconcile("notify", stage.notify.tasks());
         let router = watchbell_http::router(stage.handles());
-        scenario(Site { stage, router }).await
+        scenario(Site { stage, router }, world).await
     })
 }
 

@@ -294,3 +294,66 @@ fn series_are_summed_up_over_windows() {
         [{"count":[2,2],"increase":[4.0,4.0],"labels":{"__name__":"requests_total","job":"api"},"last":[9.0,4.0],"max":[9.0,4.0],"mean":[7.0,3.0],"min":[5.0,2.0],"starts":[1767567600.0,1767569400.0],"step":1800.0}]
     "#]].assert_eq(&shown);
 }
+
+#[test]
+fn a_downtime_is_made_listed_and_ended() {
+    play(|site| async move {
+        let cookie = site.sign_in().await;
+        let ask = |method, path: &str, body: String| {
+            let path = format!("/api/watchbell/v1/downtimes{path}");
+            ask(method, path).session(&cookie).header("content-type", "application/json").body(body)
+        };
+        let new = |downtime: Value| serde_json::json!({ "downtime": downtime, "why": "a new disk" }).to_string();
+        let now = serde_json::json!({ "name": "move", "matchers": ["source=\"monitor/imap\""], "lasts": "2h" });
+        let made = site.send(ask("POST", "", new(now.clone()))).await;
+        assert_eq!(made.status, 200, "{}", made.body);
+        let cron = serde_json::json!({ "name": "backup", "matchers": ["a=b"], "cron": "0 3 * * *", "lasts": "1h" });
+        assert_eq!(site.send(ask("POST", "", new(cron))).await.status, 200);
+        let list = site.get(&cookie, "downtimes").await;
+        let shown: Vec<String> = list
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| {
+                format!("{} {} {} by {}: {}", it["downtime"]["name"], it["state"], it["next_at"], it["by"], it["why"])
+            })
+            .collect();
+        expect![[r#"
+            "move" "active" null by "the UI": "a new disk"
+            "backup" "pending" "2026-01-05T03:00:00.000Z" by "the UI": "a new disk""#]].assert_eq(&shown.join("\n"));
+        site.break_imap().await;
+        let alerts = site.get(&cookie, "alerts").await;
+        assert_eq!(alerts[0]["alerts"][0]["muted_by"], serde_json::json!(["move"]));
+        let id = list[0]["id"].as_str().unwrap().to_owned();
+        for (asked, status, words) in [
+            (ask("POST", "", new(now.clone())), 400, "there is a downtime named `move` already"),
+            (
+                ask("POST", "", new(serde_json::json!({ "name": "x", "matchers": [], "lasts": "2h" }))),
+                400,
+                "it would cover every alert",
+            ),
+            (
+                ask("POST", "", new(serde_json::json!({ "name": "x", "matchers": ["a=b"] }))),
+                400,
+                "it is not clear when",
+            ),
+            (ask("POST", "", new(serde_json::json!({ "name": "x" }))), 422, "matchers"),
+            (ask("DELETE", "/none", String::new()), 404, "there is no downtime `none`"),
+            (ask("DELETE", &format!("/{id}"), String::new()), 204, ""),
+            (ask("DELETE", &format!("/{id}"), String::new()), 400, "is over already"),
+        ] {
+            let answer = site.send(asked).await;
+            assert!(
+                answer.status == status && answer.body.contains(words),
+                "{words}: {} {}",
+                answer.status,
+                answer.body
+            );
+        }
+        let alerts = site.get(&cookie, "alerts").await;
+        assert_eq!(alerts[0]["alerts"][0]["muted_by"], serde_json::json!([]));
+        let list = site.get(&cookie, "downtimes").await;
+        let ended = list.as_array().unwrap().iter().find(|it| it["downtime"]["name"] == "move").unwrap();
+        assert!(ended["state"] == "over" && ended["ended_at"].is_string(), "{ended}");
+    });
+}

@@ -163,6 +163,10 @@ impl Channel for NtfyConfig {
             actions
                 .push(json!({"action": "http", "label": "Acknowledge", "url": url, "method": "POST", "clear": true}));
         }
+        // An app shows three: of what fires, whether anybody sees to it is what counts.
+        if let Some(url) = page.verdict_url.as_ref().filter(|url| page.is_resolved() && url.len() <= URL_MAX) {
+            actions.push(json!({"action": "http", "label": "Mark false", "url": url, "method": "POST", "clear": true}));
+        }
         if page.alarm_url.len() <= URL_MAX {
             actions.push(json!({"action": "view", "label": "Alarm", "url": page.alarm_url}));
         }

@@ -213,6 +213,9 @@ impl Channel for PushoverConfig {
             form.push(("retry", self.retry.duration().as_secs().to_string()));
             form.push(("expire", self.expire.duration().as_secs().to_string()));
             form.push(("tags", page.sequence_id.clone()));
+            let answered =
+                page.acknowledge_url.is_some().then(|| draft.site.action_address("receipt", draft.group, ""));
+            form.extend(answered.flatten().map(|url| ("callback", url)));
         }
         if !self.ttl.is_zero() {
             form.push(("ttl", self.ttl.duration().as_secs().to_string()));

@@ -19,7 +19,7 @@ use super::{
     check_address, check_secret, check_template, check_templates, color, complete_secret, filled, has_credentials,
     http_channel, links, put, read, said, secret_of, worded,
 };
-use crate::config::{self, ChannelDefaults};
+use crate::config::{self, ACKNOWLEDGE_ACTION, ChannelDefaults};
 use crate::cut::{Unit, cut, cut_as, one_line};
 use crate::template_data::Templates;
 
@@ -412,6 +412,21 @@ impl Channel for SlackConfig {
         let line = said(&self.message_text, draft, &mut errors).map(|text| cut(&text, TEXT_MAX, UNIT));
         let line = line.unwrap_or_else(|| cut_as(&title, LINE_MAX, UNIT, escaped));
         let mut body = json!({"text": line, "attachments": [attachment]});
+        if self.is_app() && draft.site.buttons.slack && page.acknowledge_url.is_some() {
+            let button = json!({
+                "type": "button",
+                "action_id": ACKNOWLEDGE_ACTION,
+                "style": "primary",
+                "text": {"type": "plain_text", "text": "Acknowledge"},
+                "value": page.sequence_id,
+            });
+            let button = json!({
+                "color": format!("#{:06x}", color(page)),
+                "fallback": "Acknowledge",
+                "blocks": [{"type": "actions", "elements": [button]}],
+            });
+            body["attachments"] = json!([body["attachments"][0], button]);
+        }
         put(
             &mut body,
             [

@@ -14,7 +14,7 @@ use super::{
     Attempt, Channel, Draft, Follow, Outgoing, Rendered, VerdictKind, alone_if_refused, check_secret, check_template,
     complete_secret, html_escaped, http_channel, links, read, said, secret_of, sign,
 };
-use crate::config::ChannelDefaults;
+use crate::config::{ACKNOWLEDGE_ACTION, ChannelDefaults};
 use crate::cut::{Unit, cut, cut_as, one_line};
 use crate::template_data::Templates;
 
@@ -151,6 +151,10 @@ impl Channel for TelegramConfig {
         });
         if !mode.is_empty() {
             body["parse_mode"] = mode.into();
+        }
+        if draft.site.buttons.telegram && page.acknowledge_url.is_some() {
+            let data = format!("{ACKNOWLEDGE_ACTION} {}", page.sequence_id);
+            body["reply_markup"] = json!({"inline_keyboard": [[{"text": "Acknowledge", "callback_data": data}]]});
         }
         if let Some(topic) = self.message_thread_id.filter(|topic| *topic != 0) {
             body["message_thread_id"] = topic.into();

@@ -97,7 +97,11 @@ pub(super) fn body(draft: &Draft<'_>, max_alerts: usize) -> Map<String, Value> {
         ("runbook_url", &page.runbook_url),
     ];
     body.extend(ours.map(|(name, value)| (name.to_owned(), Value::from(value))));
-    let links = [("acknowledge_url", &page.acknowledge_url), ("silence_url", &page.silence_url)];
+    let links = [
+        ("acknowledge_url", &page.acknowledge_url),
+        ("silence_url", &page.silence_url),
+        ("verdict_url", &page.verdict_url),
+    ];
     body.extend(links.into_iter().filter_map(|(name, url)| Some((name.to_owned(), url.clone()?.into()))));
     body
 }

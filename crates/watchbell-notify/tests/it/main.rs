@@ -1,5 +1,6 @@
 //! The notify stage in a simulated world: channels, the outbox under outages and crashes, pages and run books.
 
+mod buttons;
 mod channels;
 mod chat;
 mod crashes;

@@ -119,7 +119,9 @@ fn what_fires_can_be_acknowledged_from_the_page() {
     let signed = Site { sign: Some(std::sync::Arc::new(sign)), ..plain.site.clone() };
     let links = |site: &Site, group: &GroupNotification| {
         let page = Page::write(group, site, &plain.runbooks);
-        [page.acknowledge_url, page.silence_url].map(|url| url.unwrap_or_else(|| "none".into())).join("\n")
+        [page.acknowledge_url, page.silence_url, page.verdict_url]
+            .map(|url| url.unwrap_or_else(|| "none".into()))
+            .join("\n")
     };
     let group = GroupNotification { receiver: "anna & ben".into(), ..crate::world::firing("IMAP", NOW) };
     let until = NOW.as_millis() / 1000 + 7 * 86_400;
@@ -128,11 +130,15 @@ fn what_fires_can_be_acknowledged_from_the_page() {
         links(&signed, &group),
         format!(
             "https://bell.example.org/do/acknowledge?group={id}&by=anna%20%26%20ben&until={until}&sig=1\n\
-             https://bell.example.org/do/silence?group={id}&by=anna%20%26%20ben&until={until}&sig=1"
+             https://bell.example.org/do/silence?group={id}&by=anna%20%26%20ben&until={until}&sig=1\n\
+             https://bell.example.org/do/verdict?group={id}&by=anna%20%26%20ben&until={until}&since={}&at={}&sig=1",
+            group.alerts[0].starts_at.as_millis() / 1000,
+            NOW.as_millis() / 1000 + 1
         )
     );
-    assert_eq!(links(&signed, &crate::world::resolved("IMAP", NOW)), "none\nnone");
-    assert_eq!(links(&plain.site, &group), "none\nnone");
+    let over = links(&signed, &crate::world::resolved("IMAP", NOW));
+    assert!(over.starts_with("none\nnone\nhttps://bell.example.org/do/verdict?"), "{over}");
+    assert_eq!(links(&plain.site, &group), "none\nnone\nnone");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use super::reach::{self, Api};
 use super::{Files, Output};
 
 /// How many characters of a fingerprint are shown.
-const SHORT: usize = 8;
+pub(super) const SHORT: usize = 8;
 
 /// Which watchbell is asked.
 #[derive(Debug, Args)]
@@ -95,7 +95,7 @@ struct Acknowledged {
 }
 
 impl Whom {
-    async fn api(self, runtime: &Runtime) -> Result<Api> {
+    pub(super) async fn api(self, runtime: &Runtime) -> Result<Api> {
         if let Some(url) = &self.url {
             return Api::at(runtime, url);
         }
@@ -144,8 +144,7 @@ pub(super) async fn list(runtime: &Runtime, whom: Whom, output: Output) -> Resul
 
 pub(super) async fn acknowledge(runtime: &Runtime, arguments: AckArguments) -> Result<ExitCode> {
     let AckArguments { which, all, by, comment, withdraw, whom } = arguments;
-    let user = || runtime.environment.get("SUDO_USER").or_else(|| runtime.environment.get("USER"));
-    let by = by.or_else(user).unwrap_or_else(|| "the terminal".to_owned());
+    let by = by.unwrap_or_else(|| user(runtime));
     let api = whom.api(runtime).await?;
     let done = set(&api, &which, all, withdraw, &json!({ "by": by, "comment": comment })).await;
     api.close().await;
@@ -155,6 +154,12 @@ pub(super) async fn acknowledge(runtime: &Runtime, arguments: AckArguments) -> R
         println!("{what} {number}  {}", alert.summary);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Who sits here.
+pub(super) fn user(runtime: &Runtime) -> String {
+    let user = runtime.environment.get("SUDO_USER").or_else(|| runtime.environment.get("USER"));
+    user.unwrap_or_else(|| "the terminal".to_owned())
 }
 
 async fn set(api: &Api, which: &[String], all: bool, withdraw: bool, body: &Value) -> Result<Vec<Alert>> {

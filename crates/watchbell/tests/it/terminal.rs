@@ -63,6 +63,38 @@ fn what_fires_is_seen_to_in_a_terminal() {
     // No token of a command is left behind.
     assert_eq!(said(&folder, &["token", "list"], None), "");
 
+    // Whether the page was worth it, once it went out.
+    wait_until("both were told of", || said(&folder, &["alerts", "--past"], None).lines().count() == 4);
+    assert!(said(&folder, &["alerts", "--past"], None).contains("no verdict"));
+    let given = said(&folder, &["verdict", "script/disk", "false", "--note", "it was a test"], None);
+    assert!(given.starts_with("anna says false of ") && given.ends_with("script/disk is bad\n"), "{given}");
+    let past = said(&folder, &["alerts", "--past"], None);
+    assert!(past.contains("goes on  false, says anna: it was a test"), "{past}");
+    assert!(said(&folder, &["verdict", number, "none"], None).starts_with("no verdict on "));
+    assert!(!said(&folder, &["alerts", "--past"], None).contains("false"));
+    let unknown = watchbell(&folder, &["verdict", "script/nothing", "true"], None);
+    assert_eq!(unknown.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("nobody was told of anything called `script/nothing`"));
+    assert_eq!(watchbell(&folder, &["verdict", "script/disk", "wrong"], None).status.code(), Some(2));
+
+    // A downtime of one of them, from now on.
+    assert_eq!(said(&folder, &["downtime", "list"], None), "there is no downtime\n");
+    let add = ["downtime", "add", "new disks", "source=\"script/disk\"", "--for", "2h", "--why", "they came today"];
+    let made = said(&folder, &add, None);
+    assert!(made.contains("new disks  now, until ") && made.ends_with("made by anna: they came today\n"), "{made}");
+    assert!(said(&folder, &["alerts"], None).contains("held back by new disks"));
+    let again = watchbell(&folder, &add, None);
+    assert!(String::from_utf8_lossy(&again.stderr).contains("there is a downtime named `new disks` already"));
+    let cron = ["downtime", "add", "backup", "source=\"script/backup\"", "--cron", "0 3 * * SUN", "--for", "2h"];
+    assert!(said(&folder, &cron, None).contains("backup  next "));
+    assert_eq!(said(&folder, &["downtime", "end", "new disks"], None), "new disks is over\n");
+    assert_eq!(said(&folder, &["downtime", "list"], None).lines().count(), 2);
+    assert_eq!(watchbell(&folder, &["downtime", "end", "new disks"], None).status.code(), Some(1));
+    assert_eq!(
+        watchbell(&folder, &["downtime", "add", "x", "a=b", "--cron", "0 3 * * *"], None).status.code(),
+        Some(2)
+    );
+
     // From elsewhere, with a token.
     let token = said(&folder, &["token", "new", "laptop"], None);
     let url = format!("http://127.0.0.1:{port}");
