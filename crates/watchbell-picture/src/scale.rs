@@ -7,6 +7,8 @@ const MARKS: f64 = 5.0;
 /// Less than this part of the height is too little for the data, whatever the threshold is.
 const DATA_PART_MIN: f64 = 0.2;
 
+/// So near to a mark, in parts of the way to the next, is on it.
+const EDGE: f64 = 0.05;
 /// Values beyond are shown at the edge; further in, differences of values are numbers too.
 const LARGEST: f64 = 1e300;
 const SMALLEST: f64 = 1e-300;
@@ -56,8 +58,21 @@ impl Scale {
             };
         }
         let step = step((high - low) / MARKS, unit);
-        let below = (low / step).floor() * step;
-        let above = (high / step).ceil() * step;
+        let mut below = (low / step).floor() * step;
+        let mut above = (high / step).ceil() * step;
+        // What lies on an edge is not seen well, unless the edge is nothing or all.
+        let full = match unit {
+            Unit::Percent => 100.0,
+            Unit::Ratio => 1.0,
+            _ => 0.0,
+        };
+        let is_end = |value: f64| value == 0.0 || (value - full).abs() < step * EDGE;
+        if low - below < step * EDGE && !is_end(below) {
+            below -= step;
+        }
+        if above - high < step * EDGE && !is_end(above) {
+            above += step;
+        }
         Scale { low: below, high: if above > below { above } else { below + step }, step }
     }
 
