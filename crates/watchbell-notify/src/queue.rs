@@ -186,6 +186,24 @@ impl Inner {
         Next::Send { id, entry, through, thread }
     }
 
+    /// Whether a channel takes one more message than its pages, and no page waits for it; it is counted as sent.
+    pub(crate) fn may_send_more(&mut self, name: &str, now: Duration) -> bool {
+        let Some(pace) = self.channels.get(name).map(|through| through.channel.pace()) else { return false };
+        let is_due = |held: &Held| {
+            let waits = held.entry.channel == name && held.entry.state != EntryState::Accepted;
+            waits && held.due <= now && !held.busy
+        };
+        if self.entries.values().any(is_due) {
+            return false;
+        }
+        let slot = self.slots.entry(name.to_owned()).or_default();
+        if pace.is_some_and(|pace| slot.wait(pace, now).is_some()) {
+            return false;
+        }
+        slot.take();
+        true
+    }
+
     /// What the channel answered of an earlier page of the same episode, or of an earlier try of this one.
     fn thread_of(&self, entry: &Entry) -> Option<&String> {
         self.threads.get(&thread_key(&entry.channel, &entry.group_key))
