@@ -17,6 +17,7 @@ mod draft;
 mod history;
 mod kept;
 mod pace;
+mod picture;
 mod status;
 mod tasks;
 #[cfg(test)]
@@ -34,4 +35,5 @@ pub use alarms::Alarms;
 pub use apply::Desired;
 pub use history::HISTORY_MAX;
 pub use kept::Runbook;
+pub use picture::{PICTURE_PAUSE, PICTURE_TIME_MAX, Pictures};
 pub use status::MonitorStatus;

@@ -1,5 +1,7 @@
 //! Alarms as they stand, for APIs and pages.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use watchbell_model::{
     AlarmId, AlarmKind, AlarmState, AlarmStatus, Contributor, HeartbeatStatus, Labels, ProbeResult, RunbookRef, Span,
@@ -68,6 +70,13 @@ impl Alarms {
             "self" => world.items.own.get(name).map(own_alarm),
             _ => None,
         }
+    }
+
+    /// How long the condition of a rule must hold until its alert fires; of another alarm nothing.
+    pub(crate) fn hold(&self, id: &str) -> Duration {
+        let world = self.world();
+        let mut rules = world.groups.values().flat_map(|group| &group.rules);
+        rules.find(|item| item.id.as_deref() == Some(id)).map_or(Duration::ZERO, |item| item.rule.hold.duration())
     }
 
     /// All heartbeats, by name.

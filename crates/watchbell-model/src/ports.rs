@@ -9,8 +9,8 @@ use std::ops::ControlFlow;
 use std::pin::Pin;
 
 use crate::{
-    Alert, Exemplar, Found, GroupNotification, Labels, Lookup, Matcher, Metadata, Observation, Rollup, Series, Span,
-    Timestamp,
+    Alert, Exemplar, Found, GroupNotification, Labels, Lookup, Matcher, Metadata, Observation, Picture, Rollup, Series,
+    Span, Subject, Timestamp,
 };
 
 /// A future that a port returns.
@@ -203,4 +203,14 @@ pub trait Deliver: Send + Sync {
     ///
     /// The same receiver, group key and sequence again is one page, not two.
     fn deliver(&self, groups: Vec<GroupNotification>, with: Vec<Change>) -> BoxFuture<'_, Result<(), StateError>>;
+}
+
+/// Draws what alerts are about. A picture is beside the page: it never holds one up for long, and never loses one.
+pub trait Draw: Send + Sync {
+    /// Whether there is a graph of it. Asks no store.
+    fn has_graph(&self, subject: &Subject) -> bool;
+
+    /// The graph as it stood at [`Subject::at`]; `None` where there is none, or where it cannot be had within a few
+    /// seconds.
+    fn draw<'a>(&'a self, subject: &'a Subject) -> BoxFuture<'a, Option<Picture>>;
 }

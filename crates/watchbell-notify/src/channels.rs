@@ -17,6 +17,7 @@ pub(crate) mod msteamsv2;
 pub(crate) mod ntfy;
 pub(crate) mod opsgenie;
 pub(crate) mod pagerduty;
+pub(crate) mod picture;
 pub(crate) mod ping;
 pub(crate) mod pushover;
 pub(crate) mod rocketchat;
@@ -34,13 +35,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use watchbell_model::{GroupNotification, Path, Problems, Secret, Severity, Timestamp};
+use watchbell_model::{GroupNotification, Path, Picture, Problems, Secret, Severity, Timestamp};
 use watchbell_runtime::client::held;
 use watchbell_runtime::http::{HttpError, Request, Response};
 use watchbell_runtime::process::Command;
 use watchbell_runtime::{Disk, aws};
 
 use crate::backoff;
+use crate::channels::picture::Shows;
 use crate::config::{ChannelDefaults, HttpConfig, Site};
 use crate::cut::{Unit, cut, one_line};
 use crate::page::Page;
@@ -120,6 +122,17 @@ pub(crate) trait Channel: HasOptions + Debug + Send + Sync {
 
     /// What an answer leads to, in place of what was still to be sent; by itself nothing, and the answer is judged.
     fn follow(&self, _rendered: &Rendered, _attempt: &Attempt<'_>, _answer: &Response) -> Option<Follow> {
+        None
+    }
+
+    /// How it shows a picture of the graph.
+    fn picture(&self) -> Shows {
+        Shows::Nothing
+    }
+
+    /// What brings a picture after a page that was accepted with this answer. What becomes of it says nothing about the
+    /// page.
+    fn beside(&self, _attempt: &Attempt<'_>, _answer: &Response, _picture: &Picture) -> Option<Box<dyn Talk>> {
         None
     }
 
@@ -261,6 +274,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) resolved: bool,
     /// What [`Channel::thread`] gave for an earlier page of the group.
     pub(crate) thread: Option<&'a str>,
+    /// What goes along, where the channel shows pictures within its messages.
+    pub(crate) picture: Option<&'a Picture>,
 }
 
 /// Something to be sent.

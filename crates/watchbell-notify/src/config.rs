@@ -1,12 +1,13 @@
 //! Receivers as the configuration names them, in Alertmanager's shape where it has one.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use watchbell_model::{GroupNotification, Path, Problems, Secret, Severity, Span, Url};
+use watchbell_model::{GroupNotification, Path, Problems, Secret, Severity, Span, Subject, Url};
 
 use crate::channels::{
     self, Channel, discord, email, exec, gotify, incidentio, jira, matrix, mattermost, msteams, msteamsv2, ntfy,
@@ -480,6 +481,18 @@ impl Site {
         let (id, by) = (group.group_id(), watchbell_runtime::client::escape(&group.receiver));
         let path = format!("/do/{action}?group={id}&by={by}&until={until}{more}");
         self.sign.as_ref().map(|sign| self.url.join(&sign(&path)))
+    }
+
+    /// Where the picture of an alert opens without signing in, for [`ACTION_VALID`]; `None` where links cannot be signed,
+    /// or where nobody but this machine finds the site.
+    pub(crate) fn picture_address(&self, subject: &Subject) -> Option<String> {
+        let alert = subject.alerts.first()?.fingerprint();
+        let (at, until) = (subject.at.as_millis(), (subject.at + ACTION_VALID).as_millis() / 1000);
+        let host = self.url.host();
+        let is_here =
+            host == "localhost" || host.trim_matches(['[', ']']).parse().is_ok_and(|it: IpAddr| it.is_loopback());
+        let sign = self.sign.as_ref().filter(|_| !is_here)?;
+        Some(self.url.join(&sign(&format!("/i/{alert:016x}-{at}.png?until={until}"))))
     }
 
     /// The same, open without signing in.

@@ -1,16 +1,17 @@
 //! The stage itself: takes groups of alerts in, writes them as pages, and keeps them in the outbox.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use watchbell_model::{
-    Alert, BoxFuture, Change, Deliver, GroupNotification, Labels, NotificationReason, Severity, State, StateError,
-    Timestamp,
+    Alert, BoxFuture, Change, Deliver, Draw, GroupNotification, Labels, NotificationReason, Severity, State,
+    StateError, Subject, Timestamp,
 };
 use watchbell_runtime::{Addresses, Runtime, Task, fault};
 
 use crate::OUTBOX_PAGES_MAX;
+use crate::channels::picture::Shows;
 use crate::channels::{Channel, Draft};
 use crate::config::{NotifyConfig, ReceiverConfig, Site};
 use crate::outbox::{Entry, EntryState, FLOOD_GROUP, OUTBOX, Outcome, digest, key, row};
@@ -31,6 +32,7 @@ pub struct Notify {
     /// One `deliver` at a time: between looking for a key and writing it nobody else may do the same.
     delivering: tokio::sync::Mutex<()>,
     pub(crate) keeper: tokio::sync::Notify,
+    pub(crate) draw: OnceLock<Arc<dyn Draw>>,
 }
 
 impl Notify {
@@ -62,8 +64,14 @@ impl Notify {
             addresses,
             delivering: tokio::sync::Mutex::new(()),
             keeper: tokio::sync::Notify::new(),
+            draw: OnceLock::new(),
         };
         Ok(Arc::new(notify))
+    }
+
+    /// Has pages carry pictures from now on. Only the first call counts.
+    pub fn draw_with(&self, draw: Arc<dyn Draw>) {
+        let _ = self.draw.set(draw);
     }
 
     /// Makes this the configuration. Pages in the outbox go on as they were rendered; pages for a channel that is gone
@@ -212,7 +220,15 @@ impl Notify {
         group: &GroupNotification,
         config: &NotifyConfig,
     ) -> Entry {
-        let page = Page::write(group, &config.site, &config.runbooks);
+        let mut page = Page::write(group, &config.site, &config.runbooks);
+        let shows = channel.picture();
+        let wanted = shows != Shows::Nothing;
+        let has_graph = |subject: &Subject| self.draw.get().is_some_and(|draw| draw.has_graph(subject));
+        let mut subject = page.subject(group).filter(|subject| wanted && has_graph(subject));
+        if shows == Shows::Linked {
+            // The link brings it, whenever it is opened.
+            page.picture_url = subject.take().and_then(|subject| config.site.picture_address(&subject));
+        }
         let key = key(name, group);
         let (site, templates) = (&config.site, &*config.templates);
         let rendered = channel.render(&Draft { page: &page, group, site, templates, key: &key });
@@ -234,6 +250,7 @@ impl Notify {
             since: page.alerts.first().map_or(group.at, |alert| alert.since),
             runbook_url: page.runbook_url,
             rendered,
+            subject,
             state: EntryState::Queued,
             attempts: 0,
             // Not when it was decided: a disk that failed may have held it up, and it has its full time.

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use watchbell_model::{Change, GroupNotification, Severity, Span, Timestamp};
+use watchbell_model::{Change, GroupNotification, Severity, Span, Subject, Timestamp};
 
 use crate::channels::Rendered;
 
@@ -68,6 +68,9 @@ pub(crate) struct Entry {
     #[serde(default)]
     pub(crate) runbook_url: String,
     pub(crate) rendered: Rendered,
+    /// What the picture is of that goes with the first try.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) subject: Option<Subject>,
     pub(crate) state: EntryState,
     pub(crate) attempts: u32,
     pub(crate) enqueued_at: Timestamp,

@@ -4,7 +4,9 @@
 //! the run book.
 
 use serde::Serialize;
-use watchbell_model::{Alert, GroupNotification, Labels, NotificationReason, RunbookRef, Severity, Span, Timestamp};
+use watchbell_model::{
+    Alert, GroupNotification, Labels, NotificationReason, RunbookRef, Severity, Span, Subject, Timestamp,
+};
 
 use crate::config::Site;
 use crate::cut::{Unit, cut, one_line};
@@ -68,6 +70,9 @@ pub struct Page {
     pub silence_url: Option<String>,
     /// Where it can be said whether the page was worth it, of what is over too; the same way.
     pub verdict_url: Option<String>,
+    /// Where a picture of the graph is for a week; nothing where there is none, or where only this machine would find it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub picture_url: Option<String>,
     /// Names the group for ever: its later pages replace earlier ones where a channel can do that.
     pub sequence_id: String,
     /// Alerts, worst and oldest first, firing before resolved.
@@ -79,9 +84,7 @@ pub struct Page {
 impl Page {
     /// Writes a group. A group without alerts is written as its labels.
     pub fn write(group: &GroupNotification, site: &Site, runbooks: &Library) -> Page {
-        let mut alerts: Vec<&Alert> = group.alerts.iter().collect();
-        let over = |alert: &Alert| alert.is_resolved_at(group.at);
-        alerts.sort_by_key(|alert| (over(alert), std::cmp::Reverse(severity(alert)), alert.starts_at));
+        let alerts = sorted(group);
         let status = if group.is_resolved() { PageStatus::Resolved } else { PageStatus::Firing };
         let listed: Vec<PageAlert> = alerts
             .iter()
@@ -116,6 +119,7 @@ impl Page {
             acknowledge_url: action("acknowledge"),
             silence_url: action("silence"),
             verdict_url,
+            picture_url: None,
             title: title(&listed, status, &group.group_labels),
             text: text(&listed, first, group.at, runbook_is_stub),
             severity: listed.first().map_or(Severity::Critical, |alert| alert.severity),
@@ -129,10 +133,23 @@ impl Page {
         }
     }
 
+    /// What a picture of it shows: the worst alert, and those that the same alarm raised.
+    pub(crate) fn subject(&self, group: &GroupNotification) -> Option<Subject> {
+        Subject::of(&self.alerts.first()?.summary, &sorted(group), group.at)
+    }
+
     /// Whether it is over.
     pub(crate) fn is_resolved(&self) -> bool {
         self.status == PageStatus::Resolved
     }
+}
+
+/// The alerts of a group: what fires before what is over, the worst first, then the oldest.
+fn sorted(group: &GroupNotification) -> Vec<&Alert> {
+    let mut alerts: Vec<&Alert> = group.alerts.iter().collect();
+    let over = |alert: &Alert| alert.is_resolved_at(group.at);
+    alerts.sort_by_key(|alert| (over(alert), std::cmp::Reverse(severity(alert)), alert.starts_at));
+    alerts
 }
 
 /// How bad an alert says it is. Words of other systems are taken in their sense; one that is unknown or missing is

@@ -168,6 +168,20 @@ impl Inner {
         Next::Send { id, entry, through, thread }
     }
 
+    /// Whether a channel takes one more message than its pages, and no page waits for it; it is counted as sent.
+    pub(crate) fn may_send_more(&mut self, name: &str, now: Duration) -> bool {
+        let Some(pace) = self.channels.get(name).map(|through| through.channel.pace()) else { return false };
+        if self.entries.ready(name, now).len() > 0 {
+            return false;
+        }
+        let slot = self.slots.entry(name.to_owned()).or_default();
+        if pace.is_some_and(|pace| slot.wait(pace, now).is_some()) {
+            return false;
+        }
+        slot.take();
+        true
+    }
+
     /// What the channel answered of an earlier page of the same episode, or of an earlier try of this one.
     fn thread_of(&self, entry: &Entry) -> Option<&String> {
         self.threads.get(&thread_key(&entry.channel, &entry.group_key))

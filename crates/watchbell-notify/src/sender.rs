@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use watchbell_model::{Change, Severity, Span, StateError};
+use watchbell_model::{Change, Picture, Severity, Span, StateError};
 use watchbell_runtime::http::{self, Request, Response};
 use watchbell_runtime::process::Command;
 use watchbell_runtime::{CancellationToken, Runtime, aws, fault};
 
 use crate::DELIVERIES_MAX;
 use crate::backoff;
+use crate::channels::picture::Shows;
 use crate::channels::{self, ANSWER_MAX, Attempt, AwsCall, Follow, Outgoing, Talk, Verdict, VerdictKind};
 use crate::notify::Notify;
 use crate::outbox::{
@@ -30,6 +31,11 @@ const COMMIT_AGAIN_MAX: Duration = Duration::from_secs(60);
 const EX_TEMPFAIL: i32 = 75;
 /// Requests of one talk with a service.
 const TALK_MAX: usize = 8;
+
+/// How long a page waits for its picture, whatever draws it.
+const PICTURE_WAIT_MAX: Duration = Duration::from_secs(3);
+/// How long the next page may have to wait for a picture that goes after its page.
+const BESIDE_MAX: Duration = Duration::from_secs(5);
 
 /// How often in one try an answer leads to something else.
 const FOLLOWS_MAX: u32 = 3;
@@ -97,27 +103,38 @@ pub(crate) async fn keep(notify: Arc<Notify>, stop: CancellationToken) {
     }
 }
 
-/// Sends a page as it was rendered; answers what became of it, and what is remembered of it for the group's next pages.
+/// What became of a page that was sent.
+pub(crate) struct Sent {
+    pub(crate) verdict: Verdict,
+    /// What is remembered of it for the group's next pages.
+    pub(crate) remembered: Option<String>,
+    /// The last answer by which it was accepted.
+    answer: Option<Response>,
+}
+
+/// Sends a page as it was rendered, and with a picture where the channel shows one within its messages. If it is refused
+/// with the picture, it goes out without.
 pub(crate) async fn send(
     runtime: &Runtime,
     through: &Configured,
     entry: &Entry,
     thread: Option<&str>,
-) -> (Verdict, Option<String>) {
+    picture: Option<&Picture>,
+) -> Sent {
     let (channel, disk) = (&*through.channel, &runtime.disk);
     let refused = |kind, reason: &str| {
         let excerpt = channels::without_secrets(channel, disk, reason);
-        (Verdict { kind, status: None, excerpt }, None)
+        Sent { verdict: Verdict { kind, status: None, excerpt }, remembered: None, answer: None }
     };
     let now = runtime.clock.now();
-    let mut attempt = Attempt { disk, now, key: &entry.key, resolved: entry.resolved, thread };
+    let mut attempt = Attempt { disk, now, key: &entry.key, resolved: entry.resolved, thread, picture };
     let mut outgoing = match channel.send(&entry.rendered, &attempt) {
         Ok(outgoing) => VecDeque::from(outgoing),
         // What is missing, such as a file, may be put right without a reload.
         Err(reason) => return refused(VerdictKind::Retry(None), &reason),
     };
     let mut verdict = Verdict { kind: VerdictKind::Accepted, status: None, excerpt: String::new() };
-    let (mut remembered, mut followed) = (None, 0);
+    let (mut remembered, mut accepted_by, mut followed) = (None, None, 0);
     while let Some(one) = outgoing.pop_front() {
         let learnt;
         (verdict, learnt) = match one {
@@ -139,8 +156,10 @@ pub(crate) async fn send(
                     continue;
                 }
                 let first = (attempt.thread.is_none() && remembered.is_none()) || channel.relearns();
-                let accepted = answer.filter(|_| said.kind == VerdictKind::Accepted && first);
-                (said, accepted.and_then(|answer| channel.thread(&answer)))
+                let accepted = answer.filter(|_| said.kind == VerdictKind::Accepted);
+                let learnt = accepted.as_ref().filter(|_| first).and_then(|answer| channel.thread(answer));
+                accepted_by = accepted.or(accepted_by);
+                (said, learnt)
             }
             Outgoing::Aside(request) => {
                 let (aside, _) = ask(runtime, through, *request).await;
@@ -161,11 +180,33 @@ pub(crate) async fn send(
             }
         };
         remembered = learnt.or(remembered);
-        if verdict.kind != VerdictKind::Accepted {
+        if verdict.kind == VerdictKind::Refused && attempt.picture.take().is_some() {
+            let said = &verdict.excerpt;
+            tracing::info!(channel = channel.kind(), said, "a page is refused with its picture and goes out without");
+            followed = 0;
+            outgoing = match channel.send(&entry.rendered, &attempt) {
+                Ok(outgoing) => outgoing.into(),
+                Err(reason) => return refused(VerdictKind::Retry(None), &reason),
+            };
+        } else if verdict.kind != VerdictKind::Accepted {
             break;
         }
     }
-    (verdict, remembered)
+    Sent { verdict, remembered, answer: accepted_by }
+}
+
+/// Sends what brings a picture after its page.
+async fn bring(runtime: &Runtime, through: &Configured, mut talk: Box<dyn Talk>) -> Result<(), String> {
+    let mut answer = None;
+    for _ in 0..TALK_MAX {
+        let Some(request) = talk.next(answer.as_ref()).map_err(|(_, reason)| reason)? else { return Ok(()) };
+        let said;
+        (said, answer) = ask(runtime, through, request).await;
+        if answer.as_ref().is_none_or(|answer| !(200..300).contains(&answer.status)) {
+            return Err(words(&said));
+        }
+    }
+    Err("the talk came to no end".into())
 }
 
 /// One request, and its answer.
@@ -283,13 +324,59 @@ impl Notify {
         // A disk that cannot note the try does not hold up the page.
         self.note_commit(&self.state.commit(vec![entry.put(id)]).await);
         fault::point("notify.claimed");
+        let shows = through.channel.picture();
+        let picture = self.picture_of(&entry, shows).await;
         let begun = self.runtime.clock.monotonic();
         fault::point("notify.before_send");
-        let (verdict, remembered) = send(&self.runtime, &through, &entry, thread.as_deref()).await;
+        let within = picture.as_ref().filter(|_| shows == Shows::Within);
+        let sent = send(&self.runtime, &through, &entry, thread.as_deref(), within).await;
         fault::point("notify.after_send");
         let took = self.runtime.clock.monotonic().saturating_sub(begun);
         let retry_for = through.channel.retry_for();
+        let Sent { verdict, remembered, answer } = sent;
+        let brought = match (picture.filter(|_| shows == Shows::Beside), answer) {
+            (Some(picture), Some(answer)) if verdict.kind == VerdictKind::Accepted => {
+                let thread = thread.as_deref().or(remembered.as_deref());
+                let (disk, now) = (&self.runtime.disk, self.runtime.clock.now());
+                let attempt = Attempt { disk, now, key: &entry.key, resolved: entry.resolved, thread, picture: None };
+                through.channel.beside(&attempt, &answer, &picture)
+            }
+            _ => None,
+        };
+        let name = entry.channel.clone();
         self.conclude(id, entry, verdict, remembered, took, retry_for).await;
+        if let Some(talk) = brought {
+            self.bring_beside(&name, &through, talk).await;
+        }
+    }
+
+    /// The picture that goes with the first try of a page; with a later one goes none, since it may be what made the
+    /// first one fail.
+    async fn picture_of(&self, entry: &Entry, shows: Shows) -> Option<Picture> {
+        let (subject, draw) = (entry.subject.as_ref()?, self.draw.get()?);
+        let wanted = match shows {
+            Shows::Within => true,
+            Shows::Beside => !entry.resolved,
+            Shows::Nothing | Shows::Linked => false,
+        };
+        if !wanted || entry.attempts > 1 {
+            return None;
+        }
+        let drawn = self.runtime.clock.timeout(PICTURE_WAIT_MAX, draw.draw(subject)).await;
+        drawn.ok().flatten()
+    }
+
+    /// Sends what brings a picture after its page, unless it would take the place of a page.
+    async fn bring_beside(&self, name: &str, through: &Configured, talk: Box<dyn Talk>) {
+        if !self.lock().may_send_more(name, self.runtime.clock.monotonic()) {
+            return;
+        }
+        let brought = self.runtime.clock.timeout(BESIDE_MAX, bring(&self.runtime, through, talk)).await;
+        let failed = brought.unwrap_or_else(|_| Err("it took too long".into())).err();
+        if let Some(reason) = failed {
+            let said = channels::without_secrets(&*through.channel, &self.runtime.disk, &reason);
+            tracing::info!(channel = name, said, "the picture of a page was not taken");
+        }
     }
 
     /// Decides what follows from a verdict and puts it on disk.

@@ -121,7 +121,7 @@ impl Notify {
             for (_, value) in entry.rendered.headers.iter_mut().filter(|(header, _)| is_key_header(header)) {
                 *value = entry.key.clone();
             }
-            let (verdict, _) = sender::send(&self.runtime, &through, &entry, None).await;
+            let sender::Sent { verdict, .. } = sender::send(&self.runtime, &through, &entry, None, None).await;
             results.push(TestResult {
                 channel: name,
                 accepted: verdict.kind == VerdictKind::Accepted,

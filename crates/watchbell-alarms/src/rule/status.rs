@@ -161,7 +161,14 @@ fn instance(instance: &Instance) -> AlertInstance {
 
 /// What to draw of a rule, and the threshold in it: of `disk > 0.9` the left side and 0.9, else the whole expression.
 pub(crate) fn drawn(rule: &RuleSpec) -> (String, Option<f64>) {
-    if let Node::Binary { op, return_bool: false, left, right, .. } = &bare(&rule.expr).node
+    let (graph, threshold) = drawn_of(&rule.expr);
+    // As it was written, where it is the whole.
+    if threshold.is_some() { (graph, threshold) } else { (rule.text.clone(), None) }
+}
+
+/// The same of any expression.
+pub(crate) fn drawn_of(expr: &Expr) -> (String, Option<f64>) {
+    if let Node::Binary { op, return_bool: false, left, right, .. } = &bare(expr).node
         && op.is_comparison()
     {
         match (number(left), number(right)) {
@@ -170,7 +177,7 @@ pub(crate) fn drawn(rule: &RuleSpec) -> (String, Option<f64>) {
             _ => {}
         }
     }
-    (rule.text.clone(), None)
+    (expr.to_string(), None)
 }
 
 fn bare(expr: &Expr) -> &Expr {

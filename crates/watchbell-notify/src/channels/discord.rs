@@ -6,10 +6,11 @@
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use watchbell_model::{Path, Problems, Secret};
+use watchbell_model::{Path, Picture, Problems, Secret, Url};
 use watchbell_runtime::Disk;
-use watchbell_runtime::http::Response;
+use watchbell_runtime::http::{Request, Response};
 
+use super::picture::{self, Shows};
 use super::{
     Attempt, Channel, Draft, Follow, Outgoing, Rendered, VerdictKind, accepted_with, address_of, alone_if_refused,
     check_address, check_templates, color, http_channel, links, markdown_escaped, markdown_link, put, read, said,
@@ -50,6 +51,10 @@ http_channel! {
         /// Another picture of the sender.
         #[serde(default)]
         pub avatar_url: Option<String>,
+        /// Whether a picture of the graph goes along, drawn by watchbell; so unless it is said otherwise. A page that is
+        /// refused with it goes out without.
+        #[serde(default)]
+        pub picture: Option<bool>,
     }
 }
 
@@ -112,9 +117,13 @@ impl Channel for DiscordConfig {
         };
         // The answer names the message only to whom waits for it.
         let post = address("", "wait=true")?;
-        let Some(first) = attempt.thread else { return Ok(vec![rendered.post(post)]) };
+        let message = |url| match attempt.picture {
+            Some(picture) => with_picture(rendered, url, attempt.key, picture),
+            None => Ok(rendered.request(url, rendered.body.clone())),
+        };
+        let Some(first) = attempt.thread else { return Ok(vec![Outgoing::Http(Box::new(message(post)?))]) };
         let page = rendered.read()?;
-        let mut edit = rendered.request(address(&format!("/messages/{first}"), "")?, rendered.body.clone());
+        let mut edit = message(address(&format!("/messages/{first}"), "")?)?;
         edit.method = "PATCH".into();
         let title = page["embeds"][0]["title"].as_str().unwrap_or_default();
         let mut line = page.clone();
@@ -144,7 +153,20 @@ impl Channel for DiscordConfig {
         Some(super::Pace { burst: 5, every: std::time::Duration::from_secs(2) })
     }
 
+    fn picture(&self) -> Shows {
+        Shows::given(self.picture, true, Shows::Within)
+    }
+
     fn secrets(&self, disk: &Disk) -> Vec<Secret> {
         config::url_secrets(&secret_of(disk, &self.webhook_url, &self.webhook_url_file))
     }
+}
+
+/// The message with a picture in its embed, in place of one that it had.
+fn with_picture(rendered: &Rendered, url: Url, key: &str, picture: &Picture) -> Result<Request, String> {
+    let mut page = rendered.read()?;
+    page["embeds"][0]["image"] = json!({"url": format!("attachment://{}", picture::FILE)});
+    page["attachments"] = json!([{"id": 0, "filename": picture::FILE}]);
+    let fields = [("payload_json", page.to_string(), Some("application/json"))];
+    Ok(picture::form(url, key, &fields, "files[0]", picture))
 }

@@ -5,16 +5,19 @@
 //! lost answer is still there once.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
-use watchbell_model::{Path, Problems, Secret, Url};
+use watchbell_model::{Path, Picture, Problems, Secret, Url};
 use watchbell_runtime::Disk;
 use watchbell_runtime::client::{escape, held};
-use watchbell_runtime::http::Response;
+use watchbell_runtime::http::{Request, Response};
 
+use super::picture::{self, Shows, unsaid};
 use super::{
-    Attempt, Channel, Draft, Follow, Outgoing, Rendered, VerdictKind, accepted_with, alone_if_refused, check_secret,
-    check_templates, has_credentials, html_escaped, http_channel, links, read, said, secret_of, sign, worded,
+    Attempt, Channel, Draft, Follow, Outgoing, Rendered, Talk, VerdictKind, accepted_with, alone_if_refused,
+    check_secret, check_templates, has_credentials, html_escaped, http_channel, links, read, said, secret_of, sign,
+    worded,
 };
 use crate::cut::{Unit, cut, cut_as, one_line};
 use crate::template_data::Templates;
@@ -45,6 +48,9 @@ http_channel! {
         /// Text in the same language, plain; unless given: what, since when, where, what else.
         #[serde(default)]
         pub message: Option<String>,
+        /// Whether a picture of the graph answers what fires, drawn by watchbell; so unless it is said otherwise.
+        #[serde(default)]
+        pub picture: Option<bool>,
     }
 }
 
@@ -148,7 +154,77 @@ impl Channel for MatrixConfig {
         Some(super::Pace { burst: 10, every: std::time::Duration::from_secs(5) })
     }
 
+    fn picture(&self) -> Shows {
+        Shows::given(self.picture, true, Shows::Beside)
+    }
+
+    /// Into the thread of the group's first message.
+    fn beside(&self, attempt: &Attempt<'_>, answer: &Response, picture: &Picture) -> Option<Box<dyn Talk>> {
+        let answered = read(answer)["event_id"].as_str().map(str::to_owned);
+        let first = attempt.thread.map(str::to_owned).or(answered)?;
+        let token = held(attempt.disk, &self.access_token, &self.access_token_file).ok()?;
+        let (room, transaction) = (escape(&self.room_id), escape(&format!("{}-picture", attempt.key)));
+        let path = format!("_matrix/client/v3/rooms/{room}/send/m.room.message/{transaction}");
+        Some(Box::new(Upload {
+            upload: self
+                .homeserver_url
+                .join(&format!("_matrix/media/v3/upload?filename={}", picture::FILE))
+                .parse()
+                .ok()?,
+            send: self.homeserver_url.join(&path).parse().ok()?,
+            bearer: format!("Bearer {token}"),
+            picture: Arc::clone(picture),
+            first,
+            step: 0,
+        }))
+    }
+
     fn secrets(&self, disk: &Disk) -> Vec<Secret> {
         vec![secret_of(disk, &self.access_token, &self.access_token_file)]
+    }
+}
+
+/// A picture is handed in first, and then told of in the room.
+struct Upload {
+    upload: Url,
+    send: Url,
+    bearer: String,
+    picture: Picture,
+    /// The event whose thread it goes to.
+    first: String,
+    step: u8,
+}
+
+impl Talk for Upload {
+    fn next(&mut self, answer: Option<&Response>) -> Result<Option<Request>, (VerdictKind, String)> {
+        self.step += 1;
+        let request = match (self.step, answer) {
+            (1, _) => Request::post(self.upload.clone(), self.picture.as_slice()).header("Content-Type", picture::PNG),
+            (2, Some(answer)) => {
+                let answer = read(answer);
+                let address = answer["content_uri"].as_str().ok_or_else(|| unsaid("where the picture is"))?;
+                let mut content = json!({
+                    "msgtype": "m.image",
+                    "body": picture::FILE,
+                    "url": address,
+                    "info": {"mimetype": picture::PNG, "size": self.picture.len()},
+                    "m.relates_to": {
+                        "rel_type": "m.thread",
+                        "event_id": self.first,
+                        "is_falling_back": true,
+                        "m.in_reply_to": {"event_id": self.first},
+                    },
+                });
+                if let Some((width, height)) = picture::size(&self.picture) {
+                    content["info"]["w"] = width.into();
+                    content["info"]["h"] = height.into();
+                }
+                let mut request = Request::post(self.send.clone(), content.to_string());
+                request.method = "PUT".into();
+                request.header("Content-Type", "application/json")
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(request.header("Authorization", self.bearer.clone())))
     }
 }

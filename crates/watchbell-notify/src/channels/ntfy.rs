@@ -4,16 +4,21 @@
 //! the earlier ones on the phone (servers before 2.16 ignore that and show each). What replaces a notification that is
 //! still shown makes no sound on Android, so that the earlier one is cleared first.
 //!
+//! With a picture the page is published the other way, as headers of the picture.
+//!
 //! What goes beyond a push (an e-mail, a call) is left away where the server does not do it: the push must arrive.
 
 use std::time::Duration;
 
-use serde_json::json;
-use watchbell_model::{Path, Problems, Secret, Severity, Url};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use watchbell_model::{Path, Picture, Problems, Secret, Severity, Url};
 use watchbell_runtime::Disk;
 use watchbell_runtime::client::{escape, held};
 use watchbell_runtime::http::{Request, Response};
 
+use super::picture::{self, Shows};
 use super::{
     Attempt, Channel, Draft, Follow, Outgoing, Pace, Rendered, check_secret, check_template, has_credentials,
     http_channel, loudness, put, read, secret_of, worded,
@@ -67,6 +72,11 @@ http_channel! {
         /// The address of a file that goes with every page, such as a picture of the site's wiring.
         #[serde(default)]
         pub attach: Option<Url>,
+        /// Whether a picture of the graph goes along as an attachment, drawn by watchbell; so unless it is said otherwise, or
+        /// `attach` is given. A server that does not take it gets
+        /// the page without.
+        #[serde(default)]
+        pub picture: Option<bool>,
         /// An e-mail address that gets each page too. The server must be set up for it; the push arrives in any case.
         #[serde(default)]
         pub email: Option<String>,
@@ -89,6 +99,44 @@ impl NtfyConfig {
     fn default_priorities() -> Priorities {
         Priorities { critical: 5, warning: 3, info: 2 }
     }
+
+    /// The page with a picture as its body: what is JSON otherwise stands in headers then.
+    fn with_picture(&self, rendered: &Rendered, picture: &Picture) -> Result<Request, String> {
+        let page = rendered.read()?;
+        let url = self.url.join(&self.topic);
+        let mut request = Request::post(url.parse().map_err(|_| "`url` is not a web address")?, picture.as_slice());
+        request.method = "PUT".into();
+        let kept = rendered.headers.iter().filter(|(name, _)| name != "Content-Type");
+        request.headers.extend(kept.cloned());
+        request.headers.push(("Content-Type".into(), picture::PNG.into()));
+        request.headers.push(("Filename".into(), picture::FILE.into()));
+        for (name, value) in page.as_object().into_iter().flatten() {
+            let value = match value {
+                _ if name == "topic" => continue,
+                Value::String(text) => text.clone(),
+                Value::Array(list) if name == "tags" => {
+                    list.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(",")
+                }
+                other => other.to_string(),
+            };
+            request.headers.push((format!("X-{}", capital(name)), header_value(&value)));
+        }
+        Ok(request)
+    }
+}
+
+fn capital(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().map_or_else(String::new, |first| format!("{}{}", first.to_ascii_uppercase(), letters.as_str()))
+}
+
+/// A value as a header holds it: in one encoded word (RFC 2047) where it is more than ASCII, a line break as `\n`.
+fn header_value(text: &str) -> String {
+    let text = text.replace("\r\n", "\n").replace('\n', "\\n");
+    if text.bytes().all(|it| (b' '..=b'~').contains(&it)) && !text.contains("=?") {
+        return text;
+    }
+    format!("=?UTF-8?B?{}?=", STANDARD.encode(text))
 }
 
 impl Channel for NtfyConfig {
@@ -210,8 +258,10 @@ impl Channel for NtfyConfig {
     }
 
     fn send(&self, rendered: &Rendered, attempt: &Attempt<'_>) -> Result<Vec<Outgoing>, String> {
-        let mut request = Request::post(self.url.clone(), rendered.body.as_bytes());
-        request.headers.clone_from(&rendered.headers);
+        let mut request = match attempt.picture {
+            Some(picture) => self.with_picture(rendered, picture)?,
+            None => rendered.request(self.url.clone(), rendered.body.clone()),
+        };
         let token = held(attempt.disk, &self.token, &self.token_file)?;
         if !token.is_empty() {
             request = request.header("Authorization", format!("Bearer {token}"));
@@ -235,6 +285,10 @@ impl Channel for NtfyConfig {
         if answer.url.path_and_query().ends_with("/clear") {
             return (!(200..300).contains(&answer.status)).then_some(Follow::Alone);
         }
+        // Whatever it is, it may be the picture that is too much.
+        if attempt.picture.is_some() {
+            return None;
+        }
         let mut body = rendered.read().ok()?;
         let fields = body.as_object_mut()?;
         let extra = fields.remove("email").is_some() | fields.remove("call").is_some();
@@ -248,6 +302,10 @@ impl Channel for NtfyConfig {
     /// What ntfy.sh allows a visitor; a server of one's own allows as much unless it is told otherwise.
     fn pace(&self) -> Option<Pace> {
         Some(Pace { burst: 60, every: Duration::from_secs(5) })
+    }
+
+    fn picture(&self) -> Shows {
+        Shows::given(self.picture, self.attach.is_none(), Shows::Within)
     }
 
     fn secrets(&self, disk: &Disk) -> Vec<Secret> {

@@ -4,12 +4,15 @@
 
 use std::path::PathBuf;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use watchbell_model::{Path, Problems, Secret, Span, Url};
 use watchbell_runtime::Disk;
 use watchbell_runtime::client::held;
 use watchbell_runtime::http::{Request, Response};
 
+use super::picture::{PNG, Shows};
 use super::{
     Attempt, Channel, Draft, Outgoing, Rendered, VerdictKind, check_secret, check_template, filled, form_value,
     http_channel, loudness, secret_of, worded,
@@ -86,6 +89,10 @@ http_channel! {
         /// Whether the text is shown in letters of one width.
         #[serde(default)]
         pub monospace: bool,
+        /// Whether a picture of the graph goes along, drawn by watchbell; so unless it is said otherwise. A page that is
+        /// refused with it goes out without.
+        #[serde(default)]
+        pub picture: Option<bool>,
     }
 }
 
@@ -238,7 +245,11 @@ impl Channel for PushoverConfig {
     fn send(&self, rendered: &Rendered, attempt: &Attempt<'_>) -> Result<Vec<Outgoing>, String> {
         let token = form_value(&held(attempt.disk, &self.token, &self.token_file)?);
         let user = form_value(&held(attempt.disk, &self.user_key, &self.user_key_file)?);
-        let body = format!("token={token}&user={user}&{}", rendered.body);
+        let mut body = format!("token={token}&user={user}&{}", rendered.body);
+        if let Some(picture) = attempt.picture {
+            let picture = form_value(&STANDARD.encode(picture.as_slice()));
+            body.push_str(&format!("&attachment_base64={picture}&attachment_type={}", form_value(PNG)));
+        }
         let mut list = vec![rendered.post_body(self.api_url.clone(), body)];
         // The earlier push of the group need not ring any more: this one does, or it is over.
         if let Some(receipt) = attempt.thread {
@@ -267,6 +278,10 @@ impl Channel for PushoverConfig {
     /// Each repeated push has a receipt of its own.
     fn relearns(&self) -> bool {
         true
+    }
+
+    fn picture(&self) -> Shows {
+        Shows::given(self.picture, true, Shows::Within)
     }
 
     fn secrets(&self, disk: &Disk) -> Vec<Secret> {

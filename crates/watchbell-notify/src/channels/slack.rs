@@ -4,18 +4,20 @@
 //! where it can be read in order. A webhook cannot edit, and posts each page.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use watchbell_model::{Path, Problems, Secret, Url};
+use watchbell_model::{Path, Picture, Problems, Secret, Url};
 use watchbell_runtime::Disk;
 use watchbell_runtime::client::held;
-use watchbell_runtime::http::Response;
+use watchbell_runtime::http::{Request, Response};
 
+use super::picture::{self, Shows, unsaid};
 use super::{
-    Attempt, Channel, Draft, Follow, Outgoing, Pace, Rendered, VerdictKind, address_of, alone_if_refused,
+    Attempt, Channel, Draft, Follow, Outgoing, Pace, Rendered, Talk, VerdictKind, address_of, alone_if_refused,
     check_address, check_secret, check_template, check_templates, color, complete_secret, filled, has_credentials,
     http_channel, links, put, read, said, secret_of, worded,
 };
@@ -105,6 +107,11 @@ http_channel! {
         /// A picture below the text, a template.
         #[serde(default)]
         pub image_url: Option<String>,
+        /// Whether a picture of the graph is shown; not unless it is said. An app brings it into the thread, for which its
+        /// token needs the scope `files:write`; a webhook links to it by a signed address of `site.url`, which Slack must
+        /// reach. There `image_url` goes before it.
+        #[serde(default)]
+        pub picture: Option<bool>,
         /// A small picture beside the text, a template.
         #[serde(default)]
         pub thumb_url: Option<String>,
@@ -399,7 +406,7 @@ impl Channel for SlackConfig {
                 ("pretext", said(&self.pretext, draft, &mut errors)),
                 ("footer", said(&self.footer, draft, &mut errors)),
                 ("callback_id", said(&self.callback_id, draft, &mut errors)),
-                ("image_url", said(&self.image_url, draft, &mut errors)),
+                ("image_url", said(&self.image_url, draft, &mut errors).or_else(|| page.picture_url.clone())),
                 ("thumb_url", said(&self.thumb_url, draft, &mut errors)),
             ],
         );
@@ -498,6 +505,28 @@ impl Channel for SlackConfig {
         alone_if_refused(self, attempt, answer)
     }
 
+    fn picture(&self) -> Shows {
+        Shows::given(self.picture, false, if self.has_token() { Shows::Beside } else { Shows::Linked })
+    }
+
+    fn beside(&self, attempt: &Attempt<'_>, answer: &Response, picture: &Picture) -> Option<Box<dyn Talk>> {
+        let said = read(answer);
+        let (channel, message) = (said["channel"].as_str()?, said["ts"].as_str()?);
+        // An answer within a thread belongs to that thread's first message.
+        let first = attempt.thread.and_then(|thread| Some(thread.split_once(' ')?.1)).unwrap_or(message);
+        let api = self.post_url(attempt.disk).ok()?;
+        let token = held(attempt.disk, &self.app_token, &self.app_token_file).ok()?;
+        Some(Box::new(Upload {
+            api: api.as_str().strip_suffix(POST)?.to_owned(),
+            bearer: format!("Bearer {token}"),
+            picture: Arc::clone(picture),
+            channel: channel.to_owned(),
+            first: first.to_owned(),
+            file: String::new(),
+            step: 0,
+        }))
+    }
+
     fn secrets(&self, disk: &Disk) -> Vec<Secret> {
         let mut secrets = config::url_secrets(&secret_of(disk, &self.api_url, &self.api_url_file));
         secrets.push(secret_of(disk, &self.app_token, &self.app_token_file));
@@ -515,4 +544,59 @@ fn escaped(text: &str) -> String {
 /// An address within `<…|…>`.
 fn link(url: &str) -> String {
     escaped(url).replace('|', "%7C")
+}
+
+/// A picture is announced, handed in, and then put into the thread.
+struct Upload {
+    /// The prefix of the API's methods.
+    api: String,
+    bearer: String,
+    picture: Picture,
+    channel: String,
+    /// The message whose thread it goes to.
+    first: String,
+    /// What the file is called there.
+    file: String,
+    step: u8,
+}
+
+impl Upload {
+    fn call(&self, method: &str, kind: &str, body: String) -> Result<Request, (VerdictKind, String)> {
+        let url = format!("{}/{method}", self.api).parse().map_err(|_| unsaid("an address"))?;
+        Ok(Request::post(url, body).header("Content-Type", kind).header("Authorization", self.bearer.clone()))
+    }
+}
+
+impl Talk for Upload {
+    fn next(&mut self, answer: Option<&Response>) -> Result<Option<Request>, (VerdictKind, String)> {
+        self.step += 1;
+        let said = answer.map(read).unwrap_or_default();
+        let ok = || match said["error"].as_str() {
+            Some(error) => Err((VerdictKind::Refused, error.to_owned())),
+            None => Ok(()),
+        };
+        match self.step {
+            1 => {
+                let form = format!("filename={}&length={}", picture::FILE, self.picture.len());
+                self.call("files.getUploadURLExternal", "application/x-www-form-urlencoded", form).map(Some)
+            }
+            2 => {
+                ok()?;
+                let url = said["upload_url"].as_str().and_then(|url| url.parse().ok());
+                self.file = said["file_id"].as_str().unwrap_or_default().to_owned();
+                let url = url.ok_or_else(|| unsaid("where the picture goes"))?;
+                // That address is the secret; the token stays here.
+                Ok(Some(Request::post(url, self.picture.as_slice()).header("Content-Type", picture::PNG)))
+            }
+            3 => {
+                let body = json!({
+                    "files": [{"id": self.file, "title": picture::FILE}],
+                    "channel_id": self.channel,
+                    "thread_ts": self.first,
+                });
+                self.call("files.completeUploadExternal", "application/json", body.to_string()).map(Some)
+            }
+            _ => ok().map(|()| None),
+        }
+    }
 }

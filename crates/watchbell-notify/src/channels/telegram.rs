@@ -5,14 +5,15 @@
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use watchbell_model::{Path, Problems, Secret, Url};
+use watchbell_model::{Path, Picture, Problems, Secret, Url};
 use watchbell_runtime::Disk;
 use watchbell_runtime::client::{escape, held};
 use watchbell_runtime::http::Response;
 
+use super::picture::{self, Shows};
 use super::{
-    Attempt, Channel, Draft, Follow, Outgoing, Rendered, VerdictKind, alone_if_refused, check_secret, check_template,
-    complete_secret, html_escaped, http_channel, links, read, said, secret_of, sign,
+    Attempt, Channel, Draft, Follow, Outgoing, Rendered, Talk, VerdictKind, alone_if_refused, check_secret,
+    check_template, complete_secret, html_escaped, http_channel, links, read, said, secret_of, sign,
 };
 use crate::config::{ACKNOWLEDGE_ACTION, ChannelDefaults};
 use crate::cut::{Unit, cut, cut_as, one_line};
@@ -55,6 +56,10 @@ http_channel! {
         /// How `message` is marked up: `HTML`, which is usual, `MarkdownV2`, `Markdown`, or nothing for plain text.
         #[serde(default = "TelegramConfig::default_parse_mode")]
         pub parse_mode: String,
+        /// Whether a picture of the graph answers what fires, drawn by watchbell and without a sound; so unless it is said
+        /// otherwise.
+        #[serde(default)]
+        pub picture: Option<bool>,
         /// The server of the Bot API; unless given, as `global.telegram_api_url` says, or Telegram's own.
         #[serde(default)]
         pub api_url: Option<Url>,
@@ -77,13 +82,16 @@ impl TelegramConfig {
     }
 
     fn request(&self, rendered: &Rendered, body: &Value, disk: &Disk) -> Result<Outgoing, String> {
+        Ok(rendered.post_body(self.address("sendMessage", disk)?, body.to_string()))
+    }
+
+    fn address(&self, method: &str, disk: &Disk) -> Result<Url, String> {
         let token = held(disk, &self.bot_token, &self.bot_token_file)?;
         let api = self.api_url.as_ref().map_or("https://api.telegram.org", Url::as_str).trim_end_matches('/');
         // A colon may stand in a path as it is, and that is how the server documents it.
         let token = escape(&token).replace("%3A", ":");
-        let url = format!("{api}/bot{token}/sendMessage");
-        let url = url.parse().map_err(|_| "`api_url` with the token is not a web address".to_owned())?;
-        Ok(rendered.post_body(url, body.to_string()))
+        let url = format!("{api}/bot{token}/{method}");
+        url.parse().map_err(|_| "`api_url` with the token is not a web address".to_owned())
     }
 }
 
@@ -213,6 +221,26 @@ impl Channel for TelegramConfig {
     /// Twenty messages a minute to a group.
     fn pace(&self) -> Option<super::Pace> {
         Some(super::Pace { burst: 20, every: std::time::Duration::from_secs(3) })
+    }
+
+    fn picture(&self) -> Shows {
+        Shows::given(self.picture, true, Shows::Beside)
+    }
+
+    /// An answer to the page, since a caption holds a quarter of its words.
+    fn beside(&self, attempt: &Attempt<'_>, answer: &Response, picture: &Picture) -> Option<Box<dyn Talk>> {
+        let message = read(answer)["result"]["message_id"].as_i64()?;
+        let url = self.address("sendPhoto", attempt.disk).ok()?;
+        let reply = json!({"message_id": message, "allow_sending_without_reply": true});
+        let mut fields = vec![
+            ("chat_id", self.chat(attempt.disk).ok()?.to_string(), None),
+            ("reply_parameters", reply.to_string(), Some("application/json")),
+            ("disable_notification", "true".to_owned(), None),
+        ];
+        if let Some(topic) = self.message_thread_id.filter(|topic| *topic != 0) {
+            fields.push(("message_thread_id", topic.to_string(), None));
+        }
+        Some(Box::new(picture::Once(Some(picture::form(url, attempt.key, &fields, "photo", picture)))))
     }
 
     fn secrets(&self, disk: &Disk) -> Vec<Secret> {
