@@ -36,7 +36,7 @@ pub use append::{
 };
 pub use client::{Authorization, BasicAuth, ByteSize, NotYet, TlsConfig, TlsVersion, check_credentials};
 pub use cron::{Cron, CronError};
-pub use heartbeat::{HeartbeatState, HeartbeatStatus};
+pub use heartbeat::{Flip, HeartbeatState, HeartbeatStatus, HeartbeatTerms};
 pub use histogram::{BucketSpan, Buckets, Histogram, HistogramError, ResetHint};
 pub use http_client::{
     HttpClientConfig, HttpHeader, OAuth2, anchor as anchor_http_client, is_reserved_header, proxy, yes,
