@@ -17,6 +17,7 @@ mod config;
 mod doors;
 mod guard;
 mod health;
+mod healthchecks;
 mod html;
 mod otlp;
 mod ping;
@@ -50,7 +51,7 @@ pub use auth::{
     TOKENS_MAX, Token,
 };
 pub use bulk::{BULK_IDLE_MAX, IMPORTS_MAX};
-pub use config::{ConfigView, LoadResult, QueryConfig, SinkConfig, SiteInfo, SnsConfig};
+pub use config::{ConfigView, HealthchecksConfig, LoadResult, QueryConfig, SinkConfig, SiteInfo, SnsConfig};
 pub use guard::{REQUEST_TIME_MAX, SIGN_IN_WINDOW, SIGN_INS_MAX};
 pub use otlp::OTLP_DECOMPRESSED_MAX;
 pub use prometheus::QUERIES_WAITING_MAX;

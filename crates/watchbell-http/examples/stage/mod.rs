@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex};
 
 use watchbell_alarms::{Alarms, Desired, Runbook, certificate, heartbeat, monitor, rule};
 use watchbell_alerts::Alerts;
-use watchbell_http::{Auth, ConfigView, Handles, LoadResult, QueryConfig, SinkConfig, SiteInfo};
+use watchbell_http::{Auth, ConfigView, Handles, HealthchecksConfig, LoadResult, QueryConfig, SinkConfig, SiteInfo};
 use watchbell_model::{
     Append, AppendError, Appended, Batch, BoxFuture, Certificate, Checkup, Cleaned, Deleted, Exemplar, Figures,
     HistogramSample, Import, Imported, Labels, Lookup, Matcher, MemoryState, Metadata, Observation, Observe, Part,
-    Point, ProbeResult, Query, QueryError, Sample, Secret, Series, SeriesKey, Severity, Snapshot, Span, Timestamp,
+    Point, ProbeResult, Query, QueryError, Sample, Schedule, Secret, Series, SeriesKey, Severity, Snapshot, Span, Timestamp,
     Upkeep, UpkeepError, Url,
 };
 use watchbell_notify::{Library, Notify, NotifyConfig, ReceiverConfig, RunbooksConfig, Site};
@@ -23,6 +23,10 @@ use watchbell_sources::scrape::Targets;
 
 /// What senders to the sink prove themselves with.
 pub(crate) const SINK_SECRET: &str = "a secret of the sink";
+/// What clients of Healthchecks prove themselves with.
+pub(crate) const HEALTHCHECKS_KEY: &str = "a-key-of-32-characters-to-change";
+/// What those prove themselves with that only read.
+pub(crate) const HEALTHCHECKS_READ_KEY: &str = "a-key-of-32-characters-to-read--";
 
 /// Series in memory.
 #[derive(Default)]
@@ -225,6 +229,11 @@ impl ConfigView for Settings {
         })
     }
 
+    fn healthchecks(&self) -> HealthchecksConfig {
+        let (key, read_key) = (Secret::new(HEALTHCHECKS_KEY), Secret::new(HEALTHCHECKS_READ_KEY));
+        HealthchecksConfig { key, read_key, ..HealthchecksConfig::default() }
+    }
+
     fn sink(&self) -> SinkConfig {
         SinkConfig { secret: Secret::new(SINK_SECRET), ..SinkConfig::default() }
     }
@@ -416,9 +425,11 @@ fn desired() -> Desired {
         }),
     };
     let heartbeat = |name: &str| heartbeat::Spec {
+        id: name.into(),
         name: name.into(),
-        period: Span::hours(24),
+        schedule: Schedule::Period(Span::hours(24)),
         grace: Span::hours(1),
+        manual_resume: false,
         severity: Severity::Warning,
         runbook: book("job-silent"),
         labels: Labels::empty(),
@@ -443,7 +454,7 @@ fn desired() -> Desired {
         heartbeats: ["backup", "log-rotate"].map(heartbeat).into(),
         groups: rules.groups("rules.yml", rule::GroupDefaults::default()).unwrap(),
         rule_globals: rule::RuleGlobals::default(),
-        own_runbooks: BTreeMap::new(),
+        ..Desired::default()
     }
 }
 

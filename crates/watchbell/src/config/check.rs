@@ -34,6 +34,7 @@ pub(super) fn check(
     ScrapeConfig::check_all(&config.scrape_configs, &top.field("scrape_configs"), problems);
     config.host.check(&top.field("host"), problems);
     config.sink.check(&top.field("sink"), problems);
+    config.healthchecks.check(&top.field("healthchecks"), problems);
     let storage = top.field("storage");
     config.storage.metrics().check(&storage.field("metrics"), problems);
     config.storage.tsdb.check(&config.storage.metrics, &storage.field("tsdb"), problems);
