@@ -200,6 +200,8 @@ impl Query for Memory {
 pub(crate) struct Settings {
     pub(crate) load: Mutex<LoadResult>,
     pub(crate) url: Mutex<Option<Url>>,
+    /// What clients of Healthchecks prove themselves with: to change, and to read.
+    pub(crate) keys: Mutex<[&'static str; 2]>,
     pub(crate) query: Mutex<QueryConfig>,
     /// How often it was read again to the end.
     pub(crate) reloads: std::sync::atomic::AtomicU32,
@@ -230,8 +232,12 @@ impl ConfigView for Settings {
     }
 
     fn healthchecks(&self) -> HealthchecksConfig {
-        let (key, read_key) = (Secret::new(HEALTHCHECKS_KEY), Secret::new(HEALTHCHECKS_READ_KEY));
-        HealthchecksConfig { key, read_key, ..HealthchecksConfig::default() }
+        let [key, read_key] = *self.keys.lock().unwrap();
+        HealthchecksConfig {
+            key: Secret::new(key),
+            read_key: Secret::new(read_key),
+            ..HealthchecksConfig::default()
+        }
     }
 
     fn sink(&self) -> SinkConfig {
@@ -292,7 +298,16 @@ const DISK: &str = "# A disk is almost full\n\n## What it means\n\nSoon nothing 
 impl Stage {
     /// Opens every stage. `channels` are addresses that take pages as webhooks, by receiver `on-call`.
     pub(crate) async fn open(runtime: Runtime, channels: &[&str]) -> Stage {
-        let state = Arc::new(MemoryState::new());
+        let webhooks: Vec<_> = channels.iter().map(|url| serde_json::json!({ "url": url })).collect();
+        let receiver = serde_json::json!({ "name": "on-call", "webhook_configs": webhooks });
+        let receiver: ReceiverConfig = serde_json::from_value(receiver).unwrap();
+        let stage = Stage::bare(runtime, Arc::new(MemoryState::new()), vec![receiver]).await;
+        stage.begin(desired(), &["backup", "log-rotate"].map(job)).await;
+        stage
+    }
+
+    /// Opens every stage on what was kept; nothing is judged yet.
+    pub(crate) async fn bare(runtime: Runtime, state: Arc<MemoryState>, receivers: Vec<ReceiverConfig>) -> Stage {
         let series = Arc::new(Memory::default());
         let notify = Notify::open(runtime.clone(), state.clone()).unwrap();
         let alerts = Alerts::open(runtime.clone(), state.clone(), notify.clone()).unwrap();
@@ -311,6 +326,7 @@ impl Stage {
             load: Mutex::new(LoadResult { loaded_at: now, refused_at: None, problems: Vec::new() }),
             url: Mutex::new(Some(site.clone())),
             query: Mutex::default(),
+            keys: Mutex::new([HEALTHCHECKS_KEY, HEALTHCHECKS_READ_KEY]),
             reloads: Default::default(),
             started_at: now,
         };
@@ -326,28 +342,29 @@ impl Stage {
             stop: CancellationToken::new(),
             runtime,
         };
-        let supervisor = &stage.runtime.supervisor;
-        let webhooks: Vec<_> = channels.iter().map(|url| serde_json::json!({ "url": url })).collect();
-        let receiver = serde_json::json!({ "name": "on-call", "webhook_configs": webhooks });
-        let receiver: ReceiverConfig = serde_json::from_value(receiver).unwrap();
+        let first = receivers[0].name.clone();
         let site = Site::new("mail.example.org", site);
         let retry_for = NotifyConfig::RETRY_FOR;
         stage.notify.apply(NotifyConfig {
-            receivers: vec![receiver],
+            receivers,
             templates: Arc::default(),
             runbooks: library,
             site,
             retry_for,
         });
-        let route = serde_json::json!({ "receiver": "on-call", "group_by": ["alertname"], "group_wait": "1s" });
+        let route = serde_json::json!({ "receiver": first, "group_by": ["alertname"], "group_wait": "1s" });
         let route = serde_json::from_value(route).unwrap();
         stage.alerts.apply(&watchbell_alerts::Config { route, ..Default::default() }).unwrap();
-        supervisor.reconcile("alerts", stage.alerts.tasks());
-        stage.alarms.apply(desired()).await.unwrap();
-        supervisor.reconcile("alarms", stage.alarms.tasks());
-        let jobs: Vec<HeartbeatConfig> = ["backup", "log-rotate"].map(job).into();
-        stage.heartbeats.apply(&jobs).await.unwrap();
         stage
+    }
+
+    /// Judges from now on.
+    pub(crate) async fn begin(&self, desired: Desired, jobs: &[HeartbeatConfig]) {
+        let supervisor = &self.runtime.supervisor;
+        supervisor.reconcile("alerts", self.alerts.tasks());
+        self.alarms.apply(desired).await.unwrap();
+        supervisor.reconcile("alarms", self.alarms.tasks());
+        self.heartbeats.apply(jobs).await.unwrap();
     }
 
     /// What the surfaces are given.

@@ -6,6 +6,7 @@ mod stage;
 mod access;
 mod action;
 mod combined;
+mod healthchecks;
 mod machine;
 mod otlp;
 mod own;
