@@ -8,14 +8,14 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use tokio::sync::{Notify, mpsc, oneshot};
 use watchbell_model::{
-    Append, BoxFuture, Change, Observation, Observe, Query, Raise, Severity, Span, State, StateError, Timestamp,
-    Transition,
+    Append, BoxFuture, Change, Flip, HeartbeatTerms, Observation, Observe, Ping, Query, Raise, Severity, Span, State,
+    StateError, Timestamp, Transition,
 };
 use watchbell_runtime::metrics::Counter;
 use watchbell_runtime::{Runtime, fault};
 
 use crate::draft::{Draft, STATE};
-use crate::heartbeat::OUTAGE_MIN;
+use crate::heartbeat::{self, OUTAGE_MIN};
 use crate::history::{self, History};
 use crate::kept::{Kept, Kind, Site};
 use crate::rule::instance::Instance;
@@ -132,6 +132,23 @@ impl Alarms {
         })
     }
 
+    /// The last changes of a heartbeat's standing, newest first; of at most [`heartbeat::FLIPS_MAX`] that are kept.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn flips(&self, id: &str) -> Result<Vec<Flip>, StateError> {
+        let prefix = format!("{id}/");
+        // The colon comes after all digits.
+        let limit = heartbeat::FLIPS_MAX as usize;
+        let found = self.state.scan_back(heartbeat::FLIPS, Some(&format!("{prefix}:")), limit)?;
+        let mine = found.into_iter().take_while(|(key, _)| key.starts_with(&prefix));
+        mine.map(|(key, value)| {
+            let damaged = |error| format!("the change `{key}` of a heartbeat is damaged: {error}");
+            serde_json::from_slice(&value).map_err(|error| StateError { doing: "read", reason: damaged(error) })
+        })
+        .collect()
+    }
+
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().expect("no panic while held")
     }
@@ -161,7 +178,7 @@ impl Alarms {
         draft: Draft<'_>,
         advance: impl FnOnce(&mut World, Items),
     ) -> Result<(), StateError> {
-        let Draft { items, alerts, mut changes, transitions, forgotten, .. } = draft;
+        let Draft { items, alerts, mut changes, transitions, forgotten, dismissed, .. } = draft;
         let written = async {
             let (after, rows) = history.add(&*self.state, &transitions)?;
             changes.extend(rows);
@@ -186,6 +203,7 @@ impl Alarms {
                     let mut world = self.world();
                     advance(&mut world, items);
                     forgotten.iter().for_each(|key| drop(world.items.own.remove(key)));
+                    dismissed.iter().for_each(|id| drop(world.items.heartbeats.remove(id)));
                 }
                 self.transitions.add(transitions.len() as u64);
                 for transition in &transitions {
@@ -296,7 +314,11 @@ impl Submission {
     fn about(&self) -> impl Iterator<Item = String> + '_ {
         self.seen.iter().filter_map(|seen| match seen {
             Observation::Probe(seen) => Some(format!("monitor/{}", seen.monitor)),
-            Observation::Ping(seen) => Some(format!("heartbeat/{}", seen.heartbeat)),
+            Observation::Ping(Ping { heartbeat, .. })
+            | Observation::Expected(HeartbeatTerms { id: heartbeat, .. })
+            | Observation::Dismissed(heartbeat)
+            | Observation::Paused(heartbeat, _)
+            | Observation::Resumed(heartbeat, _) => Some(format!("heartbeat/{heartbeat}")),
             Observation::Scrape(_) => None,
         })
     }
@@ -350,8 +372,12 @@ fn observe(items: &Items, live: &mut Live, draft: &mut Draft<'_>, seen: &Observa
             }
         }
         Observation::Ping(seen) => {
-            draft.judge::<crate::heartbeat::Memory>(items, &seen.heartbeat, |kept, _| kept.ping(seen));
+            draft.judge_heartbeat(items, &seen.heartbeat, |kept, spec| kept.ping(spec, seen));
         }
+        Observation::Expected(terms) => draft.expect(items, live.heartbeat_defaults.spec(terms)),
+        Observation::Dismissed(id) => draft.dismiss(items, id),
+        Observation::Paused(id, at) => draft.judge_heartbeat(items, id, |kept, _| kept.pause(*at)),
+        Observation::Resumed(id, at) => draft.judge_heartbeat(items, id, |kept, _| kept.resume(*at)),
         // A target that cannot be scraped has the sample `up` 0, which rules judge.
         Observation::Scrape(_) => {}
     }

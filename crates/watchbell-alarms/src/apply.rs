@@ -22,8 +22,10 @@ const REMOVED: &str = "removed from the configuration";
 pub struct Desired {
     /// Monitors; each that says so has a certificate alarm too.
     pub monitors: Vec<monitor::Spec>,
-    /// Heartbeats.
+    /// Heartbeats: those of the configuration, and those that were made while watchbell ran.
     pub heartbeats: Vec<heartbeat::Spec>,
+    /// How bad it is when one that is made from now on is silent, and what to do then.
+    pub heartbeat_defaults: heartbeat::Defaults,
     /// Groups of rules.
     pub groups: Vec<GroupSpec>,
     /// What all rules share.
@@ -54,8 +56,9 @@ impl Alarms {
             self.take::<certificate::Memory>(&world, &mut draft, certificates, |kept, spec| {
                 certificate::Memory::pass(kept, spec, now);
             });
-            let heartbeats = desired.heartbeats.iter().cloned().map(|spec| (spec.name.clone(), spec)).collect();
+            let heartbeats = desired.heartbeats.iter().cloned().map(|spec| (spec.id.clone(), spec)).collect();
             self.take::<heartbeat::Memory>(&world, &mut draft, heartbeats, |kept, spec| {
+                kept.reschedule(spec);
                 if first {
                     kept.excuse(spec, self.gone_at, now);
                 }
@@ -87,6 +90,7 @@ impl Alarms {
             world.restored_instances.clear();
             world.applied = true;
             world.own_runbooks = desired.own_runbooks;
+            world.live.heartbeat_defaults = desired.heartbeat_defaults;
             hear(world, now);
         })
         .await?;
@@ -121,6 +125,7 @@ impl Alarms {
         for (name, item) in have {
             if !M::items(&draft.items).contains_key(name) {
                 draft.end(&M::id(name), &item.kept, REMOVED);
+                draft.changes.extend(M::beside_gone(name, &item.kept));
             }
         }
         for (id, value) in &world.restored {
@@ -129,6 +134,7 @@ impl Alarms {
                 && let Some(kept) = self.read::<M>(id, value)
             {
                 draft.end(id, &kept, REMOVED);
+                draft.changes.extend(M::beside_gone(name, &kept));
             }
         }
     }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use watchbell_model::{AlarmState, Alert, Change, Labels, Timestamp, Transition};
 
 use crate::kept::{Item, Kept, Kind, Site};
-use crate::own;
 use crate::world::Items;
+use crate::{heartbeat, own};
 
 /// The table of [`Kept`] documents, by alarm.
 pub(crate) const STATE: &str = "alarms.state";
@@ -29,6 +29,8 @@ pub(crate) struct Draft<'s> {
     pub(crate) transitions: Vec<Transition>,
     /// Alarms of watchbell's own that are over and not kept any longer.
     pub(crate) forgotten: Vec<String>,
+    /// Heartbeats that are taken away.
+    pub(crate) dismissed: Vec<String>,
 }
 
 impl<'s> Draft<'s> {
@@ -41,6 +43,7 @@ impl<'s> Draft<'s> {
             changes: Vec::new(),
             transitions: Vec::new(),
             forgotten: Vec::new(),
+            dismissed: Vec::new(),
         }
     }
 
@@ -83,6 +86,9 @@ impl<'s> Draft<'s> {
                 reason: after.kept.reason.clone(),
             });
         }
+        if let Some(before) = &before {
+            self.changes.extend(M::beside(name, before, &after.kept));
+        }
         if before.as_ref() != Some(&after.kept) {
             self.changes.push(Change::put(STATE, id, &after.kept));
         }
@@ -107,6 +113,39 @@ impl<'s> Draft<'s> {
 }
 
 impl Draft<'_> {
+    /// Judges a heartbeat, unless it was just taken away.
+    pub(crate) fn judge_heartbeat(
+        &mut self,
+        items: &Items,
+        id: &str,
+        judge: impl FnOnce(&mut Kept<heartbeat::Memory>, &heartbeat::Spec),
+    ) {
+        if !self.dismissed.iter().any(|gone| gone == id) {
+            self.judge::<heartbeat::Memory>(items, id, judge);
+        }
+    }
+
+    /// Makes a heartbeat, or goes on with one under other terms.
+    pub(crate) fn expect(&mut self, items: &Items, spec: heartbeat::Spec) {
+        let id = spec.id.clone();
+        let known = self.items.heartbeats.get(&id).or_else(|| items.heartbeats.get(&id));
+        let before = known.map(|item| item.kept.clone());
+        let judged_at = known.and_then(|item| item.judged_at);
+        let mut kept = before.clone().unwrap_or_else(|| Kept::new(self.now, heartbeat::Memory::UNHEARD));
+        kept.reschedule(&spec);
+        self.settle(&id, before, Item { spec: Arc::new(spec), kept, judged_at });
+    }
+
+    /// Takes a heartbeat away; its alert ends.
+    pub(crate) fn dismiss(&mut self, items: &Items, id: &str) {
+        let known = self.items.heartbeats.remove(id).or_else(|| items.heartbeats.get(id).cloned());
+        if let Some(item) = known {
+            self.end(&heartbeat::Memory::id(id), &item.kept, "the heartbeat was deleted");
+            self.changes.extend(heartbeat::Memory::beside_gone(id, &item.kept));
+            self.dismissed.push(id.to_owned());
+        }
+    }
+
     /// Forgets watchbell's own alarms that are over, the oldest first, until `keep` are left.
     pub(crate) fn forget_own(&mut self, items: &Items, keep: usize) {
         let new = self.items.own.keys().filter(|key| !items.own.contains_key(*key)).count();

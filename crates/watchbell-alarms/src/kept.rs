@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use watchbell_model::{AlarmId, AlarmState, Alert, Labels, RunbookRef, Timestamp};
+use watchbell_model::{AlarmId, AlarmState, Alert, Change, Labels, RunbookRef, Timestamp};
 
 use crate::world::Items;
 
@@ -85,6 +85,16 @@ pub(crate) trait Kind:
 
     /// Judges it because time has passed.
     fn pass(kept: &mut Kept<Self>, spec: &Self::Spec, now: Timestamp);
+
+    /// What is written beside its document when that has changed; `name` is the item's.
+    fn beside(_name: &str, _before: &Kept<Self>, _after: &Kept<Self>) -> Vec<Change> {
+        Vec::new()
+    }
+
+    /// What was written beside its document, to be taken away with it.
+    fn beside_gone(_name: &str, _kept: &Kept<Self>) -> Vec<Change> {
+        Vec::new()
+    }
 
     /// Where alarms of this kind are.
     fn items(items: &Items) -> &BTreeMap<String, Item<Self>>;

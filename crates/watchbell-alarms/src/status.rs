@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 use watchbell_model::{
-    AlarmId, AlarmKind, AlarmState, AlarmStatus, Contributor, HeartbeatStatus, Labels, ProbeResult, RunbookRef, Span,
-    Timestamp,
+    AlarmId, AlarmKind, AlarmState, AlarmStatus, Contributor, HeartbeatStatus, Labels, ProbeResult, RunbookRef,
+    Schedule, Span, Timestamp,
 };
 
 use crate::alarms::Alarms;
@@ -79,10 +79,16 @@ impl Alarms {
         rules.find(|item| item.id.as_deref() == Some(id)).map_or(Duration::ZERO, |item| item.rule.hold.duration())
     }
 
-    /// All heartbeats, by name.
+    /// All heartbeats, by id.
     pub fn heartbeats(&self) -> Vec<HeartbeatStatus> {
         let now = self.runtime.clock.now();
         self.world().items.heartbeats.values().map(|item| item.kept.status(&item.spec, now)).collect()
+    }
+
+    /// One heartbeat, by its id.
+    pub fn heartbeat(&self, id: &str) -> Option<HeartbeatStatus> {
+        let now = self.runtime.clock.now();
+        self.world().items.heartbeats.get(id).map(|item| item.kept.status(&item.spec, now))
     }
 
     /// All groups of rules, by file and name.
@@ -197,13 +203,16 @@ fn heartbeat_alarm(item: &Item<heartbeat::Memory>) -> AlarmStatus {
         kind: AlarmKind::Heartbeat,
         name: &spec.name,
         severity: spec.severity.as_str(),
-        condition: format!("no sign of life for {} and a grace of {}", spec.period, spec.grace),
+        condition: match &spec.schedule {
+            Schedule::Period(period) => format!("no sign of life for {period} and a grace of {}", spec.grace),
+            schedule => format!("no sign of life at {schedule} and within a grace of {}", spec.grace),
+        },
         graph: None,
         threshold: None,
         runbook: Some(spec.runbook.reference.clone()),
         labels: &spec.labels,
     };
-    status(heartbeat::Memory::id(&spec.name), &item.kept, item.judged_at, facts)
+    status(heartbeat::Memory::id(&spec.id), &item.kept, item.judged_at, facts)
 }
 
 fn own_alarm(item: &Item<own::Memory>) -> AlarmStatus {

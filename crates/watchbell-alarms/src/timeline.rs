@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use watchbell_model::{
-    AlarmState, Certificate, HeartbeatState, Labels, Ping, PingKind, ProbeResult, RunbookRef, Severity, Span, Timestamp,
+    AlarmState, Certificate, HeartbeatState, Labels, Ping, PingKind, ProbeResult, RunbookRef, Schedule, Severity, Span,
+    Timestamp,
 };
 
 use crate::draft::Draft;
@@ -47,9 +48,11 @@ pub(crate) fn certificate_spec(monitor: &str, alert_days: &[u32]) -> certificate
 
 pub(crate) fn heartbeat_spec(name: &str, period: Span, grace: Span) -> heartbeat::Spec {
     heartbeat::Spec {
+        id: name.to_owned(),
         name: name.to_owned(),
-        period,
+        schedule: Schedule::Period(period),
         grace,
+        manual_resume: false,
         severity: Severity::Critical,
         runbook: runbook(),
         labels: Labels::empty(),
@@ -164,12 +167,18 @@ pub(crate) fn check_certificate(days: &[u32], line: &str, expect: expect_test::E
     expect.assert_eq(&alarm.text);
 }
 
-/// `period P grace G` and events `ping [run]`, `start [run]`, `fail [run]`, `log`, `gone`, `back`, `-`.
+/// `period P grace G`, or an expression after `in ZONE grace G at`, with `manual` before all if it is resumed by hand; and
+/// events `ping [run]`, `start [run]`, `fail [run]`, `log`, `pause`, `resume`, `gone`, `back`, `-`.
 ///
 /// While watchbell is gone nothing is judged.
 pub(crate) fn check_heartbeat(spec: &str, line: &str, expect: expect_test::Expect) {
-    let words: Vec<&str> = spec.split_whitespace().collect();
-    let spec = heartbeat_spec("backup", words[1].parse().unwrap(), words[3].parse().unwrap());
+    let manual = spec.strip_prefix("manual ");
+    let words: Vec<&str> = manual.unwrap_or(spec).splitn(6, ' ').collect();
+    let mut spec = heartbeat_spec("backup", words[1].parse().unwrap_or_default(), words[3].parse().unwrap());
+    if words[0] == "in" {
+        spec.schedule = Schedule::expression(words[5], words[1].parse().unwrap()).unwrap();
+    }
+    spec.manual_resume = manual.is_some();
     let mut alarm = Line::<heartbeat::Memory>::new(spec.clone());
     let mut state = HeartbeatState::New;
     let mut gone = None;
@@ -188,8 +197,10 @@ pub(crate) fn check_heartbeat(spec: &str, line: &str, expect: expect_test::Expec
             (Some(kind), _) => {
                 let run = words.get(1).map(|run| (*run).to_owned());
                 let ping = Ping { heartbeat: "backup".into(), at, kind, run };
-                alarm.step(when, at, |kept, _| kept.ping(&ping));
+                alarm.step(when, at, |kept, spec| kept.ping(spec, &ping));
             }
+            (None, "pause") => alarm.step(when, at, |kept, _| kept.pause(at)),
+            (None, "resume") => alarm.step(when, at, |kept, _| kept.resume(at)),
             (None, "gone") => gone = Some(at),
             (None, "back") => {
                 let gone = gone.take().unwrap();

@@ -49,6 +49,8 @@ pub(crate) struct Live {
     pub(crate) silent: BTreeSet<String>,
     /// When watchbell came back after an outage, or the clock was set: sources need a while to bring data of now.
     pub(crate) back_at: Option<Timestamp>,
+    /// What the configuration says of heartbeats that are made while watchbell runs.
+    pub(crate) heartbeat_defaults: heartbeat::Defaults,
 }
 
 /// The last that was heard of a monitor.

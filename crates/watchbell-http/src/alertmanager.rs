@@ -224,7 +224,7 @@ fn silence_error(error: SilenceError) -> Response {
 }
 
 /// Receivers that have a channel, by name.
-fn configured(app: &App) -> BTreeSet<String> {
+pub(crate) fn configured(app: &App) -> BTreeSet<String> {
     let channels = app.notify.channels().into_iter().filter(|channel| channel.configured);
     channels.map(|channel| channel.receiver).collect()
 }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use watchbell_model::{BoxFuture, Labels, MatchOp, Matcher, Path, Problems, Secret, Span, Timestamp, Url};
 use watchbell_notify::HttpConfig;
 use watchbell_query::promql::Features;
+use watchbell_sources::heartbeat::MADE_MAX;
 
 /// Where foreign senders bring alerts to: `POST /sink`.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -140,6 +141,48 @@ impl SinkConfig {
     }
 }
 
+/// The API by which clients of Healthchecks make and read heartbeats: `/api/v1/checks/`, also under `v2` and `v3`.
+///
+/// Any API token (`watchbell token new …`) is taken as a key that may change everything, too.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct HealthchecksConfig {
+    /// The key that may change everything: `X-Api-Key`, or `api_key` in a body. Its clients expect 32 characters.
+    pub key: Secret,
+    /// The key that may only read, and is not shown where jobs report.
+    pub read_key: Secret,
+    /// How many heartbeats may be made by the API; by pings with `?create=1` twice as many.
+    pub checks_max: usize,
+}
+
+impl Default for HealthchecksConfig {
+    fn default() -> HealthchecksConfig {
+        HealthchecksConfig { key: Secret::default(), read_key: Secret::default(), checks_max: MADE_MAX }
+    }
+}
+
+impl HealthchecksConfig {
+    /// As long as Healthchecks makes them, and as its clients check them.
+    pub(crate) const KEY_LEN: usize = 32;
+
+    /// Adds what is wrong with it.
+    pub fn check(&self, path: &Path, problems: &mut Problems) {
+        for (field, key) in [("key", &self.key), ("read_key", &self.read_key)] {
+            let key = key.expose();
+            if !key.is_empty() && (key.len() != HealthchecksConfig::KEY_LEN || key.contains(char::is_whitespace)) {
+                problems
+                    .error(&path.field(field), "it has not 32 characters without white space")
+                    .hint("make one with `openssl rand -hex 16`");
+            }
+        }
+        if !self.key.expose().is_empty() && self.key == self.read_key {
+            problems
+                .error(&path.field("read_key"), "it is the key that may change everything")
+                .hint("make another one with `openssl rand -hex 16`");
+        }
+    }
+}
+
 /// What queries may take. Prometheus is told this by flags: `--query.timeout` and so on.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -238,6 +281,9 @@ pub trait ConfigView: Send + Sync {
 
     /// Reads the configuration again; the problems if it was refused, and the old one stays in use.
     fn reload(&self) -> BoxFuture<'_, Result<(), Vec<String>>>;
+
+    /// The API of Healthchecks.
+    fn healthchecks(&self) -> HealthchecksConfig;
 
     /// The sink, by the configuration in use.
     fn sink(&self) -> SinkConfig;

@@ -10,7 +10,8 @@ use http::{Method, StatusCode, Uri};
 use crate::access::Surface;
 use crate::guard::{guard, headers};
 use crate::{
-    App, action, alertmanager, api, assets, bulk, callback, health, otlp, ping, prometheus, push, signin, sink, upkeep,
+    App, action, alertmanager, api, assets, bulk, callback, health, healthchecks, otlp, ping, prometheus, push, signin,
+    sink, upkeep,
 };
 
 /// How large a body may be where nothing else is said, in bytes.
@@ -36,6 +37,7 @@ const GET_POST: &[Method] = &[Method::GET, Method::POST];
 const POST_PUT: &[Method] = &[Method::POST, Method::PUT];
 const DELETE: &[Method] = &[Method::DELETE];
 const GET_DELETE: &[Method] = &[Method::GET, Method::DELETE];
+const GET_POST_DELETE: &[Method] = &[Method::GET, Method::POST, Method::DELETE];
 const POST_DELETE: &[Method] = &[Method::POST, Method::DELETE];
 const ANY: &[Method] = &[Method::GET, Method::HEAD, Method::POST, Method::PUT];
 
@@ -48,6 +50,7 @@ pub(crate) fn doors() -> Vec<Door> {
         doors.extend(of_prometheus(prefix));
     }
     doors.extend(of_alertmanager());
+    doors.extend(of_healthchecks());
     doors
 }
 
@@ -202,6 +205,32 @@ fn of_alertmanager() -> Vec<Door> {
     ]
 }
 
+fn of_healthchecks() -> Vec<Door> {
+    let mut doors = Vec::new();
+    // They answer every method themselves, with the headers that pages of other sites need.
+    for version in ["v1", "v2", "v3"] {
+        let keyed =
+            |methods, path: &str, handler| door(Surface::Keyed, methods, &format!("/api/{version}/{path}"), handler);
+        doors.extend([
+            keyed(GET_POST, "checks/", any(healthchecks::checks)),
+            keyed(GET_POST_DELETE, "checks/{check}", any(healthchecks::one)),
+            keyed(POST, "checks/{check}/pause", any(healthchecks::pause)),
+            keyed(POST, "checks/{check}/resume", any(healthchecks::resume)),
+            keyed(GET, "checks/{check}/pings/", any(healthchecks::pings)),
+            keyed(GET, "checks/{check}/pings/{n}/body", any(healthchecks::ping_body)),
+            keyed(GET, "checks/{check}/flips/", any(healthchecks::flips)),
+            keyed(GET, "channels/", any(healthchecks::channels)),
+            keyed(GET, "badges/", any(healthchecks::badges)),
+            door(Surface::Live, GET, &format!("/api/{version}/status/"), get(healthchecks::status)),
+        ]);
+    }
+    // The address is the secret, as a ping's is.
+    doors.push(door(Surface::Ping, GET, "/b/{states}/{file}", any(healthchecks::badge_of_one)));
+    doors.push(door(Surface::Ping, GET, "/badge/{key}/{file}", any(healthchecks::badge_of_all)));
+    doors.push(door(Surface::Ping, GET, "/badge/{key}/{signature}/{file}", any(healthchecks::badge_of_tag)));
+    doors
+}
+
 /// Pages that the app draws.
 const PAGES: [&str; 7] = ["/alarms", "/monitors", "/heartbeats", "/targets", "/alerts", "/deliveries", "/runbooks"];
 
@@ -210,7 +239,7 @@ pub(crate) fn router(app: App) -> Router {
     let mut router = Router::new();
     for door in doors() {
         let body_max = match door.surface {
-            Surface::Ping => PING_BODY_MAX,
+            Surface::Ping | Surface::Keyed => PING_BODY_MAX,
             Surface::Sink => SINK_BODY_MAX,
             Surface::Push => push::PUSH_BODY_MAX,
             _ => BODY_MAX,

@@ -91,7 +91,7 @@ async fn look(app: &App, surface: Surface, peer: Peer, parts: &Parts) -> Result<
     let headers = &parts.headers;
     let host = host_of(&parts.uri, headers);
     let site = app.config.site().url;
-    let credential = if matches!(surface, Surface::Live | Surface::Ping) {
+    let credential = if matches!(surface, Surface::Live | Surface::Ping | Surface::Keyed) {
         Credential::None
     } else {
         credential(app, surface, parts).await?

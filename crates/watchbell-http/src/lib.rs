@@ -18,6 +18,7 @@ mod config;
 mod doors;
 mod guard;
 mod health;
+mod healthchecks;
 mod html;
 mod otlp;
 mod ping;
@@ -52,8 +53,8 @@ pub use auth::{
 };
 pub use bulk::{BULK_IDLE_MAX, IMPORTS_MAX};
 pub use config::{
-    CallbacksConfig, ConfigView, LoadResult, QueryConfig, SecretCallback, SinkConfig, SiteInfo, SlackCallback,
-    SnsConfig,
+    CallbacksConfig, ConfigView, HealthchecksConfig, LoadResult, QueryConfig, SecretCallback, SinkConfig, SiteInfo,
+    SlackCallback, SnsConfig,
 };
 pub use guard::{REQUEST_TIME_MAX, SIGN_IN_WINDOW, SIGN_INS_MAX};
 pub use otlp::OTLP_DECOMPRESSED_MAX;

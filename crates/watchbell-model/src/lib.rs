@@ -17,11 +17,13 @@ mod lookup;
 mod memory;
 mod near;
 mod observation;
+mod oncalendar;
 mod picture;
 mod ports;
 mod problem;
 mod relabel;
 mod sample;
+mod schedule;
 mod secret;
 mod time;
 mod upkeep;
@@ -35,7 +37,7 @@ pub use append::{
 };
 pub use client::{Authorization, BasicAuth, ByteSize, NotYet, TlsConfig, TlsVersion, check_credentials};
 pub use cron::{Cron, CronError};
-pub use heartbeat::{HeartbeatState, HeartbeatStatus};
+pub use heartbeat::{Flip, HeartbeatState, HeartbeatStatus, HeartbeatTerms};
 pub use histogram::{BucketSpan, Buckets, Histogram, HistogramError, ResetHint};
 pub use http_client::{
     HttpClientConfig, HttpHeader, OAuth2, ProxyAddress, anchor as anchor_http_client, is_reserved_header, proxy, yes,
@@ -45,11 +47,13 @@ pub use lookup::{Found, Lookup, Rollup};
 pub use memory::MemoryState;
 pub use near::{near_hint, nearest};
 pub use observation::{Certificate, Observation, Ping, PingKind, ProbeResult, ScrapeResult};
+pub use oncalendar::{OnCalendar, OnCalendarError};
 pub use picture::{Picture, Subject};
 pub use ports::{BoxFuture, Change, Deliver, Draw, Observe, Query, QueryError, Raise, State, StateError};
 pub use problem::{Level, Path, Problem, Problems, Segment};
 pub use relabel::{LabelSet, Relabel, RelabelAction, RelabelConfig, RelabelStep};
 pub use sample::{HistogramSample, Point, STALE_NAN_BITS, Sample, Series, Start, is_stale, stale_nan};
+pub use schedule::{Schedule, Zone};
 pub use secret::Secret;
 pub use time::{Span, SpanError, Timestamp};
 pub use upkeep::{Checkup, Cleaned, Counted, Deleted, Figures, Import, Imported, Part, Snapshot, Upkeep, UpkeepError};

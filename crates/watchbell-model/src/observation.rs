@@ -2,15 +2,23 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Span, Timestamp};
+use crate::{HeartbeatTerms, Span, Timestamp};
 
-/// A fact from a source.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A fact from a source, or what a person told it about its heartbeats.
+#[derive(Clone, Debug, PartialEq)]
 pub enum Observation {
     /// A monitor probed its target.
     Probe(ProbeResult),
     /// A job reported.
     Ping(Ping),
+    /// A heartbeat was made, or something else is expected of it from now on.
+    Expected(HeartbeatTerms),
+    /// A heartbeat that was made is taken away; its id.
+    Dismissed(String),
+    /// Nothing is expected of the heartbeat of this id until its next ping, or until it is resumed.
+    Paused(String, Timestamp),
+    /// A paused heartbeat waits for its first ping again.
+    Resumed(String, Timestamp),
     /// A target was scraped, or could not be.
     Scrape(ScrapeResult),
 }
@@ -50,7 +58,7 @@ pub struct Certificate {
 /// A sign of life of a scheduled job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Ping {
-    /// The heartbeat's name.
+    /// The heartbeat's id: its name in the configuration, or the UUID of one made elsewhere.
     pub heartbeat: String,
     /// When it arrived.
     pub at: Timestamp,
@@ -72,6 +80,9 @@ pub enum PingKind {
     Start,
     /// The job says something; nothing changes.
     Log,
+    /// It does not count: its method or its words are not those that the heartbeat waits for, or it is paused for good.
+    #[serde(rename = "ign")]
+    Ignored,
 }
 
 /// One scrape's outcome.

@@ -11,10 +11,12 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use watchbell_alarms::{Alarms, Desired, Runbook, certificate, heartbeat, monitor, rule};
 use watchbell_alerts::Alerts;
-use watchbell_http::{Auth, CallbacksConfig, ConfigView, Handles, LoadResult, QueryConfig, SinkConfig, SiteInfo};
+use watchbell_http::{
+    Auth, CallbacksConfig, ConfigView, Handles, HealthchecksConfig, LoadResult, QueryConfig, SinkConfig, SiteInfo,
+};
 use watchbell_model::{
-    Append, Batch, BoxFuture, Deliver, Labels, Observe, Query, Raise, Relabel, RunbookRef, Severity, Span, State,
-    Timestamp, Upkeep,
+    Append, Batch, BoxFuture, Deliver, HeartbeatTerms, Labels, Observe, Query, Raise, Relabel, RunbookRef, Severity,
+    Span, State, Timestamp, Upkeep,
 };
 use watchbell_notify::{Buttons, Notify, NotifyConfig, Site};
 use watchbell_runtime::{CancellationToken, Runtime, Task};
@@ -113,6 +115,7 @@ struct View {
     site: SiteInfo,
     sink: SinkConfig,
     callbacks: CallbacksConfig,
+    healthchecks: HealthchecksConfig,
     host_job: String,
     resolve_timeout: Span,
     query: QueryConfig,
@@ -156,6 +159,7 @@ impl App {
             site: SiteInfo::default(),
             sink: SinkConfig::default(),
             callbacks: CallbacksConfig::default(),
+            healthchecks: HealthchecksConfig::default(),
             host_job: host::JOB.to_owned(),
             resolve_timeout: good.config.global.resolve_timeout,
             query: good.config.query.clone(),
@@ -193,9 +197,13 @@ impl App {
     pub async fn apply(&self, good: &Good) -> Result<()> {
         let config = &good.config;
         let monitors = self.monitors(good);
+        // A heartbeat that is made meanwhile would be missing in what is judged.
+        let held = self.heartbeats.hold().await;
         self.apply_decisions(good, &monitors).await?;
         self.heartbeats.set_ping_key(config.ping_key.clone()).await.context("the ping key cannot be put in force")?;
         self.heartbeats.apply(&config.heartbeats).await.context("the heartbeats cannot be put in force")?;
+        self.heartbeats.set_limit(config.healthchecks.checks_max);
+        drop(held);
         self.intake.set_otlp(&config.otlp);
 
         // A group's names are its own, so that a monitor may be called as it likes. Groups are stopped in this order.
@@ -224,6 +232,7 @@ impl App {
         view.site = SiteInfo { name: config.site.name.clone(), url: config.site.url.clone() };
         view.sink = config.sink.clone();
         view.callbacks = config.callbacks.clone();
+        view.healthchecks = config.healthchecks.clone();
         view.host_job.clone_from(&config.host.job);
         view.resolve_timeout = config.global.resolve_timeout;
         view.query = config.query.clone();
@@ -255,7 +264,8 @@ impl App {
             let words: Vec<String> = problems.0.into_iter().map(|it| format!("{}: {}", it.path, it.message)).collect();
             anyhow::anyhow!("the routes cannot be put in force: {}", words.join("; "))
         })?;
-        self.alarms.apply(desired(good, monitors)?).await.context("the alarms cannot be put in force")
+        let made = self.heartbeats.made(&config.heartbeats);
+        self.alarms.apply(desired(good, monitors, &made)?).await.context("the alarms cannot be put in force")
     }
 
     /// Configured monitors and, where wanted, those of services found on this host.
@@ -343,6 +353,7 @@ impl App {
                 }
                 Err(error) => {
                     let mut problems = vec![format!("{error:#}")];
+                    let _held = self.heartbeats.hold().await;
                     // Some stages have taken it, but their tasks are those of the last one: pages would wait for nobody.
                     if let Err(error) = self.apply_decisions(&in_force, &self.monitors(&in_force)).await {
                         problems.push(format!("the last good one is not whole again, read it once more: {error:#}"));
@@ -441,6 +452,10 @@ impl ConfigView for App {
         self.view().callbacks.clone()
     }
 
+    fn healthchecks(&self) -> HealthchecksConfig {
+        self.view().healthchecks.clone()
+    }
+
     fn resolve_timeout(&self) -> Span {
         self.view().resolve_timeout
     }
@@ -503,7 +518,7 @@ fn flags(config: &Config) -> BTreeMap<String, String> {
 }
 
 /// The alarms that a configuration asks for.
-fn desired(good: &Good, monitors: &[MonitorConfig]) -> Result<Desired> {
+fn desired(good: &Good, monitors: &[MonitorConfig], made: &[HeartbeatTerms]) -> Result<Desired> {
     let config = &good.config;
     let site_url = config.site_url();
     let book = |reference: RunbookRef| Runbook { url: good.library.link(&reference, &site_url), reference };
@@ -536,18 +551,23 @@ fn desired(good: &Good, monitors: &[MonitorConfig]) -> Result<Desired> {
             }
         })
         .collect();
+    let heartbeat_defaults =
+        heartbeat::Defaults { severity: Severity::default(), runbook: book(runbook_or(None, "heartbeat-missed")) };
     let heartbeats = config
         .heartbeats
         .iter()
         .map(|it| heartbeat::Spec {
+            id: it.name.clone(),
             name: it.name.clone(),
-            period: it.period,
+            schedule: it.schedule(),
             grace: it.grace,
+            manual_resume: it.manual_resume,
             severity: it.severity,
             runbook: book(runbook_or(it.runbook.as_ref(), "heartbeat-missed")),
             labels: it.labels.clone(),
             description: it.description.clone().unwrap_or_default(),
         })
+        .chain(made.iter().map(|terms| heartbeat_defaults.spec(terms)))
         .collect();
     let defaults = rule::GroupDefaults {
         interval: config.global.evaluation_interval,
@@ -573,5 +593,5 @@ fn desired(good: &Good, monitors: &[MonitorConfig]) -> Result<Desired> {
         .chain([(String::new(), "self".to_owned())])
         .map(|(key, name)| (key, book(RunbookRef::Named(name))))
         .collect();
-    Ok(Desired { monitors, heartbeats, groups, rule_globals, own_runbooks })
+    Ok(Desired { monitors, heartbeats, heartbeat_defaults, groups, rule_globals, own_runbooks })
 }

@@ -24,7 +24,7 @@ use serde::Deserialize;
 use watchbell_alarms::rule::RuleFile;
 use watchbell_alarms::unit_test::TestFile;
 use watchbell_alerts::{DowntimeConfig, EscalationConfig, InhibitRule, RouteConfig, ScheduleConfig, TimeInterval};
-use watchbell_http::{CallbacksConfig, QueryConfig, SinkConfig};
+use watchbell_http::{CallbacksConfig, HealthchecksConfig, QueryConfig, SinkConfig};
 use watchbell_model::{
     ByteSize, Labels, Level, Problem, Problems, RelabelConfig, RunbookRef, Secret, Segment, Span, Url,
 };
@@ -88,6 +88,9 @@ pub struct Config {
     /// Scheduled jobs that report when they have run.
     #[serde(default)]
     pub heartbeats: Vec<HeartbeatConfig>,
+    /// The API by which clients of Healthchecks make and read heartbeats.
+    #[serde(default)]
+    pub healthchecks: HealthchecksConfig,
     /// The first part of `/ping/<key>/<slug>`; made up once and kept if it is not given.
     #[serde(default)]
     pub ping_key: Option<Secret>,

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use watchbell_alarms::{Alarms, Desired, Runbook, certificate, heartbeat, monitor};
 use watchbell_model::{
     Alert, Append, AppendError, Appended, Batch, BoxFuture, Certificate, Change, Labels, Matcher, MemoryState,
-    Observation, Observe, Ping, PingKind, ProbeResult, Query, QueryError, Raise, RunbookRef, Sample, Series, Severity,
-    Span, State, StateError, Timestamp, is_stale,
+    Observation, Observe, Ping, PingKind, ProbeResult, Query, QueryError, Raise, RunbookRef, Sample, Schedule, Series,
+    Severity, Span, State, StateError, Timestamp, is_stale,
 };
 use watchbell_runtime::{Runtime, sim};
 
@@ -253,9 +253,11 @@ pub(crate) fn monitor(name: &str, retries: u32) -> monitor::Spec {
 
 pub(crate) fn heartbeat(name: &str, period: &str, grace: &str) -> heartbeat::Spec {
     heartbeat::Spec {
+        id: name.to_owned(),
         name: name.to_owned(),
-        period: period.parse().unwrap(),
+        schedule: Schedule::Period(period.parse().unwrap()),
         grace: grace.parse().unwrap(),
+        manual_resume: false,
         severity: Severity::Warning,
         runbook: runbook(),
         labels: Labels::empty(),

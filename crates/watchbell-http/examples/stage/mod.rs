@@ -7,12 +7,14 @@ use std::sync::{Arc, Mutex};
 
 use watchbell_alarms::{Alarms, Desired, Runbook, certificate, heartbeat, monitor, rule};
 use watchbell_alerts::Alerts;
-use watchbell_http::{Auth, CallbacksConfig, ConfigView, Handles, LoadResult, QueryConfig, SinkConfig, SiteInfo};
+use watchbell_http::{
+    Auth, CallbacksConfig, ConfigView, Handles, HealthchecksConfig, LoadResult, QueryConfig, SinkConfig, SiteInfo,
+};
 use watchbell_model::{
     Append, AppendError, Appended, Batch, BoxFuture, Certificate, Checkup, Cleaned, Deleted, Exemplar, Figures,
     HistogramSample, Import, Imported, Labels, Lookup, Matcher, MemoryState, Metadata, Observation, Observe, Part,
-    Point, ProbeResult, Query, QueryError, Sample, Secret, Series, SeriesKey, Severity, Snapshot, Span, Timestamp,
-    Upkeep, UpkeepError, Url,
+    Point, ProbeResult, Query, QueryError, Sample, Schedule, Secret, Series, SeriesKey, Severity, Snapshot, Span,
+    Timestamp, Upkeep, UpkeepError, Url,
 };
 use watchbell_notify::{Library, Notify, NotifyConfig, ReceiverConfig, RunbooksConfig, Site};
 use watchbell_runtime::{CancellationToken, Runtime};
@@ -23,6 +25,10 @@ use watchbell_sources::scrape::Targets;
 
 /// What senders to the sink prove themselves with.
 pub(crate) const SINK_SECRET: &str = "a secret of the sink";
+/// What clients of Healthchecks prove themselves with.
+pub(crate) const HEALTHCHECKS_KEY: &str = "a-key-of-32-characters-to-change";
+/// What those prove themselves with that only read.
+pub(crate) const HEALTHCHECKS_READ_KEY: &str = "a-key-of-32-characters-to-read--";
 
 /// Series in memory.
 #[derive(Default)]
@@ -196,6 +202,8 @@ impl Query for Memory {
 pub(crate) struct Settings {
     pub(crate) load: Mutex<LoadResult>,
     pub(crate) url: Mutex<Option<Url>>,
+    /// What clients of Healthchecks prove themselves with: to change, and to read.
+    pub(crate) keys: Mutex<[&'static str; 2]>,
     pub(crate) query: Mutex<QueryConfig>,
     pub(crate) callbacks: Mutex<CallbacksConfig>,
     /// How often it was read again to the end.
@@ -224,6 +232,11 @@ impl ConfigView for Settings {
             self.reloads.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
             Err(vec!["watchbell.yml:3:5: monitors[0].runbook: there is no run book `x`".to_owned()])
         })
+    }
+
+    fn healthchecks(&self) -> HealthchecksConfig {
+        let [key, read_key] = *self.keys.lock().unwrap();
+        HealthchecksConfig { key: Secret::new(key), read_key: Secret::new(read_key), ..HealthchecksConfig::default() }
     }
 
     fn sink(&self) -> SinkConfig {
@@ -288,7 +301,16 @@ const DISK: &str = "# A disk is almost full\n\n## What it means\n\nSoon nothing 
 impl Stage {
     /// Opens every stage. `channels` are addresses that take pages as webhooks, by receiver `on-call`.
     pub(crate) async fn open(runtime: Runtime, channels: &[&str]) -> Stage {
-        let state = Arc::new(MemoryState::new());
+        let webhooks: Vec<_> = channels.iter().map(|url| serde_json::json!({ "url": url })).collect();
+        let receiver = serde_json::json!({ "name": "on-call", "webhook_configs": webhooks });
+        let receiver: ReceiverConfig = serde_json::from_value(receiver).unwrap();
+        let stage = Stage::bare(runtime, Arc::new(MemoryState::new()), vec![receiver]).await;
+        stage.begin(desired(), &["backup", "log-rotate"].map(job)).await;
+        stage
+    }
+
+    /// Opens every stage on what was kept; nothing is judged yet.
+    pub(crate) async fn bare(runtime: Runtime, state: Arc<MemoryState>, receivers: Vec<ReceiverConfig>) -> Stage {
         let series = Arc::new(Memory::default());
         let notify = Notify::open(runtime.clone(), state.clone()).unwrap();
         let alerts = Alerts::open(runtime.clone(), state.clone(), notify.clone()).unwrap();
@@ -308,6 +330,7 @@ impl Stage {
             url: Mutex::new(Some(site.clone())),
             query: Mutex::default(),
             callbacks: Mutex::default(),
+            keys: Mutex::new([HEALTHCHECKS_KEY, HEALTHCHECKS_READ_KEY]),
             reloads: Default::default(),
             started_at: now,
         };
@@ -323,28 +346,23 @@ impl Stage {
             stop: CancellationToken::new(),
             runtime,
         };
-        let supervisor = &stage.runtime.supervisor;
-        let webhooks: Vec<_> = channels.iter().map(|url| serde_json::json!({ "url": url })).collect();
-        let receiver = serde_json::json!({ "name": "on-call", "webhook_configs": webhooks });
-        let receiver: ReceiverConfig = serde_json::from_value(receiver).unwrap();
+        let first = receivers[0].name.clone();
         let site = Site::new("mail.example.org", site);
         let retry_for = NotifyConfig::RETRY_FOR;
-        stage.notify.apply(NotifyConfig {
-            receivers: vec![receiver],
-            templates: Arc::default(),
-            runbooks: library,
-            site,
-            retry_for,
-        });
-        let route = serde_json::json!({ "receiver": "on-call", "group_by": ["alertname"], "group_wait": "1s" });
+        stage.notify.apply(NotifyConfig { receivers, templates: Arc::default(), runbooks: library, site, retry_for });
+        let route = serde_json::json!({ "receiver": first, "group_by": ["alertname"], "group_wait": "1s" });
         let route = serde_json::from_value(route).unwrap();
         stage.alerts.apply(&watchbell_alerts::Config { route, ..Default::default() }).unwrap();
-        supervisor.reconcile("alerts", stage.alerts.tasks());
-        stage.alarms.apply(desired()).await.unwrap();
-        supervisor.reconcile("alarms", stage.alarms.tasks());
-        let jobs: Vec<HeartbeatConfig> = ["backup", "log-rotate"].map(job).into();
-        stage.heartbeats.apply(&jobs).await.unwrap();
         stage
+    }
+
+    /// Judges from now on.
+    pub(crate) async fn begin(&self, desired: Desired, jobs: &[HeartbeatConfig]) {
+        let supervisor = &self.runtime.supervisor;
+        supervisor.reconcile("alerts", self.alerts.tasks());
+        self.alarms.apply(desired).await.unwrap();
+        supervisor.reconcile("alarms", self.alarms.tasks());
+        self.heartbeats.apply(jobs).await.unwrap();
     }
 
     /// What the surfaces are given.
@@ -422,9 +440,11 @@ fn desired() -> Desired {
         }),
     };
     let heartbeat = |name: &str| heartbeat::Spec {
+        id: name.into(),
         name: name.into(),
-        period: Span::hours(24),
+        schedule: Schedule::Period(Span::hours(24)),
         grace: Span::hours(1),
+        manual_resume: false,
         severity: Severity::Warning,
         runbook: book("job-silent"),
         labels: Labels::empty(),
@@ -449,7 +469,7 @@ fn desired() -> Desired {
         heartbeats: ["backup", "log-rotate"].map(heartbeat).into(),
         groups: rules.groups("rules.yml", rule::GroupDefaults::default()).unwrap(),
         rule_globals: rule::RuleGlobals::default(),
-        own_runbooks: BTreeMap::new(),
+        ..Desired::default()
     }
 }
 

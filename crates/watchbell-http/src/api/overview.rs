@@ -117,7 +117,7 @@ fn heartbeats_of(app: &Shared, statuses: &[AlarmStatus]) -> Vec<view::Heartbeat>
         })
         .collect();
     let one = |heartbeat: watchbell_model::HeartbeatStatus| {
-        let id = format!("heartbeat/{}", heartbeat.name);
+        let id = format!("heartbeat/{}", heartbeat.id);
         let status = statuses.get(id.as_str());
         view::Heartbeat {
             href: alarms::href(&id),
@@ -129,7 +129,7 @@ fn heartbeats_of(app: &Shared, statuses: &[AlarmStatus]) -> Vec<view::Heartbeat>
             period: heartbeat.period.duration().as_secs_f64(),
             grace: heartbeat.grace.duration().as_secs_f64(),
             last_duration: heartbeat.last_duration.map(|span| span.duration().as_secs_f64()),
-            ping_url: urls.get(&heartbeat.name).cloned(),
+            ping_url: urls.get(&heartbeat.id).cloned(),
             runbook: status.map(|status| alarms::runbook(status.runbook.as_ref(), &status.id)),
             name: heartbeat.name,
         }

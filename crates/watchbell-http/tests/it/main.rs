@@ -7,6 +7,7 @@ mod access;
 mod action;
 mod callback;
 mod combined;
+mod healthchecks;
 mod machine;
 mod otlp;
 mod own;

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use watchbell_model::{Labels, Path, Problems, RunbookRef, Severity, Span};
+use watchbell_model::{Cron, Labels, OnCalendar, Path, Problems, RunbookRef, Schedule, Severity, Span, Zone};
 
+use super::definition::{Definition, ScheduleKind, slug_of};
 use super::request::is_uuid;
 
 /// Shortest and longest period and grace, as in Healthchecks.
@@ -31,13 +32,34 @@ pub struct HeartbeatConfig {
     /// The heartbeat's own address. If it is not given, one is made up once and kept.
     #[serde(default)]
     pub uuid: Option<String>,
-    /// How often the job reports, from `60s` to `365d`.
-    #[serde(default = "HeartbeatConfig::default_period")]
-    pub period: Span,
+    /// How often the job reports, from `60s` to `365d`; a day if nothing else is said. Either this, `cron` or `oncalendar`.
+    #[serde(default)]
+    pub period: Option<Span>,
+    /// When the job runs, as its crontab says: minute, hour, day of month, month, day of week.
+    #[serde(default)]
+    pub cron: Option<Cron>,
+    /// When the job runs, as the `OnCalendar=` of its systemd timer says. Several lines are several times.
+    #[serde(default)]
+    pub oncalendar: Option<OnCalendar>,
+    /// Whose clock `cron` and `oncalendar` mean, such as `Europe/Riga`.
+    #[serde(default)]
+    pub timezone: Zone,
     /// Time allowed on top of the period before anybody is paged, and for a run that has started to end; from `60s` to
     /// `365d`.
     #[serde(default = "HeartbeatConfig::default_grace")]
     pub grace: Span,
+    /// Once it is paused, it stays paused until somebody resumes it; otherwise its next ping does.
+    #[serde(default)]
+    pub manual_resume: bool,
+    /// Only pings by `POST` count, so that a link that is opened somewhere is no sign of life.
+    #[serde(default)]
+    pub post_only: bool,
+    /// Words in what comes with a ping that say how the job went; what the address says does not count then.
+    #[serde(default)]
+    pub keywords: Option<KeywordsConfig>,
+    /// Words to find it by, for badges and clients.
+    #[serde(default)]
+    pub tags: Vec<String>,
     /// How bad it is when the job is silent or fails.
     #[serde(default)]
     pub severity: Severity,
@@ -56,11 +78,25 @@ pub struct HeartbeatConfig {
     pub description: Option<String>,
 }
 
-impl HeartbeatConfig {
-    fn default_period() -> Span {
-        Span::days(1)
-    }
+/// Words in what comes with a ping that say how the job went.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeywordsConfig {
+    /// Any of these: it went wrong.
+    #[serde(default)]
+    pub failure: Vec<String>,
+    /// Otherwise any of these: it is done.
+    #[serde(default)]
+    pub success: Vec<String>,
+    /// Otherwise any of these: it begins.
+    #[serde(default)]
+    pub start: Vec<String>,
+    /// What has none of them is a failure; otherwise it does not count.
+    #[serde(default)]
+    pub otherwise_failure: bool,
+}
 
+impl HeartbeatConfig {
     fn default_grace() -> Span {
         Span::hours(1)
     }
@@ -68,6 +104,45 @@ impl HeartbeatConfig {
     /// The name in the address, given or made from the name.
     pub fn slug(&self) -> String {
         self.slug.clone().unwrap_or_else(|| slug_of(&self.name))
+    }
+
+    /// When the job reports.
+    pub fn schedule(&self) -> Schedule {
+        match (&self.cron, &self.oncalendar) {
+            (Some(cron), _) => Schedule::Cron(cron.clone(), self.timezone.clone()),
+            (None, Some(calendar)) => Schedule::OnCalendar(calendar.clone(), self.timezone.clone()),
+            (None, None) => Schedule::Period(self.period.unwrap_or(Span::days(1))),
+        }
+    }
+
+    /// As Healthchecks' API shows it.
+    pub fn definition(&self) -> Definition {
+        let default = Definition::default();
+        let (kind, timeout, schedule) = match self.schedule() {
+            Schedule::Period(period) => (ScheduleKind::Simple, period, default.schedule),
+            Schedule::Cron(cron, _) => (ScheduleKind::Cron, default.timeout, cron.to_string()),
+            Schedule::OnCalendar(calendar, _) => (ScheduleKind::OnCalendar, default.timeout, calendar.to_string()),
+        };
+        let keywords = self.keywords.clone().unwrap_or_default();
+        Definition {
+            name: self.name.clone(),
+            slug: self.slug(),
+            tags: self.tags.join(" "),
+            description: self.description.clone().unwrap_or_default(),
+            kind,
+            timeout,
+            schedule,
+            zone: self.timezone.clone(),
+            grace: self.grace,
+            manual_resume: self.manual_resume,
+            post_only: self.post_only,
+            start_keywords: keywords.start.join(","),
+            success_keywords: keywords.success.join(","),
+            failure_keywords: keywords.failure.join(","),
+            filter_http_body: self.keywords.is_some(),
+            filter_default_fail: keywords.otherwise_failure,
+            ..default
+        }
     }
 
     /// What is wrong with all of them, also with one another.
@@ -101,7 +176,15 @@ impl HeartbeatConfig {
     /// What is wrong with it.
     pub fn check(&self, path: &Path, problems: &mut Problems) {
         self.check_names(path, problems);
-        for (field, span) in [("period", self.period), ("grace", self.grace)] {
+        let given = [self.period.is_some(), self.cron.is_some(), self.oncalendar.is_some()];
+        if given.iter().filter(|given| **given).count() > 1 {
+            let field = if self.cron.is_some() { "cron" } else { "oncalendar" };
+            problems
+                .error(&path.field(field), "there is more than one schedule")
+                .hint("keep one of `period`, `cron` and `oncalendar`");
+        }
+        self.check_words(path, problems);
+        for (field, span) in [("period", self.period.unwrap_or(SPAN_MIN)), ("grace", self.grace)] {
             if span < SPAN_MIN || span > SPAN_MAX {
                 let message = format!("the {field} {span} is not between {SPAN_MIN} and {SPAN_MAX}");
                 let near = if span < SPAN_MIN { SPAN_MIN } else { SPAN_MAX };
@@ -113,6 +196,31 @@ impl HeartbeatConfig {
                 let hint = if name == "severity" { "use the field `severity`" } else { "choose another name" };
                 problems.error(&path.field("labels").field(name), format!("`{name}` is set by watchbell")).hint(hint);
             }
+        }
+    }
+
+    fn check_words(&self, path: &Path, problems: &mut Problems) {
+        for (at, tag) in self.tags.iter().enumerate() {
+            if tag.is_empty() || tag.contains(char::is_whitespace) {
+                let message = format!("`{tag}` is no tag: it is empty or has a space");
+                problems.error(&path.field("tags").index(at), message).hint("one word, such as `prod`");
+            }
+        }
+        let Some(keywords) = &self.keywords else { return };
+        let path = path.field("keywords");
+        let all = [("failure", &keywords.failure), ("success", &keywords.success), ("start", &keywords.start)];
+        for (field, words) in all {
+            for (at, word) in words.iter().enumerate() {
+                if word.trim().is_empty() || word.contains(',') {
+                    let message = format!("`{word}` cannot be looked for: it is empty or has a comma");
+                    problems.error(&path.field(field).index(at), message).hint("a word as the job writes it");
+                }
+            }
+        }
+        if all.iter().all(|(_, words)| words.is_empty()) {
+            problems
+                .error(&path, "there are no words, so that no ping counts as a success")
+                .hint("such as `success: [done]`");
         }
     }
 
@@ -152,17 +260,4 @@ impl HeartbeatConfig {
 fn is_slug(text: &str) -> bool {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
     !text.is_empty() && text.bytes().all(plain)
-}
-
-/// As Django makes them: what is no letter, digit or underscore parts words, words are joined by `-`.
-fn slug_of(name: &str) -> String {
-    let mut slug = String::new();
-    for c in name.chars() {
-        match c.to_ascii_lowercase() {
-            c if c.is_ascii_alphanumeric() || c == '_' => slug.push(c),
-            c if (c == '-' || c.is_whitespace()) && !slug.ends_with('-') => slug.push('-'),
-            _ => {}
-        }
-    }
-    slug.trim_matches(['-', '_']).to_owned()
 }

@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use watchbell_model::{PingKind, State, StateError, Timestamp};
+use watchbell_model::{Change, PingKind, State, StateError, Timestamp};
 
 use super::request::{PingAction, PingRequest};
 
@@ -41,7 +41,7 @@ pub struct PingRecord {
 }
 
 impl PingRecord {
-    pub(super) fn new(n: u64, at: Timestamp, request: PingRequest) -> PingRecord {
+    pub(super) fn new(n: u64, at: Timestamp, kind: PingKind, request: PingRequest) -> PingRecord {
         let exit_status = match request.action {
             PingAction::Exit(status) => Some(status),
             _ => None,
@@ -49,7 +49,7 @@ impl PingRecord {
         PingRecord {
             n,
             at,
-            kind: request.action.kind(),
+            kind,
             exit_status,
             run: request.run_id,
             method: request.method,
@@ -85,6 +85,21 @@ pub(super) fn newest(state: &dyn State, heartbeat: &str, limit: usize) -> Result
             .map_err(|error| StateError { doing: "read", reason: format!("the ping `{key}` is damaged: {error}") })
     })
     .collect()
+}
+
+/// One ping of a heartbeat.
+pub(super) fn one(state: &dyn State, heartbeat: &str, n: u64) -> Result<Option<PingRecord>, StateError> {
+    let key = key(heartbeat, n);
+    let Some(document) = state.get(TABLE, &key)? else { return Ok(None) };
+    let damaged = |error| format!("the ping `{key}` is damaged: {error}");
+    serde_json::from_slice(&document).map(Some).map_err(|error| StateError { doing: "read", reason: damaged(error) })
+}
+
+/// Takes away all pings of a heartbeat whose last one has this number.
+pub(super) fn all_gone(heartbeat: &str, last: u64) -> impl Iterator<Item = Change> {
+    // A commit that failed may have left some of the last hundred but one.
+    let first = last.saturating_sub(2 * LOG_MAX).max(1);
+    (first..=last).map(move |n| Change::delete(TABLE, key(heartbeat, n)))
 }
 
 fn base64<S: Serializer>(body: &[u8], to: S) -> Result<S::Ok, S::Error> {

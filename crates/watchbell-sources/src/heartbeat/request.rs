@@ -64,6 +64,10 @@ pub struct PingRequest {
     pub target: PingTarget,
     /// What it says.
     pub action: PingAction,
+    /// Whether the heartbeat is made if there is none (`?create=1`); with a slug only.
+    pub create: bool,
+    /// What is answered once it is known whom it is for, if it cannot be taken: its run or exit status cannot be one.
+    pub refused: Option<PingAnswer>,
     /// The run it belongs to (`?rid=`), a UUID in lower case.
     pub run_id: Option<String>,
     /// What came with it, at most [`BODY_MAX`] bytes.
@@ -90,6 +94,8 @@ pub struct PingAnswer {
 impl PingAnswer {
     /// It is on disk.
     pub const OK: PingAnswer = PingAnswer { status: 200, body: "OK" };
+    /// It is on disk, and so is its heartbeat, which was made for it.
+    pub const CREATED: PingAnswer = PingAnswer { status: 201, body: "Created" };
     /// There is no such heartbeat.
     pub const NOT_FOUND: PingAnswer = PingAnswer { status: 404, body: "not found" };
     /// Several heartbeats have this slug.
@@ -120,22 +126,30 @@ impl PingRequest {
             [key, slug, action] if !plain_slash && is_action(action) => (by_slug(key, slug)?, Some(action)),
             _ => return Err(PingAnswer::NOT_FOUND),
         };
+        let mut refused = None;
         let action = match action {
             None => PingAction::Success,
             Some("start") => PingAction::Start,
             Some("fail") => PingAction::Fail,
             Some("log") => PingAction::Log,
-            Some(status) => PingAction::Exit(status.parse().map_err(|_| PingAnswer::BAD_ADDRESS)?),
+            Some(status) => PingAction::Exit(status.parse().unwrap_or_else(|_| {
+                refused = Some(PingAnswer::BAD_ADDRESS);
+                u8::MAX
+            })),
         };
-        let run = query.split('&').filter_map(|pair| pair.split_once('=')).rfind(|(name, _)| *name == "rid");
-        let run_id = match run {
-            Some((_, run)) if is_uuid(&run.to_ascii_lowercase()) => Some(run.to_ascii_lowercase()),
-            Some(_) => return Err(PingAnswer::BAD_RUN),
-            None => None,
+        let asked = |wanted: &str| {
+            let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+            pairs.rfind(|(name, _)| *name == wanted).map(|(_, value)| value)
         };
+        let run_id = asked("rid").map(str::to_ascii_lowercase);
+        if run_id.as_deref().is_some_and(|run| !is_uuid(run)) {
+            refused = refused.or(Some(PingAnswer::BAD_RUN));
+        }
         Ok(PingRequest {
             target,
             action,
+            create: asked("create") == Some("1"),
+            refused,
             run_id,
             body: Vec::new(),
             method: "GET".to_owned(),

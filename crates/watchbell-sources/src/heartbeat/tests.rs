@@ -1,16 +1,11 @@
 //! Pings in, answers and what is kept out.
 
-use std::path::{Path, PathBuf};
-
 use expect_test::{Expect, expect};
 use watchbell_model::{Path as Place, Problems, State};
-use watchbell_runtime::{Disk, sim};
+use watchbell_runtime::sim;
 
 use super::*;
 use crate::bench::bench;
-
-/// How many recorded exchanges of Healthchecks are answered alike. It only goes up.
-const RECORDED_CASES: usize = 62;
 
 fn configs(json: serde_json::Value) -> Vec<HeartbeatConfig> {
     serde_json::from_value(json).unwrap()
@@ -211,6 +206,8 @@ fn every_problem_is_named() {
     problems(
         serde_json::json!([
             {"name": "a/b", "slug": "A b", "uuid": "x", "period": "59s", "grace": "366d", "labels": {"severity": "x"}},
+            {"name": "c", "runbook": "x", "cron": "0 3 * * *", "oncalendar": "daily", "tags": ["a b"], "keywords": {}},
+            {"name": "d", "runbook": "x", "keywords": {"success": ["a,b"], "start": [" "]}},
             {"name": "…", "runbook": "x", "uuid": UUID.to_uppercase()},
             {"name": "db backup", "runbook": "x", "uuid": UUID},
             {"name": "DB-backup", "runbook": "x"},
@@ -229,82 +226,164 @@ fn every_problem_is_named() {
                 the nearest that can be is `1y`
             Error heartbeats[0].labels.severity: `severity` is set by watchbell
                 use the field `severity`
-            Error heartbeats[1].name: no slug can be made from `…`
+            Error heartbeats[1].cron: there is more than one schedule
+                keep one of `period`, `cron` and `oncalendar`
+            Error heartbeats[1].tags[0]: `a b` is no tag: it is empty or has a space
+                one word, such as `prod`
+            Error heartbeats[1].keywords: there are no words, so that no ping counts as a success
+                such as `success: [done]`
+            Error heartbeats[2].keywords.success[0]: `a,b` cannot be looked for: it is empty or has a comma
+                a word as the job writes it
+            Error heartbeats[2].keywords.start[0]: ` ` cannot be looked for: it is empty or has a comma
+                a word as the job writes it
+            Error heartbeats[3].name: no slug can be made from `…`
                 give a `slug` of lower-case letters, digits, `-` and `_`
-            Error heartbeats[2].uuid: heartbeats[1] has the same address
+            Error heartbeats[4].uuid: heartbeats[3] has the same address
                 leave it out to have one made up
-            Warning heartbeats[3]: the slug `db-backup` is used twice, so pings to it are answered 409
-                give this one or heartbeats[2] a `slug` of its own
-            Error heartbeats[4].name: there are two heartbeats named `db backup`
-                the other one is heartbeats[2]
+            Warning heartbeats[5]: the slug `db-backup` is used twice, so pings to it are answered 409
+                give this one or heartbeats[4] a `slug` of its own
+            Error heartbeats[6].name: there are two heartbeats named `db backup`
+                the other one is heartbeats[4]
         "#]],
     );
 }
 
-/// A recorded exchange that needs what is not there yet, and what that is.
-fn not_applicable(case: &serde_json::Value) -> Option<&'static str> {
-    if case["request"]["query"].as_str().unwrap().contains("create=1") {
-        return Some("makes a heartbeat by a ping");
-    }
-    None
+#[test]
+fn a_ping_makes_the_heartbeat_that_it_is_for() {
+    sim::run(1, |world| async move {
+        let bench = bench(&world);
+        let heartbeats = Heartbeats::open(bench.context.clone(), Some(Secret::new("key"))).await.unwrap();
+        heartbeats.apply(&configs(serde_json::json!([{"name": "backup"}]))).await.unwrap();
+        heartbeats.set_limit(1);
+        let mut out = String::new();
+        for address in [
+            "key/db?create=1",
+            "key/db",
+            "key/db/start?create=1",
+            "key/new?create=0",
+            "kex/new?create=1",
+            "key/Up?create=1",
+            "key/new?create=1&rid=x",
+            "key/new?create=1",
+            "key/third?create=1",
+            "key/backup?create=1",
+            "5f1c1d3e-8f4e-4b2a-9d6f-0a1b2c3d4e5f?create=1",
+        ] {
+            let answer = pinged(&heartbeats, address).await;
+            let seen: Vec<&str> = bench
+                .seen()
+                .iter()
+                .map(|it| match it {
+                    Observation::Expected(_) => " makes",
+                    Observation::Ping(_) => " pings",
+                    _ => " else",
+                })
+                .collect();
+            out += &format!("{address}: {} {}{}\n", answer.status, answer.body, seen.concat());
+        }
+        expect![[r#"
+            key/db?create=1: 201 Created makes pings
+            key/db: 200 OK pings
+            key/db/start?create=1: 200 OK pings
+            key/new?create=0: 404 not found
+            kex/new?create=1: 404 not found
+            key/Up?create=1: 400 invalid url format
+            key/new?create=1&rid=x: 400 invalid uuid format makes
+            key/new?create=1: 200 OK pings
+            key/third?create=1: 404 not found
+            key/backup?create=1: 200 OK pings
+            5f1c1d3e-8f4e-4b2a-9d6f-0a1b2c3d4e5f?create=1: 404 not found
+        "#]]
+        .assert_eq(&out);
+        // What was made is there after a restart, and is judged again.
+        let again = Heartbeats::open(bench.context.clone(), Some(Secret::new("key"))).await.unwrap();
+        again.apply(&[]).await.unwrap();
+        let names = |all: Vec<Known>| {
+            all.into_iter().map(|it| format!("{} {}", it.definition.name, it.pings)).collect::<Vec<_>>()
+        };
+        assert_eq!(names(again.all()), ["db 3", "new 1"]);
+        assert_eq!(again.made(&[]).len(), 2);
+        // A configuration may take one over by its address.
+        let uuid = again.all()[0].uuid.clone();
+        let taken = configs(serde_json::json!([{"name": "database", "uuid": uuid}]));
+        again.apply(&taken).await.unwrap();
+        assert_eq!(again.made(&taken).len(), 1);
+        assert_eq!(names(again.all()), ["database 0", "new 1"]);
+    });
 }
 
 #[test]
-fn conformance_pings_are_answered_as_healthchecks_did() {
-    use base64::Engine;
-    let data = std::env::var_os("WATCHBELL_CONFORMANCE")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance"), PathBuf::from);
-    let file = data.join("healthchecks/hc_http_corpus.jsonl");
-    let Ok(corpus) = Disk::Os.read_text(Path::new(&file)) else {
-        println!("skipped: there is no {}", file.display());
-        return;
+fn what_cannot_be_kept_is_not_made() {
+    sim::run(1, |world| async move {
+        let bench = bench(&world);
+        let heartbeats = Heartbeats::open(bench.context.clone(), Some(Secret::new("key"))).await.unwrap();
+        let known = heartbeats.make(Definition { name: "kept".into(), ..Definition::default() }).await.unwrap();
+        bench.state.set_broken(true);
+        assert_eq!(pinged(&heartbeats, "key/db?create=1").await, PingAnswer::UNAVAILABLE);
+        assert!(matches!(heartbeats.make(Definition::default()).await, Err(ChangeError::State(_))));
+        assert!(matches!(heartbeats.delete(&known.uuid).await, Err(ChangeError::State(_))));
+        let renamed = Definition { name: "renamed".into(), ..Definition::default() };
+        assert!(matches!(heartbeats.change(&known.uuid, renamed).await, Err(ChangeError::State(_))));
+        assert_eq!(heartbeats.all(), [known]);
+    });
+}
+
+#[test]
+fn a_made_heartbeat_is_changed_paused_and_taken_away_with_its_pings() {
+    sim::run(1, |world| async move {
+        let bench = bench(&world);
+        let heartbeats = Heartbeats::open(bench.context.clone(), None).await.unwrap();
+        heartbeats.apply(&configs(serde_json::json!([{"name": "file", "uuid": UUID}]))).await.unwrap();
+        let manual = Definition { manual_resume: true, ..Definition::default() };
+        let made = heartbeats.make(manual.clone()).await.unwrap();
+        bench.seen();
+        heartbeats.pause(&made.uuid).await.unwrap();
+        pinged(&heartbeats, &made.uuid).await;
+        heartbeats.change(&made.uuid, Definition { name: "b".into(), ..manual }).await.unwrap();
+        // It stays paused over a restart.
+        let heartbeats = Heartbeats::open(bench.context.clone(), None).await.unwrap();
+        heartbeats.apply(&configs(serde_json::json!([{"name": "file", "uuid": UUID}]))).await.unwrap();
+        pinged(&heartbeats, &made.uuid).await;
+        heartbeats.resume(&made.uuid).await.unwrap();
+        pinged(&heartbeats, &made.uuid).await;
+        let kinds: Vec<_> = heartbeats.pings(&made.id, 9).unwrap().into_iter().rev().map(|it| it.kind).collect();
+        assert_eq!(kinds, [PingKind::Ignored, PingKind::Ignored, PingKind::Success]);
+        // Without it the next ping sets it going again, also for the next start.
+        heartbeats.pause(UUID).await.unwrap();
+        pinged(&heartbeats, UUID).await;
+        let kept = bench.state.get(ADDRESSES, "file").unwrap().unwrap();
+        assert!(!serde_json::from_slice::<Kept>(&kept).unwrap().paused);
+        assert!(matches!(heartbeats.delete(UUID).await, Err(ChangeError::Configured)));
+        assert!(matches!(heartbeats.delete("none").await, Err(ChangeError::Unknown)));
+        heartbeats.delete(&made.uuid).await.unwrap();
+        assert_eq!(pinged(&heartbeats, &made.uuid).await, PingAnswer::NOT_FOUND);
+        assert!(heartbeats.pings(&made.id, 9).unwrap().is_empty());
+        let told = |it: &Observation| format!("{it:?}").split_once('(').unwrap().0.to_owned();
+        let told: Vec<_> = bench.seen().iter().map(told).collect();
+        assert_eq!(told.join(" "), "Paused Ping Expected Ping Resumed Ping Paused Ping Dismissed");
+    });
+}
+
+#[test]
+fn words_and_methods_say_what_a_ping_means() {
+    let ping = |definition: &Definition, method: &str, body: &str| {
+        let request = PingRequest::from_path(UUID, "").unwrap();
+        definition.kind_of(&request.sent(method, |_| None, [192, 0, 2, 1].into(), body))
     };
-    let decode = |value: &serde_json::Value| {
-        base64::engine::general_purpose::STANDARD.decode(value["b64"].as_str().unwrap()).unwrap()
+    let post = Definition { post_only: true, ..Definition::default() };
+    assert_eq!(ping(&post, "GET", ""), PingKind::Ignored);
+    assert_eq!(ping(&post, "POST", ""), PingKind::Success);
+    let words = Definition {
+        start_keywords: "begin".into(),
+        success_keywords: "done, complete".into(),
+        failure_keywords: "ERROR".into(),
+        filter_http_body: true,
+        ..Definition::default()
     };
-    let cases = corpus.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-    let (mut right, mut wrong) = (0, Vec::new());
-    for case in cases {
-        let request = &case["request"];
-        let Some(path) = request["path"].as_str().unwrap().strip_prefix("/ping/") else { continue };
-        if let Some(why) = not_applicable(&case) {
-            println!("{}: not applicable: {why}", case["test"]);
-            continue;
-        }
-        let configs: Vec<serde_json::Value> = case["pre"]["check"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|check| {
-                let slug = check["slug"].as_str().filter(|slug| !slug.is_empty()).unwrap_or("none");
-                serde_json::json!({"name": format!("check {}", check["id"]), "uuid": check["code"], "slug": slug})
-            })
-            .collect();
-        let key = case["pre"]["project"][0]["ping_key"].as_str().unwrap_or("none");
-        let answer = sim::run(1, |world| async move {
-            let heartbeats = Heartbeats::open(bench(&world).context, Some(Secret::new(key))).await.unwrap();
-            heartbeats.apply(&serde_json::from_value::<Vec<_>>(configs.into()).unwrap()).await.unwrap();
-            match PingRequest::from_path(path, request["query"].as_str().unwrap()) {
-                Ok(ping) => {
-                    let header = |name: &str| request["headers"][name].as_str();
-                    let peer = request["remote_addr"].as_str().unwrap().parse().unwrap();
-                    heartbeats
-                        .ping(ping.sent(request["method"].as_str().unwrap(), header, peer, decode(&request["body"])))
-                        .await
-                }
-                Err(answer) => answer,
-            }
-        });
-        let wanted = (case["response"]["status"].as_u64().unwrap(), decode(&case["response"]["body"]));
-        // An answer in HTML is the web framework's own page; its words are nobody's contract.
-        let html = wanted.1.starts_with(b"\n<!doctype html>");
-        let body = if request["method"] == "HEAD" || html { wanted.1.clone() } else { answer.body.as_bytes().to_vec() };
-        if (u64::from(answer.status), body) == wanted {
-            right += 1;
-        } else {
-            wrong.push(format!("{}: {answer:?}", case["test"]));
-        }
-    }
-    assert_eq!(right, RECORDED_CASES, "answered otherwise:\n{}", wrong.join("\n"));
-    assert!(wrong.is_empty(), "answered otherwise:\n{}", wrong.join("\n"));
+    assert_eq!(ping(&words, "POST", "done, but with an ERROR"), PingKind::Fail);
+    assert_eq!(ping(&words, "POST", "complete; begin again"), PingKind::Success);
+    assert_eq!(ping(&words, "POST", "begin"), PingKind::Start);
+    assert_eq!(ping(&words, "POST", "Done"), PingKind::Ignored);
+    let strict = Definition { filter_default_fail: true, ..words };
+    assert_eq!(ping(&strict, "POST", "Done"), PingKind::Fail);
 }

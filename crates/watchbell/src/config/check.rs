@@ -36,6 +36,7 @@ pub(super) fn check(
     config.host.check(&top.field("host"), problems);
     config.sink.check(&top.field("sink"), problems);
     config.callbacks.check(&top.field("callbacks"), problems);
+    config.healthchecks.check(&top.field("healthchecks"), problems);
     let storage = top.field("storage");
     config.storage.metrics().check(&storage.field("metrics"), problems);
     config.storage.tsdb.check(&config.storage.metrics, &storage.field("tsdb"), problems);

@@ -1,0 +1,242 @@
+//! Badges: one picture of how heartbeats stand, for a README or a wall.
+//!
+//! `/b/2/<key>.svg` is one heartbeat's, `/badge/<key>/<signature>-2/<tag>.svg` a tag's, without the tag all of them; with
+//! `3`, or without `-2`, a late one is shown as late. `.json` and `.shields` (for shields.io) say the same. Which
+//! addresses open them, `GET badges/` and each check's `badge_url` say; nobody can guess one from another.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit, Mac};
+use http::{Method, StatusCode, header};
+use serde_json::{Map, Value, json};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+use watchbell_model::HeartbeatState;
+use watchbell_sources::heartbeat::Known;
+
+use super::{Call, show};
+use crate::App;
+use crate::html::{encode, escape};
+
+/// As long as Healthchecks' are, in characters.
+const SIGNATURE_CHARS: usize = 8;
+
+/// How many there are of what, and what is said of them all.
+struct Tally {
+    label: String,
+    status: &'static str,
+    total: usize,
+    late: usize,
+    down: usize,
+}
+
+impl Tally {
+    fn new(app: &App, label: String, with_late: bool, checks: &[Known]) -> Tally {
+        let (mut late, mut down) = (0, 0);
+        for known in checks {
+            match app.alarms.heartbeat(&known.id).map(|status| status.state) {
+                Some(HeartbeatState::Late) => late += 1,
+                Some(HeartbeatState::Down) => down += 1,
+                _ => {}
+            }
+        }
+        let status = if down > 0 {
+            "down"
+        } else if late > 0 && with_late {
+            "late"
+        } else {
+            "up"
+        };
+        Tally { label, status, total: checks.len(), late, down }
+    }
+
+    fn answer(&self, format: &str) -> Response {
+        let dressed = [
+            (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+            (header::CACHE_CONTROL, "max-age=0, no-cache, no-store, must-revalidate, private"),
+        ];
+        let Tally { label, status, total, late, down } = self;
+        match format {
+            "svg" => (dressed, [(header::CONTENT_TYPE, "image/svg+xml")], svg(label, status)).into_response(),
+            "json" => {
+                let body = json!({ "status": status, "total": total, "grace": late, "down": down });
+                (dressed, Json(body)).into_response()
+            }
+            "shields" => {
+                let color = match *status {
+                    "up" => "success",
+                    "late" => "important",
+                    _ => "critical",
+                };
+                let body = json!({ "schemaVersion": 1, "label": label, "message": status, "color": color });
+                (dressed, Json(body)).into_response()
+            }
+            _ => StatusCode::NOT_FOUND.into_response(),
+        }
+    }
+}
+
+/// Pictures are only fetched.
+fn only_fetched(method: &Method) -> Result<(), Response> {
+    let dressed = [
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, "X-Api-Key"),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, OPTIONS"),
+        (header::ACCESS_CONTROL_MAX_AGE, "600"),
+    ];
+    match *method {
+        Method::GET | Method::HEAD => Ok(()),
+        Method::OPTIONS => Err((StatusCode::NO_CONTENT, dressed).into_response()),
+        _ => Err((StatusCode::METHOD_NOT_ALLOWED, dressed).into_response()),
+    }
+}
+
+/// `/b/<2 or 3>/<badge key>.<format>`.
+pub(crate) async fn badge_of_one(
+    State(app): State<App>,
+    method: Method,
+    Path((states, file)): Path<(String, String)>,
+) -> Response {
+    if let Err(answer) = only_fetched(&method) {
+        return answer;
+    }
+    let Some((key, format)) = file.rsplit_once('.') else { return StatusCode::NOT_FOUND.into_response() };
+    let all = app.heartbeats.all();
+    match all.into_iter().find(|known| show::badge_key(&known.uuid) == key) {
+        Some(known) if matches!(states.as_str(), "2" | "3") => {
+            let name = &known.definition.name;
+            let label = if name.is_empty() { known.uuid.clone() } else { name.clone() };
+            Tally::new(&app, label, states == "3", &[known]).answer(format)
+        }
+        _ => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+/// `/badge/<key>/<signature>.<format>`: of all heartbeats.
+pub(crate) async fn badge_of_all(
+    State(app): State<App>,
+    method: Method,
+    Path((key, file)): Path<(String, String)>,
+) -> Response {
+    match file.rsplit_once('.') {
+        Some((signature, format)) => of_tag(&app, &method, &key, signature, "*", format),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+/// `/badge/<key>/<signature>/<tag>.<format>`: of those with a tag.
+pub(crate) async fn badge_of_tag(
+    State(app): State<App>,
+    method: Method,
+    Path((key, signature, file)): Path<(String, String, String)>,
+) -> Response {
+    match file.rsplit_once('.') {
+        Some((tag, format)) => of_tag(&app, &method, &key, &signature, tag, format),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+fn of_tag(app: &App, method: &Method, key: &str, signature: &str, tag: &str, format: &str) -> Response {
+    if let Err(answer) = only_fetched(method) {
+        return answer;
+    }
+    let (signature, with_late) = match signature.strip_suffix("-2") {
+        Some(signature) if signature.len() == SIGNATURE_CHARS => (signature, false),
+        _ => (signature, true),
+    };
+    let signer = Signer::new(app);
+    let good = signer.key == key && bool::from(signer.sign(tag).as_bytes().ct_eq(signature.as_bytes()));
+    if !good {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    let all = app.heartbeats.all();
+    let tagged = all.into_iter().filter(|known| tag == "*" || known.definition.tags().any(|it| it == tag));
+    let label = if tag == "*" { app.config.site().name } else { tag.to_owned() };
+    Tally::new(app, label, with_late, &tagged.collect::<Vec<_>>()).answer(format)
+}
+
+/// Signs the addresses of badges with the ping key, so that they change when that is changed.
+struct Signer {
+    key: String,
+    mac: Hmac<Sha256>,
+}
+
+impl Signer {
+    fn new(app: &App) -> Signer {
+        let secret = app.heartbeats.ping_key();
+        let mac = Hmac::new_from_slice(secret.expose().as_bytes()).expect("HMAC takes a key of any length");
+        let key = signed(&mac, "badges", 16);
+        Signer { key, mac }
+    }
+
+    fn sign(&self, tag: &str) -> String {
+        signed(&self.mac, &format!("tag {tag}"), SIGNATURE_CHARS)
+    }
+}
+
+fn signed(mac: &Hmac<Sha256>, text: &str, chars: usize) -> String {
+    let digest = mac.clone().chain_update(text.as_bytes()).finalize().into_bytes();
+    let mut text = URL_SAFE_NO_PAD.encode(digest);
+    text.truncate(chars);
+    text
+}
+
+/// Where the badges are, by tag.
+pub(super) fn of_tags(call: &Call) -> Value {
+    let signer = Signer::new(&call.app);
+    let all = call.app.heartbeats.all();
+    let mut tags: Vec<&str> = all.iter().flat_map(|known| known.definition.tags()).chain(["*"]).collect();
+    tags.sort_unstable();
+    tags.dedup();
+    let mut badges = Map::new();
+    for tag in tags {
+        let mut urls = Map::new();
+        for (suffix, late) in [("-2", ""), ("", "3")] {
+            for format in ["svg", "json", "shields"] {
+                let (site, key, signature) = (&call.site, &signer.key, signer.sign(tag));
+                let name = if tag == "*" { String::new() } else { format!("/{}", encode(tag).replace('/', "%2F")) };
+                let url = format!("{site}/badge/{key}/{signature}{suffix}{name}.{format}");
+                urls.insert(format!("{format}{late}"), url.into());
+            }
+        }
+        badges.insert(tag.to_owned(), urls.into());
+    }
+    badges.into()
+}
+
+/// Two boxes side by side: what it is about, and how it stands.
+fn svg(label: &str, status: &str) -> String {
+    const MARGIN: usize = 6;
+    let color = match status {
+        "up" => "#3a0",
+        "late" => "#c60",
+        _ => "#c33",
+    };
+    // Of a narrow sans-serif of 11 pixels, roughly; `textLength` makes it fit.
+    let width = |text: &str| -> usize {
+        text.chars()
+            .map(|c| match c {
+                'i' | 'j' | 'l' | 'I' | '.' | ',' | ':' | '\'' | '!' | '|' => 4,
+                'f' | 'r' | 't' | '-' | ' ' | '(' | ')' | '/' => 5,
+                'm' | 'w' | 'M' | 'W' | '@' | '%' => 10,
+                c if c.is_uppercase() => 8,
+                _ => 7,
+            })
+            .sum()
+    };
+    let (left, right) = (width(label), width(status));
+    let (split, whole) = (left + 2 * MARGIN, left + right + 4 * MARGIN);
+    let (label, at) = (escape(label), split + MARGIN);
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{whole}\" height=\"20\" role=\"img\" \
+         aria-label=\"{label}: {status}\"><title>{label}: {status}</title><g><rect width=\"{whole}\" height=\"20\" rx=\"3\" \
+         fill=\"#444\"/><path d=\"M{split} 0h{half}a3 3 0 0 1 3 3v14a3 3 0 0 1-3 3h-{half}z\" fill=\"{color}\"/></g>\
+         <g fill=\"#fff\" font-family=\"Verdana,DejaVu Sans,sans-serif\" font-size=\"11\">\
+         <text x=\"{MARGIN}\" y=\"14\" textLength=\"{left}\">{label}</text>\
+         <text x=\"{at}\" y=\"14\" textLength=\"{right}\">{status}</text></g></svg>\n",
+        half = whole - split - 3,
+    )
+}
