@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use watchbell_model::{Certificate, Span};
+use watchbell_model::{Certificate, Secret, Span};
 use watchbell_runtime::tls::{self, TlsOptions, TlsReport};
 use watchbell_runtime::{Runtime, Stream};
 
@@ -43,6 +43,8 @@ pub(crate) struct Seen {
     pub(crate) tls: Option<(String, String)>,
     /// What only web probes see.
     pub(crate) http: Option<HttpSeen>,
+    /// What only this kind sees: name, labels, value.
+    pub(crate) samples: Vec<(String, Vec<(String, String)>, f64)>,
 }
 
 /// The answer to a web request.
@@ -67,6 +69,8 @@ pub(crate) struct Trust<'a> {
     pub(crate) verify: bool,
     /// Trusted roots, in place of the machine's.
     pub(crate) roots_file: Option<&'a Path>,
+    /// Files with the certificate that is shown to the server, and its key.
+    pub(crate) client: Option<(&'a Path, &'a Path)>,
 }
 
 /// One probe under way.
@@ -78,13 +82,14 @@ pub(crate) struct Attempt<'a> {
     deadline: Duration,
     begun: Duration,
     ended: Option<Duration>,
+    is_talk: bool,
 }
 
 impl<'a> Attempt<'a> {
     pub(crate) fn begin(runtime: &'a Runtime, timeout: Span) -> Attempt<'a> {
         let begun = runtime.clock.monotonic();
         let deadline = begun + timeout.duration();
-        Attempt { runtime, seen: Seen::default(), timeout, deadline, begun, ended: None }
+        Attempt { runtime, seen: Seen::default(), timeout, deadline, begun, ended: None, is_talk: false }
     }
 
     /// The result is known: what follows is politeness and does not count.
@@ -130,7 +135,7 @@ impl<'a> Attempt<'a> {
 
     /// Makes a connection secret and judges the certificate.
     pub(crate) async fn secure(&mut self, stream: Stream, trust: Trust<'_>) -> Result<Stream, Failure> {
-        let options = self.tls_options(trust.roots_file)?;
+        let options = self.tls_options(trust)?;
         let clock = self.runtime.clock.clone();
         let begun = clock.monotonic();
         let handshake = tls::connect(self.runtime, stream, trust.server_name, &options);
@@ -151,12 +156,44 @@ impl<'a> Attempt<'a> {
         self.seen.tls = Some((report.version.clone(), report.cipher.clone()));
     }
 
-    /// Trusted roots are read anew for each probe, so that a renewed file counts at once.
-    pub(crate) fn tls_options(&self, roots_file: Option<&Path>) -> Result<TlsOptions, Failure> {
-        let Some(path) = roots_file else { return Ok(TlsOptions::default()) };
-        match self.runtime.disk.read(path) {
-            Ok(pem) => Ok(TlsOptions { roots_pem: Some(pem), ..TlsOptions::default() }),
-            Err(error) => Err(Failure(format!("the trusted roots in {} cannot be read: {error}", path.display()))),
+    /// Files are read anew for each probe, so that a renewed one counts at once.
+    pub(crate) fn tls_options(&self, trust: Trust<'_>) -> Result<TlsOptions, Failure> {
+        let read = |what: &str, path: &Path| {
+            let read = self.runtime.disk.read(path);
+            read.map_err(|error| Failure(format!("{what} in {} cannot be read: {error}", path.display())))
+        };
+        let roots_pem = trust.roots_file.map(|path| read("the trusted roots", path)).transpose()?;
+        let client_pem = match trust.client {
+            None => None,
+            Some((certificate, key)) => {
+                let key = read("the key of the client's certificate", key)?;
+                let key = Secret::new(String::from_utf8_lossy(&key));
+                Some((read("the client's certificate", certificate)?, key))
+            }
+        };
+        Ok(TlsOptions { roots_pem, client_pem, ..TlsOptions::default() })
+    }
+
+    /// From now on the time that is neither the network's nor that of TLS is the server's.
+    pub(crate) fn talks(&mut self) {
+        self.is_talk = true;
+    }
+
+    /// Adds a sample under a name that the kind describes.
+    pub(crate) fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
+        let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        self.seen.samples.push((name.to_owned(), labels, value));
+    }
+
+    /// Ends the probe; gives how long it took and what was seen.
+    pub(crate) fn end(mut self) -> (Duration, Seen) {
+        self.stop_the_watch();
+        let duration = self.duration();
+        let mut seen = self.seen;
+        if self.is_talk {
+            let others = seen.phases.iter().map(|(_, time)| *time).sum();
+            seen.phases.push(("processing", duration.saturating_sub(others)));
         }
+        (duration, seen)
     }
 }

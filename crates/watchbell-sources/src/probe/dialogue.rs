@@ -63,6 +63,7 @@ pub(crate) enum ImapResponse {
 
 impl<'a, 'r> Dialogue<'a, 'r> {
     pub(crate) fn new(attempt: &'a mut Attempt<'r>, stream: Stream) -> Dialogue<'a, 'r> {
+        attempt.talks();
         Dialogue {
             attempt,
             stream,

@@ -2,46 +2,37 @@
 //!
 //! Leaves out mailboxes: nothing is selected, read or marked.
 
-use std::path::PathBuf;
-
 use base64::Engine as _;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use watchbell_model::{Path, Problems, Secret};
 
-use super::attempt::{Attempt, Failure, Trust};
-use super::config::{check_host, check_port};
+use super::attempt::{Attempt, Failure};
+use super::config::{check_host, check_port, host_and_port};
 use super::dialogue::{Dialogue, ImapResponse};
-use super::tls::{MailTls, check_trust, yes};
+use super::kinds::{Kind, Probing};
+use super::tls::{MailTls, with_trust};
 
-/// A mailbox server (IMAP): it greets, offers what is required, speaks TLS with a good certificate, lets a user in.
-#[derive(Debug, Clone, PartialEq, Hash, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ImapConfig {
-    /// The host's name or address.
-    pub host: String,
-    /// The port: by default 993, with `tls: starttls` or `none` 143.
-    #[serde(default)]
-    pub port: Option<u16>,
-    /// How the connection is made secret: `implicit`, `starttls` or `none`.
-    #[serde(default = "ImapConfig::default_tls")]
-    pub tls: MailTls,
-    /// What the server must offer in the end, such as `[IMAP4rev1, IDLE, AUTH=PLAIN]`.
-    #[serde(default)]
-    pub require: Vec<String>,
-    /// Signs in, so that a broken user database is noticed too.
-    #[serde(default)]
-    pub login: Option<LoginConfig>,
-    /// The name the certificate must be for, if it is not `host`.
-    #[serde(default)]
-    pub server_name: Option<String>,
-    /// Whether a certificate that is expired, for another name or not trusted counts as down. Its end is watched either
-    /// way.
-    #[serde(default = "yes")]
-    pub verify: bool,
-    /// A PEM file of trusted roots, in place of the machine's; read anew for each probe.
-    #[serde(default)]
-    pub roots_file: Option<PathBuf>,
+with_trust! {
+    /// A mailbox server (IMAP): it greets, offers what is required, speaks TLS with a good certificate, lets a user in.
+    #[derive(Debug, Clone, PartialEq, Hash, Deserialize, JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    pub struct ImapConfig {
+        /// The host's name or address.
+        pub host: String,
+        /// The port: by default 993, with `tls: starttls` or `none` 143.
+        #[serde(default)]
+        pub port: Option<u16>,
+        /// How the connection is made secret: `implicit`, `starttls` or `none`.
+        #[serde(default = "ImapConfig::default_tls")]
+        pub tls: MailTls,
+        /// What the server must offer in the end, such as `[IMAP4rev1, IDLE, AUTH=PLAIN]`.
+        #[serde(default)]
+        pub require: Vec<String>,
+        /// Signs in, so that a broken user database is noticed too.
+        #[serde(default)]
+        pub login: Option<LoginConfig>,
+    }
 }
 
 /// Who signs in. A user of its own, without mail and rights, is best.
@@ -66,6 +57,8 @@ impl ImapConfig {
             server_name: None,
             verify: true,
             roots_file: None,
+            cert_file: None,
+            key_file: None,
         }
     }
 
@@ -78,13 +71,51 @@ impl ImapConfig {
         self.port.unwrap_or(if self.tls == MailTls::Implicit { 993 } else { 143 })
     }
 
-    pub(crate) fn check(&self, path: &Path, problems: &mut Problems) {
+    async fn talk(&self, dialogue: &mut Dialogue<'_, '_>) -> Result<String, Failure> {
+        let trust = self.trust(&self.host);
+        if self.tls == MailTls::Implicit {
+            dialogue.secure(trust).await?;
+        }
+        let greeting = greeting(dialogue).await?;
+        let mut offers = capabilities(dialogue, "a").await?;
+        if self.tls == MailTls::Starttls {
+            if !has(&offers, "STARTTLS") {
+                return Err(Failure::new("the server does not offer STARTTLS"));
+            }
+            command(dialogue, "b", "STARTTLS", "STARTTLS").await?;
+            dialogue.secure(trust).await?;
+            // What was offered in clear text counts no more (RFC 9051 §6.2.1).
+            offers = capabilities(dialogue, "c").await?;
+        }
+        if let Some(login) = &self.login {
+            sign_in(dialogue, login, &offers).await?;
+            if !self.require.is_empty() {
+                // Servers offer more to those they know.
+                offers = capabilities(dialogue, "f").await?;
+            }
+        }
+        for required in &self.require {
+            if !has(&offers, required) {
+                return Err(Failure(format!("the server does not offer `{required}`")));
+            }
+        }
+        let greeting = dialogue.shown(without_code(&greeting));
+        Ok(match &self.login {
+            Some(login) => format!("{greeting}; signed in as {}", login.username),
+            None => greeting,
+        })
+    }
+}
+
+impl Kind for ImapConfig {
+    fn target(&self) -> String {
+        host_and_port(&self.host, self.port())
+    }
+
+    fn check(&self, path: &Path, problems: &mut Problems) {
         check_host(&self.host, &path.field("host"), problems);
         check_port(self.port(), &path.field("port"), problems);
-        check_trust(self.verify, self.roots_file.is_some(), path, problems);
-        if let Some(name) = &self.server_name {
-            check_host(name, &path.field("server_name"), problems);
-        }
+        self.check_trust(path, problems);
         match (self.tls, self.port) {
             (MailTls::Starttls, Some(993)) => problems
                 .warning(&path.field("tls"), "port 993 speaks TLS from the first byte")
@@ -124,49 +155,16 @@ impl ImapConfig {
         }
     }
 
-    pub(crate) async fn probe(&self, attempt: &mut Attempt<'_>) -> Result<String, Failure> {
-        let stream = attempt.connect(&self.host, self.port()).await?;
-        let mut dialogue = Dialogue::new(attempt, stream);
-        let result = self.talk(&mut dialogue).await;
-        dialogue.finish("z LOGOUT", result).await
+    fn anchor(&mut self, base: &std::path::Path) {
+        self.anchor_trust(base);
     }
 
-    async fn talk(&self, dialogue: &mut Dialogue<'_, '_>) -> Result<String, Failure> {
-        let trust = Trust {
-            server_name: self.server_name.as_deref().unwrap_or(&self.host),
-            verify: self.verify,
-            roots_file: self.roots_file.as_deref(),
-        };
-        if self.tls == MailTls::Implicit {
-            dialogue.secure(trust).await?;
-        }
-        let greeting = greeting(dialogue).await?;
-        let mut offers = capabilities(dialogue, "a").await?;
-        if self.tls == MailTls::Starttls {
-            if !has(&offers, "STARTTLS") {
-                return Err(Failure::new("the server does not offer STARTTLS"));
-            }
-            command(dialogue, "b", "STARTTLS", "STARTTLS").await?;
-            dialogue.secure(trust).await?;
-            // What was offered in clear text counts no more (RFC 9051 §6.2.1).
-            offers = capabilities(dialogue, "c").await?;
-        }
-        if let Some(login) = &self.login {
-            sign_in(dialogue, login, &offers).await?;
-            if !self.require.is_empty() {
-                // Servers offer more to those they know.
-                offers = capabilities(dialogue, "f").await?;
-            }
-        }
-        for required in &self.require {
-            if !has(&offers, required) {
-                return Err(Failure(format!("the server does not offer `{required}`")));
-            }
-        }
-        let greeting = dialogue.shown(without_code(&greeting));
-        Ok(match &self.login {
-            Some(login) => format!("{greeting}; signed in as {}", login.username),
-            None => greeting,
+    fn probe<'a>(&'a self, attempt: &'a mut Attempt<'_>) -> Probing<'a> {
+        Box::pin(async move {
+            let stream = attempt.connect(&self.host, self.port()).await?;
+            let mut dialogue = Dialogue::new(attempt, stream);
+            let result = self.talk(&mut dialogue).await;
+            dialogue.finish("z LOGOUT", result).await
         })
     }
 }

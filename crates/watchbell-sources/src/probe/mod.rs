@@ -14,6 +14,7 @@ mod config;
 mod dialogue;
 mod http;
 mod imap;
+mod kinds;
 mod samples;
 mod schedule;
 mod smtp;
@@ -37,8 +38,7 @@ pub use task::tasks;
 pub use tcp::TcpConfig;
 pub use tls::{MailTls, TlsConfig};
 
-use attempt::{Attempt, Failure, Seen};
-use config::Protocol;
+use attempt::{Attempt, Failure};
 
 /// The longest message of a result, in characters.
 const MESSAGE_CHARS_MAX: usize = 1000;
@@ -51,22 +51,11 @@ pub async fn run_once(monitor: &MonitorConfig, runtime: &Runtime) -> ProbeResult
 /// Probes once, and gives the samples of it too.
 async fn probe(monitor: &MonitorConfig, runtime: &Runtime) -> (ProbeResult, Vec<Point>) {
     let mut attempt = Attempt::begin(runtime, monitor.probe_timeout());
-    let outcome = match monitor.protocol() {
-        Some(Protocol::Tcp(it)) => it.probe(&mut attempt).await,
-        Some(Protocol::Tls(it)) => it.probe(&mut attempt).await,
-        Some(Protocol::Http(it)) => it.probe(&mut attempt).await,
-        Some(Protocol::Smtp(it)) => it.probe(&mut attempt).await,
-        Some(Protocol::Imap(it)) => it.probe(&mut attempt).await,
+    let outcome = match monitor.given().first() {
+        Some((_, kind)) => kind.probe(&mut attempt).await,
         None => Err(Failure::new("the monitor does not say what to probe")),
     };
-    attempt.stop_the_watch();
-    let duration = attempt.duration();
-    let mut seen: Seen = attempt.seen;
-    if matches!(monitor.kind(), "smtp" | "imap") && seen.peer.is_some() {
-        // What is neither the network's nor TLS's time is the server's.
-        let others = seen.phases.iter().map(|(_, time)| *time).sum();
-        seen.phases.push(("processing", duration.saturating_sub(others)));
-    }
+    let (duration, seen) = attempt.end();
     let (success, message) = match outcome {
         Ok(words) => match &seen.untrusted {
             Some(reason) => (true, format!("{words} (not verified: {reason})")),

@@ -59,7 +59,7 @@ async fn watch(config: MonitorConfig, context: Context, stop: CancellationToken)
         tokio::join!(
             biased;
             observe(&result, &schedule, &context, &stop),
-            append(points, described, &schedule, &context),
+            append(points, (!described).then_some(&config), &schedule, &context),
         );
         described = true;
     }
@@ -93,13 +93,14 @@ async fn observe(result: &ProbeResult, schedule: &Schedule, context: &Context, s
     }
 }
 
-async fn append(points: Vec<Point>, described: bool, schedule: &Schedule, context: &Context) {
+/// Hands on samples; `new` is the monitor whose samples the store was not told the meaning of yet.
+async fn append(points: Vec<Point>, new: Option<&MonitorConfig>, schedule: &Schedule, context: &Context) {
     let runtime = &context.runtime;
     let patience = APPEND_MAX.min(schedule.next().saturating_sub(runtime.clock.monotonic()));
     let count = points.len() as u64;
     let mut batch = Batch::of("probe", points);
-    if !described {
-        batch.metadata = samples::metadata();
+    if let Some(config) = new {
+        batch.metadata = samples::metadata(config);
     }
     let why = match runtime.clock.timeout(patience, context.append.append(batch)).await {
         Ok(Ok(appended)) => {
