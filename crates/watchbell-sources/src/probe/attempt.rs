@@ -7,15 +7,18 @@
 //! names the step that hung.
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
 use watchbell_model::{Certificate, Secret, Span};
 use watchbell_runtime::tls::{self, TlsOptions, TlsReport};
-use watchbell_runtime::{Runtime, Stream};
+use watchbell_runtime::{Datagrams, Runtime, Stream};
 
 use super::config::host_and_port;
+
+/// How long an answer to a datagram is waited for until the question is sent again.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
 
 /// Why a target did not do all that was asked, in words for a person at night: what was expected, and what came.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -131,6 +134,64 @@ impl<'a> Attempt<'a> {
         self.spent("connect", connection.connect);
         self.seen.peer = Some(connection.peer);
         Ok(connection.stream)
+    }
+
+    /// The first address of a name.
+    pub(crate) async fn resolve(&mut self, host: &str) -> Result<IpAddr, Failure> {
+        let clock = self.runtime.clock.clone();
+        let begun = clock.monotonic();
+        let found = self.within(&format!("the address of {host}"), self.runtime.net.resolve(host)).await?;
+        self.spent("resolve", clock.monotonic() - begun);
+        let found = found.map_err(|error| Failure(error.to_string()))?;
+        let address = found[0];
+        self.seen.peer = Some(SocketAddr::new(address, 0));
+        Ok(address)
+    }
+
+    /// A way to send datagrams to a port.
+    pub(crate) async fn datagrams(&mut self, host: &str, port: u16) -> Result<Datagrams, Failure> {
+        let to = SocketAddr::new(self.resolve(host).await?, port);
+        self.seen.peer = Some(to);
+        let socket = self.runtime.net.datagrams(to).await;
+        socket.map_err(|error| Failure(format!("nothing can be sent to {to}: {error}")))
+    }
+
+    /// Sends a question, and again as long as nothing comes, since datagrams get lost; `read` takes the answer, and
+    /// nothing else that comes.
+    pub(crate) async fn ask<T>(
+        &mut self,
+        socket: &Datagrams,
+        question: &[u8],
+        waiting_for: &str,
+        mut read: impl FnMut(&[u8]) -> Option<T>,
+    ) -> Result<T, Failure> {
+        let clock = self.runtime.clock.clone();
+        let refused = |error: std::io::Error| {
+            let words = match error.kind() {
+                std::io::ErrorKind::ConnectionRefused => "nothing listens there".to_owned(),
+                _ => error.to_string(),
+            };
+            Failure(format!("expected {waiting_for}, but {words}"))
+        };
+        let asking = async {
+            loop {
+                socket.send(question).await.map_err(refused)?;
+                let again = clock.monotonic() + ASK_AGAIN;
+                loop {
+                    let left = again.saturating_sub(clock.monotonic());
+                    match clock.timeout(left, socket.receive()).await {
+                        Ok(Ok(bytes)) => {
+                            if let Some(answer) = read(&bytes) {
+                                return Ok(answer);
+                            }
+                        }
+                        Ok(Err(error)) => return Err(refused(error)),
+                        Err(_) => break,
+                    }
+                }
+            }
+        };
+        self.within(waiting_for, asking).await?
     }
 
     /// Makes a connection secret and judges the certificate.

@@ -109,21 +109,6 @@ impl HttpConfig {
         5
     }
 
-    fn check_headers(&self, path: &Path, problems: &mut Problems) {
-        for (name, value) in &self.headers {
-            let path = path.field("headers").field(name.as_str());
-            if OUR_HEADERS.iter().any(|ours| name.eq_ignore_ascii_case(ours)) {
-                problems.error(&path, format!("the header `{name}` is set by watchbell")).hint("leave it out");
-            } else if ::http::HeaderName::from_bytes(name.as_bytes()).is_err() {
-                problems.error(&path, format!("{name:?} is not the name of a header")).hint("such as `Accept`");
-            } else if ::http::HeaderValue::from_str(value.expose()).is_err() {
-                problems
-                    .error(&path, "its value contains a control character")
-                    .hint("one line; a secret file's last line feed is a usual cause");
-            }
-        }
-    }
-
     fn check_credentials(&self, path: &Path, problems: &mut Problems) {
         let header = self.headers.keys().any(|name| name.eq_ignore_ascii_case("authorization"));
         let ways = [header, self.basic_auth.is_some(), self.bearer.is_some()];
@@ -281,7 +266,7 @@ impl Kind for HttpConfig {
             json.check(&path.field("json"), problems);
         }
         self.check_trust(path, problems);
-        self.check_headers(path, problems);
+        check_headers(&self.headers, &path.field("headers"), problems);
         self.check_credentials(path, problems);
     }
 
@@ -309,9 +294,26 @@ impl Kind for HttpConfig {
     }
 }
 
-fn status_words(status: u16) -> String {
+/// A status with its name.
+pub(crate) fn status_words(status: u16) -> String {
     let known = ::http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
     known.map_or_else(|| status.to_string(), |reason| format!("{status} {reason}"))
+}
+
+/// Headers that may be sent.
+pub(crate) fn check_headers(headers: &BTreeMap<String, Secret>, path: &Path, problems: &mut Problems) {
+    for (name, value) in headers {
+        let path = path.field(name.as_str());
+        if OUR_HEADERS.iter().any(|ours| name.eq_ignore_ascii_case(ours)) {
+            problems.error(&path, format!("the header `{name}` is set by watchbell")).hint("leave it out");
+        } else if ::http::HeaderName::from_bytes(name.as_bytes()).is_err() {
+            problems.error(&path, format!("{name:?} is not the name of a header")).hint("such as `Accept`");
+        } else if ::http::HeaderValue::from_str(value.expose()).is_err() {
+            problems
+                .error(&path, "its value contains a control character")
+                .hint("one line; a secret file's last line feed is a usual cause");
+        }
+    }
 }
 
 /// Whether a text is a regular expression, as a problem if not.

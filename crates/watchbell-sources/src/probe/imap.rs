@@ -45,6 +45,30 @@ pub struct LoginConfig {
     pub password: Secret,
 }
 
+impl LoginConfig {
+    pub(crate) fn check(&self, is_clear: bool, verify: bool, path: &Path, problems: &mut Problems) {
+        if self.username.is_empty() || self.username.chars().any(char::is_control) {
+            problems
+                .error(&path.field("username"), "the user is empty or contains a control character")
+                .hint("the name a mail client would sign in with");
+        }
+        if self.password.is_empty() || self.password.expose().chars().any(char::is_control) {
+            problems
+                .error(&path.field("password"), "the password is empty or contains a control character")
+                .hint("a file's last line feed is a usual cause");
+        }
+        if is_clear {
+            problems
+                .warning(path, "the password is sent in clear text")
+                .hint("use `tls: implicit` or `tls: starttls`, unless the server is on this very host");
+        } else if !verify {
+            problems
+                .warning(path, "the password is sent to whoever answers, since `verify` is false")
+                .hint("verify the certificate; for one of your own, give its root in `roots_file`");
+        }
+    }
+}
+
 impl ImapConfig {
     /// A server with every other field at its default.
     pub fn new(host: impl Into<String>) -> ImapConfig {
@@ -132,26 +156,8 @@ impl Kind for ImapConfig {
                     .hint("one word each, such as `IDLE` or `AUTH=PLAIN`");
             }
         }
-        let Some(login) = &self.login else { return };
-        let path = path.field("login");
-        if login.username.is_empty() || login.username.chars().any(char::is_control) {
-            problems
-                .error(&path.field("username"), "the user is empty or contains a control character")
-                .hint("the name a mail client would sign in with");
-        }
-        if login.password.is_empty() || login.password.expose().chars().any(char::is_control) {
-            problems
-                .error(&path.field("password"), "the password is empty or contains a control character")
-                .hint("a file's last line feed is a usual cause");
-        }
-        if self.tls == MailTls::None {
-            problems
-                .warning(&path, "the password is sent in clear text")
-                .hint("use `tls: implicit` or `tls: starttls`, unless the server is on this very host");
-        } else if !self.verify {
-            problems
-                .warning(&path, "the password is sent to whoever answers, since `verify` is false")
-                .hint("verify the certificate; for one of your own, give its root in `roots_file`");
+        if let Some(login) = &self.login {
+            login.check(self.tls == MailTls::None, self.verify, &path.field("login"), problems);
         }
     }
 

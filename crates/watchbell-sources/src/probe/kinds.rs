@@ -140,4 +140,22 @@ monitor_of_kinds! {
     smtp: super::smtp::SmtpConfig,
     /// Speaks to a mailbox server as a mail client does.
     imap: super::imap::ImapConfig,
+    /// Speaks to a mailbox server as an old mail client does.
+    pop3: super::pop3::Pop3Config,
+    /// Waits for the banner of an SSH server.
+    ssh: super::ssh::SshConfig,
+    /// Asks a Redis server whether it lives.
+    redis: super::redis::RedisConfig,
+    /// Asks a time server for the time.
+    ntp: super::ntp::NtpConfig,
+    /// Asks a PostgreSQL server whether it lives, and what a query says.
+    postgresql: super::postgresql::PostgresqlConfig,
+    /// Asks a MySQL or MariaDB server whether it lives, and what a query says.
+    mysql: super::mysql::MysqlConfig,
+    /// Connects to an MQTT broker.
+    mqtt: super::mqtt::MqttConfig,
+    /// Opens a WebSocket.
+    websocket: super::websocket::WebsocketConfig,
+    /// Sends an echo request (`ping`).
+    icmp: super::icmp::IcmpConfig,
 }

@@ -1,11 +1,14 @@
 //! Probes against simulated servers, each written as a script of what the server says and hears.
 
 mod configs;
+mod databases;
+mod datagrams;
 mod garbage;
 mod mail;
 mod plain;
 mod schedules;
 mod server;
+mod talks;
 mod tasks;
 mod web;
 
@@ -44,7 +47,7 @@ fn check_heard(monitor: &str, script: &str, expected: Expect) {
 /// A monitor called `m` that trusts the simulated authority.
 fn config(text: &str) -> MonitorConfig {
     let mut value: serde_json::Value = serde_json::from_str(text).expect("a monitor as JSON");
-    for kind in ["tls", "http", "smtp", "imap"] {
+    for kind in ["tls", "http", "smtp", "imap", "pop3", "redis", "postgresql", "mysql", "mqtt", "websocket"] {
         if let Some(fields) = value.get_mut(kind).and_then(|fields| fields.as_object_mut()) {
             fields.entry("roots_file").or_insert("/ca.pem".into());
         }
