@@ -15,7 +15,8 @@ use watchbell_model::{Certificate, Secret, Span};
 use watchbell_runtime::tls::{self, TlsOptions, TlsReport};
 use watchbell_runtime::{Datagrams, Runtime, Stream};
 
-use super::config::host_and_port;
+use super::config::{MonitorConfig, host_and_port};
+use super::live::Live;
 
 /// How long an answer to a datagram is waited for until the question is sent again.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
@@ -48,6 +49,8 @@ pub(crate) struct Seen {
     pub(crate) http: Option<HttpSeen>,
     /// What only this kind sees: name, labels, value.
     pub(crate) samples: Vec<(String, Vec<(String, String)>, f64)>,
+    /// Whether nothing is known yet, so that there is nothing to judge.
+    pub(crate) nothing: bool,
 }
 
 /// The answer to a web request.
@@ -79,6 +82,9 @@ pub(crate) struct Trust<'a> {
 /// One probe under way.
 pub(crate) struct Attempt<'a> {
     pub(crate) runtime: &'a Runtime,
+    pub(crate) monitor: &'a MonitorConfig,
+    /// What is known of other monitors.
+    pub(crate) live: &'a Live,
     pub(crate) seen: Seen,
     timeout: Span,
     /// On the monotonic clock, as the next two.
@@ -89,10 +95,11 @@ pub(crate) struct Attempt<'a> {
 }
 
 impl<'a> Attempt<'a> {
-    pub(crate) fn begin(runtime: &'a Runtime, timeout: Span) -> Attempt<'a> {
+    pub(crate) fn begin(monitor: &'a MonitorConfig, runtime: &'a Runtime, live: &'a Live) -> Attempt<'a> {
+        let timeout = monitor.probe_timeout();
         let begun = runtime.clock.monotonic();
         let deadline = begun + timeout.duration();
-        Attempt { runtime, seen: Seen::default(), timeout, deadline, begun, ended: None, is_talk: false }
+        Attempt { runtime, monitor, live, seen: Seen::default(), timeout, deadline, begun, ended: None, is_talk: false }
     }
 
     /// The result is known: what follows is politeness and does not count.
@@ -238,6 +245,11 @@ impl<'a> Attempt<'a> {
     /// From now on the time that is neither the network's nor that of TLS is the server's.
     pub(crate) fn talks(&mut self) {
         self.is_talk = true;
+    }
+
+    /// There is nothing to judge yet.
+    pub(crate) fn says_nothing(&mut self) {
+        self.seen.nothing = true;
     }
 
     /// Adds a sample under a name that the kind describes.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use watchbell_model::{Path, Problems, Severity, Span};
+use watchbell_model::{Path, Problems, Severity, Span, near_hint};
 
 pub use super::kinds::MonitorConfig;
 
@@ -31,6 +31,37 @@ pub struct CertificateConfig {
     /// How bad it is.
     #[serde(default = "CertificateConfig::default_severity")]
     pub severity: Severity,
+}
+
+/// When a monitor counts as down for being slow.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LatencyConfig {
+    /// How long 95 of 100 successful probes may take.
+    pub p95: Span,
+    /// How many of the last successful probes are looked at; before there are as many, none counts as slow.
+    #[serde(default = "LatencyConfig::default_over")]
+    pub over: usize,
+}
+
+/// The most probes that a latency looks at.
+const LATENCY_OVER_MAX: usize = 1000;
+
+impl LatencyConfig {
+    fn default_over() -> usize {
+        20
+    }
+
+    fn check(&self, path: &Path, problems: &mut Problems) {
+        if self.p95.is_zero() {
+            problems.error(&path.field("p95"), "nothing is as fast as that").hint("such as `800ms`");
+        }
+        if !(1..=LATENCY_OVER_MAX).contains(&self.over) {
+            problems
+                .error(&path.field("over"), format!("{} probes cannot be looked at", self.over))
+                .hint(format!("from 1 to {LATENCY_OVER_MAX}; the default is {}", LatencyConfig::default_over()));
+        }
+    }
 }
 
 impl MonitorConfig {
@@ -75,6 +106,19 @@ impl MonitorConfig {
         self.given().first().map_or("none", |(name, _)| name)
     }
 
+    /// Whether it looks at this very host, so that its failures have nothing to do with the network.
+    pub(crate) fn is_here(&self) -> bool {
+        let target = self.target();
+        let place = target.split_once("://").map_or(target.as_str(), |(_, rest)| rest);
+        let place = place.split('/').next().unwrap_or_default();
+        let host = match place.strip_prefix('[') {
+            Some(bracketed) => bracketed.split(']').next().unwrap_or_default(),
+            None => place.rsplit_once(':').map_or(place, |(host, _)| host),
+        };
+        let is_loopback = host.parse::<std::net::IpAddr>().is_ok_and(|it| it.is_loopback());
+        self.given().first().is_some_and(|(_, kind)| kind.is_here()) || host == "localhost" || is_loopback
+    }
+
     /// Finds every problem that the types cannot tell. Whether the run book opens is for the caller to see.
     pub fn check(&self, path: &Path, problems: &mut Problems) {
         self.check_name(&path.field("name"), problems);
@@ -84,6 +128,9 @@ impl MonitorConfig {
             problems
                 .error(&path.field("certificate").field("alert_days"), "0 days before the end is too late")
                 .hint("a monitor that verifies is down from that moment on anyway; the smallest step is 1");
+        }
+        if let Some(latency) = &self.latency {
+            latency.check(&path.field("latency"), problems);
         }
         self.check_kind(path, problems);
     }
@@ -103,10 +150,11 @@ impl MonitorConfig {
     }
 
     fn check_times(&self, path: &Path, problems: &mut Problems) {
-        if self.interval < INTERVAL_MIN {
+        let shortest = self.given().first().map_or(INTERVAL_MIN, |(_, kind)| kind.interval_min());
+        if self.interval < shortest {
             problems
                 .error(&path.field("interval"), format!("`{}` is too short", self.interval))
-                .hint(format!("the shortest is `{INTERVAL_MIN}`"));
+                .hint(format!("the shortest is `{shortest}`"));
             return;
         }
         if let Some(timeout) = self.timeout {
@@ -216,6 +264,15 @@ pub fn check_all(monitors: &[MonitorConfig], path: &Path, problems: &mut Problem
             problems
                 .error(&path.field("name"), format!("there is already a monitor called `{}`", monitor.name))
                 .hint("give each monitor a name of its own");
+        }
+        for (at, member) in monitor.group.iter().flat_map(|it| it.members.iter().enumerate()) {
+            let path = path.field("group").field("members").index(at);
+            if *member == monitor.name {
+                problems.error(&path, "the group is a member of itself").hint("take it out");
+            } else if !monitors.iter().any(|it| it.name == *member) {
+                let hint = near_hint(member, "monitors", monitors.iter().map(|it| it.name.as_str()));
+                problems.error(&path, format!("there is no monitor named `{member}`")).hint(hint);
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use watchbell_model::{BoxFuture, Labels, Path, Problems, RunbookRef, Severity, Span};
 
 use super::attempt::{Attempt, Failure};
-use super::config::CertificateConfig;
+use super::config::{CertificateConfig, LatencyConfig};
 
 /// What a probe found, in words; see [`Kind::probe`].
 pub(crate) type Probing<'a> = BoxFuture<'a, Result<String, Failure>>;
@@ -24,6 +24,16 @@ pub(crate) trait Kind {
     /// Names and meanings of the series that only this kind has.
     fn described(&self) -> &'static [(&'static str, &'static str)] {
         &[]
+    }
+
+    /// How often it may be probed at most.
+    fn interval_min(&self) -> Span {
+        super::config::INTERVAL_MIN
+    }
+
+    /// Whether it looks at this very host, so that its failures have nothing to do with the network.
+    fn is_here(&self) -> bool {
+        false
     }
 
     /// Probes once. The words say what was seen, or what was expected and what came.
@@ -75,6 +85,12 @@ macro_rules! monitor_of_kinds {
             #[serde(default)]
             pub certificate: CertificateConfig,
 
+            /// Whether it is down when the probe succeeds, and up when it fails: for what must not be reachable.
+            #[serde(default)]
+            pub upside_down: bool,
+            /// When it counts as down for being slow.
+            #[serde(default)]
+            pub latency: Option<LatencyConfig>,
             $(
                 $(#[$meta])*
                 #[serde(default)]
@@ -97,6 +113,8 @@ macro_rules! monitor_of_kinds {
                     labels: Labels::empty(),
                     depends_on: Vec::new(),
                     certificate: CertificateConfig::default(),
+                    upside_down: false,
+                    latency: None,
                     $($kind: None,)+
                 }
             }
@@ -146,6 +164,8 @@ monitor_of_kinds! {
     ssh: super::ssh::SshConfig,
     /// Asks a Redis server whether it lives.
     redis: super::redis::RedisConfig,
+    /// Asks a name server.
+    dns: super::dns::DnsConfig,
     /// Asks a time server for the time.
     ntp: super::ntp::NtpConfig,
     /// Asks a PostgreSQL server whether it lives, and what a query says.
@@ -156,6 +176,14 @@ monitor_of_kinds! {
     mqtt: super::mqtt::MqttConfig,
     /// Opens a WebSocket.
     websocket: super::websocket::WebsocketConfig,
+    /// Asks when a domain's registration ends.
+    domain: super::domain::DomainConfig,
+    /// Runs a program, such as a Nagios plugin.
+    exec: super::exec::ExecConfig,
+    /// Waits for the service to report.
+    push: super::push::PushConfig,
+    /// Looks at other monitors.
+    group: super::group::GroupConfig,
     /// Sends an echo request (`ping`).
     icmp: super::icmp::IcmpConfig,
 }

@@ -1,4 +1,4 @@
-//! What is asked without a connection: time servers, echo requests.
+//! What is asked without a connection: name servers, time servers, echo requests.
 
 use expect_test::expect;
 use watchbell_runtime::sim::{self, World};
@@ -58,7 +58,8 @@ fn time_servers() {
         down: gave up after 10s waiting for the time
           after 10s
         down: gave up after 10s waiting for the time
-          after 10s"#]].assert_eq(&told.join("\n"));
+          after 10s"#]]
+    .assert_eq(&told.join("\n"));
 }
 
 #[test]
@@ -105,5 +106,122 @@ fn a_lost_datagram_is_no_failure() {
     });
     expect![[r#"
         up: 10.0.0.1 answers
-          after 2s2ms"#]].assert_eq(&told);
+          after 2s2ms"#]]
+    .assert_eq(&told);
+}
+
+/// A server that answers with a code, flags, and these records of the type that is asked for.
+fn name_server(code: u8, flags: u8, records: &'static [&'static [u8]]) -> impl Fn(&[u8]) -> Option<Vec<u8>> + Clone {
+    move |question: &[u8]| {
+        let end = 12 + question[12..].iter().position(|byte| *byte == 0).unwrap() + 5;
+        let mut answer = question[..2].to_vec();
+        answer.extend([0x81 | flags & 0x06, 0x80 | flags & 0x20 | code, 0, 1, 0, records.len() as u8, 0, 0, 0, 0]);
+        answer.extend(&question[12..end]);
+        for data in records {
+            answer.extend([0xc0, 0x0c]);
+            answer.extend(&question[end - 4..end]);
+            answer.extend([0, 0, 0, 60, 0, data.len() as u8]);
+            answer.extend(*data);
+        }
+        Some(answer)
+    }
+}
+
+const A: &[&[u8]] = &[&[192, 0, 2, 1], &[192, 0, 2, 2]];
+
+fn dns(fields: &str, code: u8, flags: u8, records: &'static [&'static [u8]]) -> String {
+    let monitor = format!(r#"{{"dns": {{"name": "example.org", "server": "mail.example"{fields}}}}}"#);
+    probe(&monitor, |world| world.net.serve_datagrams(HOST, 53, name_server(code, flags, records)))
+}
+
+#[test]
+fn name_servers() {
+    let told = [
+        dns("", 0, 0, A),
+        dns(r#", "equals": ["192.0.2.2", "192.0.2.1"]"#, 0, 0, A),
+        dns(r#", "equals": ["192.0.2.1"]"#, 0, 0, A),
+        dns(r#", "equals": ["192.0.2.1", "192.0.2.2", "192.0.2.3"]"#, 0, 0, A),
+        dns(r#", "contains": ["192.0.2.2"]"#, 0, 0, A),
+        dns(r#", "contains": ["192.0.2.9"]"#, 0, 0, A),
+        dns(r#", "none": true"#, 0, 0, A),
+        dns(r#", "none": true"#, 0, 0, &[]),
+        dns("", 0, 0, &[]),
+        dns("", 3, 0, &[]),
+        dns("", 2, 0, &[]),
+        dns(r#", "rcode": "NXDOMAIN""#, 3, 0, &[]),
+        dns(r#", "rcode": "NXDOMAIN""#, 0, 0, A),
+        dns(r#", "authenticated": true"#, 0, 0x20, A),
+        dns(r#", "authenticated": true"#, 0, 0, A),
+        dns(r#", "recursion": false"#, 0, 4, A),
+        dns(r#", "recursion": false"#, 0, 0, A),
+        dns(r#", "type": "MX", "equals": ["10 MX.example.org"]"#, 0, 0, &[b"\x00\x0a\x02mx\xc0\x0c"]),
+        dns(r#", "type": "TXT", "contains": ["v=spf1 -all"]"#, 0, 0, &[b"\x06v=spf1\x05 -all"]),
+        probe(r#"{"dns": {"name": "example.org", "server": "mail.example"}}"#, |world| {
+            world.net.address(HOST);
+        }),
+    ];
+    expect![[r#"
+        up: 192.0.2.1, 192.0.2.2
+        up: 192.0.2.1, 192.0.2.2
+        down: `192.0.2.2` is among A of example.org and should not be
+        down: expected `192.0.2.3` among A of example.org, but there is 192.0.2.1, 192.0.2.2
+        up: 192.0.2.1, 192.0.2.2
+        down: expected `192.0.2.9` among A of example.org, but there is 192.0.2.1, 192.0.2.2
+        down: expected no A of example.org, but there is 192.0.2.1, 192.0.2.2
+        up: nothing
+        down: there is no A of example.org
+        down: expected NOERROR for A of example.org, but the server answered NXDOMAIN (there is no such name)
+        down: expected NOERROR for A of example.org, but the server answered SERVFAIL (the server cannot find out, or signatures are wrong)
+        up: NXDOMAIN
+        down: expected NXDOMAIN for A of example.org, but the server answered NOERROR (the name exists)
+        up: 192.0.2.1, 192.0.2.2
+        down: the server does not say that it has validated A of example.org (DNSSEC): it is not signed, or the server does not validate
+        up: 192.0.2.1, 192.0.2.2
+        down: the server is not responsible for A of example.org: its answer is not authoritative
+        up: 10 mx.example.org.
+        up: v=spf1 -all
+        down: gave up after 10s waiting for an answer of the name server mail.example:53
+          after 10s"#]].assert_eq(&told.join("\n"));
+}
+
+#[test]
+fn name_servers_over_tcp_and_tls() {
+    let answer = "some\n<bytes \\x00\\x2d\\x00\\x00\\x81\\x80\\x00\\x01\\x00\\x01\\x00\\x00\\x00\\x00\\x07example\\x03org\\x00\\x00\\x01\\x00\\x01\\xc0\\x0c\\x00\\x01\\x00\\x01\\x00\\x00\\x00\\x3c\\x00\\x04\\xc0\\x00\\x02\\x01";
+    let tcp = r#"{"dns": {"name": "example.org", "server": "mail.example", "transport": "tcp"}}"#;
+    let told = sim::run(1, |world| async move {
+        let config = config(tcp);
+        world.net.serve(HOST, 53, |mut stream| async move {
+            use tokio::io::{AsyncReadExt, AsyncWriteExt};
+            let length = stream.read_u16().await.unwrap();
+            let mut question = vec![0; usize::from(length)];
+            stream.read_exact(&mut question).await.unwrap();
+            let answer = name_server(0, 0, A)(&question).unwrap();
+            stream.write_u16(answer.len() as u16).await.unwrap();
+            stream.write_all(&answer).await.unwrap();
+        });
+        let direct = told(&run_once(&config, &world.runtime()).await);
+        // What does not fit into a datagram is asked for over TCP.
+        world.net.serve_datagrams(HOST, 53, name_server(0, 2, &[]));
+        let udp = super::config(r#"{"dns": {"name": "example.org", "server": "mail.example"}}"#);
+        format!("{direct}\n{}", told(&run_once(&udp, &world.runtime()).await))
+    });
+    expect![[r#"
+        up: 192.0.2.1, 192.0.2.2
+        up: 192.0.2.1, 192.0.2.2"#]]
+    .assert_eq(&told);
+    let secure = r#"{"dns": {"name": "example.org", "server": "mail.example", "transport": "tls"}}"#;
+    super::check(
+        secure,
+        &format!("tls good\n{answer}"),
+        expect![[r#"
+        down: mail.example:853 answers another question
+          CN=mail.example until 2026-04-05T00:00:00.000Z"#]],
+    );
+    super::check(
+        secure,
+        "tls other-name",
+        expect![[r#"
+        down: the certificate is not for `mail.example`
+          CN=other.example until 2026-04-05T00:00:00.000Z"#]],
+    );
 }
