@@ -16,6 +16,11 @@ use crate::world::Items;
 /// The alert's name.
 pub const ALERT_NAME: &str = "WatchbellTrouble";
 
+/// The alert's name where the network of this host is down, and nothing of watchbell's own.
+pub const OWN_NETWORK_ALERT_NAME: &str = "OwnNetworkDown";
+/// The trouble that it tells of.
+const OWN_NETWORK: &str = "own-network";
+
 /// How long after a start a trouble from before it may stay unconfirmed until it counts as over.
 pub(crate) const SETTLE: Duration = Duration::from_secs(120);
 
@@ -81,7 +86,7 @@ impl Kind for Memory {
             return Vec::new();
         }
         let facts = Facts {
-            name: ALERT_NAME,
+            name: if spec.key == OWN_NETWORK { OWN_NETWORK_ALERT_NAME } else { ALERT_NAME },
             severity: kept.memory.severity.as_str(),
             labels: &Labels::empty(),
             own: &[],

@@ -10,8 +10,8 @@ use http::{Method, StatusCode, Uri};
 use crate::access::Surface;
 use crate::guard::{guard, headers};
 use crate::{
-    App, action, alertmanager, api, assets, bulk, callback, health, healthchecks, otlp, ping, prometheus, push, signin,
-    sink, upkeep,
+    App, action, alertmanager, api, assets, bulk, callback, health, healthchecks, otlp, ping, prometheus, push, report,
+    signin, sink, upkeep,
 };
 
 /// How large a body may be where nothing else is said, in bytes.
@@ -69,6 +69,7 @@ fn surfaces() -> Vec<Door> {
         door(SignIn, GET_POST, "/signin", get(signin::show).post(signin::enter)),
         door(SignIn, POST, "/signout", post(signin::leave)),
         door(Ping, ANY, "/ping/{*path}", any(ping::ping)),
+        door(Ping, ANY, "/api/push/{token}", any(report::report)),
         door(Sink, POST, "/sink", post(sink::sink)),
         door(Push, POST, "/v1/metrics", post(otlp::metrics)),
         door(Push, POST, "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export", post(otlp::grpc_metrics)),

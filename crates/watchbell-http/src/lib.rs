@@ -25,6 +25,7 @@ mod ping;
 mod preface;
 mod prometheus;
 mod push;
+mod report;
 mod serve;
 mod signin;
 mod sink;
@@ -43,6 +44,7 @@ use watchbell_query::{Engine, EngineOptions};
 use watchbell_runtime::{CancellationToken, Runtime};
 use watchbell_sources::heartbeat::Heartbeats;
 use watchbell_sources::intake::Intake;
+use watchbell_sources::probe::Live;
 use watchbell_sources::scrape::Targets;
 
 pub use api::events::STREAMS_MAX;
@@ -85,6 +87,8 @@ pub struct Handles {
     pub notify: Arc<Notify>,
     /// Jobs' signs of life.
     pub heartbeats: Heartbeats,
+    /// What monitors that are pushed to hear.
+    pub live: Live,
     /// What is scraped.
     pub targets: Targets,
     /// What is pushed.

@@ -234,6 +234,20 @@ impl Net {
         }
     }
 
+    /// Sends echo requests to an address (ICMP, or ICMPv6) and receives what comes back; each message begins with its
+    /// type. The kernel has the last word on who may do that: without the right, the error is `PermissionDenied`.
+    pub async fn echoes(&self, to: IpAddr) -> io::Result<Datagrams> {
+        match &self.kind {
+            Kind::Os => os_echoes(to),
+            Kind::Sim(net) => {
+                if net.echoes_forbidden() {
+                    return Err(io::ErrorKind::PermissionDenied.into());
+                }
+                Ok(Datagrams(DatagramsKind::Sim(net.datagrams(SocketAddr::new(to, ECHO_PORT)))))
+            }
+        }
+    }
+
     /// Listens on an address; port 0 takes any that is free.
     pub async fn listen(&self, address: SocketAddr) -> io::Result<Listener> {
         match &self.kind {
@@ -248,6 +262,29 @@ impl Net {
             }
         }
     }
+}
+
+/// Where the simulated twin keeps who answers echo requests: no service has this port.
+pub(crate) const ECHO_PORT: u16 = 0;
+
+/// A socket for echo requests that needs no rights where `net.ipv4.ping_group_range` has our group, else a raw one,
+/// which needs `CAP_NET_RAW`.
+fn os_echoes(to: IpAddr) -> io::Result<Datagrams> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, socket_with};
+    let (family, protocol) = match to {
+        IpAddr::V4(_) => (AddressFamily::INET, ipproto::ICMP),
+        IpAddr::V6(_) => (AddressFamily::INET6, ipproto::ICMPV6),
+    };
+    let open = |kind| socket_with(family, kind, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, Some(protocol));
+    let (socket, raw) = match open(SocketType::DGRAM) {
+        Ok(socket) => (socket, false),
+        Err(_) => (open(SocketType::RAW)?, true),
+    };
+    let socket = std::net::UdpSocket::from(socket);
+    socket.connect((to, 0))?;
+    let socket = tokio::net::UdpSocket::from_std(socket)?;
+    // Only raw sockets for IPv4 show the header of the packet.
+    Ok(Datagrams(if raw && to.is_ipv4() { DatagramsKind::OsWithHeader(socket) } else { DatagramsKind::Os(socket) }))
 }
 
 /// What the system said, without its number.
@@ -267,6 +304,8 @@ pub struct Datagrams(DatagramsKind);
 
 enum DatagramsKind {
     Os(tokio::net::UdpSocket),
+    /// What comes begins with an IPv4 header, which is taken off.
+    OsWithHeader(tokio::net::UdpSocket),
     Sim(crate::sim::SimDatagrams),
 }
 
@@ -277,7 +316,7 @@ impl Datagrams {
     /// Sends one; it may be lost.
     pub async fn send(&self, bytes: &[u8]) -> io::Result<()> {
         match &self.0 {
-            DatagramsKind::Os(socket) => socket.send(bytes).await.map(|_| ()),
+            DatagramsKind::Os(socket) | DatagramsKind::OsWithHeader(socket) => socket.send(bytes).await.map(|_| ()),
             DatagramsKind::Sim(socket) => {
                 socket.send(bytes);
                 Ok(())
@@ -288,10 +327,14 @@ impl Datagrams {
     /// The next one. Bound it with [`Clock::timeout`].
     pub async fn receive(&self) -> io::Result<Vec<u8>> {
         match &self.0 {
-            DatagramsKind::Os(socket) => {
+            DatagramsKind::Os(socket) | DatagramsKind::OsWithHeader(socket) => {
                 let mut bytes = vec![0; DATAGRAM_BYTES_MAX];
                 let length = socket.recv(&mut bytes).await?;
                 bytes.truncate(length);
+                if matches!(self.0, DatagramsKind::OsWithHeader(_)) {
+                    let header = usize::from(bytes.first().map_or(0, |first| first & 0xf)) * 4;
+                    bytes.drain(..header.min(length));
+                }
                 Ok(bytes)
             }
             DatagramsKind::Sim(socket) => Ok(socket.receive().await),

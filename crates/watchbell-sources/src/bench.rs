@@ -9,6 +9,7 @@ use watchbell_model::{
 use watchbell_runtime::sim;
 
 use crate::Context;
+use crate::probe::Live;
 
 /// A context and what came out of its source.
 pub(crate) struct Bench {
@@ -118,8 +119,13 @@ pub(crate) fn bench(world: &sim::World) -> Bench {
         store: Mutex::default(),
         refuse: Mutex::default(),
     });
-    let context =
-        Context { runtime: world.runtime(), append: ports.clone(), observe: ports.clone(), state: state.clone() };
+    let context = Context {
+        runtime: world.runtime(),
+        append: ports.clone(),
+        observe: ports.clone(),
+        state: state.clone(),
+        live: Live::default(),
+    };
     Bench { context, state, ports }
 }
 

@@ -48,6 +48,13 @@ pub async fn lookup(runtime: &Runtime, name: &str, kind: RecordType) -> Result<V
     }
 }
 
+/// The machine's first name server.
+pub(crate) fn first_server(runtime: &Runtime) -> Result<IpAddr, String> {
+    let file = runtime.disk.read_text(Path::new(RESOLV_CONF));
+    let resolver = Resolver::read(&file.map_err(|error| format!("{RESOLV_CONF} cannot be read: {error}"))?);
+    Ok(resolver.servers[0])
+}
+
 impl Resolver {
     fn read(text: &str) -> Resolver {
         let mut resolver = Resolver { servers: Vec::new(), search: Vec::new(), ndots: 1 };

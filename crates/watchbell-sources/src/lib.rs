@@ -31,4 +31,6 @@ pub struct Context {
     pub observe: Arc<dyn Observe>,
     /// Where a source keeps what it must not forget.
     pub state: Arc<dyn State>,
+    /// What running monitors share.
+    pub live: probe::Live,
 }

@@ -1,6 +1,10 @@
 //! Questions to name servers and their answers (RFC 1035, 2782, 3596, 6891): the record types that lead to a host.
 
+mod message;
+
 use std::net::{Ipv4Addr, Ipv6Addr};
+
+pub use message::{Message, Query, Record, code_name, code_of, kind_name, kind_of, query};
 
 /// How many records of an answer are read.
 const RECORDS_MAX: usize = 10_000;
@@ -84,11 +88,24 @@ pub struct Answer {
 
 /// A question. `edns` says that a long answer may come over UDP.
 pub fn question(id: u16, name: &str, kind: RecordType, edns: bool) -> Result<Vec<u8>, String> {
-    let refuse = |what: &str| format!("`{name}` is not a name: {what}");
     let mut out = Vec::with_capacity(64);
     out.extend(id.to_be_bytes());
     // Recursion desired; one question, and one additional record for EDNS.
     out.extend([1, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(edns)]);
+    write_name(name, &mut out)?;
+    out.extend(kind.code().to_be_bytes());
+    out.extend([0, 1]);
+    if edns {
+        out.extend([0, 0, 41]);
+        out.extend(UDP_BYTES_MAX.to_be_bytes());
+        out.extend([0; 6]);
+    }
+    Ok(out)
+}
+
+fn write_name(name: &str, out: &mut Vec<u8>) -> Result<(), String> {
+    let refuse = |what: &str| format!("`{name}` is not a name: {what}");
+    let begin = out.len();
     for part in name.trim_end_matches('.').split('.').filter(|_| !name.trim_end_matches('.').is_empty()) {
         match u8::try_from(part.len()) {
             Ok(length @ 1..=63) => out.push(length),
@@ -98,17 +115,10 @@ pub fn question(id: u16, name: &str, kind: RecordType, edns: bool) -> Result<Vec
         out.extend(part.as_bytes());
     }
     out.push(0);
-    if out.len() - 12 > NAME_BYTES_MAX {
+    if out.len() - begin > NAME_BYTES_MAX {
         return Err(refuse("it is longer than 255 bytes"));
     }
-    out.extend(kind.code().to_be_bytes());
-    out.extend([0, 1]);
-    if edns {
-        out.extend([0, 0, 41]);
-        out.extend(UDP_BYTES_MAX.to_be_bytes());
-        out.extend([0; 6]);
-    }
-    Ok(out)
+    Ok(())
 }
 
 /// An answer. The error says what is wrong with it.

@@ -147,7 +147,13 @@ impl App {
             Alarms::open(runtime.clone(), Arc::clone(&state), Arc::clone(&query), Arc::clone(&append), raise, site_url)
                 .context("the alarms cannot be read")?;
         let observe = Arc::clone(&alarms) as Arc<dyn Observe>;
-        let context = Context { runtime: runtime.clone(), append, observe, state: Arc::clone(&state) };
+        let context = Context {
+            runtime: runtime.clone(),
+            append,
+            observe,
+            state: Arc::clone(&state),
+            live: probe::Live::default(),
+        };
         let heartbeats = Heartbeats::open(context.clone(), good.config.ping_key.clone())
             .await
             .context("the heartbeats cannot be read")?;
@@ -208,6 +214,7 @@ impl App {
 
         // A group's names are its own, so that a monitor may be called as it likes. Groups are stopped in this order.
         let supervisor = &self.runtime.supervisor;
+        self.context.live.set_own_network(config.own_network.clone()).await;
         supervisor.reconcile("probe", probe::tasks(&monitors, &self.context));
         self.targets.apply(&config.scrape_configs, &self.context);
         let own = [host::task(&config.host, &self.context), self.own_metrics(config)];
@@ -288,6 +295,7 @@ impl App {
             runtime: self.runtime.clone(),
             auth: self.auth.clone(),
             heartbeats: self.heartbeats.clone(),
+            live: self.context.live.clone(),
             targets: self.targets.clone(),
             intake: self.intake.clone(),
             alarms: Arc::clone(&self.alarms),

@@ -21,6 +21,7 @@ use watchbell_runtime::{CancellationToken, Runtime};
 use watchbell_sources::Context;
 use watchbell_sources::heartbeat::{HeartbeatConfig, Heartbeats};
 use watchbell_sources::intake::Intake;
+use watchbell_sources::probe::Live;
 use watchbell_sources::scrape::Targets;
 
 /// What senders to the sink prove themselves with.
@@ -318,8 +319,13 @@ impl Stage {
         let site: Url = "https://watch.example.org".parse().unwrap();
         let alarms =
             Alarms::open(runtime.clone(), state.clone(), query, append, alerts.clone(), site.to_string()).unwrap();
-        let context =
-            Context { runtime: runtime.clone(), append: series.clone(), observe: alarms.clone(), state: state.clone() };
+        let context = Context {
+            runtime: runtime.clone(),
+            append: series.clone(),
+            observe: alarms.clone(),
+            state: state.clone(),
+            live: Live::default(),
+        };
         let heartbeats = Heartbeats::open(context, None).await.unwrap();
         let auth = Auth::open(state.clone(), runtime.clock.clone(), runtime.rng.clone()).await.unwrap();
         let now = runtime.clock.now();
@@ -378,6 +384,7 @@ impl Stage {
             alerts: self.alerts.clone(),
             notify: self.notify.clone(),
             heartbeats: self.heartbeats.clone(),
+            live: Live::default(),
             targets: Targets::new(),
             intake: Intake::new(&self.runtime, self.series.clone()),
             config: self.config.clone(),

@@ -33,6 +33,7 @@ struct Inner {
     sockets: BTreeMap<PathBuf, Handler>,
     port_next: u16,
     roots_pem: Option<Vec<u8>>,
+    echoes_forbidden: bool,
 }
 
 enum Service {
@@ -99,6 +100,20 @@ impl SimNet {
     ) {
         let address = SocketAddr::new(self.address(host), port);
         self.lock().datagrams.insert(address, Arc::new(handler));
+    }
+
+    /// From now on `handler` answers each echo request to the host, or does not.
+    pub fn serve_echoes(&self, host: &str, handler: impl Fn(&[u8]) -> Option<Vec<u8>> + Send + Sync + 'static) {
+        self.serve_datagrams(host, crate::net::ECHO_PORT, handler);
+    }
+
+    /// The kernel lets nobody send echo requests (`true`).
+    pub fn set_echoes_forbidden(&self, forbidden: bool) {
+        self.lock().echoes_forbidden = forbidden;
+    }
+
+    pub(crate) fn echoes_forbidden(&self) -> bool {
+        self.lock().echoes_forbidden
     }
 
     /// From now on `handler` answers each connection to a socket of watchbell's own machine.

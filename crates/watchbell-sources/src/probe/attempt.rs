@@ -7,15 +7,19 @@
 //! names the step that hung.
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use watchbell_model::{Certificate, Span};
+use watchbell_model::{Certificate, Secret, Span};
 use watchbell_runtime::tls::{self, TlsOptions, TlsReport};
-use watchbell_runtime::{Runtime, Stream};
+use watchbell_runtime::{Datagrams, Runtime, Stream};
 
-use super::config::host_and_port;
+use super::config::{MonitorConfig, host_and_port};
+use super::live::Live;
+
+/// How long an answer to a datagram is waited for until the question is sent again.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
 
 /// Why a target did not do all that was asked, in words for a person at night: what was expected, and what came.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -43,6 +47,10 @@ pub(crate) struct Seen {
     pub(crate) tls: Option<(String, String)>,
     /// What only web probes see.
     pub(crate) http: Option<HttpSeen>,
+    /// What only this kind sees: name, labels, value.
+    pub(crate) samples: Vec<(String, Vec<(String, String)>, f64)>,
+    /// Whether nothing is known yet, so that there is nothing to judge.
+    pub(crate) nothing: bool,
 }
 
 /// The answer to a web request.
@@ -67,24 +75,31 @@ pub(crate) struct Trust<'a> {
     pub(crate) verify: bool,
     /// Trusted roots, in place of the machine's.
     pub(crate) roots_file: Option<&'a Path>,
+    /// Files with the certificate that is shown to the server, and its key.
+    pub(crate) client: Option<(&'a Path, &'a Path)>,
 }
 
 /// One probe under way.
 pub(crate) struct Attempt<'a> {
     pub(crate) runtime: &'a Runtime,
+    pub(crate) monitor: &'a MonitorConfig,
+    /// What is known of other monitors.
+    pub(crate) live: &'a Live,
     pub(crate) seen: Seen,
     timeout: Span,
     /// On the monotonic clock, as the next two.
     deadline: Duration,
     begun: Duration,
     ended: Option<Duration>,
+    is_talk: bool,
 }
 
 impl<'a> Attempt<'a> {
-    pub(crate) fn begin(runtime: &'a Runtime, timeout: Span) -> Attempt<'a> {
+    pub(crate) fn begin(monitor: &'a MonitorConfig, runtime: &'a Runtime, live: &'a Live) -> Attempt<'a> {
+        let timeout = monitor.probe_timeout();
         let begun = runtime.clock.monotonic();
         let deadline = begun + timeout.duration();
-        Attempt { runtime, seen: Seen::default(), timeout, deadline, begun, ended: None }
+        Attempt { runtime, monitor, live, seen: Seen::default(), timeout, deadline, begun, ended: None, is_talk: false }
     }
 
     /// The result is known: what follows is politeness and does not count.
@@ -128,9 +143,67 @@ impl<'a> Attempt<'a> {
         Ok(connection.stream)
     }
 
+    /// The first address of a name.
+    pub(crate) async fn resolve(&mut self, host: &str) -> Result<IpAddr, Failure> {
+        let clock = self.runtime.clock.clone();
+        let begun = clock.monotonic();
+        let found = self.within(&format!("the address of {host}"), self.runtime.net.resolve(host)).await?;
+        self.spent("resolve", clock.monotonic() - begun);
+        let found = found.map_err(|error| Failure(error.to_string()))?;
+        let address = found[0];
+        self.seen.peer = Some(SocketAddr::new(address, 0));
+        Ok(address)
+    }
+
+    /// A way to send datagrams to a port.
+    pub(crate) async fn datagrams(&mut self, host: &str, port: u16) -> Result<Datagrams, Failure> {
+        let to = SocketAddr::new(self.resolve(host).await?, port);
+        self.seen.peer = Some(to);
+        let socket = self.runtime.net.datagrams(to).await;
+        socket.map_err(|error| Failure(format!("nothing can be sent to {to}: {error}")))
+    }
+
+    /// Sends a question, and again as long as nothing comes, since datagrams get lost; `read` takes the answer, and
+    /// nothing else that comes.
+    pub(crate) async fn ask<T>(
+        &mut self,
+        socket: &Datagrams,
+        question: &[u8],
+        waiting_for: &str,
+        mut read: impl FnMut(&[u8]) -> Option<T>,
+    ) -> Result<T, Failure> {
+        let clock = self.runtime.clock.clone();
+        let refused = |error: std::io::Error| {
+            let words = match error.kind() {
+                std::io::ErrorKind::ConnectionRefused => "nothing listens there".to_owned(),
+                _ => error.to_string(),
+            };
+            Failure(format!("expected {waiting_for}, but {words}"))
+        };
+        let asking = async {
+            loop {
+                socket.send(question).await.map_err(refused)?;
+                let again = clock.monotonic() + ASK_AGAIN;
+                loop {
+                    let left = again.saturating_sub(clock.monotonic());
+                    match clock.timeout(left, socket.receive()).await {
+                        Ok(Ok(bytes)) => {
+                            if let Some(answer) = read(&bytes) {
+                                return Ok(answer);
+                            }
+                        }
+                        Ok(Err(error)) => return Err(refused(error)),
+                        Err(_) => break,
+                    }
+                }
+            }
+        };
+        self.within(waiting_for, asking).await?
+    }
+
     /// Makes a connection secret and judges the certificate.
     pub(crate) async fn secure(&mut self, stream: Stream, trust: Trust<'_>) -> Result<Stream, Failure> {
-        let options = self.tls_options(trust.roots_file)?;
+        let options = self.tls_options(trust)?;
         let clock = self.runtime.clock.clone();
         let begun = clock.monotonic();
         let handshake = tls::connect(self.runtime, stream, trust.server_name, &options);
@@ -151,12 +224,49 @@ impl<'a> Attempt<'a> {
         self.seen.tls = Some((report.version.clone(), report.cipher.clone()));
     }
 
-    /// Trusted roots are read anew for each probe, so that a renewed file counts at once.
-    pub(crate) fn tls_options(&self, roots_file: Option<&Path>) -> Result<TlsOptions, Failure> {
-        let Some(path) = roots_file else { return Ok(TlsOptions::default()) };
-        match self.runtime.disk.read(path) {
-            Ok(pem) => Ok(TlsOptions { roots_pem: Some(pem), ..TlsOptions::default() }),
-            Err(error) => Err(Failure(format!("the trusted roots in {} cannot be read: {error}", path.display()))),
+    /// Files are read anew for each probe, so that a renewed one counts at once.
+    pub(crate) fn tls_options(&self, trust: Trust<'_>) -> Result<TlsOptions, Failure> {
+        let read = |what: &str, path: &Path| {
+            let read = self.runtime.disk.read(path);
+            read.map_err(|error| Failure(format!("{what} in {} cannot be read: {error}", path.display())))
+        };
+        let roots_pem = trust.roots_file.map(|path| read("the trusted roots", path)).transpose()?;
+        let client_pem = match trust.client {
+            None => None,
+            Some((certificate, key)) => {
+                let key = read("the key of the client's certificate", key)?;
+                let key = Secret::new(String::from_utf8_lossy(&key));
+                Some((read("the client's certificate", certificate)?, key))
+            }
+        };
+        Ok(TlsOptions { roots_pem, client_pem, ..TlsOptions::default() })
+    }
+
+    /// From now on the time that is neither the network's nor that of TLS is the server's.
+    pub(crate) fn talks(&mut self) {
+        self.is_talk = true;
+    }
+
+    /// There is nothing to judge yet.
+    pub(crate) fn says_nothing(&mut self) {
+        self.seen.nothing = true;
+    }
+
+    /// Adds a sample under a name that the kind describes.
+    pub(crate) fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
+        let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        self.seen.samples.push((name.to_owned(), labels, value));
+    }
+
+    /// Ends the probe; gives how long it took and what was seen.
+    pub(crate) fn end(mut self) -> (Duration, Seen) {
+        self.stop_the_watch();
+        let duration = self.duration();
+        let mut seen = self.seen;
+        if self.is_talk {
+            let others = seen.phases.iter().map(|(_, time)| *time).sum();
+            seen.phases.push(("processing", duration.saturating_sub(others)));
         }
+        (duration, seen)
     }
 }

@@ -1,20 +1,15 @@
 //! `monitors:` in the configuration: what is probed, how often, and when it counts as down.
 //!
-//! What belongs to one protocol stands beside that protocol's code: [`TcpConfig`], [`TlsConfig`], [`HttpConfig`],
-//! [`SmtpConfig`], [`ImapConfig`].
+//! What belongs to one kind stands beside that kind's code; the list of kinds is in [`super::kinds`].
 
 use std::collections::HashSet;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use watchbell_model::{Labels, Path, Problems, RunbookRef, Severity, Span};
+use watchbell_model::{Path, Problems, Severity, Span, near_hint};
 
-use super::http::HttpConfig;
-use super::imap::ImapConfig;
-use super::smtp::SmtpConfig;
-use super::tcp::TcpConfig;
-use super::tls::TlsConfig;
+pub use super::kinds::MonitorConfig;
 
 /// The shortest `interval` and `retry_interval`.
 pub const INTERVAL_MIN: Span = Span::seconds(1);
@@ -25,64 +20,6 @@ pub const NAME_BYTES_MAX: usize = 200;
 
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 const RETRY_INTERVAL_DEFAULT_MAX: Duration = Duration::from_secs(20);
-
-/// A service watched from outside: connects as its clients do and raises an alert when it does not answer as it should.
-///
-/// Exactly one of `tcp`, `tls`, `http`, `smtp` and `imap` says how it is probed.
-#[derive(Debug, Clone, PartialEq, Hash, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct MonitorConfig {
-    /// What people call it. It names the alert and the history, so a renamed monitor is a new one.
-    pub name: String,
-    /// For whom and what it matters, shown on its page.
-    #[serde(default)]
-    pub description: Option<String>,
-    /// Time from the start of one probe to the start of the next.
-    #[serde(default = "MonitorConfig::default_interval")]
-    pub interval: Span,
-    /// How long one probe may take, all its steps together; shorter than `interval`. By default `10s`, but no more than
-    /// four fifths of `interval`.
-    #[serde(default)]
-    pub timeout: Option<Span>,
-    /// How many probes may fail in a row on top of the first before the monitor counts as down.
-    #[serde(default = "MonitorConfig::default_retries")]
-    pub retries: u32,
-    /// Time from the start of a failed probe to the start of the next as long as retries are left. By default a third
-    /// of `interval`, but no more than `20s`.
-    #[serde(default)]
-    pub retry_interval: Option<Span>,
-    /// How bad it is when the monitor is down.
-    #[serde(default)]
-    pub severity: Severity,
-    /// The run book to open when it is down: the name of a file in the run book folder or the address of a page.
-    #[serde(default)]
-    pub runbook: Option<RunbookRef>,
-    /// Labels of its alerts and of its series.
-    #[serde(default)]
-    pub labels: Labels,
-    /// Names of monitors without which this one cannot be up, such as that of its router or host: while one of those is
-    /// down, nobody is told that this one is. Its page waits for as long as it takes to notice that.
-    #[serde(default)]
-    pub depends_on: Vec<String>,
-    /// When to say that the certificate it saw is about to expire.
-    #[serde(default)]
-    pub certificate: CertificateConfig,
-    /// Connects to a TCP port, and no more.
-    #[serde(default)]
-    pub tcp: Option<TcpConfig>,
-    /// Connects to a port that speaks TLS from the first byte, and looks at the certificate.
-    #[serde(default)]
-    pub tls: Option<TlsConfig>,
-    /// Sends a web request and judges the answer.
-    #[serde(default)]
-    pub http: Option<HttpConfig>,
-    /// Speaks to a mail server as another mail server or a mail client does.
-    #[serde(default)]
-    pub smtp: Option<SmtpConfig>,
-    /// Speaks to a mailbox server as a mail client does.
-    #[serde(default)]
-    pub imap: Option<ImapConfig>,
-}
 
 /// When an expiring certificate raises an alert.
 #[derive(Debug, Clone, PartialEq, Hash, Deserialize, JsonSchema)]
@@ -96,56 +33,50 @@ pub struct CertificateConfig {
     pub severity: Severity,
 }
 
-/// The one protocol a monitor speaks.
-pub(crate) enum Protocol<'a> {
-    Tcp(&'a TcpConfig),
-    Tls(&'a TlsConfig),
-    Http(&'a HttpConfig),
-    Smtp(&'a SmtpConfig),
-    Imap(&'a ImapConfig),
+/// When a monitor counts as down for being slow.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LatencyConfig {
+    /// How long 95 of 100 successful probes may take.
+    pub p95: Span,
+    /// How many of the last successful probes are looked at; before there are as many, none counts as slow.
+    #[serde(default = "LatencyConfig::default_over")]
+    pub over: usize,
+}
+
+/// The most probes that a latency looks at.
+const LATENCY_OVER_MAX: usize = 1000;
+
+impl LatencyConfig {
+    fn default_over() -> usize {
+        20
+    }
+
+    fn check(&self, path: &Path, problems: &mut Problems) {
+        if self.p95.is_zero() {
+            problems.error(&path.field("p95"), "nothing is as fast as that").hint("such as `800ms`");
+        }
+        if !(1..=LATENCY_OVER_MAX).contains(&self.over) {
+            problems
+                .error(&path.field("over"), format!("{} probes cannot be looked at", self.over))
+                .hint(format!("from 1 to {LATENCY_OVER_MAX}; the default is {}", LatencyConfig::default_over()));
+        }
+    }
 }
 
 impl MonitorConfig {
-    /// A monitor with every field at its default that does not yet say what it probes.
-    pub fn new(name: impl Into<String>) -> MonitorConfig {
-        MonitorConfig {
-            name: name.into(),
-            description: None,
-            interval: MonitorConfig::default_interval(),
-            timeout: None,
-            retries: MonitorConfig::default_retries(),
-            retry_interval: None,
-            severity: Severity::default(),
-            runbook: None,
-            labels: Labels::empty(),
-            depends_on: Vec::new(),
-            certificate: CertificateConfig::default(),
-            tcp: None,
-            tls: None,
-            http: None,
-            smtp: None,
-            imap: None,
-        }
-    }
-
-    fn default_interval() -> Span {
+    pub(super) fn default_interval() -> Span {
         Span::seconds(60)
     }
 
-    fn default_retries() -> u32 {
+    pub(super) fn default_retries() -> u32 {
         2
     }
 
     /// Makes files it names relative to the folder of the configuration.
     pub fn anchor(&mut self, base: &std::path::Path) {
-        let files = [
-            self.tls.as_mut().and_then(|it| it.roots_file.as_mut()),
-            self.http.as_mut().and_then(|it| it.roots_file.as_mut()),
-            self.smtp.as_mut().and_then(|it| it.roots_file.as_mut()),
-            self.imap.as_mut().and_then(|it| it.roots_file.as_mut()),
-        ];
-        for file in files.into_iter().flatten() {
-            *file = base.join(&*file);
+        for kind in self.given_mut() {
+            kind.anchor(base);
         }
     }
 
@@ -167,34 +98,25 @@ impl MonitorConfig {
 
     /// What is probed, as the label `instance` says: `mail.example.org:25` or the address of a page.
     pub fn target(&self) -> String {
-        match self.protocol() {
-            Some(Protocol::Tcp(it)) => host_and_port(&it.host, it.port),
-            Some(Protocol::Tls(it)) => host_and_port(&it.host, it.port),
-            Some(Protocol::Http(it)) => it.url.as_str().to_owned(),
-            Some(Protocol::Smtp(it)) => host_and_port(&it.host, it.port()),
-            Some(Protocol::Imap(it)) => host_and_port(&it.host, it.port()),
-            None => String::new(),
-        }
+        self.given().first().map(|(_, it)| it.target()).unwrap_or_default()
     }
 
-    /// How it is probed: `tcp`, `tls`, `http`, `smtp` or `imap`; `none` if the configuration does not say.
+    /// How it is probed: `tcp`, `http` and so on; `none` if the configuration does not say.
     pub fn kind(&self) -> &'static str {
-        match self.protocol() {
-            Some(Protocol::Tcp(_)) => "tcp",
-            Some(Protocol::Tls(_)) => "tls",
-            Some(Protocol::Http(_)) => "http",
-            Some(Protocol::Smtp(_)) => "smtp",
-            Some(Protocol::Imap(_)) => "imap",
-            None => "none",
-        }
+        self.given().first().map_or("none", |(name, _)| name)
     }
 
-    pub(crate) fn protocol(&self) -> Option<Protocol<'_>> {
-        None.or(self.tcp.as_ref().map(Protocol::Tcp))
-            .or(self.tls.as_ref().map(Protocol::Tls))
-            .or(self.http.as_ref().map(Protocol::Http))
-            .or(self.smtp.as_ref().map(Protocol::Smtp))
-            .or(self.imap.as_ref().map(Protocol::Imap))
+    /// Whether it looks at this very host, so that its failures have nothing to do with the network.
+    pub(crate) fn is_here(&self) -> bool {
+        let target = self.target();
+        let place = target.split_once("://").map_or(target.as_str(), |(_, rest)| rest);
+        let place = place.split('/').next().unwrap_or_default();
+        let host = match place.strip_prefix('[') {
+            Some(bracketed) => bracketed.split(']').next().unwrap_or_default(),
+            None => place.rsplit_once(':').map_or(place, |(host, _)| host),
+        };
+        let is_loopback = host.parse::<std::net::IpAddr>().is_ok_and(|it| it.is_loopback());
+        self.given().first().is_some_and(|(_, kind)| kind.is_here()) || host == "localhost" || is_loopback
     }
 
     /// Finds every problem that the types cannot tell. Whether the run book opens is for the caller to see.
@@ -207,7 +129,10 @@ impl MonitorConfig {
                 .error(&path.field("certificate").field("alert_days"), "0 days before the end is too late")
                 .hint("a monitor that verifies is down from that moment on anyway; the smallest step is 1");
         }
-        self.check_protocol(path, problems);
+        if let Some(latency) = &self.latency {
+            latency.check(&path.field("latency"), problems);
+        }
+        self.check_kind(path, problems);
     }
 
     fn check_name(&self, path: &Path, problems: &mut Problems) {
@@ -225,10 +150,11 @@ impl MonitorConfig {
     }
 
     fn check_times(&self, path: &Path, problems: &mut Problems) {
-        if self.interval < INTERVAL_MIN {
+        let shortest = self.given().first().map_or(INTERVAL_MIN, |(_, kind)| kind.interval_min());
+        if self.interval < shortest {
             problems
                 .error(&path.field("interval"), format!("`{}` is too short", self.interval))
-                .hint(format!("the shortest is `{INTERVAL_MIN}`"));
+                .hint(format!("the shortest is `{shortest}`"));
             return;
         }
         if let Some(timeout) = self.timeout {
@@ -288,40 +214,23 @@ impl MonitorConfig {
         }
     }
 
-    fn check_protocol(&self, path: &Path, problems: &mut Problems) {
-        let given: Vec<&str> = [
-            ("tcp", self.tcp.is_some()),
-            ("tls", self.tls.is_some()),
-            ("http", self.http.is_some()),
-            ("smtp", self.smtp.is_some()),
-            ("imap", self.imap.is_some()),
-        ]
-        .into_iter()
-        .filter_map(|(name, given)| given.then_some(name))
-        .collect();
+    fn check_kind(&self, path: &Path, problems: &mut Problems) {
+        let given = self.given();
         match given.as_slice() {
-            [] => problems.error(path, "it does not say what to probe").hint(
-                "add one of `tcp`, `tls`, `http`, `smtp` or `imap`, such as `tcp: {host: example.org, port: 22}`",
-            ),
+            [] => problems.error(path, "it does not say what to probe").hint(format!(
+                "add one of `{}`, such as `tcp: {{host: example.org, port: 22}}`",
+                MonitorConfig::KINDS.join("`, `")
+            )),
             [_] => {}
-            many => problems
-                .error(path, format!("it has {} at once: {}", many.len(), many.join(", ")))
-                .hint("a monitor probes one thing: make a monitor of each"),
+            many => {
+                let names: Vec<&str> = many.iter().map(|(name, _)| *name).collect();
+                problems
+                    .error(path, format!("it has {} at once: {}", many.len(), names.join(", ")))
+                    .hint("a monitor probes one thing: make a monitor of each")
+            }
         }
-        if let Some(it) = &self.tcp {
-            it.check(&path.field("tcp"), problems);
-        }
-        if let Some(it) = &self.tls {
-            it.check(&path.field("tls"), problems);
-        }
-        if let Some(it) = &self.http {
-            it.check(&path.field("http"), problems);
-        }
-        if let Some(it) = &self.smtp {
-            it.check(&path.field("smtp"), problems);
-        }
-        if let Some(it) = &self.imap {
-            it.check(&path.field("imap"), problems);
+        for (name, kind) in given {
+            kind.check(&path.field(name), problems);
         }
     }
 }
@@ -355,6 +264,15 @@ pub fn check_all(monitors: &[MonitorConfig], path: &Path, problems: &mut Problem
             problems
                 .error(&path.field("name"), format!("there is already a monitor called `{}`", monitor.name))
                 .hint("give each monitor a name of its own");
+        }
+        for (at, member) in monitor.group.iter().flat_map(|it| it.members.iter().enumerate()) {
+            let path = path.field("group").field("members").index(at);
+            if *member == monitor.name {
+                problems.error(&path, "the group is a member of itself").hint("take it out");
+            } else if !monitors.iter().any(|it| it.name == *member) {
+                let hint = near_hint(member, "monitors", monitors.iter().map(|it| it.name.as_str()));
+                problems.error(&path, format!("there is no monitor named `{member}`")).hint(hint);
+            }
         }
     }
 }

@@ -63,6 +63,7 @@ pub(crate) enum ImapResponse {
 
 impl<'a, 'r> Dialogue<'a, 'r> {
     pub(crate) fn new(attempt: &'a mut Attempt<'r>, stream: Stream) -> Dialogue<'a, 'r> {
+        attempt.talks();
         Dialogue {
             attempt,
             stream,
@@ -83,16 +84,7 @@ impl<'a, 'r> Dialogue<'a, 'r> {
 
     /// Sends a line.
     pub(crate) async fn send(&mut self, line: &str) -> Result<(), Failure> {
-        self.note('>', line);
-        let wire = format!("{line}\r\n");
-        let stream = &mut self.stream;
-        let sent = self.attempt.within("the server to take a line", async {
-            stream.write_all(wire.as_bytes()).await?;
-            stream.flush().await
-        });
-        let sent = sent.await?;
-        (self.reply_bytes, self.reply_lines) = (0, 0);
-        sent.map_err(|error| Failure(format!("the connection broke while sending `{}`: {error}", self.shown(line))))
+        self.send_all(&format!("{line}\r\n"), line).await
     }
 
     /// Reads a line, without its end.
@@ -159,6 +151,29 @@ impl<'a, 'r> Dialogue<'a, 'r> {
         Ok(())
     }
 
+    /// Sends what is no line, such as a whole message; `shown` stands for it in messages.
+    pub(crate) async fn send_all(&mut self, wire: &str, shown: &str) -> Result<(), Failure> {
+        self.note('>', shown);
+        let stream = &mut self.stream;
+        let sent = self.attempt.within("the server to take a line", async {
+            stream.write_all(wire.as_bytes()).await?;
+            stream.flush().await
+        });
+        let sent = sent.await?;
+        (self.reply_bytes, self.reply_lines) = (0, 0);
+        sent.map_err(|error| Failure(format!("the connection broke while sending `{}`: {error}", self.shown(shown))))
+    }
+
+    /// As [`Dialogue::finish`], for protocols in which nobody says goodbye.
+    pub(crate) fn hang_up(self, result: Result<String, Failure>) -> Result<String, Failure> {
+        self.attempt.stop_the_watch();
+        let transcript: Vec<String> = self.transcript.iter().cloned().collect();
+        match result {
+            Ok(words) => Ok(self.redacted(&words)),
+            Err(Failure(words)) => Err(Failure(with_talk(self.redacted(&words), &transcript))),
+        }
+    }
+
     /// Ends the talk: the probe's time stops here, the server is told goodbye, and the message gets the last lines of
     /// the talk if the probe failed.
     pub(crate) async fn finish(mut self, goodbye: &str, result: Result<String, Failure>) -> Result<String, Failure> {
@@ -216,7 +231,8 @@ impl<'a, 'r> Dialogue<'a, 'r> {
         }
     }
 
-    async fn literal(&mut self, length: usize, waiting_for: &str) -> Result<String, Failure> {
+    /// Reads so many bytes as text.
+    pub(crate) async fn literal(&mut self, length: usize, waiting_for: &str) -> Result<String, Failure> {
         self.count(length, waiting_for)?;
         loop {
             if let Some(bytes) = self.lines.take(length) {

@@ -1,7 +1,6 @@
 //! Sends a web request and judges the answer: status, keywords, a condition on its JSON.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use base64::Engine as _;
 use regex::Regex;
@@ -9,11 +8,13 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use watchbell_model::{Path, Problems, Secret, Url};
 use watchbell_runtime::http::{self, HttpError, Request, Response};
+use watchbell_runtime::tls::TlsOptions;
 
 use super::answer::{JsonCondition, StatusRange};
 use super::attempt::{Attempt, Failure, HttpSeen};
 use super::dialogue::shown;
-use super::tls::{check_trust, yes};
+use super::kinds::{Kind, Probing};
+use super::tls::with_trust;
 
 /// How much of an answer's body is read; a keyword after that is not found.
 pub const HTTP_BODY_BYTES_MAX: usize = 1 << 20;
@@ -23,49 +24,44 @@ pub const HTTP_REDIRECTS_MAX: u32 = 20;
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 const OUR_HEADERS: [&str; 4] = ["host", "content-length", "connection", "transfer-encoding"];
 
-/// A web page or API: it answers with a good status, and what it answers is right.
-#[derive(Debug, Clone, PartialEq, Hash, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct HttpConfig {
-    /// The address.
-    pub url: Url,
-    /// `GET`, `HEAD`, `POST`, `PUT`, `PATCH`, `DELETE` or `OPTIONS`.
-    #[serde(default = "HttpConfig::default_method")]
-    pub method: String,
-    /// Headers to send. Their values are never shown.
-    #[serde(default)]
-    pub headers: BTreeMap<String, Secret>,
-    /// What to send as the body. It is never shown.
-    #[serde(default)]
-    pub body: Option<Secret>,
-    /// Which statuses are good, such as `[200-299, 401]`.
-    #[serde(default = "HttpConfig::default_status")]
-    pub status: Vec<StatusRange>,
-    /// Text that must be in the first MiB of the answer, in the same case.
-    #[serde(default)]
-    pub keyword: Option<String>,
-    /// Text that must not be in the first MiB of the answer, in the same case.
-    #[serde(default)]
-    pub keyword_absent: Option<String>,
-    /// What the answer, read as JSON, must say.
-    #[serde(default)]
-    pub json: Option<JsonCondition>,
-    /// How many redirects are followed; the answer after the last one is judged.
-    #[serde(default = "HttpConfig::default_redirects")]
-    pub redirects: u32,
-    /// Signs in with a user and a password.
-    #[serde(default)]
-    pub basic_auth: Option<BasicAuth>,
-    /// Signs in with a token, sent as `Authorization: Bearer`.
-    #[serde(default)]
-    pub bearer: Option<Secret>,
-    /// Whether a certificate that is expired, for another name or not trusted counts as down. Its end is watched either
-    /// way.
-    #[serde(default = "yes")]
-    pub verify: bool,
-    /// A PEM file of trusted roots, in place of the machine's; read anew for each probe.
-    #[serde(default)]
-    pub roots_file: Option<PathBuf>,
+with_trust! {
+    /// A web page or API: it answers with a good status, and what it answers is right.
+    #[derive(Debug, Clone, PartialEq, Hash, Deserialize, JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    pub struct HttpConfig {
+        /// The address.
+        pub url: Url,
+        /// `GET`, `HEAD`, `POST`, `PUT`, `PATCH`, `DELETE` or `OPTIONS`.
+        #[serde(default = "HttpConfig::default_method")]
+        pub method: String,
+        /// Headers to send. Their values are never shown.
+        #[serde(default)]
+        pub headers: BTreeMap<String, Secret>,
+        /// What to send as the body. It is never shown.
+        #[serde(default)]
+        pub body: Option<Secret>,
+        /// Which statuses are good, such as `[200-299, 401]`.
+        #[serde(default = "HttpConfig::default_status")]
+        pub status: Vec<StatusRange>,
+        /// Text that must be in the first MiB of the answer, in the same case.
+        #[serde(default)]
+        pub keyword: Option<String>,
+        /// Text that must not be in the first MiB of the answer, in the same case.
+        #[serde(default)]
+        pub keyword_absent: Option<String>,
+        /// What the answer, read as JSON, must say.
+        #[serde(default)]
+        pub json: Option<JsonCondition>,
+        /// How many redirects are followed; the answer after the last one is judged.
+        #[serde(default = "HttpConfig::default_redirects")]
+        pub redirects: u32,
+        /// Signs in with a user and a password.
+        #[serde(default)]
+        pub basic_auth: Option<BasicAuth>,
+        /// Signs in with a token, sent as `Authorization: Bearer`.
+        #[serde(default)]
+        pub bearer: Option<Secret>,
+    }
 }
 
 /// A user of a web page.
@@ -93,8 +89,11 @@ impl HttpConfig {
             redirects: HttpConfig::default_redirects(),
             basic_auth: None,
             bearer: None,
+            server_name: None,
             verify: true,
             roots_file: None,
+            cert_file: None,
+            key_file: None,
         }
     }
 
@@ -108,52 +107,6 @@ impl HttpConfig {
 
     fn default_redirects() -> u32 {
         5
-    }
-
-    pub(crate) fn check(&self, path: &Path, problems: &mut Problems) {
-        if !METHODS.contains(&self.method.as_str()) {
-            problems
-                .error(&path.field("method"), format!("`{}` is not a method that probes use", self.method))
-                .hint(format!("one of {}", METHODS.join(", ")));
-        } else if self.method == "HEAD"
-            && (self.keyword.is_some() || self.keyword_absent.is_some() || self.json.is_some())
-        {
-            problems.error(&path.field("method"), "the answer to HEAD has no body to look into").hint("use GET");
-        }
-        if self.status.is_empty() {
-            problems.error(&path.field("status"), "no status is good").hint("leave it out for `[200-299]`");
-        }
-        if self.redirects > HTTP_REDIRECTS_MAX {
-            problems
-                .error(&path.field("redirects"), format!("{} redirects are too many", self.redirects))
-                .hint(format!("at most {HTTP_REDIRECTS_MAX}; the default is {}", HttpConfig::default_redirects()));
-        }
-        for (field, text) in [("keyword", &self.keyword), ("keyword_absent", &self.keyword_absent)] {
-            if text.as_deref() == Some("") {
-                problems.error(&path.field(field), "an empty text is in every answer").hint("leave the field out");
-            }
-        }
-        if let Some(json) = &self.json {
-            json.check(&path.field("json"), problems);
-        }
-        check_trust(self.verify, self.roots_file.is_some(), path, problems);
-        self.check_headers(path, problems);
-        self.check_credentials(path, problems);
-    }
-
-    fn check_headers(&self, path: &Path, problems: &mut Problems) {
-        for (name, value) in &self.headers {
-            let path = path.field("headers").field(name.as_str());
-            if OUR_HEADERS.iter().any(|ours| name.eq_ignore_ascii_case(ours)) {
-                problems.error(&path, format!("the header `{name}` is set by watchbell")).hint("leave it out");
-            } else if ::http::HeaderName::from_bytes(name.as_bytes()).is_err() {
-                problems.error(&path, format!("{name:?} is not the name of a header")).hint("such as `Accept`");
-            } else if ::http::HeaderValue::from_str(value.expose()).is_err() {
-                problems
-                    .error(&path, "its value contains a control character")
-                    .hint("one line; a secret file's last line feed is a usual cause");
-            }
-        }
     }
 
     fn check_credentials(&self, path: &Path, problems: &mut Problems) {
@@ -194,23 +147,6 @@ impl HttpConfig {
         }
     }
 
-    pub(crate) async fn probe(&self, attempt: &mut Attempt<'_>) -> Result<String, Failure> {
-        let request = self.request(attempt)?;
-        match http::send(attempt.runtime, request).await {
-            Ok(response) => {
-                attempt.stop_the_watch();
-                self.saw(&response, attempt);
-                self.judge(&response, attempt)
-            }
-            Err(error) => {
-                if let HttpError::Certificate(untrusted) = &error {
-                    attempt.saw_tls(&untrusted.report);
-                }
-                Err(Failure(error.to_string()))
-            }
-        }
-    }
-
     fn request(&self, attempt: &Attempt<'_>) -> Result<Request, Failure> {
         let mut headers: Vec<(String, String)> =
             self.headers.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect();
@@ -229,7 +165,7 @@ impl HttpConfig {
             timeout: attempt.remaining(),
             body_max: HTTP_BODY_BYTES_MAX,
             redirects_max: self.redirects,
-            tls: attempt.tls_options(self.roots_file.as_deref())?,
+            tls: TlsOptions { server_name: self.server_name.clone(), ..attempt.tls_options(self.trust(""))? },
             verify: self.verify,
             ..Request::get(self.url.clone())
         })
@@ -298,9 +234,86 @@ impl HttpConfig {
     }
 }
 
-fn status_words(status: u16) -> String {
+impl Kind for HttpConfig {
+    fn target(&self) -> String {
+        self.url.as_str().to_owned()
+    }
+
+    fn check(&self, path: &Path, problems: &mut Problems) {
+        if !METHODS.contains(&self.method.as_str()) {
+            problems
+                .error(&path.field("method"), format!("`{}` is not a method that probes use", self.method))
+                .hint(format!("one of {}", METHODS.join(", ")));
+        } else if self.method == "HEAD"
+            && (self.keyword.is_some() || self.keyword_absent.is_some() || self.json.is_some())
+        {
+            problems.error(&path.field("method"), "the answer to HEAD has no body to look into").hint("use GET");
+        }
+        if self.status.is_empty() {
+            problems.error(&path.field("status"), "no status is good").hint("leave it out for `[200-299]`");
+        }
+        if self.redirects > HTTP_REDIRECTS_MAX {
+            problems
+                .error(&path.field("redirects"), format!("{} redirects are too many", self.redirects))
+                .hint(format!("at most {HTTP_REDIRECTS_MAX}; the default is {}", HttpConfig::default_redirects()));
+        }
+        for (field, text) in [("keyword", &self.keyword), ("keyword_absent", &self.keyword_absent)] {
+            if text.as_deref() == Some("") {
+                problems.error(&path.field(field), "an empty text is in every answer").hint("leave the field out");
+            }
+        }
+        if let Some(json) = &self.json {
+            json.check(&path.field("json"), problems);
+        }
+        self.check_trust(path, problems);
+        check_headers(&self.headers, &path.field("headers"), problems);
+        self.check_credentials(path, problems);
+    }
+
+    fn anchor(&mut self, base: &std::path::Path) {
+        self.anchor_trust(base);
+    }
+
+    fn probe<'a>(&'a self, attempt: &'a mut Attempt<'_>) -> Probing<'a> {
+        Box::pin(async move {
+            let request = self.request(attempt)?;
+            match http::send(attempt.runtime, request).await {
+                Ok(response) => {
+                    attempt.stop_the_watch();
+                    self.saw(&response, attempt);
+                    self.judge(&response, attempt)
+                }
+                Err(error) => {
+                    if let HttpError::Certificate(untrusted) = &error {
+                        attempt.saw_tls(&untrusted.report);
+                    }
+                    Err(Failure(error.to_string()))
+                }
+            }
+        })
+    }
+}
+
+/// A status with its name.
+pub(crate) fn status_words(status: u16) -> String {
     let known = ::http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
     known.map_or_else(|| status.to_string(), |reason| format!("{status} {reason}"))
+}
+
+/// Headers that may be sent.
+pub(crate) fn check_headers(headers: &BTreeMap<String, Secret>, path: &Path, problems: &mut Problems) {
+    for (name, value) in headers {
+        let path = path.field(name.as_str());
+        if OUR_HEADERS.iter().any(|ours| name.eq_ignore_ascii_case(ours)) {
+            problems.error(&path, format!("the header `{name}` is set by watchbell")).hint("leave it out");
+        } else if ::http::HeaderName::from_bytes(name.as_bytes()).is_err() {
+            problems.error(&path, format!("{name:?} is not the name of a header")).hint("such as `Accept`");
+        } else if ::http::HeaderValue::from_str(value.expose()).is_err() {
+            problems
+                .error(&path, "its value contains a control character")
+                .hint("one line; a secret file's last line feed is a usual cause");
+        }
+    }
 }
 
 /// Whether a text is a regular expression, as a problem if not.

@@ -2,46 +2,37 @@
 //!
 //! Leaves out mailboxes: nothing is selected, read or marked.
 
-use std::path::PathBuf;
-
 use base64::Engine as _;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use watchbell_model::{Path, Problems, Secret};
 
-use super::attempt::{Attempt, Failure, Trust};
-use super::config::{check_host, check_port};
+use super::attempt::{Attempt, Failure};
+use super::config::{check_host, check_port, host_and_port};
 use super::dialogue::{Dialogue, ImapResponse};
-use super::tls::{MailTls, check_trust, yes};
+use super::kinds::{Kind, Probing};
+use super::tls::{MailTls, with_trust};
 
-/// A mailbox server (IMAP): it greets, offers what is required, speaks TLS with a good certificate, lets a user in.
-#[derive(Debug, Clone, PartialEq, Hash, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ImapConfig {
-    /// The host's name or address.
-    pub host: String,
-    /// The port: by default 993, with `tls: starttls` or `none` 143.
-    #[serde(default)]
-    pub port: Option<u16>,
-    /// How the connection is made secret: `implicit`, `starttls` or `none`.
-    #[serde(default = "ImapConfig::default_tls")]
-    pub tls: MailTls,
-    /// What the server must offer in the end, such as `[IMAP4rev1, IDLE, AUTH=PLAIN]`.
-    #[serde(default)]
-    pub require: Vec<String>,
-    /// Signs in, so that a broken user database is noticed too.
-    #[serde(default)]
-    pub login: Option<LoginConfig>,
-    /// The name the certificate must be for, if it is not `host`.
-    #[serde(default)]
-    pub server_name: Option<String>,
-    /// Whether a certificate that is expired, for another name or not trusted counts as down. Its end is watched either
-    /// way.
-    #[serde(default = "yes")]
-    pub verify: bool,
-    /// A PEM file of trusted roots, in place of the machine's; read anew for each probe.
-    #[serde(default)]
-    pub roots_file: Option<PathBuf>,
+with_trust! {
+    /// A mailbox server (IMAP): it greets, offers what is required, speaks TLS with a good certificate, lets a user in.
+    #[derive(Debug, Clone, PartialEq, Hash, Deserialize, JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    pub struct ImapConfig {
+        /// The host's name or address.
+        pub host: String,
+        /// The port: by default 993, with `tls: starttls` or `none` 143.
+        #[serde(default)]
+        pub port: Option<u16>,
+        /// How the connection is made secret: `implicit`, `starttls` or `none`.
+        #[serde(default = "ImapConfig::default_tls")]
+        pub tls: MailTls,
+        /// What the server must offer in the end, such as `[IMAP4rev1, IDLE, AUTH=PLAIN]`.
+        #[serde(default)]
+        pub require: Vec<String>,
+        /// Signs in, so that a broken user database is noticed too.
+        #[serde(default)]
+        pub login: Option<LoginConfig>,
+    }
 }
 
 /// Who signs in. A user of its own, without mail and rights, is best.
@@ -52,6 +43,30 @@ pub struct LoginConfig {
     pub username: String,
     /// The password, best as `${secret:name}`.
     pub password: Secret,
+}
+
+impl LoginConfig {
+    pub(crate) fn check(&self, is_clear: bool, verify: bool, path: &Path, problems: &mut Problems) {
+        if self.username.is_empty() || self.username.chars().any(char::is_control) {
+            problems
+                .error(&path.field("username"), "the user is empty or contains a control character")
+                .hint("the name a mail client would sign in with");
+        }
+        if self.password.is_empty() || self.password.expose().chars().any(char::is_control) {
+            problems
+                .error(&path.field("password"), "the password is empty or contains a control character")
+                .hint("a file's last line feed is a usual cause");
+        }
+        if is_clear {
+            problems
+                .warning(path, "the password is sent in clear text")
+                .hint("use `tls: implicit` or `tls: starttls`, unless the server is on this very host");
+        } else if !verify {
+            problems
+                .warning(path, "the password is sent to whoever answers, since `verify` is false")
+                .hint("verify the certificate; for one of your own, give its root in `roots_file`");
+        }
+    }
 }
 
 impl ImapConfig {
@@ -66,6 +81,8 @@ impl ImapConfig {
             server_name: None,
             verify: true,
             roots_file: None,
+            cert_file: None,
+            key_file: None,
         }
     }
 
@@ -78,65 +95,8 @@ impl ImapConfig {
         self.port.unwrap_or(if self.tls == MailTls::Implicit { 993 } else { 143 })
     }
 
-    pub(crate) fn check(&self, path: &Path, problems: &mut Problems) {
-        check_host(&self.host, &path.field("host"), problems);
-        check_port(self.port(), &path.field("port"), problems);
-        check_trust(self.verify, self.roots_file.is_some(), path, problems);
-        if let Some(name) = &self.server_name {
-            check_host(name, &path.field("server_name"), problems);
-        }
-        match (self.tls, self.port) {
-            (MailTls::Starttls, Some(993)) => problems
-                .warning(&path.field("tls"), "port 993 speaks TLS from the first byte")
-                .hint("it is usually probed with `tls: implicit`"),
-            (MailTls::Implicit, Some(143)) => problems
-                .warning(&path.field("tls"), "port 143 begins in clear text")
-                .hint("it is usually probed with `tls: starttls`"),
-            _ => {}
-        }
-        for (at, required) in self.require.iter().enumerate() {
-            if required.is_empty() || required.contains(char::is_whitespace) {
-                problems
-                    .error(&path.field("require").index(at), format!("`{required}` is not one capability"))
-                    .hint("one word each, such as `IDLE` or `AUTH=PLAIN`");
-            }
-        }
-        let Some(login) = &self.login else { return };
-        let path = path.field("login");
-        if login.username.is_empty() || login.username.chars().any(char::is_control) {
-            problems
-                .error(&path.field("username"), "the user is empty or contains a control character")
-                .hint("the name a mail client would sign in with");
-        }
-        if login.password.is_empty() || login.password.expose().chars().any(char::is_control) {
-            problems
-                .error(&path.field("password"), "the password is empty or contains a control character")
-                .hint("a file's last line feed is a usual cause");
-        }
-        if self.tls == MailTls::None {
-            problems
-                .warning(&path, "the password is sent in clear text")
-                .hint("use `tls: implicit` or `tls: starttls`, unless the server is on this very host");
-        } else if !self.verify {
-            problems
-                .warning(&path, "the password is sent to whoever answers, since `verify` is false")
-                .hint("verify the certificate; for one of your own, give its root in `roots_file`");
-        }
-    }
-
-    pub(crate) async fn probe(&self, attempt: &mut Attempt<'_>) -> Result<String, Failure> {
-        let stream = attempt.connect(&self.host, self.port()).await?;
-        let mut dialogue = Dialogue::new(attempt, stream);
-        let result = self.talk(&mut dialogue).await;
-        dialogue.finish("z LOGOUT", result).await
-    }
-
     async fn talk(&self, dialogue: &mut Dialogue<'_, '_>) -> Result<String, Failure> {
-        let trust = Trust {
-            server_name: self.server_name.as_deref().unwrap_or(&self.host),
-            verify: self.verify,
-            roots_file: self.roots_file.as_deref(),
-        };
+        let trust = self.trust(&self.host);
         if self.tls == MailTls::Implicit {
             dialogue.secure(trust).await?;
         }
@@ -167,6 +127,50 @@ impl ImapConfig {
         Ok(match &self.login {
             Some(login) => format!("{greeting}; signed in as {}", login.username),
             None => greeting,
+        })
+    }
+}
+
+impl Kind for ImapConfig {
+    fn target(&self) -> String {
+        host_and_port(&self.host, self.port())
+    }
+
+    fn check(&self, path: &Path, problems: &mut Problems) {
+        check_host(&self.host, &path.field("host"), problems);
+        check_port(self.port(), &path.field("port"), problems);
+        self.check_trust(path, problems);
+        match (self.tls, self.port) {
+            (MailTls::Starttls, Some(993)) => problems
+                .warning(&path.field("tls"), "port 993 speaks TLS from the first byte")
+                .hint("it is usually probed with `tls: implicit`"),
+            (MailTls::Implicit, Some(143)) => problems
+                .warning(&path.field("tls"), "port 143 begins in clear text")
+                .hint("it is usually probed with `tls: starttls`"),
+            _ => {}
+        }
+        for (at, required) in self.require.iter().enumerate() {
+            if required.is_empty() || required.contains(char::is_whitespace) {
+                problems
+                    .error(&path.field("require").index(at), format!("`{required}` is not one capability"))
+                    .hint("one word each, such as `IDLE` or `AUTH=PLAIN`");
+            }
+        }
+        if let Some(login) = &self.login {
+            login.check(self.tls == MailTls::None, self.verify, &path.field("login"), problems);
+        }
+    }
+
+    fn anchor(&mut self, base: &std::path::Path) {
+        self.anchor_trust(base);
+    }
+
+    fn probe<'a>(&'a self, attempt: &'a mut Attempt<'_>) -> Probing<'a> {
+        Box::pin(async move {
+            let stream = attempt.connect(&self.host, self.port()).await?;
+            let mut dialogue = Dialogue::new(attempt, stream);
+            let result = self.talk(&mut dialogue).await;
+            dialogue.finish("z LOGOUT", result).await
         })
     }
 }

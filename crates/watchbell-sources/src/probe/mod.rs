@@ -12,14 +12,34 @@ mod answer;
 mod attempt;
 mod config;
 mod dialogue;
+mod dns;
+mod domain;
+mod exec;
+mod group;
 mod http;
+mod icmp;
 mod imap;
+mod kinds;
+mod live;
+mod mqtt;
+mod mysql;
+mod ntp;
+mod own_network;
+mod pop3;
+mod postgresql;
+mod push;
+mod redis;
 mod samples;
 mod schedule;
+mod scram;
 mod smtp;
+mod ssh;
 mod task;
 mod tcp;
 mod tls;
+mod value;
+mod websocket;
+mod wire;
 
 #[cfg(test)]
 mod tests;
@@ -28,51 +48,64 @@ use watchbell_model::{Point, ProbeResult, Span};
 use watchbell_runtime::Runtime;
 
 pub use answer::{JsonCondition, StatusError, StatusRange};
-pub use config::{CertificateConfig, INTERVAL_MIN, MonitorConfig, NAME_BYTES_MAX, RETRIES_MAX, check_all};
+pub use config::{
+    CertificateConfig, INTERVAL_MIN, LatencyConfig, MonitorConfig, NAME_BYTES_MAX, RETRIES_MAX, check_all,
+};
+pub use dns::{DnsConfig, DnsTransport};
+pub use domain::DomainConfig;
+pub use exec::ExecConfig;
+pub use group::GroupConfig;
 pub use http::{BasicAuth, HTTP_BODY_BYTES_MAX, HTTP_REDIRECTS_MAX, HttpConfig};
+pub use icmp::IcmpConfig;
 pub use imap::{ImapConfig, LoginConfig};
+pub use live::{Live, Push};
+pub use mqtt::MqttConfig;
+pub use mysql::MysqlConfig;
+pub use ntp::NtpConfig;
+pub use own_network::{OwnNetworkConfig, ReferenceConfig};
+pub use pop3::Pop3Config;
+pub use postgresql::PostgresqlConfig;
+pub use push::PushConfig;
+pub use redis::{InfoCondition, RedisConfig};
 pub use schedule::FIRST_WITHIN;
 pub use smtp::SmtpConfig;
+pub use ssh::SshConfig;
 pub use task::tasks;
 pub use tcp::TcpConfig;
 pub use tls::{MailTls, TlsConfig};
+pub use value::QueryConfig;
+pub use websocket::WebsocketConfig;
 
-use attempt::{Attempt, Failure, Seen};
-use config::Protocol;
+use attempt::{Attempt, Failure};
 
 /// The longest message of a result, in characters.
 const MESSAGE_CHARS_MAX: usize = 1000;
 
-/// Probes once, now.
+/// Probes once, now. What only a running watchbell knows, such as what was pushed, is not known here.
 pub async fn run_once(monitor: &MonitorConfig, runtime: &Runtime) -> ProbeResult {
-    probe(monitor, runtime).await.0
+    let (result, ..) = probe(monitor, runtime, &Live::default()).await;
+    result
 }
 
-/// Probes once, and gives the samples of it too.
-async fn probe(monitor: &MonitorConfig, runtime: &Runtime) -> (ProbeResult, Vec<Point>) {
-    let mut attempt = Attempt::begin(runtime, monitor.probe_timeout());
-    let outcome = match monitor.protocol() {
-        Some(Protocol::Tcp(it)) => it.probe(&mut attempt).await,
-        Some(Protocol::Tls(it)) => it.probe(&mut attempt).await,
-        Some(Protocol::Http(it)) => it.probe(&mut attempt).await,
-        Some(Protocol::Smtp(it)) => it.probe(&mut attempt).await,
-        Some(Protocol::Imap(it)) => it.probe(&mut attempt).await,
+/// Probes once; gives its samples too, and whether there is anything to judge.
+async fn probe(monitor: &MonitorConfig, runtime: &Runtime, live: &Live) -> (ProbeResult, Vec<Point>, bool) {
+    let mut attempt = Attempt::begin(monitor, runtime, live);
+    let outcome = match monitor.given().first() {
+        Some((_, kind)) => kind.probe(&mut attempt).await,
         None => Err(Failure::new("the monitor does not say what to probe")),
     };
-    attempt.stop_the_watch();
-    let duration = attempt.duration();
-    let mut seen: Seen = attempt.seen;
-    if matches!(monitor.kind(), "smtp" | "imap") && seen.peer.is_some() {
-        // What is neither the network's nor TLS's time is the server's.
-        let others = seen.phases.iter().map(|(_, time)| *time).sum();
-        seen.phases.push(("processing", duration.saturating_sub(others)));
-    }
+    let (duration, seen) = attempt.end();
     let (success, message) = match outcome {
         Ok(words) => match &seen.untrusted {
             Some(reason) => (true, format!("{words} (not verified: {reason})")),
             None => (true, words),
         },
         Err(Failure(words)) => (false, words),
+    };
+    let (success, message) = match (monitor.upside_down, success) {
+        (false, _) => (success, message),
+        (true, true) => (false, format!("it works and should not: {message}")),
+        (true, false) => (true, format!("it does not work, as it should be: {message}")),
     };
     let result = ProbeResult {
         monitor: monitor.name.clone(),
@@ -84,5 +117,5 @@ async fn probe(monitor: &MonitorConfig, runtime: &Runtime) -> (ProbeResult, Vec<
         certificate: seen.certificate.clone(),
     };
     let points = samples::samples(monitor, &result, &seen);
-    (result, points)
+    (result, points, !seen.nothing)
 }

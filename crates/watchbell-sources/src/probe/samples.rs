@@ -51,6 +51,10 @@ pub(crate) fn samples(config: &MonitorConfig, result: &ProbeResult, seen: &Seen)
         add("probe_tls_version_info", &[("version", &version)], 1.0);
         add("probe_tls_cipher_info", &[("cipher", cipher)], 1.0);
     }
+    for (name, labels, value) in &seen.samples {
+        let labels: Vec<(&str, &str)> = labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        add(name, &labels, *value);
+    }
     points
 }
 
@@ -73,11 +77,12 @@ const DESCRIBED: [(&str, &str); 14] = [
 ];
 
 /// Types and meanings of the samples: all are gauges.
-pub(crate) fn metadata() -> Vec<(String, Metadata)> {
-    let described = |(name, help): (&str, &str)| {
-        (name.to_owned(), Metadata { kind: MetricType::Gauge, unit: String::new(), help: help.to_owned() })
+pub(crate) fn metadata(config: &MonitorConfig) -> Vec<(String, Metadata)> {
+    let described = |(name, help): &(&str, &str)| {
+        ((*name).to_owned(), Metadata { kind: MetricType::Gauge, unit: String::new(), help: (*help).to_owned() })
     };
-    DESCRIBED.into_iter().map(described).collect()
+    let own = config.given().into_iter().flat_map(|(_, kind)| kind.described());
+    DESCRIBED.iter().chain(own).map(described).collect()
 }
 
 /// Which series a monitor wrote last, so that those it writes no more end at once and not after the lookback of a query.

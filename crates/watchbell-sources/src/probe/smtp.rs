@@ -2,51 +2,42 @@
 //!
 //! Leaves out mail itself: nothing is sent, nobody signs in.
 
-use std::path::PathBuf;
-
 use regex::Regex;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use watchbell_model::{Path, Problems};
 
-use super::attempt::{Attempt, Failure, Trust};
-use super::config::{check_host, check_port};
+use super::attempt::{Attempt, Failure};
+use super::config::{check_host, check_port, host_and_port};
 use super::dialogue::{Dialogue, SmtpReply};
 use super::http::{check_regex, regex_words};
-use super::tls::{MailTls, check_trust, yes};
+use super::kinds::{Kind, Probing};
+use super::tls::{MailTls, with_trust};
 
-/// A mail server (SMTP): it greets, answers `EHLO`, offers what is required and speaks TLS with a good certificate.
-#[derive(Debug, Clone, PartialEq, Hash, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SmtpConfig {
-    /// The host's name or address.
-    pub host: String,
-    /// The port: by default 25, with `tls: implicit` 465.
-    #[serde(default)]
-    pub port: Option<u16>,
-    /// How the connection is made secret: `starttls`, `implicit` or `none`.
-    #[serde(default = "SmtpConfig::default_tls")]
-    pub tls: MailTls,
-    /// The name it introduces itself by in `EHLO`. Some servers refuse made-up names: then give a real one.
-    #[serde(default = "SmtpConfig::default_hello")]
-    pub hello: String,
-    /// A regular expression that must match somewhere in the greeting, such as `ESMTP Postfix`.
-    #[serde(default)]
-    pub banner: Option<String>,
-    /// What the answer to the last `EHLO` must offer, such as `[AUTH PLAIN, SIZE]`: a keyword, and parameters it must
-    /// have.
-    #[serde(default)]
-    pub require: Vec<String>,
-    /// The name the certificate must be for, if it is not `host`.
-    #[serde(default)]
-    pub server_name: Option<String>,
-    /// Whether a certificate that is expired, for another name or not trusted counts as down. Its end is watched either
-    /// way.
-    #[serde(default = "yes")]
-    pub verify: bool,
-    /// A PEM file of trusted roots, in place of the machine's; read anew for each probe.
-    #[serde(default)]
-    pub roots_file: Option<PathBuf>,
+with_trust! {
+    /// A mail server (SMTP): it greets, answers `EHLO`, offers what is required and speaks TLS with a good certificate.
+    #[derive(Debug, Clone, PartialEq, Hash, Deserialize, JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    pub struct SmtpConfig {
+        /// The host's name or address.
+        pub host: String,
+        /// The port: by default 25, with `tls: implicit` 465.
+        #[serde(default)]
+        pub port: Option<u16>,
+        /// How the connection is made secret: `starttls`, `implicit` or `none`.
+        #[serde(default = "SmtpConfig::default_tls")]
+        pub tls: MailTls,
+        /// The name it introduces itself by in `EHLO`. Some servers refuse made-up names: then give a real one.
+        #[serde(default = "SmtpConfig::default_hello")]
+        pub hello: String,
+        /// A regular expression that must match somewhere in the greeting, such as `ESMTP Postfix`.
+        #[serde(default)]
+        pub banner: Option<String>,
+        /// What the answer to the last `EHLO` must offer, such as `[AUTH PLAIN, SIZE]`: a keyword, and parameters it must
+        /// have.
+        #[serde(default)]
+        pub require: Vec<String>,
+    }
 }
 
 impl SmtpConfig {
@@ -62,6 +53,8 @@ impl SmtpConfig {
             server_name: None,
             verify: true,
             roots_file: None,
+            cert_file: None,
+            key_file: None,
         }
     }
 
@@ -78,46 +71,8 @@ impl SmtpConfig {
         self.port.unwrap_or(if self.tls == MailTls::Implicit { 465 } else { 25 })
     }
 
-    pub(crate) fn check(&self, path: &Path, problems: &mut Problems) {
-        check_host(&self.host, &path.field("host"), problems);
-        check_port(self.port(), &path.field("port"), problems);
-        check_host(&self.hello, &path.field("hello"), problems);
-        check_trust(self.verify, self.roots_file.is_some(), path, problems);
-        if let Some(name) = &self.server_name {
-            check_host(name, &path.field("server_name"), problems);
-        }
-        match (self.tls, self.port) {
-            (MailTls::Starttls, Some(465)) => problems
-                .warning(&path.field("tls"), "port 465 speaks TLS from the first byte")
-                .hint("it is usually probed with `tls: implicit`"),
-            (MailTls::Implicit, Some(port @ (25 | 587))) => problems
-                .warning(&path.field("tls"), format!("port {port} begins in clear text"))
-                .hint("it is usually probed with `tls: starttls`"),
-            _ => {}
-        }
-        if let Some(pattern) = &self.banner {
-            check_regex(pattern, &path.field("banner"), problems);
-        }
-        for (at, required) in self.require.iter().enumerate() {
-            if required.split_whitespace().next().is_none() {
-                problems.error(&path.field("require").index(at), "it is empty").hint("a keyword such as `AUTH PLAIN`");
-            }
-        }
-    }
-
-    pub(crate) async fn probe(&self, attempt: &mut Attempt<'_>) -> Result<String, Failure> {
-        let stream = attempt.connect(&self.host, self.port()).await?;
-        let mut dialogue = Dialogue::new(attempt, stream);
-        let result = self.talk(&mut dialogue).await;
-        dialogue.finish("QUIT", result).await
-    }
-
     async fn talk(&self, dialogue: &mut Dialogue<'_, '_>) -> Result<String, Failure> {
-        let trust = Trust {
-            server_name: self.server_name.as_deref().unwrap_or(&self.host),
-            verify: self.verify,
-            roots_file: self.roots_file.as_deref(),
-        };
+        let trust = self.trust(&self.host);
         if self.tls == MailTls::Implicit {
             dialogue.secure(trust).await?;
         }
@@ -158,6 +113,49 @@ impl SmtpConfig {
         };
         dialogue.send(&format!("EHLO {name}")).await?;
         expect(dialogue.smtp_reply("the answer to EHLO").await?, 250, "250 to EHLO")
+    }
+}
+
+impl Kind for SmtpConfig {
+    fn target(&self) -> String {
+        host_and_port(&self.host, self.port())
+    }
+
+    fn check(&self, path: &Path, problems: &mut Problems) {
+        check_host(&self.host, &path.field("host"), problems);
+        check_port(self.port(), &path.field("port"), problems);
+        check_host(&self.hello, &path.field("hello"), problems);
+        self.check_trust(path, problems);
+        match (self.tls, self.port) {
+            (MailTls::Starttls, Some(465)) => problems
+                .warning(&path.field("tls"), "port 465 speaks TLS from the first byte")
+                .hint("it is usually probed with `tls: implicit`"),
+            (MailTls::Implicit, Some(port @ (25 | 587))) => problems
+                .warning(&path.field("tls"), format!("port {port} begins in clear text"))
+                .hint("it is usually probed with `tls: starttls`"),
+            _ => {}
+        }
+        if let Some(pattern) = &self.banner {
+            check_regex(pattern, &path.field("banner"), problems);
+        }
+        for (at, required) in self.require.iter().enumerate() {
+            if required.split_whitespace().next().is_none() {
+                problems.error(&path.field("require").index(at), "it is empty").hint("a keyword such as `AUTH PLAIN`");
+            }
+        }
+    }
+
+    fn anchor(&mut self, base: &std::path::Path) {
+        self.anchor_trust(base);
+    }
+
+    fn probe<'a>(&'a self, attempt: &'a mut Attempt<'_>) -> Probing<'a> {
+        Box::pin(async move {
+            let stream = attempt.connect(&self.host, self.port()).await?;
+            let mut dialogue = Dialogue::new(attempt, stream);
+            let result = self.talk(&mut dialogue).await;
+            dialogue.finish("QUIT", result).await
+        })
     }
 }
 

@@ -1,12 +1,13 @@
 //! One task per monitor: waits, probes, hands on.
 
+use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-use watchbell_model::{Batch, Observation, Point, ProbeResult, Severity, Span};
+use watchbell_model::{Batch, Labels, Observation, Point, ProbeResult, Severity, Span};
 use watchbell_runtime::{CancellationToken, Task, fault};
 
-use super::config::MonitorConfig;
+use super::config::{LatencyConfig, MonitorConfig};
 use super::probe;
 use super::samples::{self, Written};
 use super::schedule::Schedule;
@@ -19,6 +20,7 @@ const OBSERVE_AGAIN: Duration = Duration::from_secs(1);
 
 /// The tasks that probe these monitors, one each, named as the monitor; a monitor that changed has another key.
 pub fn tasks(monitors: &[MonitorConfig], context: &Context) -> Vec<Task> {
+    context.live.apply(monitors);
     let task = |monitor: &MonitorConfig| {
         let (config, context) = (monitor.clone(), context.clone());
         Task::new(monitor.name.clone(), key(monitor), move |stop| watch(config.clone(), context.clone(), stop))
@@ -38,30 +40,93 @@ async fn watch(config: MonitorConfig, context: Context, stop: CancellationToken)
     let mut written = Written::default();
     // Whether the store was told what the samples are.
     let mut described = false;
+    let mut pace = config.latency.clone().map(Pace::new);
+    let is_here = config.is_here();
+    let woken = context.live.begin(&config.name, clock.monotonic());
     loop {
         let wait = schedule.next().saturating_sub(clock.monotonic());
         tokio::select! {
             biased;
             () = stop.cancelled() => return,
+            () = woken.notified() => {}
             () = clock.sleep(wait) => {}
         }
         let began = clock.monotonic();
-        let (result, mut points) = tokio::select! {
+        let (mut result, mut points, is_known) = tokio::select! {
             biased;
             // Half a probe says nothing of its target.
             () = stop.cancelled() => return,
-            done = probe(&config, &context.runtime) => done,
+            done = probe(&config, &context.runtime, &context.live) => done,
         };
+        if let Some(pace) = &mut pace {
+            pace.judge(&mut result, &mut points);
+        }
         schedule.done(began, clock.monotonic(), result.success);
+        if !is_known {
+            continue;
+        }
+        if !is_here {
+            if result.success != config.upside_down {
+                context.live.own_network_works(&context.runtime);
+            } else if context.live.is_own_network_down(&context.runtime).await {
+                // Nothing is known of the target; its series end.
+                let mut ends = Vec::new();
+                written.end_missing(&mut ends, result.at);
+                append(ends, None, &schedule, &context).await;
+                continue;
+            }
+        }
+        context.live.saw(&result);
         written.end_missing(&mut points, result.at);
         fault::point("probe.seen");
         // Samples are written meanwhile, whatever becomes of the observation, and never before it was begun.
         tokio::join!(
             biased;
             observe(&result, &schedule, &context, &stop),
-            append(points, described, &schedule, &context),
+            append(points, (!described).then_some(&config), &schedule, &context),
         );
         described = true;
+    }
+}
+
+/// How long the last successful probes took.
+struct Pace {
+    config: LatencyConfig,
+    took: VecDeque<Duration>,
+}
+
+impl Pace {
+    fn new(config: LatencyConfig) -> Pace {
+        Pace { config, took: VecDeque::new() }
+    }
+
+    /// Makes a failure of a success when the last ones were too slow.
+    fn judge(&mut self, result: &mut ProbeResult, points: &mut [Point]) {
+        if !result.success {
+            return;
+        }
+        let (over, bound) = (self.config.over, self.config.p95);
+        if self.took.len() == over {
+            self.took.pop_front();
+        }
+        self.took.push_back(result.duration.duration());
+        if self.took.len() < over {
+            return;
+        }
+        let mut sorted: Vec<Duration> = self.took.iter().copied().collect();
+        sorted.sort_unstable();
+        let slow = sorted[(over * 95).div_ceil(100) - 1];
+        if slow > bound.duration() {
+            result.success = false;
+            for point in points.iter_mut().filter(|it| it.labels.get(Labels::NAME) == Some("probe_success")) {
+                point.value = 0.0;
+            }
+            result.message = format!(
+                "it answers too slowly: 95 of 100 of the last {over} probes took up to {:.3} s, more than `{bound}` ({})",
+                slow.as_secs_f64(),
+                result.message
+            );
+        }
     }
 }
 
@@ -93,13 +158,14 @@ async fn observe(result: &ProbeResult, schedule: &Schedule, context: &Context, s
     }
 }
 
-async fn append(points: Vec<Point>, described: bool, schedule: &Schedule, context: &Context) {
+/// Hands on samples; `new` is the monitor whose samples the store was not told the meaning of yet.
+async fn append(points: Vec<Point>, new: Option<&MonitorConfig>, schedule: &Schedule, context: &Context) {
     let runtime = &context.runtime;
     let patience = APPEND_MAX.min(schedule.next().saturating_sub(runtime.clock.monotonic()));
     let count = points.len() as u64;
     let mut batch = Batch::of("probe", points);
-    if !described {
-        batch.metadata = samples::metadata();
+    if let Some(config) = new {
+        batch.metadata = samples::metadata(config);
     }
     let why = match runtime.clock.timeout(patience, context.append.append(batch)).await {
         Ok(Ok(appended)) => {

@@ -4,8 +4,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use watchbell_model::{Path, Problems};
 
-use super::attempt::{Attempt, Failure};
-use super::config::{check_host, check_port};
+use super::attempt::Attempt;
+use super::config::{check_host, check_port, host_and_port};
+use super::kinds::{Kind, Probing};
 
 /// A TCP port that takes connections.
 ///
@@ -21,15 +22,21 @@ pub struct TcpConfig {
     pub port: u16,
 }
 
-impl TcpConfig {
-    pub(crate) fn check(&self, path: &Path, problems: &mut Problems) {
+impl Kind for TcpConfig {
+    fn target(&self) -> String {
+        host_and_port(&self.host, self.port)
+    }
+
+    fn check(&self, path: &Path, problems: &mut Problems) {
         check_host(&self.host, &path.field("host"), problems);
         check_port(self.port, &path.field("port"), problems);
     }
 
-    pub(crate) async fn probe(&self, attempt: &mut Attempt<'_>) -> Result<String, Failure> {
-        attempt.connect(&self.host, self.port).await?;
-        let peer = attempt.seen.peer.map(|peer| peer.to_string()).unwrap_or_default();
-        Ok(format!("{peer} takes connections"))
+    fn probe<'a>(&'a self, attempt: &'a mut Attempt<'_>) -> Probing<'a> {
+        Box::pin(async move {
+            attempt.connect(&self.host, self.port).await?;
+            let peer = attempt.seen.peer.map(|peer| peer.to_string()).unwrap_or_default();
+            Ok(format!("{peer} takes connections"))
+        })
     }
 }

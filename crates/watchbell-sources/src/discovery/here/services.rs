@@ -86,7 +86,7 @@ impl Service {
                 monitor.imap = Some(ImapConfig { port: Some(port), tls, verify: false, ..ImapConfig::new(host) });
             }
             Way::Tls => {
-                monitor.tls = Some(TlsConfig { host, port, server_name: None, verify: false, roots_file: None });
+                monitor.tls = Some(TlsConfig { verify: false, ..TlsConfig::new(host, port) });
             }
             Way::Http => monitor.http = web("http", address, port),
             Way::Https => monitor.http = web("https", address, port),

@@ -1,12 +1,17 @@
 //! Probes against simulated servers, each written as a script of what the server says and hears.
 
 mod configs;
+mod databases;
+mod datagrams;
 mod garbage;
 mod mail;
 mod plain;
+mod programs;
 mod schedules;
 mod server;
+mod talks;
 mod tasks;
+mod together;
 mod web;
 
 use std::path::Path;
@@ -44,7 +49,7 @@ fn check_heard(monitor: &str, script: &str, expected: Expect) {
 /// A monitor called `m` that trusts the simulated authority.
 fn config(text: &str) -> MonitorConfig {
     let mut value: serde_json::Value = serde_json::from_str(text).expect("a monitor as JSON");
-    for kind in ["tls", "http", "smtp", "imap"] {
+    for kind in ["tls", "http", "smtp", "imap", "pop3", "dns", "redis", "postgresql", "mysql", "mqtt", "websocket"] {
         if let Some(fields) = value.get_mut(kind).and_then(|fields| fields.as_object_mut()) {
             fields.entry("roots_file").or_insert("/ca.pem".into());
         }
@@ -60,7 +65,7 @@ fn serve(world: &World, monitor: &MonitorConfig, script: &str) -> Script {
     let target = monitor.target();
     let port = match target.split_once("://") {
         Some((_, rest)) => rest.split('/').next().unwrap().rsplit(':').next().unwrap().parse().unwrap_or(80),
-        None => target.rsplit(':').next().unwrap().parse().unwrap(),
+        None => target.split('/').next().unwrap().rsplit(':').next().unwrap().parse().unwrap(),
     };
     let script = Script::new(script, certificates, world.clock.clone());
     script.serve(&world.net, HOST, port);

@@ -2,7 +2,7 @@
 //!
 //! Lines of a script: `< text` says a line (`\r\n` inside is a line end, too); `<raw text` says it without a line end;
 //! `> text` hears a line that begins so; `request` hears a web request; `tls KIND` makes the connection secret with a
-//! certificate of that kind; `drip` says everything from here on byte by byte; `flood` says a million bytes;
+//! certificate of that kind; `<bytes TEXT` says bytes, written as `\\x00`; `some` hears whatever comes; `drip` says everything from here on byte by byte; `flood` says a million bytes;
 //! `hang` does nothing ever after; `close` closes. At the end of a script the server hears on and says nothing.
 
 use std::sync::{Arc, Mutex};
@@ -102,6 +102,16 @@ impl Script {
                 "<" => self.say(&mut stream, &format!("{rest}\r\n"), drips).await?,
                 "<raw" => self.say(&mut stream, rest, drips).await?,
                 "<lf" => self.say(&mut stream, &format!("{rest}\n"), drips).await?,
+                "<bytes" => {
+                    stream.write_all(&unescaped(rest)).await?;
+                    stream.flush().await?;
+                }
+                "some" => {
+                    let mut heard = vec![0; 64 << 10];
+                    let count = stream.read(&mut heard).await?;
+                    let heard = heard[..count].escape_ascii().to_string();
+                    self.heard.lock().unwrap().push(heard);
+                }
                 "flood" => stream.write_all(&vec![b'x'; 1_000_000]).await?,
                 "drip" => drips = true,
                 "hang" => std::future::pending().await,
@@ -150,4 +160,15 @@ impl Script {
         self.heard.lock().unwrap().push(line.clone());
         Ok(line)
     }
+}
+
+/// Bytes of a text with `\\x00`.
+fn unescaped(text: &str) -> Vec<u8> {
+    let mut parts = text.split("\\x");
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        bytes.push(u8::from_str_radix(&part[..2], 16).expect("two digits"));
+        bytes.extend(&part.as_bytes()[2..]);
+    }
+    bytes
 }

@@ -11,7 +11,7 @@ use watchbell_model::{
 use watchbell_runtime::sim::{self, World};
 use watchbell_runtime::{Clock, Runtime};
 
-use super::super::{MonitorConfig, tasks};
+use super::super::{Live, MonitorConfig, tasks};
 use crate::Context;
 
 const WORKS: u8 = 0;
@@ -19,15 +19,15 @@ const FAILS: u8 = 1;
 const HANGS: u8 = 2;
 
 /// Takes everything, and writes down what came when.
-struct Log {
+pub(super) struct Log {
     clock: Clock,
-    lines: Mutex<Vec<String>>,
+    pub(super) lines: Mutex<Vec<String>>,
     store: AtomicU8,
     judge: AtomicU8,
 }
 
 impl Log {
-    fn note(&self, line: String) {
+    pub(super) fn note(&self, line: String) {
         let at = self.clock.monotonic().as_secs();
         self.lines.lock().unwrap().push(format!("{at}s {line}"));
     }
@@ -63,7 +63,7 @@ impl Observe for Log {
     }
 }
 
-fn start(world: &World, monitors: &[MonitorConfig]) -> (Arc<Log>, Runtime, Context) {
+pub(super) fn start(world: &World, monitors: &[MonitorConfig]) -> (Arc<Log>, Runtime, Context) {
     let runtime = world.runtime();
     let log = Arc::new(Log {
         clock: runtime.clock.clone(),
@@ -76,12 +76,13 @@ fn start(world: &World, monitors: &[MonitorConfig]) -> (Arc<Log>, Runtime, Conte
         append: log.clone(),
         observe: log.clone(),
         state: Arc::new(MemoryState::new()),
+        live: Live::default(),
     };
     runtime.supervisor.reconcile("probe", tasks(monitors, &context));
     (log, runtime, context)
 }
 
-fn monitor(text: &str) -> MonitorConfig {
+pub(super) fn monitor(text: &str) -> MonitorConfig {
     serde_json::from_str(text).unwrap()
 }
 

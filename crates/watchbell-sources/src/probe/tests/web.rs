@@ -3,6 +3,7 @@
 use expect_test::expect;
 use watchbell_runtime::sim;
 
+use super::super::Live;
 use super::{HOST, check, check_heard, config, run_once, serve, told};
 
 const PAGE: &str = r#"{"http": {"url": "http://mail.example/health"}}"#;
@@ -212,9 +213,9 @@ fn samples_have_the_names_of_blackbox_exporter() {
             config(r#"{"labels": {"team": "web"}, "http": {"url": "https://mail.example:443/", "keyword": "fine"}}"#);
         serve(&world, &monitor, &format!("tls good\n{}", page("200 OK", "fine")));
         let runtime = world.runtime();
-        let (up, points) = super::super::probe(&monitor, &runtime).await;
+        let (up, points, _) = super::super::probe(&monitor, &runtime, &Live::default()).await;
         monitor.http.as_mut().unwrap().url = format!("https://{HOST}:444/").parse().unwrap();
-        let (down, more) = super::super::probe(&monitor, &runtime).await;
+        let (down, more, _) = super::super::probe(&monitor, &runtime, &Live::default()).await;
         let lines = points.iter().chain(&more).map(|point| format!("{} {}\n", point.labels, point.value));
         format!("{}\n{}\n{}", told(&up), told(&down), lines.collect::<String>())
     });
