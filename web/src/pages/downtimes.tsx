@@ -105,10 +105,15 @@ function Form({ onDone }: { onDone: () => void }) {
     event.preventDefault();
     const form = new FormData(event.currentTarget as HTMLFormElement);
     const text = (name: string) => String(form.get(name) ?? "").trim();
-    const downtime: NewDowntime["downtime"] = { name: text("name"), matchers: [text("matchers")], time_zone: zone };
-    if (kind === "once") Object.assign(downtime, { from: text("from"), until: text("until") });
-    else downtime.lasts = text("lasts");
-    if (kind === "again") downtime.cron = text("cron");
+    const downtime: NewDowntime["downtime"] = {
+      name: text("name"),
+      matchers: [text("matchers")],
+      from: kind === "once" ? text("from") : null,
+      until: kind === "once" ? text("until") : null,
+      cron: kind === "again" ? text("cron") : null,
+      lasts: kind === "once" ? null : text("lasts"),
+      time_zone: zone,
+    };
     const body: NewDowntime = { downtime, why: text("why") };
     try {
       await call("downtimes", { method: "POST", body: JSON.stringify(body) });
