@@ -320,7 +320,8 @@ fn a_downtime_is_made_listed_and_ended() {
             .collect();
         expect![[r#"
             "move" "active" null by "the UI": "a new disk"
-            "backup" "pending" "2026-01-05T03:00:00.000Z" by "the UI": "a new disk""#]].assert_eq(&shown.join("\n"));
+            "backup" "pending" "2026-01-05T03:00:00.000Z" by "the UI": "a new disk""#]]
+        .assert_eq(&shown.join("\n"));
         site.break_imap().await;
         let alerts = site.get(&cookie, "alerts").await;
         assert_eq!(alerts[0]["alerts"][0]["muted_by"], serde_json::json!(["move"]));
