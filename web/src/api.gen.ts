@@ -199,6 +199,51 @@ export interface DiskUse {
   used: number;
 }
 
+/** A downtime: a known period in which certain alerts page nobody. */
+export interface Downtime {
+  /** Who made it; empty if it stands in the configuration. */
+  by: string;
+  /** What it covers, and when. */
+  downtime: DowntimeConfig;
+  /** When somebody ended it, if somebody did. */
+  ended_at: Timestamp | null;
+  /** Names it for ever; nothing if it stands in the configuration. */
+  id: string | null;
+  /** Until when it is in force at least, if it is. */
+  in_force_until: Timestamp | null;
+  /** When it was made. */
+  made_at: Timestamp | null;
+  /** When it begins next, where that can be said. */
+  next_at: Timestamp | null;
+  /** Whether it is in force. */
+  state: DowntimeState;
+  /** Why. */
+  why: string;
+}
+
+/** A known period in which certain alerts page nobody: once (`from` and `until`), in time intervals (`during`), or again and again (`cron` and `lasts`). What is still broken when it ends is told of then. */
+export interface DowntimeConfig {
+  /** When it begins, again and again: `0 3 * * SUN`. */
+  cron: string | null;
+  /** Names among `time_intervals`: it is in force in any of them. */
+  during?: string[];
+  /** When it begins, if it is there once: `2026-12-01T22:00`. */
+  from: string | null;
+  /** How long it lasts then. */
+  lasts: string | null;
+  /** Which alerts it covers: all of these must hold, such as `service="db"` or `source="monitor/imap"`. */
+  matchers: string[];
+  /** What it is called; it stands beside the alerts that it covers. */
+  name: string;
+  /** Whose clock `from`, `until` and `cron` mean: a name such as `Europe/Berlin`, `UTC`, or `Local` for this machine's. */
+  time_zone?: string;
+  /** When it ends. */
+  until: string | null;
+}
+
+/** Whether a downtime is in force. */
+export type DowntimeState = "active" | "pending" | "over";
+
 /** What was discovered and is not scraped. */
 export interface DroppedTarget {
   /** What was known of it before relabelling. */
@@ -333,6 +378,16 @@ export interface NewAcknowledgement {
   by?: string;
   /** A few words for the others. */
   comment?: string;
+}
+
+/** What is asked for to make a downtime. */
+export interface NewDowntime {
+  /** Who makes it; unless given, who asks. */
+  by?: string;
+  /** What it covers, and when. With `lasts` alone it begins now. */
+  downtime: DowntimeConfig;
+  /** Why. */
+  why?: string;
 }
 
 /** What is asked for to make a silence. */

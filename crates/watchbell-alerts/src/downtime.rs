@@ -33,19 +33,19 @@ pub struct DowntimeConfig {
     /// Which alerts it covers: all of these must hold, such as `service="db"` or `source="monitor/imap"`.
     pub matchers: Vec<String>,
     /// When it begins, if it is there once: `2026-12-01T22:00`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub from: Option<String>,
     /// When it ends.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub until: Option<String>,
     /// Names among `time_intervals`: it is in force in any of them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub during: Vec<String>,
     /// When it begins, again and again: `0 3 * * SUN`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub cron: Option<Cron>,
     /// How long it lasts then.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub lasts: Option<Span>,
     /// Whose clock `from`, `until` and `cron` mean: a name such as `Europe/Berlin`, `UTC`, or `Local` for this machine's.
     #[serde(default = "crate::interval::utc")]

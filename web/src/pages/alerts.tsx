@@ -5,6 +5,7 @@ import type { Alert, AlertGroup, NewSilence, Silence, SilenceMatcher } from "../
 import { Ago, Empty, Glyph, LabelChips, Loading, RunbookButton, Search, SeverityTag, Since, Trouble, matches } from "../parts";
 import { route, setQuery } from "../route";
 import { clock, now } from "../time";
+import { Downtimes } from "./downtimes";
 import { Told } from "./verdicts";
 
 function markOf(alert: Alert) {
@@ -62,6 +63,7 @@ export function GroupCard({ group, onSilence }: { group: AlertGroup; onSilence?:
                 <SeverityTag severity={alert.severity} /> <Since at={alert.starts_at} />
                 {alert.silenced_by.length > 0 && " · silenced"}
                 {alert.inhibited_by.length > 0 && " · held back by another alert"}
+                {alert.muted_by.length > 0 && ` · held back by ${alert.muted_by.join(", ")}`}
                 {alert.acknowledged && (
                   <>
                     {" · "}
@@ -158,6 +160,7 @@ export function AlertsPage() {
           </ul>
         )}
       </section>
+      <Downtimes />
       <Told />
     </>
   );

@@ -1,5 +1,6 @@
 //! The alerts stage from outside: timelines in simulated time, text in, text out.
 
+mod acceptance;
 mod chance;
 mod downtime;
 mod duty;
