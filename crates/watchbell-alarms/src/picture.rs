@@ -252,10 +252,8 @@ fn lines(series: Vec<Series>) -> Vec<Line> {
         pairs.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(", ")
     };
     let point = |sample: &watchbell_model::Sample| -> (Timestamp, f64) { (sample.timestamp, sample.value) };
-    let line = |series: &Series| Line {
-        name: name(&series.labels),
-        points: series.samples.iter().map(point).collect(),
-    };
+    let line =
+        |series: &Series| Line { name: name(&series.labels), points: series.samples.iter().map(point).collect() };
     series.iter().map(line).collect()
 }
 

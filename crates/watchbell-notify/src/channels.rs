@@ -42,9 +42,9 @@ use watchbell_runtime::process::Command;
 use watchbell_runtime::{Disk, aws};
 
 use crate::backoff;
+use crate::channels::picture::Shows;
 use crate::config::{ChannelDefaults, HttpConfig, Site};
 use crate::cut::{Unit, cut, one_line};
-use crate::channels::picture::Shows;
 use crate::page::Page;
 use crate::smtp::Mail;
 use crate::template_data::{self, Templates};

@@ -475,7 +475,8 @@ impl Site {
         let alert = subject.alerts.first()?.fingerprint();
         let (at, until) = (subject.at.as_millis(), (subject.at + ACTION_VALID).as_millis() / 1000);
         let host = self.url.host();
-        let is_here = host == "localhost" || host.trim_matches(['[', ']']).parse().is_ok_and(|it: IpAddr| it.is_loopback());
+        let is_here =
+            host == "localhost" || host.trim_matches(['[', ']']).parse().is_ok_and(|it: IpAddr| it.is_loopback());
         let sign = self.sign.as_ref().filter(|_| !is_here)?;
         Some(self.url.join(&sign(&format!("/i/{alert:016x}-{at}.png?until={until}"))))
     }

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use watchbell_model::{
-    Alert, BoxFuture, Change, Deliver, Draw, GroupNotification, Labels, NotificationReason, Severity, State, StateError,
-    Subject, Timestamp,
+    Alert, BoxFuture, Change, Deliver, Draw, GroupNotification, Labels, NotificationReason, Severity, State,
+    StateError, Subject, Timestamp,
 };
 use watchbell_runtime::{Runtime, Task, fault};
 

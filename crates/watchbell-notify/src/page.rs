@@ -4,7 +4,9 @@
 //! the run book.
 
 use serde::Serialize;
-use watchbell_model::{Alert, GroupNotification, Labels, NotificationReason, RunbookRef, Severity, Span, Subject, Timestamp};
+use watchbell_model::{
+    Alert, GroupNotification, Labels, NotificationReason, RunbookRef, Severity, Span, Subject, Timestamp,
+};
 
 use crate::config::Site;
 use crate::cut::{Unit, cut, one_line};

@@ -2,7 +2,9 @@
 //! nothing of the alert's own series. Without it a rule over a thousand machines would be read for all of them.
 
 use watchbell_model::{MatchOp, Matcher};
-use watchbell_query::promql::{Aggregation, BinaryOp, Cardinality, Expr, Grouping, Matching, Node, Selector, ValueType};
+use watchbell_query::promql::{
+    Aggregation, BinaryOp, Cardinality, Expr, Grouping, Matching, Node, Selector, ValueType,
+};
 
 /// Labels with the values that the wanted series have.
 type Wanted = [(String, String)];

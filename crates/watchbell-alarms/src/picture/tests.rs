@@ -33,10 +33,7 @@ fn conditions_go_down_where_they_change_nothing() {
     assert_eq!(check("absent(a)"), "absent(a)");
     assert_eq!(check("a - scalar(b)"), "a{I,S} - scalar(b)");
     assert_eq!(check("a / on (instance) b"), "a{I} / on (instance) b{I}");
-    assert_eq!(
-        check("a * on (instance) group_left (site) b"),
-        "a{I} * on (instance) group_left (site) b{I}"
-    );
+    assert_eq!(check("a * on (instance) group_left (site) b"), "a{I} * on (instance) group_left (site) b{I}");
     assert_eq!(check("a and on (site) b"), "a{I,S} and on (site) b{S}");
     assert_eq!(check("max_over_time(a[1h:5m])"), "max_over_time(a{I,S}[1h:5m])");
     assert_eq!(check(r#"label_replace(a, "x", "$1", "y", "(.*)")"#), r#"label_replace(a, "x", "$1", "y", "(.*)")"#);
@@ -74,7 +71,9 @@ fn a_foreign_prometheus_says_what_it_asked() {
     let of = |url: &str| expression(url);
     assert_eq!(of("http://p:9090/graph?g0.expr=up+%3D%3D+0&g0.tab=1").as_deref(), Some("up == 0"));
     assert_eq!(of("http://p:9090/graph?g0.tab=1&g0.expr=a%7Bx%3D%22%C3%BC%22%7D#x").as_deref(), Some("a{x=\"ü\"}"));
-    for without in ["", "http://p:9090/graph", "http://p/graph?g0.expr=", "http://p/graph?g0.expr=%f", "http://p/?g0.expr=%ff"] {
+    for without in
+        ["", "http://p:9090/graph", "http://p/graph?g0.expr=", "http://p/graph?g0.expr=%f", "http://p/?g0.expr=%ff"]
+    {
         assert_eq!(of(without), None, "{without}");
     }
 }

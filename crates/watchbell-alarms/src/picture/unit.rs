@@ -8,9 +8,28 @@ use watchbell_query::promql::{BinaryOp, Expr, Node};
 const RATES: [&str; 3] = ["rate", "irate", "deriv"];
 /// Functions whose result is no longer what their argument was.
 const OTHERS: [&str; 22] = [
-    "absent", "absent_over_time", "changes", "count_over_time", "day_of_month", "day_of_week", "day_of_year",
-    "days_in_month", "exp", "histogram_count", "histogram_fraction", "hour", "ln", "log10", "log2", "minute", "month",
-    "present_over_time", "resets", "sgn", "stdvar_over_time", "year",
+    "absent",
+    "absent_over_time",
+    "changes",
+    "count_over_time",
+    "day_of_month",
+    "day_of_week",
+    "day_of_year",
+    "days_in_month",
+    "exp",
+    "histogram_count",
+    "histogram_fraction",
+    "hour",
+    "ln",
+    "log10",
+    "log2",
+    "minute",
+    "month",
+    "present_over_time",
+    "resets",
+    "sgn",
+    "stdvar_over_time",
+    "year",
 ];
 
 /// What an expression's values are.

@@ -15,8 +15,9 @@ use watchbell_runtime::http::{Request, Response};
 
 use super::picture::{self, Shows, unsaid};
 use super::{
-    Attempt, Channel, Draft, Follow, Outgoing, Rendered, VerdictKind, accepted_with, alone_if_refused, check_secret,
-    check_templates, has_credentials, html_escaped, http_channel, links, read, said, secret_of, sign, Talk, worded,
+    Attempt, Channel, Draft, Follow, Outgoing, Rendered, Talk, VerdictKind, accepted_with, alone_if_refused,
+    check_secret, check_templates, has_credentials, html_escaped, http_channel, links, read, said, secret_of, sign,
+    worded,
 };
 use crate::cut::{Unit, cut, cut_as, one_line};
 use crate::template_data::Templates;
@@ -165,7 +166,11 @@ impl Channel for MatrixConfig {
         let (room, transaction) = (escape(&self.room_id), escape(&format!("{}-picture", attempt.key)));
         let path = format!("_matrix/client/v3/rooms/{room}/send/m.room.message/{transaction}");
         Some(Box::new(Upload {
-            upload: self.homeserver_url.join(&format!("_matrix/media/v3/upload?filename={}", picture::FILE)).parse().ok()?,
+            upload: self
+                .homeserver_url
+                .join(&format!("_matrix/media/v3/upload?filename={}", picture::FILE))
+                .parse()
+                .ok()?,
             send: self.homeserver_url.join(&path).parse().ok()?,
             bearer: format!("Bearer {token}"),
             picture: Arc::clone(picture),

@@ -33,7 +33,13 @@ impl Shows {
 }
 
 /// A `POST` of a form with a picture in it (RFC 7578): fields by name, then the picture under its own.
-pub(crate) fn form(url: Url, key: &str, fields: &[(&str, String, Option<&str>)], name: &str, picture: &[u8]) -> Request {
+pub(crate) fn form(
+    url: Url,
+    key: &str,
+    fields: &[(&str, String, Option<&str>)],
+    name: &str,
+    picture: &[u8],
+) -> Request {
     // A key is long and by chance: it stands in no page.
     let boundary = format!("watchbell-{key}");
     let mut body = Vec::with_capacity(picture.len() + 4096);

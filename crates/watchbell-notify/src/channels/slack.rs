@@ -17,9 +17,9 @@ use watchbell_runtime::http::{Request, Response};
 
 use super::picture::{self, Shows, unsaid};
 use super::{
-    Attempt, Channel, Draft, Follow, Outgoing, Pace, Rendered, VerdictKind, address_of, alone_if_refused,
+    Attempt, Channel, Draft, Follow, Outgoing, Pace, Rendered, Talk, VerdictKind, address_of, alone_if_refused,
     check_address, check_secret, check_template, check_templates, color, complete_secret, filled, has_credentials,
-    http_channel, links, put, read, said, secret_of, Talk, worded,
+    http_channel, links, put, read, said, secret_of, worded,
 };
 use crate::config::{self, ChannelDefaults};
 use crate::cut::{Unit, cut, cut_as, one_line};

@@ -12,8 +12,8 @@ use watchbell_runtime::http::Response;
 
 use super::picture::{self, Shows};
 use super::{
-    Attempt, Channel, Draft, Follow, Outgoing, Rendered, VerdictKind, alone_if_refused, check_secret, check_template,
-    complete_secret, html_escaped, http_channel, links, read, said, secret_of, sign, Talk,
+    Attempt, Channel, Draft, Follow, Outgoing, Rendered, Talk, VerdictKind, alone_if_refused, check_secret,
+    check_template, complete_secret, html_escaped, http_channel, links, read, said, secret_of, sign,
 };
 use crate::config::ChannelDefaults;
 use crate::cut::{Unit, cut, cut_as, one_line};
