@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use watchbell_alarms::{Alarms, Desired, Runbook, certificate, heartbeat, monitor, rule};
+use watchbell_alarms::{Alarms, Desired, Pictures, Runbook, certificate, heartbeat, monitor, rule};
 use watchbell_alerts::Alerts;
 use watchbell_http::{Auth, ConfigView, Handles, LoadResult, QueryConfig, SinkConfig, SiteInfo};
 use watchbell_model::{
@@ -351,6 +351,7 @@ impl Stage {
             append: self.series.clone(),
             upkeep: self.series.clone(),
             alarms: self.alarms.clone(),
+            draw: Pictures::new(self.runtime.clone(), self.series.clone(), &self.alarms),
             alerts: self.alerts.clone(),
             notify: self.notify.clone(),
             heartbeats: self.heartbeats.clone(),

@@ -9,6 +9,7 @@ mod combined;
 mod machine;
 mod otlp;
 mod own;
+mod picture;
 mod prometheus;
 mod push;
 mod serve;
