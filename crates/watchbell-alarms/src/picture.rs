@@ -85,6 +85,15 @@ impl Pictures {
         })
     }
 
+    /// A zone by its name: `Europe/Berlin`, `UTC`, or `Local` for that of this machine.
+    pub fn zone_of(name: &str) -> Option<jiff::tz::TimeZone> {
+        match name {
+            "UTC" => Some(jiff::tz::TimeZone::UTC),
+            "Local" => Some(jiff::tz::TimeZone::system()),
+            name => jiff::tz::TimeZone::get(name).ok(),
+        }
+    }
+
     /// Has times written in this zone from now on.
     pub fn set_zone(&self, zone: jiff::tz::TimeZone) {
         *self.zone.lock().expect("no panic while held") = zone;

@@ -10,8 +10,8 @@ use http::{Method, StatusCode, Uri};
 use crate::access::Surface;
 use crate::guard::{guard, headers};
 use crate::{
-    App, action, alertmanager, api, assets, bulk, callback, health, healthchecks, otlp, ping, prometheus, push, report,
-    signin, sink, upkeep,
+    App, action, alertmanager, api, assets, bulk, callback, health, healthchecks, otlp, picture, ping, prometheus,
+    push, report, signin, sink, upkeep,
 };
 
 /// How large a body may be where nothing else is said, in bytes.
@@ -76,6 +76,7 @@ fn surfaces() -> Vec<Door> {
         door(Page, GET, "/", get(api::overview::page)),
         door(Page, GET, "/alarms/{*id}", get(api::runbooks::alarm_page)),
         door(Runbook, GET, "/runbooks/{*name}", get(api::runbooks::show)),
+        door(Action, GET, "/i/{name}", get(picture::of_alert)),
         door(Action, GET_POST, "/do/acknowledge", get(action::ask_acknowledge).post(action::acknowledge)),
         door(Action, GET_POST, "/do/silence", get(action::ask_silence).post(action::silence)),
         door(Action, POST, "/do/receipt", post(action::receipt)),
@@ -96,6 +97,7 @@ fn own() -> Vec<Door> {
         own(GET, "alarms", get(api::alarms::list)),
         own(GET, "alarms/{id}", get(api::alarms::one)),
         own(GET, "alarms/{id}/history", get(api::alarms::history)),
+        own(GET, "alarms/{id}/picture.png", get(picture::of_alarm)),
         own(GET, "monitors", get(api::overview::get_monitors)),
         own(GET, "heartbeats", get(api::overview::get_heartbeats)),
         own(GET, "alerts", get(api::alerts::list)),

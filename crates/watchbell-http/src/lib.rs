@@ -21,6 +21,7 @@ mod health;
 mod healthchecks;
 mod html;
 mod otlp;
+mod picture;
 mod ping;
 mod preface;
 mod prometheus;
@@ -38,7 +39,7 @@ use axum::Router;
 use tokio::sync::Semaphore;
 use watchbell_alarms::Alarms;
 use watchbell_alerts::Alerts;
-use watchbell_model::{Append, Query, State, Upkeep};
+use watchbell_model::{Append, Draw, Query, State, Upkeep};
 use watchbell_notify::Notify;
 use watchbell_query::{Engine, EngineOptions};
 use watchbell_runtime::{CancellationToken, Runtime};
@@ -81,6 +82,8 @@ pub struct Handles {
     pub upkeep: Arc<dyn Upkeep>,
     /// What is wrong.
     pub alarms: Arc<Alarms>,
+    /// Pictures of what is wrong.
+    pub draw: Arc<dyn Draw>,
     /// Who should know.
     pub alerts: Arc<Alerts>,
     /// Telling them.

@@ -486,7 +486,8 @@ impl Site {
     /// Where the picture of an alert opens without signing in, for [`ACTION_VALID`]; `None` where links cannot be signed,
     /// or where nobody but this machine finds the site.
     pub(crate) fn picture_address(&self, subject: &Subject) -> Option<String> {
-        let alert = subject.alerts.first()?.fingerprint();
+        // A link finds only what still fires.
+        let alert = subject.alerts.first().filter(|_| subject.until.is_none())?.fingerprint();
         let (at, until) = (subject.at.as_millis(), (subject.at + ACTION_VALID).as_millis() / 1000);
         let host = self.url.host();
         let is_here =

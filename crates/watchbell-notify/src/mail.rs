@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use watchbell_model::{Severity, Timestamp};
 
+use crate::channels::picture::{FILE, PNG};
 use crate::cut::{Unit, cut, one_line};
 use crate::page::Page;
 
@@ -135,6 +136,47 @@ pub(crate) fn body(text: Option<&str>, html: Option<&str>, id: &str) -> (Vec<(St
     }
     body.push_str(&format!("--{boundary}--\r\n"));
     (headers, body)
+}
+
+/// Where a picture stands in our own HTML, as it is written above; else it stands at the end.
+const BEFORE: [&str; 2] = ["\r\n<p style=3D\"margin:0 0 12px\"><a href=3D\"", "\r\n</body>"];
+
+/// The mail with a picture in it (RFC 2387): its headers and its body become the first part of a whole that has the
+/// picture as its second, which the HTML shows. Readers of text see it as an attachment.
+pub(crate) fn with_picture(
+    headers: &[(String, String)],
+    body: &str,
+    id: &str,
+    picture: &[u8],
+) -> (Vec<(String, String)>, String) {
+    let (part, mut whole): (Vec<_>, Vec<_>) =
+        headers.iter().cloned().partition(|(name, _)| name.to_ascii_lowercase().starts_with("content-"));
+    let kind = part.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+    let kind = kind.and_then(|(_, value)| value.split(';').next()).unwrap_or("text/plain").to_owned();
+    let boundary = format!("=_picture_{id}");
+    whole.push(("Content-Type".into(), format!("multipart/related;\r\n boundary=\"{boundary}\";\r\n type=\"{kind}\"")));
+    let image = format!(
+        "\r\n<p style=3D\"margin:0 0 16px\"><img src=3D\"cid:{FILE}\" alt=3D\"Graph\" width=3D\"1=\r\n00%\" style=3D\"max-width:800px\"></p>"
+    );
+    let mut body = body.to_owned();
+    if let Some(place) = BEFORE.iter().find_map(|before| body.rfind(before)) {
+        body.insert_str(place, &image);
+    }
+    let mut out = format!("--{boundary}\r\n");
+    for (name, value) in &part {
+        out.push_str(&format!("{name}: {value}\r\n"));
+    }
+    out.push_str(&format!(
+        "\r\n{body}\r\n--{boundary}\r\nContent-Type: {PNG}; name=\"{FILE}\"\r\nContent-Transfer-Encoding: base64\r\n\
+         Content-ID: <{FILE}>\r\nContent-Disposition: inline; filename=\"{FILE}\"\r\n\r\n"
+    ));
+    let encoded = STANDARD.encode(picture);
+    for line in encoded.as_bytes().chunks(LINE_MAX) {
+        out.extend(line.iter().map(|byte| char::from(*byte)));
+        out.push_str("\r\n");
+    }
+    out.push_str(&format!("--{boundary}--\r\n"));
+    (whole, out)
 }
 
 fn quoted_printable(text: &str) -> String {

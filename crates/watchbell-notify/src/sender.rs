@@ -180,7 +180,10 @@ pub(crate) async fn send(
             }
         };
         remembered = learnt.or(remembered);
-        if verdict.kind == VerdictKind::Refused && attempt.picture.take().is_some() {
+        // A quota of files is told as too much too, without a time to wait.
+        let refused_with_it = verdict.kind == VerdictKind::Refused
+            || (verdict.status, verdict.kind) == (Some(429), VerdictKind::Retry(None));
+        if refused_with_it && attempt.picture.take().is_some() {
             let said = &verdict.excerpt;
             tracing::info!(channel = channel.kind(), said, "a page is refused with its picture and goes out without");
             followed = 0;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use watchbell_model::{Alert, GroupNotification, Labels, NotificationReason, Span, StateError, Timestamp};
 
 use crate::DELIVERIES_MAX;
+use crate::channels::picture::Shows;
 use crate::channels::{Channel, VerdictKind};
 use crate::notify::Notify;
 use crate::outbox::{DELIVERY, DeliveryRecord, Entry, OutboxEntry};
@@ -59,6 +60,8 @@ pub struct Preview {
     pub kind: &'static str,
     /// Headers and body.
     pub text: String,
+    /// Whether a picture of the graph goes with it, in words.
+    pub picture: Option<&'static str>,
 }
 
 impl Notify {
@@ -149,6 +152,12 @@ impl Notify {
             channel: name,
             kind: channel.kind(),
             text: text(&entry),
+            picture: match channel.picture() {
+                Shows::Nothing => None,
+                Shows::Within => Some("a picture of the graph goes along, where what fires has one"),
+                Shows::Beside => Some("a picture of the graph follows, where what fires has one"),
+                Shows::Linked => Some("a link to a picture of the graph goes along, where what fires has one"),
+            },
         };
         Some(drafts.into_iter().map(one).collect())
     }

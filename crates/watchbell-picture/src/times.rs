@@ -44,7 +44,7 @@ pub(crate) fn marks(start: Timestamp, end: Timestamp, zone: &TimeZone) -> Vec<(T
 fn written(at: Timestamp, step: i64, zone: &TimeZone) -> String {
     match step {
         ..MINUTE => moment(at, "%H:%M:%S", zone),
-        ..DAY => moment(at, "%H:%M", zone),
+        MINUTE..DAY => moment(at, "%H:%M", zone),
         _ => moment(at, "%d %b", zone),
     }
 }

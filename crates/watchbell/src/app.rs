@@ -9,14 +9,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use watchbell_alarms::{Alarms, Desired, Runbook, certificate, heartbeat, monitor, rule};
+use watchbell_alarms::{Alarms, Desired, Pictures, Runbook, certificate, heartbeat, monitor, rule};
 use watchbell_alerts::Alerts;
 use watchbell_http::{
     Auth, CallbacksConfig, ConfigView, Handles, HealthchecksConfig, LoadResult, QueryConfig, SinkConfig, SiteInfo,
 };
 use watchbell_model::{
-    Append, Batch, BoxFuture, Deliver, HeartbeatTerms, Labels, Observe, Query, Raise, Relabel, RunbookRef, Severity,
-    Span, State, Timestamp, Upkeep,
+    Append, Batch, BoxFuture, Deliver, Draw, HeartbeatTerms, Labels, Observe, Query, Raise, Relabel, RunbookRef,
+    Severity, Span, State, Timestamp, Upkeep,
 };
 use watchbell_notify::{Buttons, Notify, NotifyConfig, Site};
 use watchbell_runtime::{CancellationToken, Runtime, Task};
@@ -53,6 +53,8 @@ pub struct App {
     pub runtime: Runtime,
     /// Judges.
     pub alarms: Arc<Alarms>,
+    /// Pictures of what is wrong.
+    pictures: Arc<Pictures>,
     /// Groups and routes.
     pub alerts: Arc<Alerts>,
     /// Tells people.
@@ -146,6 +148,8 @@ impl App {
         let alarms =
             Alarms::open(runtime.clone(), Arc::clone(&state), Arc::clone(&query), Arc::clone(&append), raise, site_url)
                 .context("the alarms cannot be read")?;
+        let pictures = Pictures::new(runtime.clone(), Arc::clone(&query), &alarms);
+        notify.draw_with(Arc::clone(&pictures) as Arc<dyn Draw>);
         let observe = Arc::clone(&alarms) as Arc<dyn Observe>;
         let context = Context {
             runtime: runtime.clone(),
@@ -182,6 +186,7 @@ impl App {
             intake: Intake::new(&runtime, Arc::clone(&context.append)),
             runtime,
             alarms,
+            pictures,
             alerts,
             notify,
             heartbeats,
@@ -263,6 +268,9 @@ impl App {
                 telegram: !config.callbacks.telegram.secret.is_empty(),
             },
         };
+        if let Some(zone) = Pictures::zone_of(&config.site.time_zone) {
+            self.pictures.set_zone(zone);
+        }
         let (runbooks, templates) = (Arc::clone(&good.library), Arc::clone(&good.templates));
         let receivers = deadman::receivers(&config.receivers, &config.deadman);
         let retry_for = NotifyConfig::RETRY_FOR;
@@ -299,6 +307,7 @@ impl App {
             targets: self.targets.clone(),
             intake: self.intake.clone(),
             alarms: Arc::clone(&self.alarms),
+            draw: Arc::clone(&self.pictures) as Arc<dyn Draw>,
             alerts: Arc::clone(&self.alerts),
             notify: Arc::clone(&self.notify),
             query: Arc::clone(&self.query),

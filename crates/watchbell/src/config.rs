@@ -189,17 +189,24 @@ pub struct SiteConfig {
     /// listener's, which only this machine can open.
     #[serde(default)]
     pub url: Option<Url>,
+    /// The time zone of the times in pictures: `Europe/Berlin`, `UTC`, or `Local` for this machine's.
+    #[serde(default = "SiteConfig::default_time_zone")]
+    pub time_zone: String,
 }
 
 impl SiteConfig {
     fn default_name() -> String {
         "watchbell".into()
     }
+
+    fn default_time_zone() -> String {
+        "UTC".into()
+    }
 }
 
 impl Default for SiteConfig {
     fn default() -> SiteConfig {
-        SiteConfig { name: SiteConfig::default_name(), url: None }
+        SiteConfig { name: SiteConfig::default_name(), url: None, time_zone: SiteConfig::default_time_zone() }
     }
 }
 

@@ -123,3 +123,37 @@ fn a_question_that_reads_too_much_or_nothing_gives_no_picture() {
     assert!(png.starts_with(b"\x89PNG"));
     assert!(matches!(draw("nothing", Some(Vec::new())), Outcome::Nothing));
 }
+
+#[test]
+fn after_one_that_took_too_long_none_is_tried_for_a_while() {
+    watchbell_runtime::sim::run(1, |world| async move {
+        let mut memory = MemorySeries::default();
+        memory.put(&Labels::metric("up", &[]), NOW.0, 0.0);
+        let pictures = Pictures {
+            runtime: world.runtime(),
+            query: Arc::new(memory),
+            alarms: Weak::new(),
+            zone: Mutex::new(jiff::tz::TimeZone::UTC),
+            turn: tokio::sync::Mutex::default(),
+            recent: Mutex::default(),
+        };
+        let of = |title: &str| Subject {
+            title: title.into(),
+            generator_url: "http://p:9090/graph?g0.expr=up+%3D%3D+0".into(),
+            ..subject(vec![Labels::from_pairs([("alertname", "Down")])])
+        };
+        assert!(pictures.has_graph(&of("a")) && !pictures.has_graph(&subject(vec![Labels::empty()])));
+        assert!(pictures.draw(&of("a")).await.is_some());
+        // Another one is being drawn, and does not come to an end.
+        let other = pictures.turn.lock().await;
+        let begun = world.clock.monotonic();
+        assert!(pictures.draw(&of("b")).await.is_none());
+        assert_eq!(world.clock.monotonic() - begun, PICTURE_TIME_MAX);
+        drop(other);
+        assert!(pictures.draw(&of("b")).await.is_none());
+        assert_eq!(world.clock.monotonic() - begun, PICTURE_TIME_MAX, "at once");
+        assert!(pictures.draw(&of("a")).await.is_some(), "what was drawn is there");
+        world.clock.sleep(PICTURE_PAUSE).await;
+        assert!(pictures.draw(&of("b")).await.is_some());
+    });
+}

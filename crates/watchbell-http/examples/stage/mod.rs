@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use watchbell_alarms::{Alarms, Desired, Runbook, certificate, heartbeat, monitor, rule};
+use watchbell_alarms::{Alarms, Desired, Pictures, Runbook, certificate, heartbeat, monitor, rule};
 use watchbell_alerts::Alerts;
 use watchbell_http::{
     Auth, CallbacksConfig, ConfigView, Handles, HealthchecksConfig, LoadResult, QueryConfig, SinkConfig, SiteInfo,
@@ -381,6 +381,7 @@ impl Stage {
             append: self.series.clone(),
             upkeep: self.series.clone(),
             alarms: self.alarms.clone(),
+            draw: Pictures::new(self.runtime.clone(), self.series.clone(), &self.alarms),
             alerts: self.alerts.clone(),
             notify: self.notify.clone(),
             heartbeats: self.heartbeats.clone(),

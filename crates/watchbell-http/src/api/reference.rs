@@ -35,6 +35,13 @@ fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
         operation!("get" "alarms" "Every alarm, the worst first" -> Vec<view::Alarm>),
         operation!("get" "alarms/{id}" "One alarm; its id as one segment, slashes as %2F" -> view::AlarmPage),
         operation!("get" "alarms/{id}/history" "Changes of its state, newest first" -> Vec<watchbell_model::Transition>),
+        Operation {
+            method: "get",
+            path: "alarms/{id}/picture.png",
+            summary: "A picture of what it judges, with its threshold and since when it is wrong",
+            takes: None,
+            answers: Some(json!({ "type": "string", "contentEncoding": "binary" })),
+        },
         operation!("get" "monitors" "Every monitor with its last day" -> Vec<view::Monitor>),
         operation!("get" "heartbeats" "Every heartbeat as it stands" -> Vec<view::Heartbeat>),
         operation!("get" "alerts" "Alerts that fire, as they are grouped for receivers" -> Vec<view::AlertGroup>),
@@ -112,7 +119,11 @@ fn openapi() -> Value {
     let mut paths = Map::new();
     for operation in operations(&mut schemas) {
         let content = |schema: Value| {
-            let kind = if operation.path == "events" { "text/event-stream" } else { "application/json" };
+            let kind = match operation.path {
+                "events" => "text/event-stream",
+                path if path.ends_with(".png") => "image/png",
+                _ => "application/json",
+            };
             json!({ (kind): { "schema": schema } })
         };
         let mut document = json!({ "summary": operation.summary, "responses": {} });

@@ -11,6 +11,7 @@ mod healthchecks;
 mod machine;
 mod otlp;
 mod own;
+mod picture;
 mod prometheus;
 mod push;
 mod serve;

@@ -10,6 +10,7 @@ use watchbell_model::{Path, Problems, Secret, Severity, Span, TlsConfig};
 use watchbell_runtime::Disk;
 use watchbell_runtime::client::held;
 
+use super::picture::Shows;
 use super::{
     Attempt, Channel, Draft, HasOptions, Options, Outgoing, Rendered, check_secret, check_template, complete_secret,
     filled, loudness, secret_of, worded,
@@ -89,6 +90,9 @@ pub struct EmailConfig {
     /// How mails about the same alerts belong together.
     #[serde(default)]
     pub threading: Threading,
+    /// Whether a picture of the graph goes along within the mail, drawn by watchbell; so unless it is said otherwise.
+    #[serde(default)]
+    pub picture: Option<bool>,
     /// Whether to tell that it is over.
     #[serde(default = "crate::config::default_true")]
     pub send_resolved: bool,
@@ -368,7 +372,11 @@ impl Channel for EmailConfig {
             return Err("the template of `from` or `to` gave no address".into());
         }
         let mut message = String::new();
-        for (name, value) in rendered.headers.iter().filter(|(name, _)| name != FROM && name != TO) {
+        let (headers, body) = match attempt.picture {
+            Some(picture) => mail::with_picture(&rendered.headers, &rendered.body, attempt.key, picture),
+            None => (rendered.headers.clone(), rendered.body.clone()),
+        };
+        for (name, value) in headers.iter().filter(|(name, _)| name != FROM && name != TO) {
             message.push_str(&format!("{name}: {value}\r\n"));
         }
         if !self.has_header("Message-ID") {
@@ -376,7 +384,7 @@ impl Channel for EmailConfig {
             message.push_str(&format!("Message-ID: <{}@{domain}>\r\n", attempt.key));
         }
         message.push_str("\r\n");
-        message.push_str(&rendered.body);
+        message.push_str(&body);
         let (host, port) = self.host_port().ok_or("`smarthost` is not `HOST:PORT`")?;
         let implicit = self.force_implicit_tls.unwrap_or(port == 465);
         let encryption = match (implicit, self.require_tls.unwrap_or(true)) {
@@ -402,6 +410,10 @@ impl Channel for EmailConfig {
             timeout: self.options().timeout,
             taken: taken.unwrap_or_else(|| Taken { key: attempt.key.to_owned(), by: Vec::new() }),
         }))])
+    }
+
+    fn picture(&self) -> Shows {
+        Shows::given(self.picture, !self.has_header("Content-Type"), Shows::Within)
     }
 
     fn secrets(&self, disk: &Disk) -> Vec<Secret> {

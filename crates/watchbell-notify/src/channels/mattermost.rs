@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use watchbell_model::{Path, Problems, Secret};
 use watchbell_runtime::Disk;
 
+use super::picture::Shows;
 use super::{
     Attempt, Channel, Draft, Outgoing, Rendered, address_of, check_address, check_template, check_templates, color,
     complete_secret, filled, http_channel, links, markdown_escaped, markdown_link, put, said, secret_of, worded,
@@ -82,6 +83,10 @@ http_channel! {
         /// A picture below the text, a template.
         #[serde(default)]
         pub image_url: Option<String>,
+        /// Whether a picture of the graph is shown by a signed link of `site.url`, which the server must reach; not unless
+        /// it is said. `image_url` goes before it.
+        #[serde(default)]
+        pub picture: Option<bool>,
         /// Another picture of the sender, a template.
         #[serde(default)]
         pub icon_url: Option<String>,
@@ -344,7 +349,8 @@ impl Channel for MattermostConfig {
                 ("title", title),
                 ("title_link", page.runbook_url.clone()),
             ];
-            for (name, value) in defaults {
+            let picture = page.picture_url.clone().map(|url| ("image_url", url));
+            for (name, value) in defaults.into_iter().chain(picture) {
                 if own[name].is_null() {
                     own[name] = value.into();
                 }
@@ -378,6 +384,10 @@ impl Channel for MattermostConfig {
     fn send(&self, rendered: &Rendered, attempt: &Attempt<'_>) -> Result<Vec<Outgoing>, String> {
         let url = address_of(attempt.disk, "webhook_url", &self.webhook_url, &self.webhook_url_file)?;
         Ok(vec![rendered.post(url)])
+    }
+
+    fn picture(&self) -> Shows {
+        Shows::given(self.picture, false, Shows::Linked)
     }
 
     fn secrets(&self, disk: &Disk) -> Vec<Secret> {

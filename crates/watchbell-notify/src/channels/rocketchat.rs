@@ -12,6 +12,7 @@ use watchbell_runtime::Disk;
 use watchbell_runtime::client::held;
 use watchbell_runtime::http::Response;
 
+use super::picture::Shows;
 use super::{
     Attempt, Channel, Draft, Follow, Outgoing, Rendered, VerdictKind, alone_if_refused, check_secret, check_template,
     check_templates, color, complete_secret, filled, http_channel, links, markdown_escaped, markdown_link, put, read,
@@ -77,6 +78,10 @@ http_channel! {
         /// A picture below the text, a template.
         #[serde(default)]
         pub image_url: Option<String>,
+        /// Whether a picture of the graph is shown by a signed link of `site.url`, which the server must reach; not unless
+        /// it is said. `image_url` goes before it.
+        #[serde(default)]
+        pub picture: Option<bool>,
         /// A small picture beside the text, a template.
         #[serde(default)]
         pub thumb_url: Option<String>,
@@ -245,7 +250,7 @@ impl Channel for RocketchatConfig {
         put(
             &mut attachment,
             [
-                ("image_url", said(&self.image_url, draft, &mut errors)),
+                ("image_url", said(&self.image_url, draft, &mut errors).or_else(|| page.picture_url.clone())),
                 ("thumb_url", said(&self.thumb_url, draft, &mut errors)),
             ],
         );
@@ -315,6 +320,10 @@ impl Channel for RocketchatConfig {
 
     fn follow(&self, _rendered: &Rendered, attempt: &Attempt<'_>, answer: &Response) -> Option<Follow> {
         alone_if_refused(self, attempt, answer)
+    }
+
+    fn picture(&self) -> Shows {
+        Shows::given(self.picture, false, Shows::Linked)
     }
 
     fn secrets(&self, disk: &Disk) -> Vec<Secret> {

@@ -9,6 +9,7 @@ use watchbell_model::{Path, Problems, Secret};
 use watchbell_runtime::Disk;
 use watchbell_runtime::client::held;
 
+use super::picture::Shows;
 use super::{
     Attempt, Channel, Draft, Outgoing, Rendered, check_secret, check_template, check_value, filled, filled_value,
     form_value, http_channel, secret_of,
@@ -53,6 +54,10 @@ http_channel! {
         /// How `payload` is sent: as `json`, as a `form` (a map of texts), or as plain `text`.
         #[serde(default)]
         pub content_type: ContentType,
+        /// Whether Alertmanager's body says where a picture of the graph is, in the field `image_url`: a signed link of
+        /// `site.url` that works for a week. Not unless it is said.
+        #[serde(default)]
+        pub picture: Option<bool>,
     }
 }
 
@@ -101,6 +106,7 @@ pub(super) fn body(draft: &Draft<'_>, max_alerts: usize) -> Map<String, Value> {
         ("acknowledge_url", &page.acknowledge_url),
         ("silence_url", &page.silence_url),
         ("verdict_url", &page.verdict_url),
+        ("image_url", &page.picture_url),
     ];
     body.extend(links.into_iter().filter_map(|(name, url)| Some((name.to_owned(), url.clone()?.into()))));
     body
@@ -199,6 +205,10 @@ impl Channel for WebhookConfig {
 
     fn is_for_people(&self) -> bool {
         false
+    }
+
+    fn picture(&self) -> Shows {
+        Shows::given(self.picture, false, Shows::Linked)
     }
 
     fn secrets(&self, disk: &Disk) -> Vec<Secret> {

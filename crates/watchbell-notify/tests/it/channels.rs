@@ -11,7 +11,7 @@ use watchbell_runtime::sim::{self, World};
 use crate::world::{Answer, OK, Process, Receiver, Seen, alert, firing, group, minutes, receivers, resolved};
 
 /// Each channel at the host `there`, with credentials that must not be seen anywhere.
-fn all() -> Vec<(&'static str, Vec<ReceiverConfig>)> {
+pub(crate) fn all() -> Vec<(&'static str, Vec<ReceiverConfig>)> {
     let one = |kind: &str, config: serde_json::Value| {
         receivers(json!([{"name": "oncall", (format!("{kind}_configs")): [config]}]))
     };
@@ -111,7 +111,7 @@ fn has_words(kind: &str) -> bool {
 }
 
 /// What every provider takes for yes.
-const TAKEN: Answer = Answer::Status(
+pub(crate) const TAKEN: Answer = Answer::Status(
     200,
     "",
     r#"{"ok": true, "channel": "C1", "ts": "1.5", "id": "77", "event_id": "$e", "success": true, "errcode": 0,
@@ -129,7 +129,7 @@ fn receiver(world: &World, answer: impl Fn(usize, &Seen) -> Answer + Send + Sync
 }
 
 /// Whether a request brings the page, and not what a provider must be asked first.
-fn is_page(seen: &Seen) -> bool {
+pub(crate) fn is_page(seen: &Seen) -> bool {
     !seen.line.contains("/search") && !seen.line.contains("/gettoken?")
 }
 

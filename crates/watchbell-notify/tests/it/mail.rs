@@ -29,14 +29,14 @@ fn handshake(world: &World) -> Handshake {
 
 /// A server whose answers to commands that begin with a word may be changed.
 #[derive(Clone, Default)]
-struct Server {
+pub(crate) struct Server {
     talk: Arc<Mutex<Vec<String>>>,
     mails: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
     /// `answer` is given the number of the connection and the line, and says what differs.
-    fn at(
+    pub(crate) fn at(
         world: &World,
         port: u16,
         answer: impl Fn(usize, &str) -> Option<&'static str> + Send + Sync + 'static,
@@ -126,12 +126,12 @@ impl Server {
         self.talk.lock().unwrap().clone()
     }
 
-    fn mails(&self) -> Vec<String> {
+    pub(crate) fn mails(&self) -> Vec<String> {
         self.mails.lock().unwrap().clone()
     }
 }
 
-fn email(more: serde_json::Value) -> Vec<ReceiverConfig> {
+pub(crate) fn email(more: serde_json::Value) -> Vec<ReceiverConfig> {
     let mut config = json!({
         "to": "Ops <ops@example.org>, night@example.org", "from": "Wächter <bell@example.org>",
         "smarthost": "mail:25", "require_tls": false, "hello": "bell.example.org",

@@ -9,5 +9,6 @@ mod floods;
 mod mail;
 mod outages;
 mod pages;
+mod pictures;
 mod runbooks;
 mod world;

@@ -38,6 +38,9 @@ pub(super) async fn run(runtime: &Runtime, name: Option<&str>, files: &Files, dr
         if dry_run {
             for preview in notify.preview_test(receiver).unwrap_or_default() {
                 println!("{}:\n{}\n", preview.channel, preview.text);
+                if let Some(words) = preview.picture {
+                    println!("({words})\n");
+                }
             }
             continue;
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use watchbell_alarms::Pictures;
 use watchbell_alarms::rule::RuleFile;
 use watchbell_model::{Path, Problems, RelabelConfig, RunbookRef};
 use watchbell_notify::{Library, ReceiverConfig, Templates};
@@ -75,6 +76,12 @@ pub(super) fn check(
         if !files.insert(file) {
             problems.error(&top.field("rule_files"), format!("{file} is named twice"));
         }
+    }
+    let zone = &config.site.time_zone;
+    if Pictures::zone_of(zone).is_none() {
+        problems
+            .error(&top.field("site").field("time_zone"), format!("`{zone}` is not a known time zone"))
+            .hint("write it as `Europe/Berlin`, `UTC` or `Local`");
     }
     if config.site.url.is_none() && config.receivers.iter().any(|receiver| !receiver.is_empty()) {
         let problem = problems.warning(&top.field("site"), "links in pages lead to an address of this machine only");
