@@ -339,20 +339,21 @@ impl Stage {
                     }
                 }
             }
-            "undowntime" => loop {
-                let Some(id) = self.made(words[2]) else { break };
-                let (state, alerts) = (Arc::clone(&self.state), Arc::clone(&self.alerts));
-                let ended = tokio::select! {
-                    biased;
-                    () = state.crashed.notified() => None,
-                    ended = alerts.end_downtime(&id) => Some(ended),
-                };
-                match ended {
-                    Some(Ok(())) => break,
-                    Some(Err(error)) => assert!(matches!(error, DowntimeError::State(_)), "{error}"),
-                    None => self.restart(),
+            "undowntime" => {
+                while let Some(id) = self.made(words[2]) {
+                    let (state, alerts) = (Arc::clone(&self.state), Arc::clone(&self.alerts));
+                    let ended = tokio::select! {
+                        biased;
+                        () = state.crashed.notified() => None,
+                        ended = alerts.end_downtime(&id) => Some(ended),
+                    };
+                    match ended {
+                        Some(Ok(())) => break,
+                        Some(Err(error)) => assert!(matches!(error, DowntimeError::State(_)), "{error}"),
+                        None => self.restart(),
+                    }
                 }
-            },
+            }
             "judge" => {
                 let (fingerprint, word) = (labels(words[2]).fingerprint(), words[3]);
                 let says = Judgement::ALL.into_iter().find(|it| it.as_str() == word);
