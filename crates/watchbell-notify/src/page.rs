@@ -129,6 +129,13 @@ impl Page {
         }
     }
 
+    /// What can be done about it without signing in: what the link is called, and where it leads.
+    pub(crate) fn actions(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let all =
+            [("Acknowledge", &self.acknowledge_url), ("Silence", &self.silence_url), ("Mark false", &self.verdict_url)];
+        all.into_iter().filter_map(|(label, url)| Some((label, url.as_deref()?)))
+    }
+
     /// Whether it is over.
     pub(crate) fn is_resolved(&self) -> bool {
         self.status == PageStatus::Resolved
