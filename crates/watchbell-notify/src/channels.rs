@@ -552,12 +552,10 @@ pub(crate) fn links(
     between: &str,
     write: impl Fn(&str, &str) -> String,
 ) -> String {
-    let actions = [("Acknowledge", &page.acknowledge_url), ("Silence", &page.silence_url)];
-    let actions = actions.iter().filter_map(|(label, url)| Some(write(label, url.as_ref()?)));
     let (book, alarm) = (write("Run book", &page.runbook_url), write("Alarm", &page.alarm_url));
-    let most: Vec<String> = [book.clone(), alarm.clone()].into_iter().chain(actions).collect();
-    let verdict = page.verdict_url.as_ref().map(|url| write("Mark false", url));
-    let all: Vec<String> = most.iter().cloned().chain(verdict).collect();
+    let actions = page.actions().map(|(label, url)| write(label, url));
+    let all: Vec<String> = [book.clone(), alarm.clone()].into_iter().chain(actions).collect();
+    let most = if page.verdict_url.is_some() { &all[..all.len() - 1] } else { &all[..] };
     let ways = [all.join(between), most.join(between), format!("{book}{between}{alarm}"), book, alarm];
     ways.into_iter().find(|links| unit.size(links) <= max).unwrap_or_default()
 }

@@ -232,6 +232,9 @@ pub(crate) fn html(page: &Page, site: &str) -> String {
     let text = escaped(&page.text).replace('\n', "<br>\n");
     let (runbook, alarm) = (escaped(&page.runbook_url), escaped(&page.alarm_url));
     let what = page.alerts.first().map_or(title.clone(), |alert| escaped(&alert.summary));
+    let action =
+        |(label, url): (&str, &str)| format!(r#" · <a href="{}" style="color:#1d4ed8">{label}</a>"#, escaped(url));
+    let actions: String = page.actions().map(action).collect();
     let preview = escaped(&cut(&one_line(&page.text), 120, Unit::Characters));
     format!(
         r#"<!DOCTYPE html>
@@ -249,7 +252,7 @@ pub(crate) fn html(page: &Page, site: &str) -> String {
 <h1 style="margin:0 0 12px;font-size:20px;line-height:1.3;overflow-wrap:anywhere">{what}</h1>
 <p style="margin:0 0 16px;overflow-wrap:anywhere">{text}</p>
 <p style="margin:0 0 12px"><a href="{runbook}" style="display:inline-block;background:{color};color:#ffffff;padding:12px 20px;border-radius:6px;text-decoration:none;font-weight:bold">Open the run book</a></p>
-<p style="margin:0"><a href="{alarm}" style="color:#1d4ed8">Show the alarm</a></p>
+<p style="margin:0"><a href="{alarm}" style="color:#1d4ed8">Show the alarm</a>{actions}</p>
 </div>
 </div>
 <p style="max-width:600px;margin:12px auto;color:#71717a;font-size:13px">Sent by watchbell, {site}</p>

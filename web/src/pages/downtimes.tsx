@@ -19,15 +19,7 @@ export function Downtimes() {
   const refresh = () => void downtimes.refresh();
   const current = (downtimes.data.value ?? []).filter((downtime) => downtime.state !== "over");
   return (
-    <section class="section" aria-label="Downtimes">
-      <header>
-        <h2>Downtimes</h2>
-        <span class="aside">{current.length}</span>
-        <button type="button" class="button" onClick={() => setMaking(true)}>
-          New downtime
-        </button>
-      </header>
-      <Trouble what="downtimes" error={downtimes.error.value} />
+    <>
       {making && (
         <Form
           onDone={() => {
@@ -36,16 +28,25 @@ export function Downtimes() {
           }}
         />
       )}
-      {current.length === 0 ? (
-        <Empty>No downtime is planned.</Empty>
-      ) : (
-        <ul class="rows silences">
-          {current.map((downtime) => (
-            <Row key={downtime.id ?? downtime.downtime.name} downtime={downtime} onDone={refresh} />
-          ))}
-        </ul>
-      )}
-    </section>
+      <section class="section" aria-label="Downtimes">
+        <header>
+          <h2>Downtimes</h2>
+          <button type="button" class="button" onClick={() => setMaking(true)}>
+            New downtime
+          </button>
+        </header>
+        <Trouble what="downtimes" error={downtimes.error.value} />
+        {current.length === 0 ? (
+          <Empty>No downtime is planned.</Empty>
+        ) : (
+          <ul class="rows silences">
+            {current.map((downtime) => (
+              <Row key={downtime.id ?? downtime.downtime.name} downtime={downtime} onDone={refresh} />
+            ))}
+          </ul>
+        )}
+      </section>
+    </>
   );
 }
 
@@ -124,6 +125,7 @@ function Form({ onDone }: { onDone: () => void }) {
   };
   return (
     <form class="card form" onSubmit={submit} aria-label="New downtime">
+      <h2>New downtime</h2>
       <p>Pages are kept back and nothing else; what is still broken when it ends is told of then.</p>
       <input name="name" aria-label="Name" placeholder="Name, such as database move" required />
       <input name="matchers" aria-label="What it covers" placeholder={'What it covers, such as service="db"'} class="mono" required />

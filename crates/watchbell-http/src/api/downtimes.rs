@@ -56,8 +56,8 @@ pub(crate) async fn make(
     match app.alerts.make_downtime(from_now(asked.downtime, now), &by, &asked.why).await {
         Ok(id) => {
             tracing::info!(by, id, "a downtime was made");
-            let made = app.alerts.downtimes().into_iter();
-            match made.filter(|it| it.made.as_ref().is_some_and(|made| made.id == id)).next() {
+            let is = |it: &DowntimeView| it.made.as_ref().is_some_and(|made| made.id == id);
+            match app.alerts.downtimes().into_iter().find(is) {
                 Some(made) => Json(view_of(made, now)).into_response(),
                 None => StatusCode::NO_CONTENT.into_response(),
             }

@@ -358,6 +358,9 @@ impl Channel for EmailConfig {
         if !text.contains(&page.runbook_url) {
             text = format!("{text}\n\nRun book: {}\nAlarm: {}", page.runbook_url, page.alarm_url);
         }
+        for (label, url) in page.actions() {
+            text = format!("{text}\n{label}: {url}");
+        }
         let html = self.html(draft, &mut errors).map(|html| cut(&html, TEXT_MAX, Unit::Bytes));
         let (mime, body) = mail::body(Some(&text), html.as_deref(), &page.sequence_id);
         headers.extend(mime.into_iter().filter(|(name, _)| !self.has_header(name)));

@@ -119,8 +119,11 @@ pub(super) fn card_text(template: Option<String>, page: &Page) -> String {
     template.map_or_else(|| cut_as(&page.text, TEXT_MAX, UNIT, lines), |text| cut(&text, TEXT_MAX, UNIT))
 }
 
-/// The links of a card that are short enough.
+/// How many links a card shows.
+const CARD_LINKS_MAX: usize = 4;
+
+/// The links of a card that are short enough, as many as a card takes.
 pub(super) fn card_links(page: &Page) -> impl Iterator<Item = (&'static str, &str)> {
     let links = [("Run book", page.runbook_url.as_str()), ("Alarm", &page.alarm_url)];
-    links.into_iter().filter(|(_, url)| url.len() <= URL_MAX)
+    links.into_iter().chain(page.actions()).filter(|(_, url)| url.len() <= URL_MAX).take(CARD_LINKS_MAX)
 }

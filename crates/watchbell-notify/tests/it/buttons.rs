@@ -78,3 +78,16 @@ fn an_emergency_of_pushover_says_who_is_told_of_the_answer() {
     assert!(!emergency[1].contains("callback="));
     assert!(!bodies("pushover", &push(1), Buttons::default())[0].contains("callback="));
 }
+
+#[test]
+fn a_card_of_teams_leads_to_acknowledging_what_fires_and_to_a_verdict_of_what_is_over() {
+    let card = json!({"webhook_url": "http://there/workflows/x"});
+    let names = |body: &String| {
+        let body: Value = serde_json::from_str(body).unwrap();
+        let actions = body["attachments"][0]["content"]["actions"].as_array().unwrap().clone();
+        actions.iter().map(|it| it["title"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let with = bodies("msteamsv2", &card, Buttons::default());
+    assert_eq!(names(&with[0]), ["Run book", "Alarm", "Acknowledge", "Silence"]);
+    assert_eq!(names(&with[1]), ["Run book", "Alarm", "Mark false"]);
+}
