@@ -69,7 +69,7 @@ fn every_case_is_drawn_as_it_was() {
         gap: 948 0 0 0 0 1564, 1cb608096a276393
         nan: 1092 0 0 0 0 1565, 4637bed04dcbab3c
         constant: 1539 0 0 0 0 1578, d6811251ad00daa0
-        zero: 654 0 0 0 0 1589, 74f4a6bcdc155568
+        zero: 654 0 0 0 0 1589, 5d8598a6fc90b5e5
         huge: 1583 0 0 0 0 1569, 36ac8561e394595e
         small: 1665 0 0 0 0 1563, ead9956582fec7c9
         negative: 1983 0 0 0 0 1565, a35fa054d1166f25
