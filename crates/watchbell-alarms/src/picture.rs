@@ -19,6 +19,7 @@ use watchbell_runtime::Runtime;
 
 use crate::alarms::Alarms;
 use crate::rule;
+use crate::status::Behind;
 
 /// How long a picture may take, its turn included.
 pub const PICTURE_TIME_MAX: Duration = Duration::from_secs(2);
@@ -104,14 +105,15 @@ impl Pictures {
         self.recent.lock().expect("no panic while held")
     }
 
+    fn behind(&self, subject: &Subject) -> Option<Behind> {
+        self.alarms.upgrade()?.behind(subject.alarm()?)
+    }
+
     /// What to draw; `None` where nothing is known of it.
     fn sight(&self, subject: &Subject) -> Option<Sight> {
-        if let Some(status) = self.alarms.upgrade().zip(subject.alarm()).and_then(|(alarms, id)| alarms.status(id)) {
-            let expr = promql::parse(&status.graph?).ok()?;
-            let mut foreign: Vec<String> = status.labels.iter().map(|(name, _)| name.to_owned()).collect();
-            foreign.extend(["alertname", "severity", "source"].map(str::to_owned));
-            let hold = self.alarms.upgrade()?.hold(&status.id);
-            return Some(Sight { expr, threshold: status.threshold, hold, foreign: Some(foreign) });
+        if let Some(Behind { graph, threshold, hold, mut labels }) = self.behind(subject) {
+            labels.extend(["alertname", "severity", "source"].map(str::to_owned));
+            return Some(Sight { expr: promql::parse(&graph).ok()?, threshold, hold, foreign: Some(labels) });
         }
         let (text, threshold) = rule::status::drawn_of(&promql::parse(&expression(&subject.generator_url)?).ok()?);
         let expr = promql::parse(&text).ok()?;
@@ -176,7 +178,7 @@ impl Pictures {
 
 impl Draw for Pictures {
     fn has_graph(&self, subject: &Subject) -> bool {
-        self.sight(subject).is_some()
+        self.behind(subject).is_some() || self.sight(subject).is_some()
     }
 
     fn draw<'a>(&'a self, subject: &'a Subject) -> BoxFuture<'a, Option<Picture>> {

@@ -72,11 +72,19 @@ impl Alarms {
         }
     }
 
-    /// How long the condition of a rule must hold until its alert fires; of another alarm nothing.
-    pub(crate) fn hold(&self, id: &str) -> Duration {
+    /// What to draw of an alarm, without a look at its label sets, of which there may be thousands.
+    pub(crate) fn behind(&self, id: &str) -> Option<Behind> {
+        let (kind, _) = id.split_once('/')?;
+        if kind != "rule" {
+            let status = self.status(id)?;
+            let labels = status.labels.iter().map(|(name, _)| name.to_owned()).collect();
+            return Some(Behind { graph: status.graph?, threshold: status.threshold, hold: Duration::ZERO, labels });
+        }
         let world = self.world();
         let mut rules = world.groups.values().flat_map(|group| &group.rules);
-        rules.find(|item| item.id.as_deref() == Some(id)).map_or(Duration::ZERO, |item| item.rule.hold.duration())
+        let rule = &rules.find(|item| item.id.as_deref() == Some(id))?.rule;
+        let (graph, threshold) = rule::status::drawn(rule);
+        Some(Behind { graph, threshold, hold: rule.hold.duration(), labels: rule.labels.keys().cloned().collect() })
     }
 
     /// All heartbeats, by id.
@@ -118,6 +126,17 @@ impl Alarms {
         };
         world.items.monitors.values().map(status).collect()
     }
+}
+
+/// What is drawn of an alarm.
+pub(crate) struct Behind {
+    /// A PromQL expression.
+    pub(crate) graph: String,
+    pub(crate) threshold: Option<f64>,
+    /// How long its condition must hold.
+    pub(crate) hold: Duration,
+    /// Names of the labels that it gives its alerts.
+    pub(crate) labels: Vec<String>,
 }
 
 /// What differs from kind to kind.

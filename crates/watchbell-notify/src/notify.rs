@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use watchbell_model::{
     Alert, BoxFuture, Change, Deliver, Draw, GroupNotification, Labels, NotificationReason, Severity, State,
-    StateError, Subject, Timestamp,
+    StateError, Timestamp,
 };
 use watchbell_runtime::{Addresses, Runtime, Task, fault};
 
@@ -222,9 +222,8 @@ impl Notify {
     ) -> Entry {
         let mut page = Page::write(group, &config.site, &config.runbooks);
         let shows = channel.picture();
-        let wanted = shows != Shows::Nothing;
-        let has_graph = |subject: &Subject| self.draw.get().is_some_and(|draw| draw.has_graph(subject));
-        let mut subject = page.subject(group).filter(|subject| wanted && has_graph(subject));
+        let draw = self.draw.get().filter(|_| shows != Shows::Nothing);
+        let mut subject = draw.and_then(|draw| page.subject(group).filter(|subject| draw.has_graph(subject)));
         if shows == Shows::Linked {
             // The link brings it, whenever it is opened.
             page.picture_url = subject.take().and_then(|subject| config.site.picture_address(&subject));

@@ -41,6 +41,7 @@ impl Scale {
                 (low, high) = (with_low, with_high);
             }
         }
+        let (lowest, highest) = (low, high);
         // Nothing is a good place to begin where it is not far.
         if low > 0.0 && low < 0.6 * high {
             low = 0.0;
@@ -67,10 +68,10 @@ impl Scale {
             _ => 0.0,
         };
         let is_end = |value: f64| value == 0.0 || (value - full).abs() < step * EDGE;
-        if low - below < step * EDGE && !is_end(below) {
+        if lowest - below < step * EDGE && !is_end(below) {
             below -= step;
         }
-        if above - high < step * EDGE && !is_end(above) {
+        if above - highest < step * EDGE && !is_end(above) {
             above += step;
         }
         Scale { low: below, high: if above > below { above } else { below + step }, step }
@@ -128,12 +129,12 @@ mod tests {
     #[test]
     fn marks_are_round_and_hold_the_data() {
         assert_eq!(check(&[1.0, 9.3], None, Unit::Plain), "0 2 4 6 8 10");
-        assert_eq!(check(&[98.0, 99.5], None, Unit::Percent), "98.0 % 98.5 % 99.0 % 99.5 %");
-        assert_eq!(check(&[-5.0, 12.0], None, Unit::Plain), "-5 0 5 10 15");
-        assert_eq!(check(&[-5e-9, 2e-9], None, Unit::Plain), "-6e-9 -4e-9 -2e-9 0e0 2e-9");
-        assert_eq!(check(&[1e17, 8e17], None, Unit::Plain), "0e0 2e17 4e17 6e17 8e17");
+        assert_eq!(check(&[98.0, 99.5], None, Unit::Percent), "97.5 % 98.0 % 98.5 % 99.0 % 99.5 % 100.0 %");
+        assert_eq!(check(&[-5.0, 12.0], None, Unit::Plain), "-10 -5 0 5 10 15");
+        assert_eq!(check(&[-5e-9, 2e-9], None, Unit::Plain), "-6e-9 -4e-9 -2e-9 0e0 2e-9 4e-9");
+        assert_eq!(check(&[1e17, 8e17], None, Unit::Plain), "0e0 2e17 4e17 6e17 8e17 1e18");
         assert_eq!(check(&[0.0, 3e9], None, Unit::Bytes), "0 GiB 1 GiB 2 GiB 3 GiB");
-        assert_eq!(check(&[0.0, 1500.0], None, Unit::Seconds), "0 min 5 min 10 min 15 min 20 min 25 min");
+        assert_eq!(check(&[0.0, 1500.0], None, Unit::Seconds), "0 min 5 min 10 min 15 min 20 min 25 min 30 min");
         assert_eq!(check(&[0.0, 20.0 * 3600.0], None, Unit::Seconds), "0 h 6 h 12 h 18 h 24 h");
     }
 
@@ -148,7 +149,7 @@ mod tests {
     #[test]
     fn a_threshold_is_shown_where_it_leaves_room() {
         assert_eq!(check(&[10.0, 30.0], Some(90.0), Unit::Percent), "0 % 20 % 40 % 60 % 80 % 100 %");
-        assert_eq!(check(&[1.0, 3.0], Some(1e6), Unit::Plain), "0 1 2 3");
+        assert_eq!(check(&[1.0, 3.0], Some(1e6), Unit::Plain), "0 1 2 3 4");
         assert!(Scale::of([1.0, 3.0].into_iter(), Some(1e6), Unit::Plain).place(1e6) > 1.0);
     }
 

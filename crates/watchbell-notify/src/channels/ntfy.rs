@@ -105,7 +105,6 @@ impl NtfyConfig {
         let page = rendered.read()?;
         let url = self.url.join(&self.topic);
         let mut request = Request::post(url.parse().map_err(|_| "`url` is not a web address")?, picture.as_slice());
-        request.method = "PUT".into();
         let kept = rendered.headers.iter().filter(|(name, _)| name != "Content-Type");
         request.headers.extend(kept.cloned());
         request.headers.push(("Content-Type".into(), picture::PNG.into()));

@@ -93,7 +93,7 @@ fn a_page_arrives_once_with_its_picture() {
             let pictures: Vec<&Seen> = seen.iter().filter(|it| has_picture(it)).collect();
             let calls: Vec<&str> = pictures.iter().map(|it| it.line.split(" HTTP").next().unwrap()).collect();
             let wanted: &[&str] = match kind {
-                "ntfy" => &["PUT /alerts"],
+                "ntfy" => &["POST /alerts"],
                 "pushover" => &["POST /1/messages.json"],
                 "discord" => &["POST /api/webhooks/1/hush-hush-hush-hush?wait=true"],
                 "telegram" => &["POST /bot123:hush/sendPhoto"],
@@ -252,7 +252,7 @@ fn ntfy_is_told_in_headers_what_its_json_says() {
         let headers = seen.headers.iter().filter(|(name, _)| name != "host" && name != "user-agent");
         let headers: Vec<String> = headers.map(|(name, value)| format!("{name}: {value}")).collect();
         expect![[r#"
-            PUT /alerts HTTP/1.1
+            POST /alerts HTTP/1.1
             x-sequence-id: fc5826a750664c649de9aa08c938767e
             idempotency-key: 6d5b2b4b6e27cf838fd7a8688895a5fd
             content-type: image/png

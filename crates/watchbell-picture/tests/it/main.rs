@@ -66,18 +66,18 @@ fn every_case_is_drawn_as_it_was() {
         one: 1305 0 0 0 0 1565, 44e9e831240c87a1
         five: 1324 1533 1334 1248 1067 1440, ea989fb7e28716c1
         nine: 1587 1533 1670 1248 1200 1440, 1bd4366ddb5747f3
-        gap: 972 0 0 0 0 1564, 019fb36bf72eed59
+        gap: 948 0 0 0 0 1564, 1cb608096a276393
         nan: 1092 0 0 0 0 1565, 4637bed04dcbab3c
-        constant: 1541 0 0 0 0 1580, 678d60549071b4e3
+        constant: 1539 0 0 0 0 1578, d6811251ad00daa0
         zero: 654 0 0 0 0 1589, 5d8598a6fc90b5e5
         huge: 1583 0 0 0 0 1569, 36ac8561e394595e
         small: 1665 0 0 0 0 1563, ead9956582fec7c9
-        negative: 2296 0 0 0 0 1583, eb140b7574ae59c2
-        point: 101 0 0 0 0 1590, 53d28fab30466aaa
-        none: 0 0 0 0 0 1590, 08a796ffd6e996e4
+        negative: 1983 0 0 0 0 1565, a35fa054d1166f25
+        point: 103 0 0 0 0 1590, 4474f45c28648c1a
+        none: 0 0 0 0 0 1590, 70e4a247af57c933
         long: 1984 2215 0 0 0 690, 3f4dbef210ed716f
         unicode: 1434 1613 0 0 0 1522, 53f2d3648e357ae2
-        far: 1700 0 0 0 0 719, aa2fe5cefe8492a2
+        far: 1655 0 0 0 0 719, 187cc0c36ecb943d
         over: 1760 0 0 0 0 2198, 4f2328001591a3ce
     "#]]
     .assert_eq(&out);
