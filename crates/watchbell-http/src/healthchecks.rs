@@ -81,7 +81,13 @@ async fn serve<F: Future<Output = Answered>>(
     };
     let mut names: Vec<&str> = methods.iter().map(Method::as_str).collect();
     names.push("OPTIONS");
-    let names = HeaderValue::from_str(&names.join(", ")).expect("methods are plain text");
+    open_to_pages(&mut response, &names.join(", "));
+    response
+}
+
+/// Lets pages of any site read an answer.
+fn open_to_pages(response: &mut Response, methods: &str) {
+    let names = HeaderValue::from_str(methods).expect("methods are plain text");
     for (name, value) in [
         (header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
         (header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("X-Api-Key")),
@@ -90,7 +96,6 @@ async fn serve<F: Future<Output = Answered>>(
     ] {
         response.headers_mut().insert::<HeaderName>(name, value);
     }
-    response
 }
 
 fn call(app: App, method: &Method, uri: &Uri, headers: HeaderMap, query: &str, body: &[u8]) -> Result<Call, Response> {

@@ -2,6 +2,8 @@
 
 mod alerts;
 mod check;
+mod heartbeats;
+mod ping;
 mod probe;
 mod push;
 mod query;
@@ -46,6 +48,7 @@ const EXAMPLES: &str = "Examples:
   watchbell signin                         print a new one-time sign-in link
   watchbell alerts                         what fires, and who sees to it
   watchbell ack monitor/imap               say that you see to it
+  watchbell ping "$PING_URL" -- backup.sh  run a job and say how it went
   watchbell query instant 'up == 0'        what an expression is worth now
   watchbell store stats                    how much is kept, and what most of it is";
 
@@ -107,6 +110,10 @@ enum Command {
     Query(query::QueryArguments),
     /// Series by hand: figures, check, import, export, snapshot, deletion.
     Store(store::StoreArguments),
+    /// How heartbeats stand, and where their jobs report.
+    Heartbeats(heartbeats::HeartbeatsArguments),
+    /// Run a job and tell its heartbeat how it went, or only tell it.
+    Ping(ping::PingArguments),
     /// Send a test page through a receiver, or show what would be sent.
     Push {
         /// The receiver's name; all of them if none is given.
@@ -207,6 +214,8 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Token(arguments) => token::run(&runtime, arguments).await,
         Command::Alerts { whom, output } => alerts::list(&runtime, whom, output).await,
         Command::Ack(arguments) => alerts::acknowledge(&runtime, arguments).await,
+        Command::Heartbeats(arguments) => heartbeats::run(&runtime, arguments).await,
+        Command::Ping(arguments) => ping::run(&runtime, arguments).await,
         Command::Query(arguments) => query::run(&runtime, arguments).await,
         Command::Store(arguments) => store::run(&runtime, arguments).await,
         Command::Push { receiver, files, dry_run } => push::run(&runtime, receiver.as_deref(), &files, dry_run).await,

@@ -95,7 +95,7 @@ struct Acknowledged {
 }
 
 impl Whom {
-    async fn api(self, runtime: &Runtime) -> Result<Api> {
+    pub(super) async fn api(self, runtime: &Runtime) -> Result<Api> {
         if let Some(url) = &self.url {
             return Api::at(runtime, url);
         }
