@@ -110,9 +110,12 @@ fn burst(address: SocketAddr, thread: usize, pings: usize) -> Result<usize> {
 fn counted(address: SocketAddr) -> Result<usize> {
     let mut client = Client::connect(address)?;
     let answer = client.request("GET", "/api/v3/checks/", &format!("X-Api-Key: {KEY}\r\n"), b"")?;
-    let checks: serde_json::Value = serde_json::from_slice(&answer.body)?;
-    let checks = checks["checks"].as_array().context("no checks are listed")?;
-    Ok(checks.iter().filter_map(|check| check["n_pings"].as_u64()).sum::<u64>() as usize)
+    let text = String::from_utf8_lossy(&answer.body);
+    let numbers = text.split("\"n_pings\":").skip(1).map(|rest| {
+        let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        rest[..end].parse::<usize>().context("a number of pings")
+    });
+    numbers.sum()
 }
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";

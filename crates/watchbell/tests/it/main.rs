@@ -11,6 +11,7 @@ mod discovered;
 mod faults;
 mod foreign;
 mod full;
+mod heartbeats;
 mod imported;
 mod kill;
 mod kit;
