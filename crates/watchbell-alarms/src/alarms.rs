@@ -8,8 +8,8 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use tokio::sync::{Notify, mpsc, oneshot};
 use watchbell_model::{
-    Append, BoxFuture, Change, Flip, HeartbeatTerms, Observation, Observe, Ping, Query, Raise, Severity, Span, State, StateError, Timestamp,
-    Transition,
+    Append, BoxFuture, Change, Flip, HeartbeatTerms, Observation, Observe, Ping, Query, Raise, Severity, Span, State,
+    StateError, Timestamp, Transition,
 };
 use watchbell_runtime::metrics::Counter;
 use watchbell_runtime::{Runtime, fault};

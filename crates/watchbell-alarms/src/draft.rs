@@ -8,8 +8,8 @@ use std::sync::Arc;
 use watchbell_model::{AlarmState, Alert, Change, Labels, Timestamp, Transition};
 
 use crate::kept::{Item, Kept, Kind, Site};
-use crate::{heartbeat, own};
 use crate::world::Items;
+use crate::{heartbeat, own};
 
 /// The table of [`Kept`] documents, by alarm.
 pub(crate) const STATE: &str = "alarms.state";

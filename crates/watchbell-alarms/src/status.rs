@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 use watchbell_model::{
-    AlarmId, AlarmKind, AlarmState, AlarmStatus, Contributor, HeartbeatStatus, Labels, ProbeResult, RunbookRef, Schedule, Span,
-    Timestamp,
+    AlarmId, AlarmKind, AlarmState, AlarmStatus, Contributor, HeartbeatStatus, Labels, ProbeResult, RunbookRef,
+    Schedule, Span, Timestamp,
 };
 
 use crate::alarms::Alarms;

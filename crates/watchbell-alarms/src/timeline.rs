@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use watchbell_model::{
-    AlarmState, Certificate, HeartbeatState, Labels, Ping, PingKind, ProbeResult, RunbookRef, Schedule, Severity, Span, Timestamp,
+    AlarmState, Certificate, HeartbeatState, Labels, Ping, PingKind, ProbeResult, RunbookRef, Schedule, Severity, Span,
+    Timestamp,
 };
 
 use crate::draft::Draft;

@@ -9,7 +9,10 @@ use http::{Method, StatusCode, Uri};
 
 use crate::access::Surface;
 use crate::guard::{guard, headers};
-use crate::{App, action, alertmanager, api, assets, bulk, health, healthchecks, otlp, ping, prometheus, push, signin, sink, upkeep};
+use crate::{
+    App, action, alertmanager, api, assets, bulk, health, healthchecks, otlp, ping, prometheus, push, signin, sink,
+    upkeep,
+};
 
 /// How large a body may be where nothing else is said, in bytes.
 const BODY_MAX: usize = 8 << 20;
@@ -196,9 +199,8 @@ fn of_healthchecks() -> Vec<Door> {
     let mut doors = Vec::new();
     // They answer every method themselves, with the headers that pages of other sites need.
     for version in ["v1", "v2", "v3"] {
-        let keyed = |methods, path: &str, handler| {
-            door(Surface::Keyed, methods, &format!("/api/{version}/{path}"), handler)
-        };
+        let keyed =
+            |methods, path: &str, handler| door(Surface::Keyed, methods, &format!("/api/{version}/{path}"), handler);
         doors.extend([
             keyed(GET_POST, "checks/", any(healthchecks::checks)),
             keyed(GET_POST_DELETE, "checks/{check}", any(healthchecks::one)),

@@ -8,10 +8,10 @@ mod badge;
 mod show;
 mod spec;
 
+use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse, Response};
-use axum::Json;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use serde_json::{Map, Value, json};
 use subtle::ConstantTimeEq;
@@ -240,7 +240,8 @@ pub(crate) async fn checks(asked: Asked) -> Response {
             return create(&call).await;
         }
         call.authorize(true)?;
-        let tags: Vec<&str> = call.query.iter().filter(|(name, _)| name == "tag").map(|(_, tag)| tag.as_str()).collect();
+        let tags: Vec<&str> =
+            call.query.iter().filter(|(name, _)| name == "tag").map(|(_, tag)| tag.as_str()).collect();
         let slug = call.asked("slug").filter(|slug| !slug.is_empty());
         let wanted = |known: &&Known| {
             tags.iter().all(|wanted| known.definition.tags().any(|tag| tag == *wanted))

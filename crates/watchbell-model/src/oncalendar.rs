@@ -259,7 +259,8 @@ impl FromStr for Line {
             line.minutes = bits(MINUTE.read(minute)?);
             line.seconds = bits(SECOND.read(second)?);
         }
-        let is_date = |part: &str| part.contains(['-', '~']) && part.starts_with(|c: char| c == '*' || c.is_ascii_digit());
+        let is_date =
+            |part: &str| part.contains(['-', '~']) && part.starts_with(|c: char| c == '*' || c.is_ascii_digit());
         if let Some(date) = parts.pop_if(|part| is_date(part)) {
             line.read_date(date)?;
         }

@@ -147,7 +147,10 @@ mod tests {
     #[test]
     fn zones_are_named_as_the_database_names_them() {
         assert_eq!("europe/riga".parse::<Zone>().unwrap().to_string(), "Europe/Riga");
-        assert_eq!("Europe/Nowhere".parse::<Zone>().unwrap_err(), "`Europe/Nowhere` is no time zone, such as `Europe/Riga`");
+        assert_eq!(
+            "Europe/Nowhere".parse::<Zone>().unwrap_err(),
+            "`Europe/Nowhere` is no time zone, such as `Europe/Riga`"
+        );
         let schedule = Schedule::expression("0 3 * * *", "Europe/Riga".parse().unwrap()).unwrap();
         let next = schedule.next(Timestamp::parse_rfc3339("2026-07-01T00:00:00Z").unwrap()).unwrap();
         assert_eq!(next.to_string(), "2026-07-02T00:00:00.000Z");

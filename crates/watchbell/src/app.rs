@@ -13,8 +13,8 @@ use watchbell_alarms::{Alarms, Desired, Runbook, certificate, heartbeat, monitor
 use watchbell_alerts::Alerts;
 use watchbell_http::{Auth, ConfigView, Handles, HealthchecksConfig, LoadResult, QueryConfig, SinkConfig, SiteInfo};
 use watchbell_model::{
-    Append, Batch, BoxFuture, Deliver, HeartbeatTerms, Labels, Observe, Query, Raise, Relabel, RunbookRef, Severity, Span, State,
-    Timestamp, Upkeep,
+    Append, Batch, BoxFuture, Deliver, HeartbeatTerms, Labels, Observe, Query, Raise, Relabel, RunbookRef, Severity,
+    Span, State, Timestamp, Upkeep,
 };
 use watchbell_notify::{Notify, NotifyConfig, Site};
 use watchbell_runtime::{CancellationToken, Runtime, Task};

@@ -48,7 +48,7 @@ const EXAMPLES: &str = "Examples:
   watchbell signin                         print a new one-time sign-in link
   watchbell alerts                         what fires, and who sees to it
   watchbell ack monitor/imap               say that you see to it
-  watchbell ping "$PING_URL" -- backup.sh  run a job and say how it went
+  watchbell ping \"$PING_URL\" -- backup.sh  run a job and say how it went
   watchbell query instant 'up == 0'        what an expression is worth now
   watchbell store stats                    how much is kept, and what most of it is";
 

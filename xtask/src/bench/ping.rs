@@ -54,9 +54,8 @@ pub fn run(options: &Options) -> Result<()> {
         let before = process.cpu()?;
         let begun = Instant::now();
         let pings = if options.quick { PINGS / 10 } else { PINGS };
-        let threads: Vec<_> = (0..THREADS)
-            .map(|thread| std::thread::spawn(move || burst(address, thread, pings / THREADS)))
-            .collect();
+        let threads: Vec<_> =
+            (0..THREADS).map(|thread| std::thread::spawn(move || burst(address, thread, pings / THREADS))).collect();
         let mut acknowledged = 0;
         for thread in threads {
             acknowledged += thread.join().map_err(|_| anyhow::anyhow!("a thread panicked"))??;
@@ -75,7 +74,10 @@ pub fn run(options: &Options) -> Result<()> {
         table.add(0, "the same, worst of 200", "ms", None, waits[ALONE - 1] * 1e3);
         table.add(0, "most memory", "MB", None, peak);
     }
-    let text = format!("{}\nMedians of {rounds}. After each, killed and started again: nothing was missing.\n", table.markdown());
+    let text = format!(
+        "{}\nMedians of {rounds}. After each, killed and started again: nothing was missing.\n",
+        table.markdown()
+    );
     println!("{text}");
     if let Some(path) = &options.output {
         std::fs::write(path, &text).with_context(|| path.display().to_string())?;

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use watchbell_alarms::{Alarms, Desired, Runbook, certificate, heartbeat, monitor};
 use watchbell_model::{
     Alert, Append, AppendError, Appended, Batch, BoxFuture, Certificate, Change, Labels, Matcher, MemoryState,
-    Observation, Observe, Ping, PingKind, ProbeResult, Query, QueryError, Raise, RunbookRef, Sample, Schedule, Series, Severity,
-    Span, State, StateError, Timestamp, is_stale,
+    Observation, Observe, Ping, PingKind, ProbeResult, Query, QueryError, Raise, RunbookRef, Sample, Schedule, Series,
+    Severity, Span, State, StateError, Timestamp, is_stale,
 };
 use watchbell_runtime::{Runtime, sim};
 

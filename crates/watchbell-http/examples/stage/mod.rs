@@ -11,8 +11,8 @@ use watchbell_http::{Auth, ConfigView, Handles, HealthchecksConfig, LoadResult, 
 use watchbell_model::{
     Append, AppendError, Appended, Batch, BoxFuture, Certificate, Checkup, Cleaned, Deleted, Exemplar, Figures,
     HistogramSample, Import, Imported, Labels, Lookup, Matcher, MemoryState, Metadata, Observation, Observe, Part,
-    Point, ProbeResult, Query, QueryError, Sample, Schedule, Secret, Series, SeriesKey, Severity, Snapshot, Span, Timestamp,
-    Upkeep, UpkeepError, Url,
+    Point, ProbeResult, Query, QueryError, Sample, Schedule, Secret, Series, SeriesKey, Severity, Snapshot, Span,
+    Timestamp, Upkeep, UpkeepError, Url,
 };
 use watchbell_notify::{Library, Notify, NotifyConfig, ReceiverConfig, RunbooksConfig, Site};
 use watchbell_runtime::{CancellationToken, Runtime};
@@ -233,11 +233,7 @@ impl ConfigView for Settings {
 
     fn healthchecks(&self) -> HealthchecksConfig {
         let [key, read_key] = *self.keys.lock().unwrap();
-        HealthchecksConfig {
-            key: Secret::new(key),
-            read_key: Secret::new(read_key),
-            ..HealthchecksConfig::default()
-        }
+        HealthchecksConfig { key: Secret::new(key), read_key: Secret::new(read_key), ..HealthchecksConfig::default() }
     }
 
     fn sink(&self) -> SinkConfig {
@@ -345,13 +341,7 @@ impl Stage {
         let first = receivers[0].name.clone();
         let site = Site::new("mail.example.org", site);
         let retry_for = NotifyConfig::RETRY_FOR;
-        stage.notify.apply(NotifyConfig {
-            receivers,
-            templates: Arc::default(),
-            runbooks: library,
-            site,
-            retry_for,
-        });
+        stage.notify.apply(NotifyConfig { receivers, templates: Arc::default(), runbooks: library, site, retry_for });
         let route = serde_json::json!({ "receiver": first, "group_by": ["alertname"], "group_wait": "1s" });
         let route = serde_json::from_value(route).unwrap();
         stage.alerts.apply(&watchbell_alerts::Config { route, ..Default::default() }).unwrap();

@@ -35,7 +35,10 @@ fn a_client_makes_pings_pauses_and_deletes_a_check() {
         // The same again is the same check.
         let again = keyed("POST", "/api/v3/checks/").body(r#"{"name": "Backups", "grace": 900, "unique": ["name"]}"#);
         let again = site.send(again).await;
-        assert_eq!((again.status.as_u16(), &parsed(&again)["grace"], &parsed(&again)["uuid"]), (200, &json!(900), &check["uuid"]));
+        assert_eq!(
+            (again.status.as_u16(), &parsed(&again)["grace"], &parsed(&again)["uuid"]),
+            (200, &json!(900), &check["uuid"])
+        );
         let mut told = String::new();
         for (method, step) in [
             ("GET", format!("/ping/{uuid}/start")),
@@ -71,7 +74,8 @@ fn a_client_makes_pings_pauses_and_deletes_a_check() {
             POST /api/v3/checks/UUID/resume: 409 "new" started false pings 3 flips 4
             DELETE /api/v3/checks/UUID: 200 null started null pings null flips 0
             GET /api/v3/checks/UUID: 404 null started null pings null flips 0
-        "#]].assert_eq(&told);
+        "#]]
+        .assert_eq(&told);
         // Its alert is over, and its alarm is gone.
         assert!(site.stage.alarms.status(&format!("heartbeat/{uuid}")).is_none());
     });
@@ -139,7 +143,8 @@ fn keys_tokens_and_what_they_open() {
             "" POST []: 400 "json validation error: value is not an object"
             "" PUT : 405 null
             "" OPTIONS : 204 null
-        "#]].assert_eq(&told);
+        "#]]
+        .assert_eq(&told);
         let body = format!(r#"{{"api_key": "{HEALTHCHECKS_KEY}"}}"#);
         assert_eq!(site.send(ask("POST", "/api/v2/checks/").public().body(body)).await.status, 201);
         // Who may only read sees no address to report to.
@@ -185,7 +190,8 @@ fn badges_say_how_things_stand_to_whoever_has_their_address() {
             200 {"color":"critical","label":"prod","message":"down","schemaVersion":1}
             200 {"down":1,"grace":0,"status":"down","total":3}
             404 
-        "#]].assert_eq(&told);
+        "#]]
+        .assert_eq(&told);
         let (of_prod, of_db) = (path(&badges["badges"]["prod"]["svg"]), path(&badges["badges"]["db/1"]["svg"]));
         let forged = of_prod.replace("prod", "db%2F1");
         assert_eq!(site.send(ask("GET", of_db).public()).await.status, 200);
@@ -215,7 +221,10 @@ fn not_applicable(case: &Value) -> Option<&'static str> {
         Some("bodies in an object storage, which there is none of here")
     } else if case["response"]["status"] == 403 && is_of_two_projects(case) {
         Some("several projects, of which there is one here")
-    } else if path.ends_with("/resume") && case["response"]["status"] == 200 && target.is_some_and(|it| is_overrun(it, case)) {
+    } else if path.ends_with("/resume")
+        && case["response"]["status"] == 200
+        && target.is_some_and(|it| is_overrun(it, case))
+    {
         Some("a paused run that is overdue, which is judged at once here")
     } else if names.len() == 2 && names[0] == names[1] {
         Some("two channels of one name, which a configuration refuses")
@@ -432,11 +441,15 @@ async fn replay(world: sim::World, case: &Value) -> Result<(), String> {
         let (tag, format) = file.rsplit_once('.').unwrap();
         let with_late = if path.contains("-2/") { "svg" } else { "svg3" };
         let url = badges["badges"][tag.replace("%40", "@")][with_late].as_str().unwrap().to_owned();
-        path = format!("{}.{format}", url.splitn(4, '/').last().map(|it| format!("/{it}")).unwrap().trim_end_matches(".svg"));
+        path = format!(
+            "{}.{format}",
+            url.splitn(4, '/').last().map(|it| format!("/{it}")).unwrap().trim_end_matches(".svg")
+        );
     }
     let query = request["query"].as_str().unwrap();
     let address = if query.is_empty() { path } else { format!("{path}?{query}") };
-    let method = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"].into_iter().find(|it| request["method"] == *it).unwrap();
+    let method =
+        ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"].into_iter().find(|it| request["method"] == *it).unwrap();
     let mut asked = ask(method, address).body(body);
     for (name, value) in request["headers"].as_object().unwrap() {
         asked = asked.header(String::leak(name.clone()), value.as_str().unwrap());
@@ -449,7 +462,9 @@ async fn replay(world: sim::World, case: &Value) -> Result<(), String> {
     if u64::from(answer.status.as_u16()) != wanted["status"].as_u64().unwrap() {
         return Err(format!("{} instead of {}: {}", answer.status, wanted["status"], answer.body));
     }
-    for name in ["access-control-allow-origin", "access-control-allow-headers", "access-control-max-age", "ping-body-limit"] {
+    for name in
+        ["access-control-allow-origin", "access-control-allow-headers", "access-control-max-age", "ping-body-limit"]
+    {
         if let Some(value) = wanted["headers"][name].as_str()
             && answer.headers.get(name).is_none_or(|ours| ours != value)
         {
@@ -477,7 +492,11 @@ async fn replay(world: sim::World, case: &Value) -> Result<(), String> {
         if ours != theirs {
             return Err(format!("\n  ours   {ours}\n  theirs {theirs}"));
         }
-    } else if !kind.starts_with("image/svg") && method != "HEAD" && !text.starts_with(b"\n<!doctype html>") && answer.bytes != text {
+    } else if !kind.starts_with("image/svg")
+        && method != "HEAD"
+        && !text.starts_with(b"\n<!doctype html>")
+        && answer.bytes != text
+    {
         // A page in HTML is the web framework's own, and a picture is drawn our way.
         return Err(format!("{:?} instead of {:?}", answer.body, String::from_utf8_lossy(&text)));
     }

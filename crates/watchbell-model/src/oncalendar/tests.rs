@@ -56,7 +56,8 @@ fn parts_mean_what_systemd_means() {
         "*-*-31": 2026-12-31T00:00 2027-01-31T00:00 2027-03-31T00:00
         "12:34\n18:00 America/New_York": 2026-11-20T12:34 2026-11-20T23:00 2026-11-21T12:34
         "2019-01-01": 
-    "#]].assert_eq(&told);
+    "#]]
+    .assert_eq(&told);
 }
 
 #[test]
@@ -81,7 +82,8 @@ fn what_is_skipped_does_not_come_and_what_comes_twice_counts_once() {
         hourly: 2026-03-29T01:00 2026-03-29T02:00 2026-03-29T03:00
         hourly: 2026-10-25T00:00 2026-10-25T01:00 2026-10-25T02:00
         02:30 UTC: 2026-03-29T02:30 2026-03-30T02:30 2026-03-31T02:30
-    "#]].assert_eq(&told);
+    "#]]
+    .assert_eq(&told);
 }
 
 #[test]
@@ -122,7 +124,8 @@ fn what_is_none_is_said() {
         "0/0:00": `0/0` is no hour; it is 0 to 23
         "*-02-31": there is no such day from 1970 to 2199
         "12:34\n\n18:00": `` is not of the form `DAYS YEAR-MONTH-DAY HOUR:MINUTE:SECOND ZONE`
-    "#]].assert_eq(&told);
+    "#]]
+    .assert_eq(&told);
 }
 
 /// What the library oncalendar answers.
@@ -163,8 +166,7 @@ fn conformance_of_calendar_expressions() {
                     found.push(next);
                     at = next;
                 }
-                let recorded: Vec<_> =
-                    case.next.iter().map(|text| Timestamp::parse_rfc3339(text).unwrap()).collect();
+                let recorded: Vec<_> = case.next.iter().map(|text| Timestamp::parse_rfc3339(text).unwrap()).collect();
                 if found != recorded {
                     wrong.push(format!("{line}\n    {found:?}"));
                 }

@@ -131,7 +131,8 @@ impl Definition {
             return request.action.kind();
         }
         let body = String::from_utf8_lossy(&request.body);
-        let said = |keywords: &str| keywords.split(',').map(str::trim).any(|word| !word.is_empty() && body.contains(word));
+        let said =
+            |keywords: &str| keywords.split(',').map(str::trim).any(|word| !word.is_empty() && body.contains(word));
         if said(&self.failure_keywords) {
             PingKind::Fail
         } else if said(&self.success_keywords) {

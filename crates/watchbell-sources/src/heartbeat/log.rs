@@ -92,9 +92,7 @@ pub(super) fn one(state: &dyn State, heartbeat: &str, n: u64) -> Result<Option<P
     let key = key(heartbeat, n);
     let Some(document) = state.get(TABLE, &key)? else { return Ok(None) };
     let damaged = |error| format!("the ping `{key}` is damaged: {error}");
-    serde_json::from_slice(&document)
-        .map(Some)
-        .map_err(|error| StateError { doing: "read", reason: damaged(error) })
+    serde_json::from_slice(&document).map(Some).map_err(|error| StateError { doing: "read", reason: damaged(error) })
 }
 
 /// Takes away all pings of a heartbeat whose last one has this number.

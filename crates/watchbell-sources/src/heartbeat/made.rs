@@ -73,7 +73,8 @@ impl Heartbeats {
 
     /// What is to be judged beside the heartbeats of this configuration.
     pub fn made(&self, configs: &[HeartbeatConfig]) -> Vec<HeartbeatTerms> {
-        let configured = |uuid: &str| configs.iter().any(|it| it.uuid.as_deref().is_some_and(|it| it.eq_ignore_ascii_case(uuid)));
+        let configured =
+            |uuid: &str| configs.iter().any(|it| it.uuid.as_deref().is_some_and(|it| it.eq_ignore_ascii_case(uuid)));
         let made = &self.set().made;
         made.iter().filter(|(uuid, _)| !configured(uuid)).map(|(uuid, made)| made.definition.terms(uuid)).collect()
     }

@@ -259,7 +259,8 @@ impl Heartbeats {
                 }
             };
             let live = self.live(&config.name, paused)?;
-            let heartbeat = Heartbeat { id: config.name.clone(), uuid, made_at: None, definition: config.definition(), live };
+            let heartbeat =
+                Heartbeat { id: config.name.clone(), uuid, made_at: None, definition: config.definition(), live };
             all.push(Arc::new(heartbeat));
         }
         let made = self.set().made.clone();

@@ -270,11 +270,15 @@ fn a_ping_makes_the_heartbeat_that_it_is_for() {
             "5f1c1d3e-8f4e-4b2a-9d6f-0a1b2c3d4e5f?create=1",
         ] {
             let answer = pinged(&heartbeats, address).await;
-            let seen: Vec<&str> = bench.seen().iter().map(|it| match it {
-                Observation::Expected(_) => " makes",
-                Observation::Ping(_) => " pings",
-                _ => " else",
-            }).collect();
+            let seen: Vec<&str> = bench
+                .seen()
+                .iter()
+                .map(|it| match it {
+                    Observation::Expected(_) => " makes",
+                    Observation::Ping(_) => " pings",
+                    _ => " else",
+                })
+                .collect();
             out += &format!("{address}: {} {}{}\n", answer.status, answer.body, seen.concat());
         }
         expect![[r#"
@@ -289,11 +293,14 @@ fn a_ping_makes_the_heartbeat_that_it_is_for() {
             key/third?create=1: 404 not found
             key/backup?create=1: 200 OK pings
             5f1c1d3e-8f4e-4b2a-9d6f-0a1b2c3d4e5f?create=1: 404 not found
-        "#]].assert_eq(&out);
+        "#]]
+        .assert_eq(&out);
         // What was made is there after a restart, and is judged again.
         let again = Heartbeats::open(bench.context.clone(), Some(Secret::new("key"))).await.unwrap();
         again.apply(&[]).await.unwrap();
-        let names = |all: Vec<Known>| all.into_iter().map(|it| format!("{} {}", it.definition.name, it.pings)).collect::<Vec<_>>();
+        let names = |all: Vec<Known>| {
+            all.into_iter().map(|it| format!("{} {}", it.definition.name, it.pings)).collect::<Vec<_>>()
+        };
         assert_eq!(names(again.all()), ["db 3", "new 1"]);
         assert_eq!(again.made(&[]).len(), 2);
         // A configuration may take one over by its address.

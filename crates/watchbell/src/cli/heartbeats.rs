@@ -97,7 +97,8 @@ mod tests {
     #[test]
     fn each_heartbeat_is_a_variable_of_its_own() {
         let of = |names: &[&str]| {
-            let all: Vec<Value> = names.iter().map(|name| json!({ "name": name, "ping_url": "https://h/ping/u" })).collect();
+            let all: Vec<Value> =
+                names.iter().map(|name| json!({ "name": name, "ping_url": "https://h/ping/u" })).collect();
             environment(&all).map_err(|error| error.to_string())
         };
         let two = "PING_A=https://h/ping/u\nPING_NIGHTLY_BACKUP__DB_1_=https://h/ping/u\n";
