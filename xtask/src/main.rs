@@ -29,6 +29,8 @@ const USAGE: &str = "usage: cargo xtask <command>
                 the metrics engine beside Prometheus and VictoriaMetrics, in one run
   bench notify [--quick] [--output FILE] [--watchbell BINARY]
                 alerts over HTTP to the request of a webhook, beside Alertmanager
+  bench ping [--quick] [--output FILE] [--watchbell BINARY]
+                pings of heartbeats, each on disk before its answer, and none missing after kill -9
   bench query [--quick] [--output FILE] [--watchbell BINARY] [--only NAME]
                 PromQL over HTTP and rounds of rules beside them, in one run
   bench scrape [--quick] [--output FILE] [--watchbell BINARY] [--only SIZE]
@@ -48,6 +50,10 @@ fn main() -> ExitCode {
         },
         ["bench", "notify", rest @ ..] => match bench_options(rest) {
             Some(options) => bench::notify(&options),
+            None => return usage(),
+        },
+        ["bench", "ping", rest @ ..] => match bench_options(rest) {
+            Some(options) => bench::ping(&options),
             None => return usage(),
         },
         ["bench", "query", rest @ ..] => match bench_options(rest) {

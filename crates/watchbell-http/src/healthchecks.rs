@@ -37,22 +37,31 @@ struct Call {
     read_only: bool,
 }
 
-type Answered = Result<Response, Response>;
+type Answered = Result<Response, Refusal>;
 
-/// `{"error": …}`.
-fn error(status: StatusCode, words: impl Into<String>) -> Response {
-    (status, Json(json!({ "error": words.into() }))).into_response()
+/// An answer that ends a request early.
+struct Refusal(Box<Response>);
+
+impl<R: IntoResponse> From<R> for Refusal {
+    fn from(answer: R) -> Refusal {
+        Refusal(Box::new(answer.into_response()))
+    }
 }
 
-fn not_kept(error: &StateError) -> Response {
+/// `{"error": …}`.
+fn error(status: StatusCode, words: impl Into<String>) -> Refusal {
+    (status, Json(json!({ "error": words.into() }))).into()
+}
+
+fn not_kept(error: &StateError) -> Refusal {
     tracing::error!(%error, "a heartbeat cannot be read or changed");
     self::error(StatusCode::SERVICE_UNAVAILABLE, "not kept, try again")
 }
 
-fn refused(why: &ChangeError) -> Response {
+fn refused(why: &ChangeError) -> Refusal {
     match why {
-        ChangeError::Unknown => StatusCode::NOT_FOUND.into_response(),
-        ChangeError::Full => StatusCode::FORBIDDEN.into_response(),
+        ChangeError::Unknown => StatusCode::NOT_FOUND.into(),
+        ChangeError::Full => StatusCode::FORBIDDEN.into(),
         ChangeError::Configured => {
             error(StatusCode::CONFLICT, "this check stands in watchbell's configuration; change it there")
         }
@@ -75,13 +84,19 @@ async fn serve<F: Future<Output = Answered>>(
         StatusCode::METHOD_NOT_ALLOWED.into_response()
     } else {
         match call(app, &method, &uri, headers, query.as_deref().unwrap_or_default(), &body) {
-            Ok(call) => handle(call, method).await.unwrap_or_else(|refusal| refusal),
-            Err(refusal) => refusal,
+            Ok(call) => handle(call, method).await.unwrap_or_else(|refusal| *refusal.0),
+            Err(refusal) => *refusal.0,
         }
     };
     let mut names: Vec<&str> = methods.iter().map(Method::as_str).collect();
     names.push("OPTIONS");
-    let names = HeaderValue::from_str(&names.join(", ")).expect("methods are plain text");
+    open_to_pages(&mut response, &names.join(", "));
+    response
+}
+
+/// Lets pages of any site read an answer.
+fn open_to_pages(response: &mut Response, methods: &str) {
+    let names = HeaderValue::from_str(methods).expect("methods are plain text");
     for (name, value) in [
         (header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
         (header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("X-Api-Key")),
@@ -90,10 +105,9 @@ async fn serve<F: Future<Output = Answered>>(
     ] {
         response.headers_mut().insert::<HeaderName>(name, value);
     }
-    response
 }
 
-fn call(app: App, method: &Method, uri: &Uri, headers: HeaderMap, query: &str, body: &[u8]) -> Result<Call, Response> {
+fn call(app: App, method: &Method, uri: &Uri, headers: HeaderMap, query: &str, body: &[u8]) -> Result<Call, Refusal> {
     let bad = |words: &str| error(StatusCode::BAD_REQUEST, words);
     let body = if method == Method::POST && !body.is_empty() {
         match serde_json::from_slice(body) {
@@ -158,7 +172,7 @@ enum Named<'a> {
 }
 
 impl<'a> Named<'a> {
-    fn read(text: &'a str) -> Result<Named<'a>, Response> {
+    fn read(text: &'a str) -> Result<Named<'a>, Refusal> {
         let dashed = text.len() == 36
             && text.bytes().enumerate().all(|(at, b)| match at {
                 8 | 13 | 18 | 23 => b == b'-',
@@ -169,14 +183,14 @@ impl<'a> Named<'a> {
         } else if text.len() == 40 && text.bytes().all(|b| b.is_ascii_alphanumeric()) {
             Ok(Named::Unique(text))
         } else {
-            Err(StatusCode::NOT_FOUND.into_response())
+            Err(StatusCode::NOT_FOUND.into())
         }
     }
 }
 
 impl Call {
     /// Lets a key in that may change everything, or, with `read`, one that may read.
-    fn authorize(&mut self, read: bool) -> Result<(), Response> {
+    fn authorize(&mut self, read: bool) -> Result<(), Refusal> {
         let denied = |words: &str| error(StatusCode::UNAUTHORIZED, words);
         let key = match (self.headers.get("x-api-key"), self.body.get("api_key")) {
             (Some(key), _) => String::from_utf8_lossy(key.as_bytes()).into_owned(),
@@ -208,13 +222,13 @@ impl Call {
         self.query.iter().rfind(|(it, _)| it == name).map(|(_, value)| value.as_str())
     }
 
-    fn find(&self, named: &Named<'_>) -> Result<Known, Response> {
+    fn find(&self, named: &Named<'_>) -> Result<Known, Refusal> {
         let heartbeats = &self.app.heartbeats;
         let found = match named {
             Named::Uuid(uuid) => heartbeats.by_uuid(uuid),
             Named::Unique(key) => heartbeats.all().into_iter().find(|it| show::unique_key(&it.uuid) == **key),
         };
-        found.ok_or_else(|| StatusCode::NOT_FOUND.into_response())
+        found.ok_or_else(|| StatusCode::NOT_FOUND.into())
     }
 
     fn json(&self, status: StatusCode, known: &Known) -> Response {
@@ -271,7 +285,7 @@ fn receivers(call: &Call) -> Vec<String> {
 pub(crate) async fn one(Path(check): Path<String>, asked: Asked) -> Response {
     let named = match Named::read(&check) {
         Ok(named) => named,
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal.0,
     };
     let methods = match named {
         Named::Uuid(_) => &[Method::POST, Method::DELETE, Method::GET][..],
@@ -300,9 +314,9 @@ pub(crate) async fn one(Path(check): Path<String>, asked: Asked) -> Response {
 }
 
 /// The check of an address that takes UUIDs only.
-fn by_uuid(check: &str) -> Result<Named<'_>, Response> {
+fn by_uuid(check: &str) -> Result<Named<'_>, Refusal> {
     match Named::read(check)? {
-        Named::Unique(_) => Err(StatusCode::NOT_FOUND.into_response()),
+        Named::Unique(_) => Err(StatusCode::NOT_FOUND.into()),
         named => Ok(named),
     }
 }
@@ -311,7 +325,7 @@ fn by_uuid(check: &str) -> Result<Named<'_>, Response> {
 pub(crate) async fn pause(Path(check): Path<String>, asked: Asked) -> Response {
     let named = match by_uuid(&check) {
         Ok(named) => named,
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal.0,
     };
     serve(asked, &[Method::POST], async |mut call, _| {
         call.authorize(false)?;
@@ -328,13 +342,13 @@ pub(crate) async fn pause(Path(check): Path<String>, asked: Asked) -> Response {
 pub(crate) async fn resume(Path(check): Path<String>, asked: Asked) -> Response {
     let named = match by_uuid(&check) {
         Ok(named) => named,
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal.0,
     };
     serve(asked, &[Method::POST], async |mut call, _| {
         call.authorize(false)?;
         let known = call.find(&named)?;
         if call.stands(&known) != Some(HeartbeatState::Paused) {
-            return Err((StatusCode::CONFLICT, "check is not paused").into_response());
+            return Err((StatusCode::CONFLICT, "check is not paused").into());
         }
         let known = call.app.heartbeats.resume(&known.uuid).await.map_err(|why| refused(&why))?;
         Ok(call.json(StatusCode::OK, &known))
@@ -346,7 +360,7 @@ pub(crate) async fn resume(Path(check): Path<String>, asked: Asked) -> Response 
 pub(crate) async fn pings(Path(check): Path<String>, asked: Asked) -> Response {
     let named = match by_uuid(&check) {
         Ok(named) => named,
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal.0,
     };
     serve(asked, &[Method::GET], async |mut call, _| {
         call.authorize(false)?;
@@ -359,8 +373,8 @@ pub(crate) async fn pings(Path(check): Path<String>, asked: Asked) -> Response {
 
 /// `GET checks/<uuid>/pings/<n>/body`: what came with a ping, as it came.
 pub(crate) async fn ping_body(Path((check, n)): Path<(String, String)>, asked: Asked) -> Response {
-    let missing = || StatusCode::NOT_FOUND.into_response();
-    let (Ok(named), Ok(n)) = (by_uuid(&check), n.parse::<u64>()) else { return missing() };
+    let missing = || Refusal::from(StatusCode::NOT_FOUND);
+    let (Ok(named), Ok(n)) = (by_uuid(&check), n.parse::<u64>()) else { return *missing().0 };
     serve(asked, &[Method::GET], async |mut call, _| {
         call.authorize(false)?;
         let known = call.find(&named)?;
@@ -378,13 +392,13 @@ pub(crate) async fn ping_body(Path((check, n)): Path<(String, String)>, asked: A
 pub(crate) async fn flips(Path(check): Path<String>, asked: Asked) -> Response {
     let named = match Named::read(&check) {
         Ok(named) => named,
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal.0,
     };
     serve(asked, &[Method::GET], async |mut call, _| {
         call.authorize(true)?;
         let known = call.find(&named)?;
         let now = call.app.runtime.clock.now();
-        let range = show::Range::read(&call, now).ok_or_else(|| StatusCode::BAD_REQUEST.into_response())?;
+        let range = show::Range::read(&call, now).ok_or(StatusCode::BAD_REQUEST)?;
         let flips = call.app.alarms.flips(&known.id).map_err(|error| not_kept(&error))?;
         Ok(Json(json!({ "flips": range.flips(&flips) })).into_response())
     })
@@ -415,6 +429,6 @@ pub(crate) async fn badges(asked: Asked) -> Response {
 pub(crate) async fn status(State(app): State<App>) -> Response {
     match app.state.get("alarms.alive", "at") {
         Ok(_) => "OK".into_response(),
-        Err(error) => not_kept(&error),
+        Err(error) => *not_kept(&error).0,
     }
 }

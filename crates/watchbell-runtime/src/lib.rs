@@ -11,6 +11,7 @@ pub mod clock;
 pub mod disk;
 pub mod fault;
 pub mod http;
+pub mod job;
 pub mod machine;
 pub mod metrics;
 pub mod net;

@@ -3,6 +3,8 @@
 mod alerts;
 mod check;
 mod downtime;
+mod heartbeats;
+mod ping;
 mod probe;
 mod push;
 mod query;
@@ -50,6 +52,7 @@ const EXAMPLES: &str = "Examples:
   watchbell ack monitor/imap               say that you see to it
   watchbell verdict monitor/imap false     say that its page was for nothing
   watchbell downtime list                  what keeps pages back now, and next
+  watchbell ping \"$PING_URL\" -- backup.sh  run a job and say how it went
   watchbell query instant 'up == 0'        what an expression is worth now
   watchbell store stats                    how much is kept, and what most of it is";
 
@@ -118,6 +121,10 @@ enum Command {
     Query(query::QueryArguments),
     /// Series by hand: figures, check, import, export, snapshot, deletion.
     Store(store::StoreArguments),
+    /// How heartbeats stand, and where their jobs report.
+    Heartbeats(heartbeats::HeartbeatsArguments),
+    /// Run a job and tell its heartbeat how it went, or only tell it.
+    Ping(ping::PingArguments),
     /// Send a test page through a receiver, or show what would be sent.
     Push {
         /// The receiver's name; all of them if none is given.
@@ -221,6 +228,8 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Ack(arguments) => alerts::acknowledge(&runtime, arguments).await,
         Command::Verdict(arguments) => verdict::give(&runtime, arguments).await,
         Command::Downtime(arguments) => downtime::run(&runtime, arguments).await,
+        Command::Heartbeats(arguments) => heartbeats::run(&runtime, arguments).await,
+        Command::Ping(arguments) => ping::run(&runtime, arguments).await,
         Command::Query(arguments) => query::run(&runtime, arguments).await,
         Command::Store(arguments) => store::run(&runtime, arguments).await,
         Command::Push { receiver, files, dry_run } => push::run(&runtime, receiver.as_deref(), &files, dry_run).await,

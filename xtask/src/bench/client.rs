@@ -37,6 +37,12 @@ impl Client {
 
     /// Any request; `headers` are whole lines.
     pub fn request(&mut self, method: &str, path: &str, headers: &str, body: &[u8]) -> Result<Answer> {
+        self.send(method, path, headers, body)?;
+        self.receive()
+    }
+
+    /// Asks; the answer is to be received before the next question.
+    pub fn send(&mut self, method: &str, path: &str, headers: &str, body: &[u8]) -> Result<()> {
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: {}\r\n{headers}Content-Length: {}\r\n\r\n",
             self.address,
@@ -44,7 +50,11 @@ impl Client {
         );
         let mut message = head.into_bytes();
         message.extend_from_slice(body);
-        self.stream.get_mut().write_all(&message)?;
+        Ok(self.stream.get_mut().write_all(&message)?)
+    }
+
+    /// The answer to what was sent.
+    pub fn receive(&mut self) -> Result<Answer> {
         let mut line = String::new();
         self.stream.read_line(&mut line)?;
         let status: u16 = line.split(' ').nth(1).and_then(|text| text.parse().ok()).context("no HTTP answer")?;

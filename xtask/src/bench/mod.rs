@@ -6,6 +6,7 @@ mod fleet;
 mod idle;
 mod metrics;
 mod notify;
+mod ping;
 mod process;
 mod query;
 mod recorded;
@@ -18,6 +19,7 @@ use crate::peers;
 pub use idle::idle;
 pub use metrics::{Options, run as metrics};
 pub use notify::run as notify;
+pub use ping::run as ping;
 pub use query::run as query;
 pub use scrape::run as scrape;
 

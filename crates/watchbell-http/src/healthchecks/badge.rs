@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
-use http::{Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use serde_json::{Map, Value, json};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
@@ -53,45 +53,37 @@ impl Tally {
         Tally { label, status, total: checks.len(), late, down }
     }
 
-    fn answer(&self, format: &str) -> Response {
-        let dressed = [
-            (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
-            (header::CACHE_CONTROL, "max-age=0, no-cache, no-store, must-revalidate, private"),
-        ];
+    /// In one of the formats; `None` if there is no such.
+    fn answer(&self, format: &str) -> Option<Response> {
         let Tally { label, status, total, late, down } = self;
-        match format {
-            "svg" => (dressed, [(header::CONTENT_TYPE, "image/svg+xml")], svg(label, status)).into_response(),
-            "json" => {
-                let body = json!({ "status": status, "total": total, "grace": late, "down": down });
-                (dressed, Json(body)).into_response()
-            }
+        let color = match *status {
+            "up" => "success",
+            "late" => "important",
+            _ => "critical",
+        };
+        Some(match format {
+            "svg" => ([(header::CONTENT_TYPE, "image/svg+xml")], svg(label, status)).into_response(),
+            "json" => Json(json!({ "status": status, "total": total, "grace": late, "down": down })).into_response(),
             "shields" => {
-                let color = match *status {
-                    "up" => "success",
-                    "late" => "important",
-                    _ => "critical",
-                };
                 let body = json!({ "schemaVersion": 1, "label": label, "message": status, "color": color });
-                (dressed, Json(body)).into_response()
+                Json(body).into_response()
             }
-            _ => StatusCode::NOT_FOUND.into_response(),
-        }
+            _ => return None,
+        })
     }
 }
 
-/// Pictures are only fetched.
-fn only_fetched(method: &Method) -> Result<(), Response> {
-    let dressed = [
-        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
-        (header::ACCESS_CONTROL_ALLOW_HEADERS, "X-Api-Key"),
-        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, OPTIONS"),
-        (header::ACCESS_CONTROL_MAX_AGE, "600"),
-    ];
-    match *method {
-        Method::GET | Method::HEAD => Ok(()),
-        Method::OPTIONS => Err((StatusCode::NO_CONTENT, dressed).into_response()),
-        _ => Err((StatusCode::METHOD_NOT_ALLOWED, dressed).into_response()),
-    }
+/// Pictures are only fetched, and any page may show them.
+fn dress(method: &Method, answer: impl FnOnce() -> Option<Response>) -> Response {
+    let mut response = match *method {
+        Method::GET | Method::HEAD => answer().unwrap_or_else(|| StatusCode::NOT_FOUND.into_response()),
+        Method::OPTIONS => StatusCode::NO_CONTENT.into_response(),
+        _ => StatusCode::METHOD_NOT_ALLOWED.into_response(),
+    };
+    super::open_to_pages(&mut response, "GET, OPTIONS");
+    let never = HeaderValue::from_static("max-age=0, no-cache, no-store, must-revalidate, private");
+    response.headers_mut().insert(header::CACHE_CONTROL, never);
+    response
 }
 
 /// `/b/<2 or 3>/<badge key>.<format>`.
@@ -100,19 +92,19 @@ pub(crate) async fn badge_of_one(
     method: Method,
     Path((states, file)): Path<(String, String)>,
 ) -> Response {
-    if let Err(answer) = only_fetched(&method) {
-        return answer;
-    }
-    let Some((key, format)) = file.rsplit_once('.') else { return StatusCode::NOT_FOUND.into_response() };
-    let all = app.heartbeats.all();
-    match all.into_iter().find(|known| show::badge_key(&known.uuid) == key) {
-        Some(known) if matches!(states.as_str(), "2" | "3") => {
-            let name = &known.definition.name;
-            let label = if name.is_empty() { known.uuid.clone() } else { name.clone() };
-            Tally::new(&app, label, states == "3", &[known]).answer(format)
-        }
-        _ => StatusCode::NOT_FOUND.into_response(),
-    }
+    dress(&method, || {
+        let (key, format) = file.rsplit_once('.')?;
+        let mut all = app.heartbeats.all().into_iter();
+        let known = all.find(|known| show::badge_key(&known.uuid) == key)?;
+        let name = &known.definition.name;
+        let label = if name.is_empty() { known.uuid.clone() } else { name.clone() };
+        let with_late = match states.as_str() {
+            "2" => false,
+            "3" => true,
+            _ => return None,
+        };
+        Tally::new(&app, label, with_late, &[known]).answer(format)
+    })
 }
 
 /// `/badge/<key>/<signature>.<format>`: of all heartbeats.
@@ -121,10 +113,10 @@ pub(crate) async fn badge_of_all(
     method: Method,
     Path((key, file)): Path<(String, String)>,
 ) -> Response {
-    match file.rsplit_once('.') {
-        Some((signature, format)) => of_tag(&app, &method, &key, signature, "*", format),
-        None => StatusCode::NOT_FOUND.into_response(),
-    }
+    dress(&method, || {
+        let (signature, format) = file.rsplit_once('.')?;
+        of_tag(&app, &key, signature, "*", format)
+    })
 }
 
 /// `/badge/<key>/<signature>/<tag>.<format>`: of those with a tag.
@@ -133,16 +125,13 @@ pub(crate) async fn badge_of_tag(
     method: Method,
     Path((key, signature, file)): Path<(String, String, String)>,
 ) -> Response {
-    match file.rsplit_once('.') {
-        Some((tag, format)) => of_tag(&app, &method, &key, &signature, tag, format),
-        None => StatusCode::NOT_FOUND.into_response(),
-    }
+    dress(&method, || {
+        let (tag, format) = file.rsplit_once('.')?;
+        of_tag(&app, &key, &signature, tag, format)
+    })
 }
 
-fn of_tag(app: &App, method: &Method, key: &str, signature: &str, tag: &str, format: &str) -> Response {
-    if let Err(answer) = only_fetched(method) {
-        return answer;
-    }
+fn of_tag(app: &App, key: &str, signature: &str, tag: &str, format: &str) -> Option<Response> {
     let (signature, with_late) = match signature.strip_suffix("-2") {
         Some(signature) if signature.len() == SIGNATURE_CHARS => (signature, false),
         _ => (signature, true),
@@ -150,7 +139,7 @@ fn of_tag(app: &App, method: &Method, key: &str, signature: &str, tag: &str, for
     let signer = Signer::new(app);
     let good = signer.key == key && bool::from(signer.sign(tag).as_bytes().ct_eq(signature.as_bytes()));
     if !good {
-        return StatusCode::NOT_FOUND.into_response();
+        return None;
     }
     let all = app.heartbeats.all();
     let tagged = all.into_iter().filter(|known| tag == "*" || known.definition.tags().any(|it| it == tag));

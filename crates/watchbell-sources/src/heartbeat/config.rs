@@ -183,6 +183,11 @@ impl HeartbeatConfig {
                 .error(&path.field(field), "there is more than one schedule")
                 .hint("keep one of `period`, `cron` and `oncalendar`");
         }
+        if self.cron.is_none() && self.oncalendar.is_none() && self.timezone != Zone::utc() {
+            problems
+                .warning(&path.field("timezone"), "it means nothing to a job that reports once a period")
+                .hint("give `cron` or `oncalendar`, or leave it out");
+        }
         self.check_words(path, problems);
         for (field, span) in [("period", self.period.unwrap_or(SPAN_MIN)), ("grace", self.grace)] {
             if span < SPAN_MIN || span > SPAN_MAX {

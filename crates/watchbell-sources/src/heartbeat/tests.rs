@@ -207,7 +207,7 @@ fn every_problem_is_named() {
         serde_json::json!([
             {"name": "a/b", "slug": "A b", "uuid": "x", "period": "59s", "grace": "366d", "labels": {"severity": "x"}},
             {"name": "c", "runbook": "x", "cron": "0 3 * * *", "oncalendar": "daily", "tags": ["a b"], "keywords": {}},
-            {"name": "d", "runbook": "x", "keywords": {"success": ["a,b"], "start": [" "]}},
+            {"name": "d", "runbook": "x", "timezone": "Europe/Riga", "keywords": {"success": ["a,b"], "start": [" "]}},
             {"name": "…", "runbook": "x", "uuid": UUID.to_uppercase()},
             {"name": "db backup", "runbook": "x", "uuid": UUID},
             {"name": "DB-backup", "runbook": "x"},

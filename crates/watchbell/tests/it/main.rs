@@ -12,6 +12,7 @@ mod faults;
 mod foreign;
 mod forwarded;
 mod full;
+mod heartbeats;
 mod imported;
 mod kill;
 mod kit;
