@@ -265,3 +265,24 @@ fn a_service_that_pushes() {
     });
     assert_eq!(process.stop(), Some(0));
 }
+
+/// Every example of the guide is a good configuration.
+#[test]
+fn the_examples_of_the_guide_are_good() {
+    let guide = include_str!("../../../../docs/monitors.md");
+    let folder = Folder::new("guide");
+    folder.write("runbooks/imap-down.md", include_str!("../../../../testdata/seeds/cabalmail/runbooks/imap-down.md"));
+    let examples: Vec<&str> =
+        guide.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().expect("it ends")).collect();
+    assert!(examples.len() >= 9, "{}", examples.len());
+    for example in examples {
+        let file = folder.write("watchbell.yml", example);
+        let output = Command::new(env!("CARGO_BIN_EXE_watchbell"))
+            .args(["check", "--config", &file.display().to_string()])
+            .current_dir(folder.path())
+            .output()
+            .expect("the binary starts");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{example}\n{said}");
+    }
+}
