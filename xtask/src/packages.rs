@@ -6,9 +6,17 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 /// A package and a file that shows it is there.
-const NEEDED: [(&str, &str); 10] = [
+const NEEDED: [(&str, &str); 18] = [
     ("postfix", "/usr/sbin/postfix"),
     ("dovecot-imapd", "/usr/lib/dovecot/imap"),
+    ("redis-server", "/usr/bin/redis-server"),
+    ("openssh-server", "/usr/sbin/sshd"),
+    ("mosquitto", "/usr/sbin/mosquitto"),
+    ("chrony", "/usr/sbin/chronyd"),
+    ("dnsmasq-base", "/usr/sbin/dnsmasq"),
+    ("postgresql", "/usr/lib/postgresql/15/bin/initdb"),
+    ("mariadb-server", "/usr/sbin/mariadbd"),
+    ("monitoring-plugins-basic", "/usr/lib/nagios/plugins/check_dummy"),
     ("prometheus-node-exporter", "/usr/bin/prometheus-node-exporter"),
     ("prometheus", "/usr/bin/prometheus"),
     ("prometheus-alertmanager", "/usr/bin/amtool"),

@@ -270,7 +270,9 @@ impl Alarms {
         let names: Vec<&str> = silent.iter().take(NAMES_MAX).map(String::as_str).collect();
         let (count, mut names) = (silent.len(), names.join(", "));
         drop(world);
-        if count == 0 {
+        // While this host's own network is down, that is told, and no results are its consequence.
+        let own_network = self.runtime.troubles.list().iter().any(|it| it.key == crate::own::OWN_NETWORK);
+        if count == 0 || own_network {
             return self.runtime.troubles.clear("no-results");
         }
         if count > NAMES_MAX {

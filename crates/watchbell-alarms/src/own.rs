@@ -19,7 +19,7 @@ pub const ALERT_NAME: &str = "WatchbellTrouble";
 /// The alert's name where the network of this host is down, and nothing of watchbell's own.
 pub const OWN_NETWORK_ALERT_NAME: &str = "OwnNetworkDown";
 /// The trouble that it tells of.
-const OWN_NETWORK: &str = "own-network";
+pub(crate) const OWN_NETWORK: &str = "own-network";
 
 /// How long after a start a trouble from before it may stay unconfirmed until it counts as over.
 pub(crate) const SETTLE: Duration = Duration::from_secs(120);

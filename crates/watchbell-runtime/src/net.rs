@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::Clock;
 use crate::addresses::Addresses;
+use crate::egress::Egress;
 use crate::sim::SimNet;
 
 /// Bytes both ways.
@@ -28,6 +29,7 @@ pub struct Net {
     kind: Kind,
     /// What names last resolved to, if that stands in for a resolver that does not answer.
     known: Option<Addresses>,
+    egress: Option<Arc<Egress>>,
 }
 
 #[derive(Clone)]
@@ -67,6 +69,12 @@ pub enum NetError {
         /// What the system said.
         reason: String,
     },
+    /// The address is one that may not be connected to.
+    #[error("{address} may not be connected to: it is a private address that `egress` does not allow")]
+    Forbidden {
+        /// Which.
+        address: IpAddr,
+    },
     /// A socket of this machine took no connection.
     #[error("the socket {path} cannot be connected to: {reason}")]
     Socket {
@@ -94,6 +102,7 @@ impl Net {
     /// The machine's.
     pub fn os(clock: Clock) -> Net {
         Net { clock, kind: Kind::Os, known: None }
+        Net { clock, kind: Kind::Os, egress: None }
     }
 
     /// A simulated one.
@@ -105,6 +114,17 @@ impl Net {
     /// last. For what must arrive; what judges others must see what is.
     pub fn remembering(&self, known: Addresses) -> Net {
         Net { known: Some(known), ..self.clone() }
+        Net { clock, kind: Kind::Sim(net), egress: None }
+    }
+
+    /// The same network, of which only these addresses can be reached. What counts is the address itself at the moment
+    /// of each connection, whatever name or redirect has led to it.
+    pub fn guarded(&self, egress: Egress) -> Net {
+        Net { egress: Some(Arc::new(egress)), ..self.clone() }
+    }
+
+    fn allows(&self, address: IpAddr) -> bool {
+        self.egress.as_ref().is_none_or(|egress| egress.allows(address))
     }
 
     /// The roots that a simulated machine trusts, as PEM; `None` for the real one's own.
@@ -163,7 +183,12 @@ impl Net {
     /// Connects to a host: resolves it, then tries its addresses, each soon after the one before. Bound it with [`Clock::timeout`].
     pub async fn connect(&self, host: &str, port: u16) -> Result<Connection, NetError> {
         let begun = self.clock.monotonic();
-        let addresses = self.resolve(host).await?;
+        let mut addresses = self.resolve(host).await?;
+        let first = addresses[0];
+        addresses.retain(|address| self.allows(*address));
+        if addresses.is_empty() {
+            return Err(NetError::Forbidden { address: first });
+        }
         let resolved = self.clock.monotonic();
         let dial = |ip: &IpAddr| {
             let address = SocketAddr::new(*ip, port);
@@ -219,6 +244,9 @@ impl Net {
 
     /// Sends and receives datagrams, to and from one address only.
     pub async fn datagrams(&self, to: SocketAddr) -> io::Result<Datagrams> {
+        if !self.allows(to.ip()) {
+            return Err(io::Error::other(NetError::Forbidden { address: to.ip() }));
+        }
         match &self.kind {
             Kind::Os => {
                 let any: IpAddr = match to {
@@ -237,6 +265,9 @@ impl Net {
     /// Sends echo requests to an address (ICMP, or ICMPv6) and receives what comes back; each message begins with its
     /// type. The kernel has the last word on who may do that: without the right, the error is `PermissionDenied`.
     pub async fn echoes(&self, to: IpAddr) -> io::Result<Datagrams> {
+        if !self.allows(to) {
+            return Err(io::Error::other(NetError::Forbidden { address: to }));
+        }
         match &self.kind {
             Kind::Os => os_echoes(to),
             Kind::Sim(net) => {

@@ -224,7 +224,7 @@ impl App {
         // A group's names are its own, so that a monitor may be called as it likes. Groups are stopped in this order.
         let supervisor = &self.runtime.supervisor;
         self.context.live.set_own_network(config.own_network.clone()).await;
-        supervisor.reconcile("probe", probe::tasks(&monitors, &self.context));
+        supervisor.reconcile("probe", probe::tasks(&monitors, &config.egress, &self.context));
         self.targets.apply(&config.scrape_configs, &self.context);
         let own = [host::task(&config.host, &self.context), self.own_metrics(config)];
         supervisor.reconcile("host", own.into_iter().flatten().collect());

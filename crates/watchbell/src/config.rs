@@ -34,7 +34,7 @@ use watchbell_runtime::Runtime;
 use watchbell_sources::heartbeat::HeartbeatConfig;
 use watchbell_sources::host::HostConfig;
 use watchbell_sources::intake::OtlpConfig;
-use watchbell_sources::probe::{MonitorConfig, OwnNetworkConfig};
+use watchbell_sources::probe::{EgressConfig, MonitorConfig, OwnNetworkConfig};
 use watchbell_sources::scrape::{NameEscaping, NameValidation, ScrapeConfig, ScrapeProtocol};
 use watchbell_store::{MetricsConfig, RemoteConfig, RemoteReadConfig, RemoteWriteConfig};
 
@@ -85,6 +85,9 @@ pub struct Config {
     /// Services watched from outside.
     #[serde(default)]
     pub monitors: Vec<MonitorConfig>,
+    /// Where monitors may connect to.
+    #[serde(default)]
+    pub egress: EgressConfig,
     /// What tells whether this host's own network works.
     #[serde(default)]
     pub own_network: OwnNetworkConfig,

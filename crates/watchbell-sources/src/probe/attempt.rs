@@ -107,6 +107,11 @@ impl<'a> Attempt<'a> {
         self.ended.get_or_insert(self.runtime.clock.monotonic());
     }
 
+    /// What was stopped goes on: another talk follows.
+    pub(crate) fn go_on(&mut self) {
+        self.ended = None;
+    }
+
     /// How long it took, up to now or up to when the watch was stopped.
     pub(crate) fn duration(&self) -> Duration {
         self.ended.unwrap_or_else(|| self.runtime.clock.monotonic()).saturating_sub(self.begun)

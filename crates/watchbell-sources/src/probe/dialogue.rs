@@ -87,6 +87,12 @@ impl<'a, 'r> Dialogue<'a, 'r> {
         self.send_all(&format!("{line}\r\n"), line).await
     }
 
+    /// Waits for a while, with a sentence for when the time is up meanwhile.
+    pub(crate) async fn pause(&mut self, waiting_for: &str, time: Duration) -> Result<(), Failure> {
+        let clock = self.attempt.runtime.clock.clone();
+        self.attempt.within(waiting_for, clock.sleep(time)).await
+    }
+
     /// Reads a line, without its end.
     pub(crate) async fn line(&mut self, waiting_for: &str) -> Result<String, Failure> {
         let line = self.raw_line(waiting_for).await?;

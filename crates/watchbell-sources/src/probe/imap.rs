@@ -95,7 +95,8 @@ impl ImapConfig {
         self.port.unwrap_or(if self.tls == MailTls::Implicit { 993 } else { 143 })
     }
 
-    async fn talk(&self, dialogue: &mut Dialogue<'_, '_>) -> Result<String, Failure> {
+    /// Speaks up to where a mailbox could be opened.
+    pub(crate) async fn talk(&self, dialogue: &mut Dialogue<'_, '_>) -> Result<String, Failure> {
         let trust = self.trust(&self.host);
         if self.tls == MailTls::Implicit {
             dialogue.secure(trust).await?;
@@ -213,7 +214,12 @@ fn has(offers: &[String], wanted: &str) -> bool {
 }
 
 /// Sends a command and reads to its end; gives the untagged responses before it. `name` stands for it in messages.
-async fn command(dialogue: &mut Dialogue<'_, '_>, tag: &str, line: &str, name: &str) -> Result<Vec<String>, Failure> {
+pub(crate) async fn command(
+    dialogue: &mut Dialogue<'_, '_>,
+    tag: &str,
+    line: &str,
+    name: &str,
+) -> Result<Vec<String>, Failure> {
     dialogue.send(&format!("{tag} {line}")).await?;
     let mut untagged = Vec::new();
     match answer(dialogue, tag, name, &mut untagged).await? {

@@ -176,6 +176,10 @@ monitor_of_kinds! {
     mqtt: super::mqtt::MqttConfig,
     /// Opens a WebSocket.
     websocket: super::websocket::WebsocketConfig,
+    /// Looks at what DNS says of a domain's mail.
+    mail_domain: super::mail_domain::MailDomainConfig,
+    /// Sends a message and finds it in a mailbox.
+    mail_roundtrip: super::mail_roundtrip::MailRoundtripConfig,
     /// Asks when a domain's registration ends.
     domain: super::domain::DomainConfig,
     /// Runs a program, such as a Nagios plugin.

@@ -1,7 +1,8 @@
 //! Speaks to a mail server as another mail server or a mail client does: greeting, `EHLO`, TLS, `EHLO` again.
 //!
-//! Leaves out mail itself: nothing is sent, nobody signs in.
+//! Leaves out mail itself: nothing is sent. See [`super::mail_roundtrip`] for that.
 
+use base64::Engine as _;
 use regex::Regex;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -11,6 +12,7 @@ use super::attempt::{Attempt, Failure};
 use super::config::{check_host, check_port, host_and_port};
 use super::dialogue::{Dialogue, SmtpReply};
 use super::http::{check_regex, regex_words};
+use super::imap::LoginConfig;
 use super::kinds::{Kind, Probing};
 use super::tls::{MailTls, with_trust};
 
@@ -37,6 +39,9 @@ with_trust! {
         /// have.
         #[serde(default)]
         pub require: Vec<String>,
+        /// Signs in, as a mail client that submits mail does.
+        #[serde(default)]
+        pub login: Option<LoginConfig>,
     }
 }
 
@@ -50,6 +55,7 @@ impl SmtpConfig {
             hello: SmtpConfig::default_hello(),
             banner: None,
             require: Vec::new(),
+            login: None,
             server_name: None,
             verify: true,
             roots_file: None,
@@ -71,7 +77,8 @@ impl SmtpConfig {
         self.port.unwrap_or(if self.tls == MailTls::Implicit { 465 } else { 25 })
     }
 
-    async fn talk(&self, dialogue: &mut Dialogue<'_, '_>) -> Result<String, Failure> {
+    /// Speaks up to where mail could be submitted.
+    pub(crate) async fn talk(&self, dialogue: &mut Dialogue<'_, '_>) -> Result<String, Failure> {
         let trust = self.trust(&self.host);
         if self.tls == MailTls::Implicit {
             dialogue.secure(trust).await?;
@@ -101,7 +108,10 @@ impl SmtpConfig {
                 return Err(Failure(format!("the server does not offer `{required}`")));
             }
         }
-        Ok(dialogue.shown(&banner.text()))
+        let banner = dialogue.shown(&banner.text());
+        let Some(login) = &self.login else { return Ok(banner) };
+        sign_in(dialogue, login, &offers.lines).await?;
+        Ok(format!("{banner}; signed in as {}", login.username))
     }
 
     async fn hello(&self, dialogue: &mut Dialogue<'_, '_>) -> Result<SmtpReply, Failure> {
@@ -135,6 +145,9 @@ impl Kind for SmtpConfig {
                 .hint("it is usually probed with `tls: starttls`"),
             _ => {}
         }
+        if let Some(login) = &self.login {
+            login.check(self.tls == MailTls::None, self.verify, &path.field("login"), problems);
+        }
         if let Some(pattern) = &self.banner {
             check_regex(pattern, &path.field("banner"), problems);
         }
@@ -159,7 +172,47 @@ impl Kind for SmtpConfig {
     }
 }
 
-fn expect(reply: SmtpReply, code: u16, what: &str) -> Result<SmtpReply, Failure> {
+async fn sign_in(dialogue: &mut Dialogue<'_, '_>, login: &LoginConfig, offers: &[String]) -> Result<(), Failure> {
+    let (user, password) = (login.username.as_str(), login.password.expose());
+    let encode = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
+    let plain = encode(&format!("\0{user}\0{password}"));
+    for secret in [plain.as_str(), &encode(password), password] {
+        dialogue.hide(secret);
+    }
+    let mut reply;
+    if offers_all(offers, "AUTH PLAIN") {
+        dialogue.send(&format!("AUTH PLAIN {plain}")).await?;
+        reply = dialogue.smtp_reply("the answer to AUTH").await?;
+    } else if offers_all(offers, "AUTH LOGIN") {
+        dialogue.send("AUTH LOGIN").await?;
+        reply = dialogue.smtp_reply("the answer to AUTH").await?;
+        for word in [encode(user), encode(password)] {
+            if reply.code == 334 {
+                dialogue.send(&word).await?;
+                reply = dialogue.smtp_reply("the answer to AUTH").await?;
+            }
+        }
+    } else {
+        return Err(Failure::new("the server offers no login by password here (`AUTH PLAIN` or `AUTH LOGIN`)"));
+    }
+    match reply.code {
+        235 => Ok(()),
+        _ => Err(Failure(format!("the server refused the login of `{user}`: `{}`", dialogue.shown(&reply.text())))),
+    }
+}
+
+/// Sends a command and wants a reply with this code.
+pub(crate) async fn command(
+    dialogue: &mut Dialogue<'_, '_>,
+    line: &str,
+    code: u16,
+    name: &str,
+) -> Result<SmtpReply, Failure> {
+    dialogue.send(line).await?;
+    expect(dialogue.smtp_reply(&format!("the answer to {name}")).await?, code, &format!("{code} to {name}"))
+}
+
+pub(crate) fn expect(reply: SmtpReply, code: u16, what: &str) -> Result<SmtpReply, Failure> {
     if reply.code == code {
         return Ok(reply);
     }

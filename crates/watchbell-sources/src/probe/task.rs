@@ -8,6 +8,7 @@ use watchbell_model::{Batch, Labels, Observation, Point, ProbeResult, Severity, 
 use watchbell_runtime::{CancellationToken, Task, fault};
 
 use super::config::{LatencyConfig, MonitorConfig};
+use super::egress::EgressConfig;
 use super::probe;
 use super::samples::{self, Written};
 use super::schedule::Schedule;
@@ -19,18 +20,19 @@ const APPEND_MAX: Duration = Duration::from_secs(5);
 const OBSERVE_AGAIN: Duration = Duration::from_secs(1);
 
 /// The tasks that probe these monitors, one each, named as the monitor; a monitor that changed has another key.
-pub fn tasks(monitors: &[MonitorConfig], context: &Context) -> Vec<Task> {
+pub fn tasks(monitors: &[MonitorConfig], egress: &EgressConfig, context: &Context) -> Vec<Task> {
     context.live.apply(monitors);
+    let context = Context { runtime: egress.guard(&context.runtime), ..context.clone() };
     let task = |monitor: &MonitorConfig| {
         let (config, context) = (monitor.clone(), context.clone());
-        Task::new(monitor.name.clone(), key(monitor), move |stop| watch(config.clone(), context.clone(), stop))
+        Task::new(monitor.name.clone(), key(monitor, egress), move |stop| watch(config.clone(), context.clone(), stop))
     };
     monitors.iter().map(task).collect()
 }
 
-fn key(monitor: &MonitorConfig) -> u64 {
+fn key(monitor: &MonitorConfig, egress: &EgressConfig) -> u64 {
     let mut hasher = DefaultHasher::new();
-    monitor.hash(&mut hasher);
+    (monitor, egress).hash(&mut hasher);
     hasher.finish()
 }
 

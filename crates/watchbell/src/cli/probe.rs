@@ -13,6 +13,7 @@ pub(super) async fn run(runtime: &Runtime, names: &[String], files: &Files, outp
         Ok(good) => good,
         Err(code) => return Ok(code),
     };
+    let runtime = &good.config.egress.guard(runtime);
     let monitors = good.config.monitors;
     if let Some(name) = names.iter().find(|name| monitors.iter().all(|monitor| monitor.name != **name)) {
         let there: Vec<&str> = monitors.iter().map(|monitor| monitor.name.as_str()).collect();

@@ -31,6 +31,7 @@ pub(super) fn check(
         }
     }
     probe::check_all(&config.monitors, &top.field("monitors"), problems);
+    config.egress.check(&top.field("egress"), problems);
     config.own_network.check(&top.field("own_network"), problems);
     HeartbeatConfig::check_all(&config.heartbeats, &top.field("heartbeats"), problems);
     config.global.scrape_defaults().check(&top.field("global"), problems);

@@ -59,7 +59,7 @@ fn all_problems_are_found_at_once() {
             error monitors[0].certificate.alert_days: 0 days before the end is too late
               a monitor that verifies is down from that moment on anyway; the smallest step is 1
             error monitors[0]: it does not say what to probe
-              add one of `tcp`, `tls`, `http`, `smtp`, `imap`, `pop3`, `ssh`, `redis`, `dns`, `ntp`, `postgresql`, `mysql`, `mqtt`, `websocket`, `domain`, `exec`, `push`, `group`, `icmp`, such as `tcp: {host: example.org, port: 22}`
+              add one of `tcp`, `tls`, `http`, `smtp`, `imap`, `pop3`, `ssh`, `redis`, `dns`, `ntp`, `postgresql`, `mysql`, `mqtt`, `websocket`, `mail_domain`, `mail_roundtrip`, `domain`, `exec`, `push`, `group`, `icmp`, such as `tcp: {host: example.org, port: 22}`
             error monitors[1].interval: `10ms` is too short
               the shortest is `1s`
             error monitors[1]: it has 2 at once: tcp, tls

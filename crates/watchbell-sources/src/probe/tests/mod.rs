@@ -5,6 +5,8 @@ mod databases;
 mod datagrams;
 mod garbage;
 mod mail;
+mod mail_domain;
+mod mail_roundtrip;
 mod plain;
 mod programs;
 mod schedules;

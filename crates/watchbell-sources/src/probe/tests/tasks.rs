@@ -11,7 +11,7 @@ use watchbell_model::{
 use watchbell_runtime::sim::{self, World};
 use watchbell_runtime::{Clock, Runtime};
 
-use super::super::{Live, MonitorConfig, tasks};
+use super::super::{EgressConfig, Live, MonitorConfig, tasks};
 use crate::Context;
 
 const WORKS: u8 = 0;
@@ -78,7 +78,7 @@ pub(super) fn start(world: &World, monitors: &[MonitorConfig]) -> (Arc<Log>, Run
         state: Arc::new(MemoryState::new()),
         live: Live::default(),
     };
-    runtime.supervisor.reconcile("probe", tasks(monitors, &context));
+    runtime.supervisor.reconcile("probe", tasks(monitors, &EgressConfig::default(), &context));
     (log, runtime, context)
 }
 
@@ -167,7 +167,7 @@ fn a_reload_leaves_unchanged_monitors_alone() {
         };
         let (_, runtime, context) = start(&world, &[monitor(SSH), imap("old")]);
         let keys = |monitors: &[MonitorConfig]| -> Vec<u64> {
-            tasks(monitors, &context).into_iter().map(|task| task.key).collect()
+            tasks(monitors, &EgressConfig::default(), &context).into_iter().map(|task| task.key).collect()
         };
         let (before, same, changed) = (
             keys(&[monitor(SSH), imap("old")]),

@@ -6,7 +6,7 @@ use expect_test::expect;
 use watchbell_runtime::Runtime;
 use watchbell_runtime::sim::{self, World};
 
-use super::super::{OwnNetworkConfig, Push};
+use super::super::{EgressConfig, OwnNetworkConfig, Push};
 use super::tasks::{Log, monitor, start};
 use super::{HOST, check};
 
@@ -174,4 +174,36 @@ fn upside_down() {
     });
     expect!["up: it does not work, as it should be: 10.0.0.1:23 refuses the connection: connection refused"]
         .assert_eq(&told);
+}
+
+#[test]
+fn private_addresses_may_be_forbidden() {
+    let told = sim::run(1, |world: World| async move {
+        world.net.serve(HOST, 80, |mut stream| async move {
+            let answer = b"HTTP/1.1 302 Found\r\nLocation: http://metadata.example/\r\nContent-Length: 0\r\n\r\n";
+            let _ = tokio::io::AsyncReadExt::read(&mut stream, &mut [0; 1000]).await;
+            let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, answer).await;
+        });
+        world.net.serve("metadata.example", 80, |_| std::future::pending());
+        world.net.add_address("metadata.example", "169.254.169.254".parse().unwrap());
+        let mut all = Vec::new();
+        let page = monitor(r#"{"name": "page", "http": {"url": "http://mail.example/"}}"#);
+        for text in [r#"{"deny_private": true}"#, r#"{"deny_private": true, "allow": ["10.0.0.1"]}"#] {
+            let egress: EgressConfig = serde_json::from_str(text).unwrap();
+            let runtime = egress.guard(&world.runtime());
+            all.push(super::told(&super::run_once(&page, &runtime).await));
+            for text in [r#"{"icmp": {"host": "mail.example"}}"#, r#"{"ntp": {"host": "metadata.example"}}"#] {
+                all.push(super::told(&super::run_once(&super::config(text), &runtime).await));
+            }
+        }
+        all.join("\n")
+    });
+    expect![[r#"
+        down: 10.0.0.1 may not be connected to: it is a private address that `egress` does not allow
+        down: no echo requests can be sent: 10.0.0.1 may not be connected to: it is a private address that `egress` does not allow
+        down: nothing can be sent to 169.254.169.254:123: 169.254.169.254 may not be connected to: it is a private address that `egress` does not allow
+        down: 169.254.169.254 may not be connected to: it is a private address that `egress` does not allow
+        down: gave up after 10s waiting for an answer of 10.0.0.1 to an echo request
+          after 10s
+        down: nothing can be sent to 169.254.169.254:123: 169.254.169.254 may not be connected to: it is a private address that `egress` does not allow"#]].assert_eq(&told);
 }

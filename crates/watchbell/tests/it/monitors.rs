@@ -1,0 +1,288 @@
+//! Monitors of every kind against real servers, each also broken in a way that people meet.
+
+use std::net::TcpStream;
+use std::process::Command;
+use std::time::Duration;
+
+use watchbell_runtime::Clock;
+use watchbell_sim::Authority;
+
+use crate::kit::{Folder, Process, wait_until};
+use crate::peers::must_have;
+use crate::servers::{self, Server, is_root};
+
+/// A folder with the authority's root and a certificate for addresses that tests listen on.
+struct Trust {
+    authority: Authority,
+    folder: Folder,
+}
+
+impl Trust {
+    fn new() -> Trust {
+        let (authority, folder) = (Authority::new(), Folder::new("monitors"));
+        folder.write("ca.pem", &authority.pem());
+        Trust { authority, folder }
+    }
+
+    fn issue(&self) -> (String, String) {
+        self.authority.issue(&["server.watchbell.test"], Clock::os().now() + Duration::from_secs(90 * 86_400))
+    }
+}
+
+/// What `watchbell probe` says of one monitor.
+fn probe(folder: &Folder, monitor: &str) -> String {
+    let file = folder.write(
+        "watchbell.yml",
+        &format!("host: {{enabled: false}}\nmonitors:\n  - {{name: m, timeout: 5s, runbook: 'https://example.org/', {monitor}}}\n"),
+    );
+    let output = Command::new(env!("CARGO_BIN_EXE_watchbell"))
+        .args(["probe", "--config", &file.display().to_string(), "--output", "json"])
+        .current_dir(folder.path())
+        .output()
+        .expect("the binary starts");
+    let line = String::from_utf8_lossy(&output.stdout).lines().last().unwrap_or_default().to_owned();
+    let result: serde_json::Value = serde_json::from_str(&line)
+        .unwrap_or_else(|error| panic!("{monitor}: {error}: {line}{}", String::from_utf8_lossy(&output.stderr)));
+    let word = if result["success"] == true { "up" } else { "down" };
+    format!("{word}: {}", result["message"].as_str().unwrap_or_default())
+}
+
+/// Probes with `kind: {host: …, port: …, MORE}`; the answer must contain these words.
+#[track_caller]
+fn check(folder: &Folder, server: &Server, kind: &str, more: &str, words: &str) {
+    let monitor = format!("{kind}: {{host: {}, port: {}, {more}}}", server.at, server.port);
+    let told = probe(folder, &monitor);
+    assert!(told.contains(words), "{monitor}\n  expected: {words}\n  told:     {told}");
+}
+
+const SECURE: &str = "tls: true, server_name: server.watchbell.test, roots_file: ca.pem";
+
+#[test]
+fn redis() {
+    let trust = Trust::new();
+    let (certificate, key) = trust.issue();
+    let mut server = servers::redis(&certificate, &key);
+    let folder = &trust.folder;
+    check(folder, &server, "redis", "password: s3cret, info: [{field: role, equals: master}]", "up: PONG");
+    check(folder, &server, "redis", "password: wrong", "down: the server refused the login");
+    check(folder, &server, "redis", "", "down: the server wants a password");
+    let info = "password: s3cret, info: [{field: role, equals: slave}]";
+    check(folder, &server, "redis", info, "down: expected `role` to be `slave`, but it is `master`");
+    server.port = 6380;
+    check(folder, &server, "redis", &format!("password: s3cret, {SECURE}"), "up: PONG");
+    check(
+        folder,
+        &server,
+        "redis",
+        "tls: true, password: s3cret, roots_file: ca.pem",
+        "down: the certificate is not for",
+    );
+    check(folder, &server, "redis", "password: s3cret", "down: ");
+}
+
+#[test]
+fn ssh() {
+    let trust = Trust::new();
+    let server = servers::ssh();
+    check(&trust.folder, &server, "ssh", "", "up: SSH-2.0-OpenSSH");
+    check(&trust.folder, &server, "ssh", "banner: dropbear", "down: expected a banner that matches `dropbear`");
+    // One that does not sign in keeps the others out.
+    let guest = TcpStream::connect((server.at, server.port)).expect("it listens");
+    wait_until("the server is full", || {
+        let monitor = format!("ssh: {{host: {}, port: {}}}", server.at, server.port);
+        let told = probe(&trust.folder, &monitor);
+        told.contains("down: the server turns clients away") || told.contains("down: the server closed the connection")
+    });
+    drop(guest);
+}
+
+#[test]
+fn mqtt() {
+    let trust = Trust::new();
+    let server = servers::mosquitto();
+    check(&trust.folder, &server, "mqtt", "username: probe, password: s3cret", "up: the broker takes clients");
+    check(
+        &trust.folder,
+        &server,
+        "mqtt",
+        "username: probe, password: wrong",
+        "down: the broker refused the connection",
+    );
+    check(&trust.folder, &server, "mqtt", "", "down: the broker refused the connection");
+    let silent = "username: probe, password: s3cret, topic: alive";
+    check(&trust.folder, &server, "mqtt", silent, "down: gave up after 5s waiting for a message on `alive`");
+}
+
+#[test]
+fn time_servers() {
+    let trust = Trust::new();
+    let good = servers::chrony(true);
+    let lost = servers::chrony(false);
+    wait_until("the time server answers", || {
+        let monitor = format!("ntp: {{host: {}, port: {}}}", good.at, good.port);
+        probe(&trust.folder, &monitor).contains("up: stratum 3")
+    });
+    check(&trust.folder, &good, "ntp", "stratum_max: 2", "down: expected a stratum of at most 2, but it is 3");
+    check(&trust.folder, &lost, "ntp", "", "down: the server's own clock is not synchronized");
+    drop(lost.folder.path());
+    let nobody = "ntp: {host: 127.0.0.1, port: 9}";
+    assert!(probe(&trust.folder, nobody).starts_with("down: expected the time, but nothing listens there"));
+}
+
+#[test]
+fn name_servers() {
+    let trust = Trust::new();
+    let server = servers::dnsmasq();
+    let check = |fields: &str, words: &str| {
+        let monitor = format!("dns: {{server: {}, port: {}, {fields}}}", server.at, server.port);
+        let told = probe(&trust.folder, &monitor);
+        assert!(told.contains(words), "{fields}\n  expected: {words}\n  told:     {told}");
+    };
+    check("name: mail.watchbell.test, equals: [192.0.2.2, 192.0.2.1]", "up: ");
+    check("name: mail.watchbell.test, equals: [192.0.2.1]", "down: `192.0.2.2` is among A of mail.watchbell.test");
+    check("name: mail.watchbell.test, transport: tcp, contains: [192.0.2.1]", "up: ");
+    check("name: watchbell.test, type: MX, equals: [10 mail.watchbell.test]", "up: 10 mail.watchbell.test.");
+    check("name: watchbell.test, type: TXT, contains: [v=spf1 mx -all]", "up: v=spf1 mx -all");
+    check("name: watchbell.test, type: TXT, contains: [v=spf1 -all]", "down: expected `v=spf1 -all` among TXT");
+    check(
+        "name: gone.watchbell.test",
+        "down: expected NOERROR for A of gone.watchbell.test, but the server answered NXDOMAIN",
+    );
+    check("name: gone.watchbell.test, rcode: NXDOMAIN", "up: NXDOMAIN");
+    check("name: example.org", "REFUSED");
+    check("name: mail.watchbell.test, authenticated: true", "down: the server does not say that it has validated");
+}
+
+#[test]
+fn postgresql() {
+    let trust = Trust::new();
+    let (certificate, key) = trust.issue();
+    let server = servers::postgresql(&certificate, &key);
+    let check = |more: &str, words: &str| check(&trust.folder, &server, "postgresql", more, words);
+    check("", "up: the server answers and offers TLS");
+    let database = "database: postgres";
+    for user in ["scram", "md5"] {
+        check(&format!("user: {user}, password: s3cret, {database}"), "up: PostgreSQL 15");
+        check(&format!("user: {user}, password: wrong, {database}"), "down: the server refused the login");
+        check(&format!("user: {user}, password: s3cret, {database}, {SECURE}"), "up: PostgreSQL 15");
+    }
+    check(&format!("user: clear, password: s3cret, {database}"), "down: the server wants the password in clear text");
+    check(&format!("user: clear, password: s3cret, {database}, {SECURE}"), "up: PostgreSQL 15");
+    check(&format!("user: trust, {database}, query: {{sql: 'select 40 + 2', equals: '42'}}"), "the query says `42`");
+    check(
+        &format!("user: trust, {database}, query: {{sql: 'select 40 + 2', below: 42}}"),
+        "down: expected the query's value to be below 42, but it is `42`",
+    );
+    check(
+        &format!("user: trust, {database}, query: {{sql: 'select from where'}}"),
+        "down: the server refuses: `syntax error",
+    );
+    check(&format!("user: scram, {database}"), "down: the server wants a password");
+    check("user: trust, database: nowhere", "down: there is no such database");
+    check("tls: true, roots_file: ca.pem", "down: the certificate is not for");
+}
+
+#[test]
+fn mysql() {
+    let trust = Trust::new();
+    let (certificate, key) = trust.issue();
+    let server = servers::mariadb(&certificate, &key);
+    let check = |more: &str, words: &str| check(&trust.folder, &server, "mysql", more, words);
+    check("", "it asks who we are");
+    check("user: probe, password: s3cret", "signed in as probe");
+    check("user: probe, password: wrong", "down: the server refused the login");
+    check(
+        &format!("user: probe, password: s3cret, {SECURE}, query: {{sql: 'select 40 + 2', equals: '42'}}"),
+        "the query says `42`",
+    );
+    check(
+        "user: probe, password: s3cret, query: {sql: 'select 1', above: 1}",
+        "down: expected the query's value to be above 1",
+    );
+    check("user: probe, password: s3cret, query: {sql: 'select from'}", "down: the server refuses");
+    check("user: probe, password: s3cret, database: nowhere", "down: ");
+    check("tls: true, roots_file: ca.pem", "down: the certificate is not for");
+}
+
+#[test]
+fn nagios_plugins() {
+    must_have("/usr/lib/nagios/plugins/check_dummy", "monitoring-plugins-basic");
+    let folder = Folder::new("plugins");
+    let dummy = |code: &str| {
+        probe(&folder, &format!("exec: {{command: [/usr/lib/nagios/plugins/check_dummy, '{code}', hello]}}"))
+    };
+    assert_eq!(dummy("0"), "up: OK: hello");
+    assert_eq!(dummy("1"), "down: warning: WARNING: hello");
+    assert_eq!(dummy("2"), "down: CRITICAL: hello");
+    assert_eq!(dummy("3"), "down: unknown: UNKNOWN: hello");
+    let load = probe(
+        &folder,
+        "exec: {command: [/usr/lib/nagios/plugins/check_load, -w, '9999,9999,9999', -c, '9999,9999,9999']}",
+    );
+    assert!(load.starts_with("up: ") && load.to_lowercase().contains("load"), "{load}");
+}
+
+#[test]
+fn echo_requests() {
+    let folder = Folder::new("echo");
+    let told = probe(&folder, "icmp: {host: 127.0.0.1}");
+    // Whether the kernel lets us depends on the machine; what it says then is part of the promise.
+    let expected = if is_root() { "up: 127.0.0.1 answers" } else { "" };
+    assert!(
+        told == expected || told.contains("lets watchbell send no echo requests") || told == "up: 127.0.0.1 answers",
+        "{told}"
+    );
+}
+
+#[test]
+fn a_service_that_pushes() {
+    let folder = Folder::new("push");
+    let file = folder.write(
+        "watchbell.yml",
+        "host: {enabled: false}\nmonitors:\n  - {name: job, interval: 5s, retries: 0, runbook: 'https://example.org/', \
+         push: {token: abcdefgh12345678, grace: 1s}}\n  - {name: all, interval: 5s, retries: 0, runbook: \
+         'https://example.org/', group: {members: [job]}}\n",
+    );
+    let process = Process::start(&folder, &["--config", &file.display().to_string(), "--listen", "127.0.0.1:0"], &[]);
+    let value = |metric: &str| {
+        let (_, body) = process.get(&format!("/api/v1/query?query={metric}"));
+        let json: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
+        json["data"]["result"][0]["value"][1].as_str().map(str::to_owned)
+    };
+    assert_eq!(process.get("/api/push/wrong-token-wrong").0, 404);
+    let pushed = process.get("/api/push/abcdefgh12345678?status=up&msg=OK&ping=12.5");
+    assert_eq!(pushed, (200, "{\"ok\":true}".into()));
+    wait_until("it is up", || value("probe_success%7Bmonitor=%22job%22%7D").as_deref() == Some("1"));
+    wait_until("the group is up", || value("probe_success%7Bmonitor=%22all%22%7D").as_deref() == Some("1"));
+    assert_eq!(value("probe_push_duration_seconds").as_deref(), Some("0.0125"));
+    assert_eq!(process.request("POST", "/api/push/abcdefgh12345678?status=down&msg=disk+full", &[], "").0, 200);
+    wait_until("it is down", || value("probe_success%7Bmonitor=%22job%22%7D").as_deref() == Some("0"));
+    wait_until("the group is down", || value("probe_success%7Bmonitor=%22all%22%7D").as_deref() == Some("0"));
+    process.get("/api/push/abcdefgh12345678");
+    wait_until("it is up again", || value("probe_success%7Bmonitor=%22job%22%7D").as_deref() == Some("1"));
+    wait_until("it is down, since it says nothing", || {
+        value("probe_success%7Bmonitor=%22job%22%7D").as_deref() == Some("0")
+    });
+    assert_eq!(process.stop(), Some(0));
+}
+
+/// Every example of the guide is a good configuration.
+#[test]
+fn the_examples_of_the_guide_are_good() {
+    let guide = include_str!("../../../../docs/monitors.md");
+    let folder = Folder::new("guide");
+    folder.write("runbooks/imap-down.md", include_str!("../../../../testdata/seeds/cabalmail/runbooks/imap-down.md"));
+    let examples: Vec<&str> =
+        guide.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().expect("it ends")).collect();
+    assert!(examples.len() >= 9, "{}", examples.len());
+    for example in examples {
+        let file = folder.write("watchbell.yml", example);
+        let output = Command::new(env!("CARGO_BIN_EXE_watchbell"))
+            .args(["check", "--config", &file.display().to_string()])
+            .current_dir(folder.path())
+            .output()
+            .expect("the binary starts");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{example}\n{said}");
+    }
+}

@@ -1,0 +1,227 @@
+//! Real servers of many kinds from Debian's packages, each with a throw-away configuration, on an address of its own.
+
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use crate::kit::{Folder, own_address, wait_until};
+use crate::peers::must_have;
+
+/// A server that ends when its owner goes.
+pub struct Server {
+    child: Child,
+    pub folder: Folder,
+    pub at: Ipv4Addr,
+    pub port: u16,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).stderr(Stdio::null()).status();
+        let _ = self.child.wait();
+    }
+}
+
+/// Whether these tests run as root.
+pub fn is_root() -> bool {
+    Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+}
+
+/// Runs a command to its end, which must be a good one.
+pub fn done(program: &str, arguments: &[&str]) {
+    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
+    let output = output.unwrap_or_else(|error| panic!("{program}: {error}"));
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{program} {arguments:?}: {}{words}", String::from_utf8_lossy(&output.stdout));
+}
+
+/// Starts a program; `listens` is false for those that take no TCP connections.
+fn start(folder: Folder, at: Ipv4Addr, port: u16, listens: bool, program: &str, arguments: &[&str]) -> Server {
+    let log = std::fs::File::create(folder.path().join("server.log")).expect("a log");
+    let child = Command::new(program)
+        .args(arguments)
+        .current_dir(folder.path())
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().expect("a log"))
+        .stderr(log)
+        .spawn()
+        .unwrap_or_else(|error| panic!("{program}: {error}"));
+    let server = Server { child, folder, at, port };
+    if listens {
+        wait_until(program, || TcpStream::connect((at, port)).is_ok());
+    }
+    server
+}
+
+/// Redis with a password, over TLS too.
+pub fn redis(certificate: &str, key: &str) -> Server {
+    must_have("/usr/bin/redis-server", "redis-server");
+    let (folder, at) = (Folder::new("redis"), own_address());
+    let (certificate, key) = (folder.write("cert.pem", certificate), folder.write("key.pem", key));
+    let text = format!(
+        "bind {at}\nport 6379\ntls-port 6380\ntls-cert-file {c}\ntls-key-file {k}\ntls-ca-cert-file {c}\n\
+         tls-auth-clients no\nrequirepass s3cret\nsave \"\"\ndir {here}\n",
+        c = certificate.display(),
+        k = key.display(),
+        here = folder.path().display()
+    );
+    let file = folder.write("redis.conf", &text).display().to_string();
+    start(folder, at, 6379, true, "/usr/bin/redis-server", &[&file])
+}
+
+/// An SSH server that takes one client that has not signed in.
+pub fn ssh() -> Server {
+    must_have("/usr/sbin/sshd", "openssh-server");
+    let (folder, at) = (Folder::new("ssh"), own_address());
+    let key = folder.path().join("key").display().to_string();
+    done("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", &key]);
+    if is_root() {
+        std::fs::create_dir_all("/run/sshd").expect("a folder");
+    }
+    let text = format!("ListenAddress {at}:2222\nHostKey {key}\nPidFile none\nMaxStartups 1:100:1\nUsePAM no\n");
+    let file = folder.write("sshd_config", &text).display().to_string();
+    start(folder, at, 2222, true, "/usr/sbin/sshd", &["-D", "-e", "-f", &file])
+}
+
+/// An MQTT broker with a user.
+pub fn mosquitto() -> Server {
+    must_have("/usr/sbin/mosquitto", "mosquitto");
+    let (folder, at) = (Folder::new("mosquitto"), own_address());
+    let users = folder.path().join("users").display().to_string();
+    done("mosquitto_passwd", &["-b", "-c", &users, "probe", "s3cret"]);
+    let user = if is_root() { "user root\n" } else { "" };
+    let text = format!("{user}listener 1883 {at}\nallow_anonymous false\npassword_file {users}\n");
+    let file = folder.write("mosquitto.conf", &text).display().to_string();
+    start(folder, at, 1883, true, "/usr/sbin/mosquitto", &["-c", &file])
+}
+
+/// A time server, with or without a time of its own to give.
+pub fn chrony(has_time: bool) -> Server {
+    must_have("/usr/sbin/chronyd", "chrony");
+    let (folder, at) = (Folder::new("chrony"), own_address());
+    let local = if has_time { "local stratum 3\n" } else { "" };
+    let here = folder.path().display().to_string();
+    let text =
+        format!("{local}allow all\nport 11123\nbindaddress {at}\ncmdport 0\nbindcmdaddress /\npidfile {here}/pid\n");
+    let file = folder.write("chrony.conf", &text).display().to_string();
+    start(folder, at, 11123, false, "/usr/sbin/chronyd", &["-d", "-x", "-U", "-f", &file])
+}
+
+/// A name server for `watchbell.test`.
+pub fn dnsmasq() -> Server {
+    must_have("/usr/sbin/dnsmasq", "dnsmasq-base");
+    let (folder, at) = (Folder::new("dnsmasq"), own_address());
+    let address = format!("--listen-address={at}");
+    let arguments = [
+        "--keep-in-foreground",
+        "--conf-file=/dev/null",
+        "--port=5353",
+        &address,
+        "--bind-interfaces",
+        "--no-resolv",
+        "--no-hosts",
+        "--pid-file=",
+        "--user=",
+        "--local=/watchbell.test/",
+        "--host-record=mail.watchbell.test,192.0.2.1",
+        "--host-record=mail.watchbell.test,192.0.2.2",
+        "--mx-host=watchbell.test,mail.watchbell.test,10",
+        "--txt-record=watchbell.test,v=spf1 mx -all",
+    ];
+    start(folder, at, 5353, true, "/usr/sbin/dnsmasq", &arguments)
+}
+
+/// PostgreSQL with a user for each way to sign in: `scram`, `md5`, `clear` and `trust`; the passwords are `s3cret`.
+pub fn postgresql(certificate: &str, key: &str) -> Server {
+    let bin = Path::new("/usr/lib/postgresql/15/bin");
+    must_have("/usr/lib/postgresql/15/bin/initdb", "postgresql");
+    let (folder, at) = (Folder::new("postgresql"), own_address());
+    let here = folder.path().display().to_string();
+    let data = format!("{here}/data");
+    let initdb = bin.join("initdb").display().to_string();
+    let postgres = bin.join("postgres").display().to_string();
+    // It refuses to run as root.
+    let prefix: &[&str] = if is_root() { &["runuser", "-u", "postgres", "--"] } else { &[] };
+    if is_root() {
+        done("chown", &["postgres", &here]);
+    }
+    let run = |arguments: &[&str]| {
+        let all: Vec<&str> = prefix.iter().chain(arguments).copied().collect();
+        done(all[0], &all[1..]);
+    };
+    run(&[&initdb, "-D", &data, "-U", "admin", "-A", "trust", "-N"]);
+    folder.write("data/cert.pem", certificate);
+    folder.write("data/key.pem", key);
+    folder.write("data/pg_hba.conf", "host all scram all scram-sha-256\nhost all md5 all md5\nhost all clear all password\nhost all trust,admin all trust\nlocal all all trust\n");
+    let sql = folder.write(
+        "start.sql",
+        "create role scram login password 's3cret'; set password_encryption = 'md5'; create role md5 login password 's3cret'; \
+         create role clear login password 's3cret'; create role trust login;",
+    );
+    for file in ["data/cert.pem", "data/key.pem", "data/pg_hba.conf", "start.sql"] {
+        let file = folder.path().join(file).display().to_string();
+        done("chmod", &["600", &file]);
+        if is_root() {
+            done("chown", &["postgres", &file]);
+        }
+    }
+    let options = [
+        "-D".to_owned(),
+        data,
+        "-p".into(),
+        "5432".into(),
+        "-c".into(),
+        format!("listen_addresses={at}"),
+        "-c".into(),
+        format!("unix_socket_directories={here}"),
+        "-c".into(),
+        "ssl=on".into(),
+        "-c".into(),
+        "ssl_cert_file=cert.pem".into(),
+        "-c".into(),
+        "ssl_key_file=key.pem".into(),
+        "-c".into(),
+        "fsync=off".into(),
+    ];
+    let all: Vec<&str> =
+        prefix.iter().copied().chain([postgres.as_str()]).chain(options.iter().map(String::as_str)).collect();
+    let server = start(folder, at, 5432, true, all[0], &all[1..]);
+    let psql = bin.join("psql").display().to_string();
+    let arguments =
+        ["-h", &here, "-U", "admin", "-d", "postgres", "-v", "ON_ERROR_STOP=1", "-q", "-f", &sql.display().to_string()];
+    wait_until("the users of PostgreSQL are made", || {
+        let all: Vec<&str> = prefix.iter().copied().chain([psql.as_str()]).chain(arguments).collect();
+        Command::new(all[0]).args(&all[1..]).output().is_ok_and(|it| it.status.success())
+    });
+    server
+}
+
+/// MariaDB with the user `probe`, whose password is `s3cret`.
+pub fn mariadb(certificate: &str, key: &str) -> Server {
+    must_have("/usr/sbin/mariadbd", "mariadb-server");
+    let (folder, at) = (Folder::new("mariadb"), own_address());
+    let here = folder.path().display().to_string();
+    let (certificate, key) = (folder.write("cert.pem", certificate), folder.write("key.pem", key));
+    let (data, user) = (format!("--datadir={here}/data"), if is_root() { "root" } else { "" });
+    let user = if user.is_empty() { "--skip-name-resolve".to_owned() } else { format!("--user={user}") };
+    done(
+        "mariadb-install-db",
+        &["--no-defaults", &data, &user, "--auth-root-authentication-method=normal", "--skip-test-db"],
+    );
+    let init = folder.write("init.sql", "create user if not exists 'probe'@'%' identified by 's3cret';\n");
+    let options = [
+        "--no-defaults".to_owned(),
+        data,
+        user,
+        "--port=3306".into(),
+        format!("--bind-address={at}"),
+        format!("--socket={here}/socket"),
+        format!("--pid-file={here}/pid"),
+        format!("--ssl-cert={}", certificate.display()),
+        format!("--ssl-key={}", key.display()),
+        format!("--init-file={}", init.display()),
+        "--innodb-flush-log-at-trx-commit=0".into(),
+    ];
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    start(folder, at, 3306, true, "/usr/sbin/mariadbd", &options)
+}
