@@ -12,8 +12,6 @@ use crate::guard::{guard, headers};
 use crate::{
     App, action, alertmanager, api, assets, bulk, callback, health, healthchecks, otlp, picture, ping, prometheus,
     push, report, signin, sink, upkeep,
-    App, action, alertmanager, api, assets, bulk, health, healthchecks, otlp, ping, prometheus, push, signin, sink,
-    upkeep,
 };
 
 /// How large a body may be where nothing else is said, in bytes.

@@ -136,6 +136,8 @@ impl Page {
     /// What a picture of it shows: the worst alert, and those that the same alarm raised.
     pub(crate) fn subject(&self, group: &GroupNotification) -> Option<Subject> {
         Subject::of(&self.alerts.first()?.summary, &sorted(group), group.at)
+    }
+
     /// What can be done about it without signing in: what the link is called, and where it leads.
     pub(crate) fn actions(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let all =

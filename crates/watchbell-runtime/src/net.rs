@@ -101,20 +101,18 @@ const ADDRESSES_MAX: usize = 8;
 impl Net {
     /// The machine's.
     pub fn os(clock: Clock) -> Net {
-        Net { clock, kind: Kind::Os, known: None }
-        Net { clock, kind: Kind::Os, egress: None }
+        Net { clock, kind: Kind::Os, known: None, egress: None }
     }
 
     /// A simulated one.
     pub fn sim(clock: Clock, net: Arc<SimNet>) -> Net {
-        Net { clock, kind: Kind::Sim(net), known: None }
+        Net { clock, kind: Kind::Sim(net), known: None, egress: None }
     }
 
     /// The same network, in which a name that does not resolve, or not within two seconds, has the addresses it had
     /// last. For what must arrive; what judges others must see what is.
     pub fn remembering(&self, known: Addresses) -> Net {
         Net { known: Some(known), ..self.clone() }
-        Net { clock, kind: Kind::Sim(net), egress: None }
     }
 
     /// The same network, of which only these addresses can be reached. What counts is the address itself at the moment

@@ -13,10 +13,6 @@ use watchbell_alarms::{Alarms, Desired, Pictures, Runbook, certificate, heartbea
 use watchbell_alerts::Alerts;
 use watchbell_http::{
     Auth, CallbacksConfig, ConfigView, Handles, HealthchecksConfig, LoadResult, QueryConfig, SinkConfig, SiteInfo,
-use watchbell_http::{Auth, ConfigView, Handles, HealthchecksConfig, LoadResult, QueryConfig, SinkConfig, SiteInfo};
-use watchbell_model::{
-    Append, Batch, BoxFuture, Deliver, HeartbeatTerms, Labels, Observe, Query, Raise, Relabel, RunbookRef, Severity,
-    Span, State, Timestamp, Upkeep,
 };
 use watchbell_model::{
     Append, Batch, BoxFuture, Deliver, Draw, HeartbeatTerms, Labels, Observe, Query, Raise, Relabel, RunbookRef,
