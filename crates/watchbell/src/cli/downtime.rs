@@ -30,6 +30,7 @@ pub(super) struct DowntimeArguments {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each run")]
 enum Command {
     /// Those in force, then those that come.
     List {
