@@ -62,6 +62,7 @@ impl NtpConfig {
             let code: String =
                 time.reference.iter().map(|byte| char::from(*byte)).filter(|c| c.is_ascii_graphic()).collect();
             return Err(Failure(match code.as_str() {
+                "" | "INIT" | "STEP" => "the server's own clock is not synchronized".into(),
                 "RATE" => "the server is asked too often (`RATE`): lengthen `interval`".into(),
                 "DENY" | "RSTR" => format!("the server turns this client away (`{code}`)"),
                 _ => format!("the server has no time to give (`{code}`)"),

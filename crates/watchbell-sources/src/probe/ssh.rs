@@ -36,7 +36,6 @@ impl SshConfig {
     }
 
     async fn talk(&self, dialogue: &mut Dialogue<'_, '_>) -> Result<String, Failure> {
-        dialogue.send(OUR_BANNER).await?;
         // A server may say other lines first (RFC 4253 §4.2).
         let banner = loop {
             let line = dialogue.line("the banner of an SSH server").await?;
@@ -47,6 +46,8 @@ impl SshConfig {
                 return Err(Failure(format!("the server turns clients away: `{}`", dialogue.shown(&line))));
             }
         };
+        // Not before: one that hangs up on what it has not read yet takes back what it said.
+        dialogue.send(OUR_BANNER).await?;
         if !banner.starts_with("SSH-2.0-") && !banner.starts_with("SSH-1.99-") {
             return Err(Failure(format!(
                 "expected version 2.0 of the protocol, but the banner is `{}`",

@@ -10,7 +10,8 @@ use crate::peers::must_have;
 /// A server that ends when its owner goes.
 pub struct Server {
     child: Child,
-    pub folder: Folder,
+    /// Goes with it.
+    _folder: Folder,
     pub at: Ipv4Addr,
     pub port: u16,
 }
@@ -46,7 +47,7 @@ fn start(folder: Folder, at: Ipv4Addr, port: u16, listens: bool, program: &str, 
         .stderr(log)
         .spawn()
         .unwrap_or_else(|error| panic!("{program}: {error}"));
-    let server = Server { child, folder, at, port };
+    let server = Server { child, _folder: folder, at, port };
     if listens {
         wait_until(program, || TcpStream::connect((at, port)).is_ok());
     }

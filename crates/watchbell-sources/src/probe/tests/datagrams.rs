@@ -42,6 +42,7 @@ fn time_servers() {
         probe(NTP, time_server(0xe4, 2, b"abcd", 0)),
         probe(NTP, time_server(0x24, 16, b"INIT", 0)),
         probe(NTP, time_server(0x24, 0, b"RATE", 0)),
+        probe(NTP, time_server(0xe4, 0, &[0; 4], 0)),
         probe(r#"{"ntp": {"host": "mail.example", "stratum_max": 1}}"#, time_server(0x24, 2, b"abcd", 0)),
         probe(NTP, |world| {
             world.net.address(HOST);
@@ -54,6 +55,7 @@ fn time_servers() {
         down: the server's own clock is not synchronized
         down: the server's own clock is not synchronized
         down: the server is asked too often (`RATE`): lengthen `interval`
+        down: the server's own clock is not synchronized
         down: expected a stratum of at most 1, but it is 2
         down: gave up after 10s waiting for the time
           after 10s

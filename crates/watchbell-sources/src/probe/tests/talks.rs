@@ -71,15 +71,9 @@ fn ssh() {
         "< welcome\n< SSH-2.0-dropbear",
         expect![[r#"
         down: expected a banner that matches `OpenSSH_9`, but it is `SSH-2.0-dropbear`
-          [> SSH-2.0-watchbell | < welcome]"#]],
+          [< welcome | > SSH-2.0-watchbell]"#]],
     );
-    check(
-        SSH,
-        "< Exceeded MaxStartups\nclose",
-        expect![[r#"
-        down: the server turns clients away: `Exceeded MaxStartups`
-          [> SSH-2.0-watchbell]"#]],
-    );
+    check(SSH, "< Exceeded MaxStartups\nclose", expect!["down: the server turns clients away: `Exceeded MaxStartups`"]);
     check(
         SSH,
         "< SSH-1.5-old",
@@ -90,16 +84,13 @@ fn ssh() {
     check(
         SSH,
         "close",
-        expect![[r#"
-        down: the server closed the connection instead of sending the banner of an SSH server
-          [> SSH-2.0-watchbell]"#]],
+        expect!["down: the server closed the connection instead of sending the banner of an SSH server"],
     );
     check(
         SSH,
         "hang",
         expect![[r#"
         down: gave up after 10s waiting for the banner of an SSH server
-          [> SSH-2.0-watchbell]
           after 10s"#]],
     );
     check_heard(SSH, "< SSH-2.0-OpenSSH_9.2p1\n> SSH-2.0-watchbell", expect!["SSH-2.0-watchbell"]);
