@@ -8,6 +8,7 @@ use crate::{Ask, ask, play};
 /// A path of this route.
 fn example(path: &str) -> String {
     let name = path.replace("{*path}", "0b6b2f3c-0000-4000-8000-000000000000").replace("{*id}", "monitor/imap");
+    let name = name.replace("{check}", "0b6b2f3c-0000-4000-8000-000000000000").replace("{n}", "1");
     name.replace("{*name}", "imap-down").replace("{name}", "icon.svg").replace("{id}", "none")
 }
 
