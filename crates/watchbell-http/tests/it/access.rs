@@ -11,6 +11,7 @@ fn example(path: &str) -> String {
         .replace("{*path}", "0b6b2f3c-0000-4000-8000-000000000000")
         .replace("{*id}", "monitor/imap")
         .replace("{token}", "a-token-of-nobody");
+    let name = name.replace("{check}", "0b6b2f3c-0000-4000-8000-000000000000").replace("{n}", "1");
     name.replace("{*name}", "imap-down").replace("{name}", "icon.svg").replace("{id}", "none")
 }
 
