@@ -70,7 +70,7 @@ pub fn redis(certificate: &str, key: &str) -> Server {
     start(folder, at, 6379, true, "/usr/bin/redis-server", &[&file])
 }
 
-/// An SSH server that takes one client that has not signed in.
+/// An SSH server.
 pub fn ssh() -> Server {
     must_have("/usr/sbin/sshd", "openssh-server");
     let (folder, at) = (Folder::new("ssh"), own_address());
@@ -79,7 +79,7 @@ pub fn ssh() -> Server {
     if is_root() {
         std::fs::create_dir_all("/run/sshd").expect("a folder");
     }
-    let text = format!("ListenAddress {at}:2222\nHostKey {key}\nPidFile none\nMaxStartups 1:100:1\nUsePAM no\n");
+    let text = format!("ListenAddress {at}:2222\nHostKey {key}\nPidFile none\nUsePAM no\n");
     let file = folder.write("sshd_config", &text).display().to_string();
     start(folder, at, 2222, true, "/usr/sbin/sshd", &["-D", "-e", "-f", &file])
 }
