@@ -36,9 +36,11 @@ pub(super) struct HeartbeatsArguments {
 pub(super) async fn run(runtime: &Runtime, arguments: HeartbeatsArguments) -> Result<ExitCode> {
     let api = arguments.whom.api(runtime).await?;
     let asked = api.ask("GET", "/api/watchbell/v1/heartbeats", Vec::new()).await;
+    // Without `site.url` addresses are paths there.
+    let link = |path: &str| api.link(path);
+    let all = asked.map_err(anyhow::Error::msg).and_then(|body| read(&body, link));
     api.close().await;
-    let all: Value = serde_json::from_slice(&asked.map_err(anyhow::Error::msg)?).context("its answer is not ours")?;
-    let all: Vec<Value> = all.as_array().cloned().context("its answer is not ours")?;
+    let all = all?;
     for name in &arguments.names {
         if all.iter().all(|it| it["name"] != **name) {
             bail!("there is no heartbeat `{name}`; `watchbell heartbeats` shows them");
@@ -71,6 +73,17 @@ pub(super) async fn run(runtime: &Runtime, arguments: HeartbeatsArguments) -> Re
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn read(body: &[u8], link: impl Fn(&str) -> String) -> Result<Vec<Value>> {
+    let all: Value = serde_json::from_slice(body).context("its answer is not ours")?;
+    let mut all: Vec<Value> = all.as_array().cloned().context("its answer is not ours")?;
+    for url in all.iter_mut().filter_map(|it| it.get_mut("ping_url")) {
+        if let Some(whole) = url.as_str().filter(|url| url.starts_with('/')).map(&link) {
+            *url = whole.into();
+        }
+    }
+    Ok(all)
 }
 
 /// One variable a line, named after the heartbeat. Two of one name would hide one another.

@@ -81,6 +81,11 @@ impl Api {
         Ok(Api { runtime: runtime.clone(), url, token: Some(token), made: Some((door, name)) })
     }
 
+    /// The address of a path there.
+    pub(super) fn link(&self, path: &str) -> String {
+        self.url.join(path)
+    }
+
     /// Takes the token back.
     pub(super) async fn close(self) {
         let Some((door, name)) = self.made else { return };
