@@ -232,6 +232,8 @@ fn every_problem_is_named() {
                 one word, such as `prod`
             Error heartbeats[1].keywords: there are no words, so that no ping counts as a success
                 such as `success: [done]`
+            Warning heartbeats[2].timezone: it means nothing to a job that reports once a period
+                give `cron` or `oncalendar`, or leave it out
             Error heartbeats[2].keywords.success[0]: `a,b` cannot be looked for: it is empty or has a comma
                 a word as the job writes it
             Error heartbeats[2].keywords.start[0]: ` ` cannot be looked for: it is empty or has a comma
