@@ -304,16 +304,18 @@ export interface Heartbeat {
   last_duration: number | null;
   /** The last success or failure. */
   last_ping: Timestamp | null;
-  /** What people call it; also its slug. */
+  /** What people call it. */
   name: string;
   /** When the next sign of life is due. */
   next_ping: Timestamp | null;
-  /** How often the job reports, in seconds. */
+  /** How often the job reports, in seconds; with an expression, the time between two times to come. */
   period: number;
   /** The address the job pings. */
   ping_url: string | null;
   /** What to do when it is silent. */
   runbook: RunbookLink | null;
+  /** When the job reports, in words: `every 5m`, or an expression and its time zone. */
+  schedule: string;
   /** Whether a run has started and not ended. */
   started: boolean;
   /** Where it stands now. */

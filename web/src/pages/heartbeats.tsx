@@ -34,7 +34,7 @@ export function Timeline({ heartbeat }: { heartbeat: Heartbeat }) {
   const whole = heartbeat.period + heartbeat.grace;
   const due = (heartbeat.period / whole) * 100;
   const passed = heartbeat.last_ping ? Math.min(100, ((now.value - Date.parse(heartbeat.last_ping)) / 1000 / whole) * 100) : 0;
-  const label = `${heartbeat.name}: ${standing(heartbeat)}; period ${span(heartbeat.period)}, grace ${span(heartbeat.grace)}`;
+  const label = `${heartbeat.name}: ${standing(heartbeat)}; ${heartbeat.schedule}, grace ${span(heartbeat.grace)}`;
   return (
     <svg class={`timeline ${heartbeat.state}`} viewBox="0 0 100 12" preserveAspectRatio="none" role="img" aria-label={label}>
       <rect class="track" x="0" y="4" width={due} height="4" rx="1" />
@@ -54,7 +54,7 @@ export function HeartbeatRow({ heartbeat }: { heartbeat: Heartbeat }) {
       <a class="name" href={heartbeat.href}>
         <b>{heartbeat.name}</b>
         <span>
-          every {span(heartbeat.period)}
+          {heartbeat.schedule}
           {heartbeat.started ? ", running" : heartbeat.last_duration !== null ? `, took ${span(heartbeat.last_duration)}` : ""}
         </span>
       </a>
@@ -71,7 +71,7 @@ export function HeartbeatsPage({ overview }: { overview: Overview }) {
     <>
       <div class="page-head">
         <h1>Heartbeats</h1>
-        <p>Scheduled jobs that report. One that stays silent past its period and grace is an alarm.</p>
+        <p>Scheduled jobs that report. One that stays silent past the time it is due and its grace is an alarm.</p>
         <Search value={text} onInput={setText} label="Search heartbeats" />
       </div>
       {overview.heartbeats.length === 0 && (
@@ -81,7 +81,7 @@ export function HeartbeatsPage({ overview }: { overview: Overview }) {
       )}
       <ul class="cards">
         {shown.map((heartbeat) => (
-          <Card key={heartbeat.name} heartbeat={heartbeat} />
+          <Card key={heartbeat.href} heartbeat={heartbeat} />
         ))}
       </ul>
     </>
@@ -102,8 +102,8 @@ function Card({ heartbeat }: { heartbeat: Heartbeat }) {
       <Timeline heartbeat={heartbeat} />
       <dl class="facts">
         <div>
-          <dt>Period</dt>
-          <dd>{span(heartbeat.period)}</dd>
+          <dt>Schedule</dt>
+          <dd>{heartbeat.schedule}</dd>
         </div>
         <div>
           <dt>Grace</dt>

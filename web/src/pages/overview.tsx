@@ -171,7 +171,7 @@ function Heartbeats({ heartbeats }: { heartbeats: Heartbeat[] }) {
       ) : (
         <ul class="rows heartbeats">
           {heartbeats.slice(0, ROWS_MAX).map((heartbeat) => (
-            <HeartbeatRow key={heartbeat.name} heartbeat={heartbeat} />
+            <HeartbeatRow key={heartbeat.href} heartbeat={heartbeat} />
           ))}
         </ul>
       )}

@@ -127,6 +127,7 @@ fn heartbeats_of(app: &Shared, statuses: &[AlarmStatus]) -> Vec<view::Heartbeat>
             next_ping: heartbeat.next_ping,
             deadline: heartbeat.deadline,
             period: heartbeat.period.duration().as_secs_f64(),
+            schedule: heartbeat.schedule,
             grace: heartbeat.grace.duration().as_secs_f64(),
             last_duration: heartbeat.last_duration.map(|span| span.duration().as_secs_f64()),
             ping_url: urls.get(&heartbeat.id).cloned(),

@@ -186,7 +186,7 @@ pub(crate) struct Monitor {
 /// A heartbeat as it stands.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub(crate) struct Heartbeat {
-    /// What people call it; also its slug.
+    /// What people call it.
     pub name: String,
     /// The page of its alarm.
     pub href: String,
@@ -200,7 +200,9 @@ pub(crate) struct Heartbeat {
     pub next_ping: Option<Timestamp>,
     /// When it alarms unless a sign of life comes.
     pub deadline: Option<Timestamp>,
-    /// How often the job reports, in seconds.
+    /// When the job reports, in words: `every 5m`, or an expression and its time zone.
+    pub schedule: String,
+    /// How often the job reports, in seconds; with an expression, the time between two times to come.
     pub period: f64,
     /// Time allowed on top, in seconds.
     pub grace: f64,
