@@ -24,8 +24,8 @@ const THREADS: usize = 2;
 /// Pings in a burst, and of a job alone.
 const PINGS: usize = 100_000;
 const ALONE: usize = 200;
-/// Pings per second acknowledged: the budget of the design.
-const BUDGET: f64 = 10_000.0;
+/// Seconds for 10,000 pings: the budget of the design.
+const BUDGET: f64 = 1.0;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs all of it; the table goes to the screen and to `output`.
@@ -68,8 +68,9 @@ pub fn run(options: &Options) -> Result<()> {
         let kept = counted(address)?;
         process.stop()?;
         ensure!(kept == acknowledged + ALONE, "{} pings were acknowledged, {kept} are there", acknowledged + ALONE);
-        table.add(0, "pings acknowledged per second, 256 connections", "/s", Some(BUDGET), acknowledged as f64 / took);
-        table.add(0, "processor time per 10,000 of those", "s", None, cpu * 1e4 / acknowledged as f64);
+        let per = 1e4 / acknowledged as f64;
+        table.add(0, "10,000 pings over 256 connections: until all are acknowledged", "s", Some(BUDGET), took * per);
+        table.add(0, "processor time per 10,000 of those", "s", None, cpu * per);
         table.add(0, "one job alone: until its ping is on disk, median", "ms", None, waits[ALONE / 2] * 1e3);
         table.add(0, "the same, worst of 200", "ms", None, waits[ALONE - 1] * 1e3);
         table.add(0, "most memory", "MB", None, peak);
