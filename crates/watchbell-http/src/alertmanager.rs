@@ -124,7 +124,10 @@ pub(crate) async fn groups(State(app): State<App>, uri: Uri) -> Response {
     };
     let now = app.runtime.clock.now();
     let one = |group: watchbell_alerts::GroupView| GettableAlertGroup {
-        route_labels: app.notify.route_labels(&group.told_now(now)),
+        route_labels: match group.route_labels.is_empty() {
+            true => Labels::empty(),
+            false => app.notify.route_labels(&group.told_now(now)),
+        },
         labels: group.labels,
         alerts: group
             .alerts

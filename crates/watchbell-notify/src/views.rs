@@ -92,8 +92,6 @@ pub struct Preview {
     pub channel: String,
     /// Such as `ntfy` or `slack`.
     pub kind: &'static str,
-    /// The page's first line, before the channel's own words.
-    pub title: String,
     /// Headers and body.
     pub text: String,
     /// The same when all is over; nothing where nobody is told of that.
@@ -218,7 +216,6 @@ impl Notify {
             .collect();
         let one = |(name, channel, entry): (String, Arc<dyn Channel>, Entry)| Preview {
             kind: channel.kind(),
-            title: page.title.clone(),
             text: shown(&entry),
             end: ends.get(&name).cloned(),
             buttons: buttons(&entry, &page),

@@ -253,7 +253,12 @@ fn test_cluster_vs_instance() {
     check(
         &[quick("1h")],
         "1s raise test1 | 4s raise test2 | 9s resolve test1 | 15s resolve test2 | 20s end",
-        expect![[""]],
+        expect![[r#"
+            2s page default {} first: +test1
+            4s page default {} new_alerts: +test1 +test2
+            9s page default {} new_resolved: +test2 -test1
+            15s page default {} all_resolved: -test2
+        "#]],
     );
 }
 
@@ -268,6 +273,9 @@ fn test_cold_start() {
     check_plain(
         &[slow],
         "1s raise test1 | 1500ms down 2s | 4s raise test2 | 6s down 3s | 10s raise test3 | 10s raise test4 | 20s end",
-        expect![[""]],
+        expect![[r#"
+            5s page default {} first: +test1 +test2
+            11s page default {} new_alerts: +test1 +test2 +test3 +test4
+        "#]],
     );
 }

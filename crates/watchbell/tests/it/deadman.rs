@@ -139,7 +139,7 @@ fn a_message_on_an_ntfy_server_is_put_off_while_all_works_and_arrives_when_it_do
 /// The real binary against a port of this machine.
 #[test]
 fn a_killed_watchbell_leaves_a_message_that_is_delivered() {
-    let push = Receiver::new(watchbell_runtime::Clock::Os);
+    let push = Receiver::new(watchbell_runtime::Clock::os());
     let server = push.clone();
     let served = serve("127.0.0.1:0".parse().expect("an address"), move |stream| {
         let server = server.clone();

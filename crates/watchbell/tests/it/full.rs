@@ -96,7 +96,7 @@ fn a_page_leaves_while_the_disk_is_full_and_is_known_after_a_kill() {
     let data = folder.path().join("data");
     let _mount = Mount::new(&data, 48);
     folder.write("runbooks/down.md", include_str!("../../../../runbooks/service-down.md"));
-    let phone = Receiver::new(watchbell_runtime::Clock::Os);
+    let phone = Receiver::new(watchbell_runtime::Clock::os());
     let server = phone.clone();
     let served = serve("127.0.0.1:0".parse().expect("an address"), move |stream| {
         let server = server.clone();
