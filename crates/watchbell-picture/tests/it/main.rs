@@ -79,6 +79,8 @@ fn every_case_is_drawn_as_it_was() {
         unicode: 1434 1613 0 0 0 1522, 53f2d3648e357ae2
         far: 1655 0 0 0 0 719, 187cc0c36ecb943d
         over: 1760 0 0 0 0 2198, 4f2328001591a3ce
+        strip: 0 3770 30095 0 0 7184, 591e1529b232602c
+        no flips: 0 0 0 0 0 681, 7d472a9f4ba337f6
     "#]]
     .assert_eq(&out);
 }
