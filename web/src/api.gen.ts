@@ -169,12 +169,26 @@ export interface Delivery {
   channel: string;
   /** What the channel answered, in words. */
   detail: string;
+  /** The group that it told of. */
+  group: string;
+  /** Its number; later ones have higher ones. */
+  id: number;
+  /** What every try of the page has in common for the provider. */
+  key: string;
   /** What became of it. */
   outcome: Outcome;
+  /** The number of the page; its other tries have the same. */
+  page: number;
   /** When it is tried again, if it is. */
   retry_at: Timestamp | null;
+  /** The answer's status, if there was an answer. */
+  status: number | null;
   /** The page's title. */
   title: string;
+  /** How long the try took, in milliseconds. */
+  took_ms: number;
+  /** From the writing of the page to the end of the try, in milliseconds. */
+  waited_ms: number;
 }
 
 /** A discovery as it stands. */
@@ -449,6 +463,26 @@ export interface Overview {
   totals: Totals;
   /** Alarms in `ALARM`, the worst first, then the longest. */
   wrong: Alarm[];
+}
+
+/** A page as a channel would send it, without credentials. */
+export interface Preview {
+  /** What somebody can open or press in it: `Run book`, `Acknowledge`. */
+  buttons: string[];
+  /** The channel: `oncall/ntfy`. */
+  channel: string;
+  /** The same when all is over; nothing where nobody is told of that. */
+  end: string | null;
+  /** Such as `ntfy` or `slack`. */
+  kind: string;
+  /** Whether a picture of the graph goes with it, in words. */
+  picture: string | null;
+  /** Templates of the configuration that fail; the built-in words stand in their place. */
+  template_errors: string[];
+  /** Headers and body. */
+  text: string;
+  /** The page's first line, before the channel's own words. */
+  title: string;
 }
 
 /** What a rule does. */

@@ -12,6 +12,7 @@ import { DeliveriesPage } from "./pages/deliveries";
 import { HeartbeatsPage } from "./pages/heartbeats";
 import { MonitorsPage } from "./pages/monitors";
 import { ConfigBanner, OverviewPage } from "./pages/overview";
+import { PreviewsPage } from "./pages/previews";
 import { RunbooksPage } from "./pages/runbooks";
 import { TargetsPage } from "./pages/targets";
 import { Shell, listenToKeys } from "./shell";
@@ -44,6 +45,7 @@ function Page({ path, data }: { path: string; data: Overview | undefined }) {
   if (path === "/alarms") return <AlarmsPage />;
   if (path === "/alerts") return <AlertsPage />;
   if (path === "/deliveries") return <DeliveriesPage />;
+  if (path === "/previews") return <PreviewsPage />;
   if (path === "/runbooks") return <RunbooksPage />;
   if (path === "/targets") return <TargetsPage />;
   if (!data) return overview.error.value ? null : <Loading />;

@@ -4,6 +4,7 @@
 //! after one that took too long none is tried for a while, so that a sick store holds up no page.
 
 mod narrow;
+mod standing;
 mod unit;
 
 use std::collections::VecDeque;
@@ -11,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
-use watchbell_model::{BoxFuture, Draw, Labels, Picture, Query, Series, Span, Subject, Timestamp};
+use watchbell_model::{BoxFuture, Draw, HeartbeatStatus, Labels, Picture, Query, Series, Span, Subject, Timestamp};
 use watchbell_picture::{Graph, Line};
 use watchbell_query::promql::{self, Expr};
 use watchbell_query::{Engine, EngineOptions};
@@ -120,8 +121,16 @@ impl Pictures {
         Some(Sight { expr, threshold, hold: Duration::ZERO, foreign: None })
     }
 
+    /// What a picture of a heartbeat is made of.
+    fn heartbeat(&self, subject: &Subject) -> Option<(Arc<Alarms>, HeartbeatStatus)> {
+        let (alarms, id) = (self.alarms.upgrade()?, subject.alarm()?.strip_prefix("heartbeat/")?);
+        let status = alarms.heartbeat(id)?;
+        Some((alarms, status))
+    }
+
     async fn draw_now(&self, subject: &Subject) -> Option<Picture> {
-        let sight = self.sight(subject)?;
+        let heartbeat = self.heartbeat(subject);
+        let sight = if heartbeat.is_some() { None } else { Some(self.sight(subject)?) };
         let clock = &self.runtime.clock;
         {
             let recent = self.recent();
@@ -138,7 +147,15 @@ impl Pictures {
         let work = async {
             let _turn = self.turn.lock().await;
             let (query, subject, stop) = (Arc::clone(&self.query), subject.clone(), Arc::clone(&stop));
-            self.runtime.disk.blocking(move || picture(&*query, &subject, sight, zone, stop)).await
+            let draw = move || match (heartbeat, sight) {
+                (Some((alarms, status)), _) => match alarms.flips(&status.id) {
+                    Ok(flips) => Outcome::Drawn(Arc::new(standing::strip(&subject, &status, &flips, zone).png())),
+                    Err(error) => Outcome::Failed(error.to_string()),
+                },
+                (None, Some(sight)) => picture(&*query, &subject, sight, zone, stop),
+                (None, None) => Outcome::Nothing,
+            };
+            self.runtime.disk.blocking(draw).await
         };
         let outcome = clock.timeout(PICTURE_TIME_MAX, work).await;
         stop.store(true, Ordering::Relaxed);
@@ -178,7 +195,7 @@ impl Pictures {
 
 impl Draw for Pictures {
     fn has_graph(&self, subject: &Subject) -> bool {
-        self.behind(subject).is_some() || self.sight(subject).is_some()
+        self.heartbeat(subject).is_some() || self.behind(subject).is_some() || self.sight(subject).is_some()
     }
 
     fn draw<'a>(&'a self, subject: &'a Subject) -> BoxFuture<'a, Option<Picture>> {

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
 use watchbell_model::{
-    Alert, BoxFuture, Change, Deliver, Labels, Path, Problems, Raise, Severity, State, StateError, Timestamp,
+    Alert, BoxFuture, Change, Deliver, GroupNotification, Labels, Path, Problems, Raise, Severity, State, StateError,
+    Timestamp,
 };
 use watchbell_runtime::metrics::Counter;
 use watchbell_runtime::{CancellationToken, Runtime, Task, fault};
@@ -473,7 +474,8 @@ impl Alerts {
             plan
         };
         let count = plan.count();
-        let result = self.commit(std::mem::take(&mut plan.changes)).await;
+        let notifications = std::mem::take(&mut plan.notifications);
+        let result = self.hand_on(notifications, std::mem::take(&mut plan.changes)).await;
         let mut book = self.book();
         if result.is_ok() {
             book.apply_acknowledge(plan);
@@ -535,13 +537,7 @@ impl Alerts {
             let notifications = std::mem::take(&mut plan.notifications);
             let count = notifications.len() as u64;
             fault::point("alerts.flush_decided");
-            let result = if notifications.is_empty() {
-                self.commit(changes).await
-            } else {
-                let result = self.deliver.deliver(notifications, changes).await;
-                self.report(&result);
-                result
-            };
+            let result = self.hand_on(notifications, changes).await;
             fault::point("alerts.flush_committed");
             let mut book = self.book();
             if result.is_ok() {
@@ -553,6 +549,16 @@ impl Alerts {
             book.end(self.moment());
             result?;
         }
+    }
+
+    /// Commits changes together with what is told.
+    async fn hand_on(&self, notifications: Vec<GroupNotification>, changes: Vec<Change>) -> Result<(), StateError> {
+        if notifications.is_empty() {
+            return self.commit(changes).await;
+        }
+        let result = self.deliver.deliver(notifications, changes).await;
+        self.report(&result);
+        result
     }
 
     async fn commit(&self, changes: Vec<Change>) -> Result<(), StateError> {

@@ -158,6 +158,11 @@ impl Book {
         self.policy.as_ref()?.dependencies.hold(alert, now, end)
     }
 
+    /// What a group's route says of it.
+    fn route_labels(&self, group: &Group) -> Labels {
+        self.policy.as_ref().map(|policy| policy.tree.route(group.route).labels.clone()).unwrap_or_default()
+    }
+
     fn insert_group(&mut self, group: Group) -> u64 {
         let id = self.next_group;
         self.next_group += 1;

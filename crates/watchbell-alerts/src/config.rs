@@ -39,6 +39,12 @@ pub struct RouteConfig {
     /// Deprecated, use `matchers`: labels and regular expressions of their values.
     #[serde(default)]
     pub match_re: BTreeMap<String, String>,
+    /// What is said of the route's groups, by name: templates in Go's language over Alertmanager's data, which may ask
+    /// for one another by `{{ routeLabels "name" }}`. Templates of receivers ask the same way; the body of webhooks and
+    /// `/api/v2/alerts/groups` have all of them. Those of the parent hold too, but for what is given here again. They
+    /// change neither groups nor alerts.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
     /// How long a new group waits for more alerts before it is told of. 30s if no route above says otherwise.
     #[serde(default)]
     pub group_wait: Option<Span>,
@@ -347,7 +353,31 @@ mod tests {
     #[test]
     fn unknown_fields_are_refused() {
         let error = serde_json::from_str::<RouteConfig>(r#"{"reciever": "ops"}"#).expect_err("it is misspelt");
-        expect!["unknown field `reciever`, expected one of `receiver`, `group_by`, `continue`, `matchers`, `match`, `match_re`, `group_wait`, `group_interval`, `repeat_interval`, `mute_time_intervals`, `active_time_intervals`, `routes` at line 1 column 11"].assert_eq(&error.to_string());
+        expect!["unknown field `reciever`, expected one of `receiver`, `group_by`, `continue`, `matchers`, `match`, `match_re`, `labels`, `group_wait`, `group_interval`, `repeat_interval`, `mute_time_intervals`, `active_time_intervals`, `routes` at line 1 column 11"].assert_eq(&error.to_string());
+    }
+
+    #[test]
+    fn labels_of_a_route_are_those_of_its_parents_and_its_own() {
+        let many: BTreeMap<String, String> = (0..65).map(|number| (format!("l{number}"), "x".into())).collect();
+        let route = serde_json::json!({"receiver": "ops", "labels": {"team": "ops", "why": "{{ .Status }}"}, "routes": [
+            {"matchers": ["a=b"], "labels": {"team": "mail", "": "x"}, "routes": [{"matchers": ["c=d"], "labels": {"why": ""}}]},
+            {"matchers": ["a=c"], "labels": many},
+        ]});
+        check(
+            &route.to_string(),
+            "[]",
+            expect![[r#"
+                Error route.routes[0].labels: a label name cannot be empty
+                Error route.routes[1].labels: the route has 67 labels, its parents' included (at most 64 can be)
+            "#]],
+        );
+        let tree = config(&route.to_string(), "[]").compile(&Path::root(), &mut Problems::new()).tree;
+        let of = |labels: &[(&str, &str)]| {
+            let found = tree.matches(&Labels::from_pairs(labels.iter().copied()));
+            tree.route(found[0]).labels.to_string()
+        };
+        assert_eq!(of(&[("x", "y")]), r#"{team="ops", why="{{ .Status }}"}"#);
+        assert_eq!(of(&[("a", "b"), ("c", "d")]), r#"{""="x", team="mail"}"#);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Pure: labels go in, routes come out. An alert always has at least one route, since the root takes all.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
 use watchbell_model::{Labels, Matcher, Path, Problems, Span, Timestamp};
@@ -14,6 +14,8 @@ use crate::matcher::print_matchers;
 const GROUP_WAIT: Span = Span::seconds(30);
 const GROUP_INTERVAL: Span = Span::minutes(5);
 const REPEAT_INTERVAL: Span = Span::hours(4);
+/// How many labels a route may have, its parents' included.
+const LABELS_MAX: usize = 64;
 /// How deep routes may lie in one another.
 const ROUTE_DEPTH_MAX: usize = 32;
 
@@ -34,6 +36,8 @@ pub(crate) struct Route {
     pub(crate) timing: Timing,
     mute: Vec<String>,
     active: Vec<String>,
+    /// What is said of its groups: templates.
+    pub(crate) labels: Labels,
     /// Whether nothing keeps it from telling.
     pub(crate) always: bool,
     children: Vec<usize>,
@@ -78,6 +82,7 @@ impl Tree {
             },
             mute: Vec::new(),
             active: Vec::new(),
+            labels: Labels::empty(),
             always: false,
             children: Vec::new(),
         };
@@ -139,6 +144,7 @@ impl Tree {
             timing,
             mute: config.mute_time_intervals.clone(),
             active: config.active_time_intervals.clone(),
+            labels: labels(&config.labels, &parent.labels, path, problems),
             always: config.always,
             children: Vec::new(),
         });
@@ -215,6 +221,21 @@ impl Route {
         }
         muted
     }
+}
+
+/// What a route says of its groups: what its parent says, and its own in the place of what has the same name.
+fn labels(own: &BTreeMap<String, String>, parent: &Labels, path: &Path, problems: &mut Problems) -> Labels {
+    let path = path.field("labels");
+    if own.contains_key("") {
+        problems.error(&path, "a label name cannot be empty");
+    }
+    let mut all: BTreeMap<&str, &str> = parent.iter().collect();
+    all.extend(own.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    if all.len() > LABELS_MAX {
+        let message = format!("the route has {} labels, its parents' included", all.len());
+        problems.error(&path, message).hint(format!("at most {LABELS_MAX} can be"));
+    }
+    Labels::from_pairs(all)
 }
 
 fn group_by(names: &[String], path: &Path, problems: &mut Problems) -> Option<GroupBy> {

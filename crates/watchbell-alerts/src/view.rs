@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use watchbell_model::{Alert, Labels, Timestamp};
+use watchbell_model::{Alert, GroupNotification, Labels, NotificationReason, Timestamp};
 
 use crate::book::{Book, Entry};
 use crate::downtime::{Downtime, DowntimeConfig, InForce, MadeDowntime};
@@ -80,6 +80,8 @@ pub struct GroupView {
     pub group_key: String,
     /// The labels its alerts agree in.
     pub labels: Labels,
+    /// What its route says of it: templates.
+    pub route_labels: Labels,
     /// Its alerts that fire, by labels.
     pub alerts: Vec<AlertView>,
     /// Time intervals that hold its route's tongue now.
@@ -88,6 +90,23 @@ pub struct GroupView {
     pub due: Timestamp,
     /// When its receiver was told of it last.
     pub told_at: Option<Timestamp>,
+}
+
+impl GroupView {
+    /// What its receiver would be told at `now`.
+    pub fn told_now(&self, now: Timestamp) -> GroupNotification {
+        GroupNotification {
+            receiver: self.receiver.clone(),
+            group_key: self.group_key.clone(),
+            sequence: 0,
+            group_labels: self.labels.clone(),
+            route_labels: self.route_labels.clone(),
+            alerts: self.alerts.iter().map(|seen| seen.alert.clone()).collect(),
+            reason: NotificationReason::First,
+            acknowledged_by: None,
+            at: now,
+        }
+    }
 }
 
 impl Book {
@@ -111,12 +130,14 @@ impl Book {
             let mut alerts: Vec<AlertView> =
                 firing.map(|(fingerprint, entry)| self.view(fingerprint, entry, &downtimes, now)).collect();
             alerts.sort_by(|a, b| a.alert.labels.cmp(&b.alert.labels));
+            let route = policy.tree.route(group.route);
             GroupView {
                 receiver: group.receiver.clone(),
                 group_key: group.key.clone(),
                 labels: group.labels.clone(),
+                route_labels: route.labels.clone(),
                 alerts,
-                muted_by: policy.tree.route(group.route).muted_by(&policy.intervals, now),
+                muted_by: route.muted_by(&policy.intervals, now),
                 due: group.due,
                 told_at: group.told.as_ref().map(|told| told.at),
             }

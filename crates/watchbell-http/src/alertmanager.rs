@@ -122,9 +122,13 @@ pub(crate) async fn groups(State(app): State<App>, uri: Uri) -> Response {
         Ok(filter) => filter,
         Err(reason) => return refuse(StatusCode::BAD_REQUEST, reason),
     };
+    let now = app.runtime.clock.now();
     let one = |group: watchbell_alerts::GroupView| GettableAlertGroup {
+        route_labels: match group.route_labels.is_empty() {
+            true => Labels::empty(),
+            false => app.notify.route_labels(&group.told_now(now)),
+        },
         labels: group.labels,
-        route_labels: Labels::empty(),
         alerts: group
             .alerts
             .into_iter()

@@ -4,8 +4,8 @@
 //! a button that is pressed twice, or a message that comes again, changes nothing. Pushover's answer to an emergency
 //! push comes by a signed link, see [`crate::action`].
 
-use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+mod events;
+
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -30,28 +30,8 @@ use crate::App;
 const SKEW_MAX: Duration = Duration::from_secs(300);
 /// How long changing a message may take: Slack waits three seconds for an answer.
 const CHANGE_MAX: Duration = Duration::from_secs(2);
-/// How many events are remembered, so that one that comes again is known.
-const EVENTS_MAX: usize = 1000;
 /// The longest name of a person that is kept, in characters.
 const NAME_MAX: usize = 100;
-
-/// Events that were taken, the oldest first.
-#[derive(Default)]
-pub(crate) struct Events(Mutex<VecDeque<String>>);
-
-impl Events {
-    fn knows(&self, id: &str) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|known| known == id)
-    }
-
-    fn note(&self, id: String) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= EVENTS_MAX {
-            known.pop_front();
-        }
-        known.push_back(id);
-    }
-}
 
 type Refused = (StatusCode, &'static str);
 
@@ -179,10 +159,13 @@ pub(crate) async fn slack(State(app): State<App>, headers: HeaderMap, body: Byte
         return refuse(&app, bad("the form has no `payload` that is an interaction"));
     };
     let pressed = asked.actions.iter().find(|action| action.action_id == ACKNOWLEDGE_ACTION);
-    // A button of somebody's own, or the same request again.
-    let Some(pressed) = pressed.filter(|_| !app.events.knows(&signature)) else {
-        return StatusCode::OK.into_response();
-    };
+    // A button of somebody's own.
+    let Some(pressed) = pressed else { return StatusCode::OK.into_response() };
+    match events::knows(&*app.state, &signature) {
+        Ok(false) => {}
+        Ok(true) => return StatusCode::OK.into_response(),
+        Err(error) => return not_kept(&error),
+    }
     let user = [&asked.user.name, &asked.user.username].into_iter().find(|it| !it.is_empty());
     let name = named(user.unwrap_or(&asked.user.id), "somebody");
     let now = app.runtime.clock.now();
@@ -190,7 +173,9 @@ pub(crate) async fn slack(State(app): State<App>, headers: HeaderMap, body: Byte
         Ok(count) => count,
         Err(error) => return not_kept(&error),
     };
-    app.events.note(signature);
+    if let Err(error) = events::note(&*app.state, &signature, now).await {
+        return not_kept(&error);
+    }
     let seen = app.alerts.alerts().into_iter().filter_map(|it| it.acknowledged).map(|it| it.by);
     let words = match (count, app.alerts.firing_in(&pressed.value).is_empty()) {
         (0, true) => "It is over.".to_owned(),
@@ -306,9 +291,12 @@ pub(crate) async fn pagerduty(State(app): State<App>, headers: HeaderMap, body: 
     let Ok(PagerdutyBody { event }) = serde_json::from_slice(&body) else {
         return refuse(&app, bad("it is no event of a webhook of version 3"));
     };
-    let Some(group) = event.data.incident_key.filter(|_| !app.events.knows(&event.id)) else {
-        return StatusCode::OK.into_response();
-    };
+    let Some(group) = event.data.incident_key else { return StatusCode::OK.into_response() };
+    match events::knows(&*app.state, &event.id) {
+        Ok(false) => {}
+        Ok(true) => return StatusCode::OK.into_response(),
+        Err(error) => return not_kept(&error),
+    }
     let agent = event.agent.unwrap_or_default();
     let name = named(&agent.summary, "PagerDuty");
     let done = match event.event_type.as_str() {
@@ -320,11 +308,14 @@ pub(crate) async fn pagerduty(State(app): State<App>, headers: HeaderMap, body: 
         "incident.unacknowledged" | "incident.reopened" => withdraw(&app, "PagerDuty", &group).await,
         _ => Ok(()),
     };
-    if let Err(error) = done {
-        return not_kept(&error);
+    let noted = match done {
+        Ok(()) => events::note(&*app.state, &event.id, app.runtime.clock.now()).await,
+        Err(error) => Err(error),
+    };
+    match noted {
+        Ok(()) => StatusCode::OK.into_response(),
+        Err(error) => not_kept(&error),
     }
-    app.events.note(event.id);
-    StatusCode::OK.into_response()
 }
 
 /// What Telegram posts when somebody presses a button.

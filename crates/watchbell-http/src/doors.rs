@@ -49,7 +49,10 @@ pub(crate) fn doors() -> Vec<Door> {
     for prefix in ["", "/prometheus"] {
         doors.extend(of_prometheus(prefix));
     }
-    doors.extend(of_alertmanager());
+    // The second as an Alertmanager with `--web.route-prefix` has it.
+    for prefix in ["", "/alertmanager"] {
+        doors.extend(of_alertmanager(prefix));
+    }
     doors.extend(of_healthchecks());
     doors
 }
@@ -114,6 +117,7 @@ fn own() -> Vec<Door> {
         own(DELETE, "downtimes/{id}", delete(api::downtimes::end)),
         own(GET, "deliveries", get(api::outbox::deliveries)),
         own(GET, "outbox", get(api::outbox::get)),
+        own(GET, "previews", get(api::outbox::previews)),
         own(GET, "runbooks", get(api::runbooks::list)),
         own(GET, "targets", get(api::targets::list)),
         own(GET, "targets/steps", get(api::targets::steps)),
@@ -196,16 +200,22 @@ fn of_prometheus(prefix: &str) -> Vec<Door> {
     doors
 }
 
-fn of_alertmanager() -> Vec<Door> {
-    let machine = |methods, path, handler| door(Surface::Machine, methods, path, handler);
-    vec![
+fn of_alertmanager(prefix: &str) -> Vec<Door> {
+    let machine = |methods, path: &str, handler| door(Surface::Machine, methods, &format!("{prefix}{path}"), handler);
+    let mut doors = vec![
         machine(GET_POST, "/api/v2/alerts", get(alertmanager::alerts).post(alertmanager::post_alerts)),
         machine(GET, "/api/v2/alerts/groups", get(alertmanager::groups)),
         machine(GET_POST, "/api/v2/silences", get(alertmanager::silences).post(alertmanager::post_silence)),
         machine(GET_DELETE, "/api/v2/silence/{id}", get(alertmanager::silence).delete(alertmanager::expire_silence)),
         machine(GET, "/api/v2/status", get(alertmanager::status)),
         machine(GET, "/api/v2/receivers", get(alertmanager::receivers)),
-    ]
+    ];
+    if !prefix.is_empty() {
+        let live = |path: &str, handler| door(Surface::Live, GET, &format!("{prefix}{path}"), handler);
+        doors.push(live("/-/healthy", get(health::livez)));
+        doors.push(live("/-/ready", get(health::readyz)));
+    }
+    doors
 }
 
 fn of_healthchecks() -> Vec<Door> {
@@ -235,7 +245,8 @@ fn of_healthchecks() -> Vec<Door> {
 }
 
 /// Pages that the app draws.
-const PAGES: [&str; 7] = ["/alarms", "/monitors", "/heartbeats", "/targets", "/alerts", "/deliveries", "/runbooks"];
+const PAGES: [&str; 8] =
+    ["/alarms", "/monitors", "/heartbeats", "/targets", "/alerts", "/deliveries", "/previews", "/runbooks"];
 
 /// The router over every door.
 pub(crate) fn router(app: App) -> Router {

@@ -114,7 +114,6 @@ pub(crate) struct Shared {
     streams: Arc<Semaphore>,
     sinking: Semaphore,
     topics: sns::Topics,
-    events: callback::Events,
     imports: Semaphore,
     pushes: push::Room,
 }
@@ -150,7 +149,6 @@ pub fn router(handles: Handles) -> Router {
         streams: Arc::new(Semaphore::new(STREAMS_MAX)),
         sinking: Semaphore::new(SINK_UNDER_WAY_MAX),
         topics: sns::Topics::default(),
-        events: callback::Events::default(),
         imports: Semaphore::new(IMPORTS_MAX),
         pushes: push::Room::new(),
     }))

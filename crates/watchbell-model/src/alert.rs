@@ -59,6 +59,24 @@ pub enum NotificationReason {
     Escalated,
     /// So many groups waited for one person that they are told of in one page; no group by itself (ours).
     Flood,
+    /// Somebody sees to all that fires in it: those who were told need not be rung any longer (ours).
+    Acknowledged,
+}
+
+impl NotificationReason {
+    /// As Alertmanager writes it.
+    pub fn words(self) -> &'static str {
+        match self {
+            NotificationReason::First => "first notification",
+            NotificationReason::NewAlerts => "new alerts added",
+            NotificationReason::NewResolved => "some alerts resolved",
+            NotificationReason::AllResolved => "all alerts resolved",
+            NotificationReason::Repeat => "repeat interval elapsed",
+            NotificationReason::Escalated => "escalated",
+            NotificationReason::Flood => "several groups at once",
+            NotificationReason::Acknowledged => "acknowledged",
+        }
+    }
 }
 
 /// A group of alerts that a receiver must be told of: what the alerts stage hands to notify, before it is written as a page.
@@ -72,10 +90,16 @@ pub struct GroupNotification {
     pub sequence: u64,
     /// The labels the group is grouped by.
     pub group_labels: Labels,
+    /// What its route says of it, by name: templates, until notify has written them over the group.
+    #[serde(default)]
+    pub route_labels: Labels,
     /// Firing and newly resolved alerts, firing first. A resolved one has `ends_at` in the past.
     pub alerts: Vec<Alert>,
     /// Why now.
     pub reason: NotificationReason,
+    /// Who sees to it, where that is why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged_by: Option<String>,
     /// When it was decided.
     pub at: Timestamp,
 }

@@ -15,6 +15,7 @@ pub(crate) mod mattermost;
 pub(crate) mod msteams;
 pub(crate) mod msteamsv2;
 pub(crate) mod ntfy;
+pub(crate) mod ntfy_switch;
 pub(crate) mod opsgenie;
 pub(crate) mod pagerduty;
 pub(crate) mod picture;
@@ -75,7 +76,15 @@ pub(crate) trait Channel: HasOptions + Debug + Send + Sync {
     /// Writes a page once and for all.
     fn render(&self, draft: &Draft<'_>) -> Rendered;
 
-    /// What is sent, in this order, each after the one before it was accepted: the stored bytes with credentials. The
+    /// What stops what earlier pages of a group set going by itself, as a push that rings until it is answered, or what
+    /// tells a service that somebody sees to it ([`GroupNotification::acknowledged_by`]); nothing where nothing goes on.
+    /// Also asked for when all is over and nobody wants to be told so.
+    fn hush(&self, _draft: &Draft<'_>) -> Option<Rendered> {
+        None
+    }
+
+    /// What is sent, in this order, each after the one before it was accepted: the stored bytes with credentials; nothing
+    /// where there is nothing to be stopped. The
     /// error says what is missing, such as a file.
     fn send(&self, rendered: &Rendered, attempt: &Attempt<'_>) -> Result<Vec<Outgoing>, String>;
 
@@ -675,12 +684,8 @@ pub(crate) fn check_value(value: &Value, templates: &Templates, path: &Path, pro
 
 /// Refuses a template that cannot be read.
 pub(crate) fn check_template(template: Option<&str>, templates: &Templates, path: &Path, problems: &mut Problems) {
-    if let Some(text) = template
-        && let Err(error) = templates.parse(text)
-    {
-        let message =
-            format!("the template is wrong: {} (line {}, column {})", error.message, error.line, error.column);
-        problems.error(path, message).hint("leave it out for words that say what, since when and how many more");
+    if let Some(text) = template {
+        templates.check(text, path, problems);
     }
 }
 

@@ -11,7 +11,8 @@ use watchbell_model::{GroupNotification, Path, Problems, Secret, Severity, Span,
 
 use crate::channels::{
     self, Channel, discord, email, exec, gotify, incidentio, jira, matrix, mattermost, msteams, msteamsv2, ntfy,
-    opsgenie, pagerduty, ping, pushover, rocketchat, slack, sns, telegram, victorops, webex, webhook, wechat,
+    ntfy_switch, opsgenie, pagerduty, ping, pushover, rocketchat, slack, sns, telegram, victorops, webex, webhook,
+    wechat,
 };
 use crate::runbook::Library;
 use crate::template_data::Templates;
@@ -88,6 +89,8 @@ receivers! {
     msteamsv2_configs: msteamsv2::Msteamsv2Config,
     /// Topics on ntfy servers.
     ntfy_configs: ntfy::NtfyConfig,
+    /// Messages on ntfy servers that each page puts off: dead man's switches.
+    ntfy_switch_configs: ntfy_switch::NtfySwitchConfig,
     /// Teams of Opsgenie or Jira Service Management.
     opsgenie_configs: opsgenie::OpsgenieConfig,
     /// Services of PagerDuty.

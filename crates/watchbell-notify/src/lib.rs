@@ -20,6 +20,7 @@ mod notify;
 mod outbox;
 mod page;
 mod queue;
+mod route_labels;
 mod runbook;
 mod sender;
 mod smtp;
@@ -32,6 +33,7 @@ pub use channels::exec::ExecConfig;
 pub use channels::incidentio::IncidentioConfig;
 pub use channels::jira::{JiraApi, JiraConfig, JiraField};
 pub use channels::ntfy::NtfyConfig;
+pub use channels::ntfy_switch::{NtfySwitchConfig, is_too_often};
 pub use channels::opsgenie::{OpsgenieConfig, OpsgenieResponder};
 pub use channels::pagerduty::{PagerdutyConfig, PagerdutyImage, PagerdutyLink};
 pub use channels::ping::{PingConfig, PingMethod};
@@ -48,7 +50,7 @@ pub use outbox::{DeliveryRecord, EntryState, OutboxEntry, Outcome};
 pub use page::{Page, PageAlert, PageStatus};
 pub use runbook::{Library, Part, Require, RunbooksConfig};
 pub use template_data::Templates;
-pub use views::{ChannelStatus, Preview, TestResult};
+pub use views::{ChannelStatus, DeliverySearch, Preview, TestResult};
 
 /// Pages the outbox holds before it says it is full. It never turns a page away: past this it keeps accepting, sets
 /// the trouble `outbox-full` and counts.

@@ -17,6 +17,7 @@ use crate::config::{NotifyConfig, ReceiverConfig, Site};
 use crate::outbox::{Entry, EntryState, FLOOD_GROUP, OUTBOX, Outcome, digest, key, row};
 use crate::page::Page;
 use crate::queue::{Configured, Inner, News};
+use crate::route_labels;
 use crate::runbook::Library;
 use crate::sender::{self, Next};
 use crate::template_data::Templates;
@@ -138,6 +139,12 @@ impl Notify {
         Arc::clone(&self.lock().config.runbooks)
     }
 
+    /// The labels of a group's route, written over the group.
+    pub fn route_labels(&self, group: &GroupNotification) -> Labels {
+        let config = Arc::clone(&self.lock().config);
+        route_labels::write(group, &config).0
+    }
+
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().expect("no panic while held")
     }
@@ -197,32 +204,37 @@ impl Notify {
         config: &NotifyConfig,
     ) -> Vec<(String, Arc<dyn Channel>, Entry)> {
         let mut drafts = Vec::new();
+        let (route_labels, errors) = route_labels::write(group, config);
+        let group = GroupNotification { route_labels, ..group.clone() };
         for (name, channel) in receiver.channels() {
-            let mut group = group.clone();
+            let mut told = group.clone();
             if !channel.options().send_resolved {
-                group.alerts.retain(|alert| !alert.is_resolved_at(group.at));
-                if group.alerts.is_empty() {
-                    continue;
-                }
+                told.alerts.retain(|alert| !alert.is_resolved_at(group.at));
             }
-            let entry = self.entry(&name, &receiver.name, &*channel, &group, config);
-            drafts.push((name, channel, entry));
+            let over = told.alerts.is_empty() && !group.alerts.is_empty();
+            let hush = over || group.reason == NotificationReason::Acknowledged;
+            let group = if hush { &group } else { &told };
+            if let Some(mut entry) = self.entry(&name, &receiver.name, &*channel, group, hush, config) {
+                entry.rendered.template_errors.extend_from_slice(&errors);
+                drafts.push((name, channel, entry));
+            }
         }
         drafts
     }
 
-    /// A group as a page for one channel.
+    /// A group as a page for one channel, or what is to `hush` the channel about it, if anything is.
     fn entry(
         &self,
         name: &str,
         receiver: &str,
         channel: &dyn Channel,
         group: &GroupNotification,
+        hush: bool,
         config: &NotifyConfig,
-    ) -> Entry {
+    ) -> Option<Entry> {
         let mut page = Page::write(group, &config.site, &config.runbooks);
         let shows = channel.picture();
-        let draw = self.draw.get().filter(|_| shows != Shows::Nothing);
+        let draw = self.draw.get().filter(|_| shows != Shows::Nothing && !hush);
         let mut subject = draw.and_then(|draw| page.subject(group).filter(|subject| draw.has_graph(subject)));
         if shows == Shows::Linked {
             // The link brings it, whenever it is opened.
@@ -230,8 +242,13 @@ impl Notify {
         }
         let key = key(name, group);
         let (site, templates) = (&config.site, &*config.templates);
-        let rendered = channel.render(&Draft { page: &page, group, site, templates, key: &key });
-        Entry {
+        let draft = Draft { page: &page, group, site, templates, key: &key };
+        let rendered = if hush { channel.hush(&draft)? } else { channel.render(&draft) };
+        let title = match &group.acknowledged_by {
+            Some(by) => format!("{by} sees to it: {}", page.title),
+            None => page.title.clone(),
+        };
+        Some(Entry {
             channel: name.to_owned(),
             receiver: receiver.to_owned(),
             kind: channel.kind().to_owned(),
@@ -239,9 +256,10 @@ impl Notify {
             sequence: group.sequence,
             digest: digest(group),
             key,
-            title: page.title.clone(),
+            title,
             severity: page.severity,
             resolved: page.is_resolved(),
+            hush,
             first: group.reason == NotificationReason::First,
             about_given_up: about_given_up(&group.alerts),
             without_runbook: page.runbook_is_stub,
@@ -255,7 +273,7 @@ impl Notify {
             // Not when it was decided: a disk that failed may have held it up, and it has its full time.
             enqueued_at: self.runtime.clock.now(),
             last_error: None,
-        }
+        })
     }
 
     /// Puts one page in the place of several that wait for a channel.
@@ -271,7 +289,8 @@ impl Notify {
             let id = inner.id_next;
             inner.id_next += 1;
             let group = flood(&through.receiver, &covered, id, now);
-            let mut entry = self.entry(name, &through.receiver, &*through.channel, &group, &config);
+            let entry = self.entry(name, &through.receiver, &*through.channel, &group, false, &config);
+            let Some(mut entry) = entry else { return Ok(()) };
             if covered.iter().all(|(_, it)| !it.about_given_up.is_empty()) {
                 entry.about_given_up = covered.iter().flat_map(|(_, it)| it.about_given_up.clone()).collect();
             }
@@ -443,8 +462,10 @@ fn flood(receiver: &str, covered: &[(u64, Entry)], id: u64, now: Timestamp) -> G
         group_key: format!("{FLOOD_GROUP}{id}"),
         sequence: id,
         group_labels: Labels::empty(),
+        route_labels: Labels::empty(),
         alerts: covered.iter().map(alert).collect(),
         reason: NotificationReason::Flood,
+        acknowledged_by: None,
         at: now,
     }
 }

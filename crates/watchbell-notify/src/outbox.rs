@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use watchbell_model::{Change, GroupNotification, Severity, Span, Subject, Timestamp};
+use watchbell_model::{Change, GroupNotification, NotificationReason, Severity, Span, Subject, Timestamp};
 
 use crate::channels::Rendered;
 
@@ -54,6 +54,10 @@ pub(crate) struct Entry {
     /// Whether it is the group's first page: what an earlier episode left in the channel is not its message.
     #[serde(default)]
     pub(crate) first: bool,
+    /// Whether it tells nothing new and stops what earlier pages set going; see
+    /// [`Channel::hush`](crate::channels::Channel::hush).
+    #[serde(default)]
+    pub(crate) hush: bool,
     /// The channels whose given-up pages this page tells of, if it tells of nothing else.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) about_given_up: Vec<String>,
@@ -158,6 +162,9 @@ pub struct DeliveryRecord {
     pub said: String,
     /// How long the try took.
     pub took: Span,
+    /// From the writing of the page to the end of the try.
+    #[serde(default)]
+    pub waited: Span,
     /// Until the next try.
     pub next_in: Option<Span>,
 }
@@ -210,6 +217,7 @@ impl Entry {
             status: None,
             said,
             took: Span::ZERO,
+            waited: Span(at.since(self.enqueued_at)),
             next_in: None,
         }
     }
@@ -237,6 +245,10 @@ pub(crate) fn key(channel: &str, group: &GroupNotification) -> String {
     for part in [channel, &group.receiver, &group.group_key, &group.sequence.to_string()] {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part);
+    }
+    // It has the sequence of the page that it is about.
+    if group.reason == NotificationReason::Acknowledged {
+        hash.update("acknowledged");
     }
     hex(&hash.finalize())
 }

@@ -266,7 +266,7 @@ fn list(lines: &mut Vec<String>, heading: &str, alerts: &[&PageAlert], line: imp
 }
 
 /// `2026-01-05 00:02 UTC`
-fn moment(at: Timestamp) -> String {
+pub(crate) fn moment(at: Timestamp) -> String {
     let text = at.to_string();
     match (text.get(..10), text.get(11..16)) {
         (Some(day), Some(time)) => format!("{day} {time} UTC"),

@@ -148,7 +148,7 @@ impl Inner {
             let ready: Vec<u64> = self.entries.ready(name, now).collect();
             let fresh = |id: &u64| {
                 let entry = self.entries.get(*id).map(|held| &held.entry);
-                entry.is_some_and(|entry| entry.attempts == 0 && self.thread_of(entry).is_none())
+                entry.is_some_and(|entry| entry.attempts == 0 && !entry.hush && self.thread_of(entry).is_none())
             };
             let ids: Vec<u64> = ready.into_iter().filter(fresh).collect();
             if ids.len() >= FLOOD {

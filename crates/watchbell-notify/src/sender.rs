@@ -493,6 +493,8 @@ impl Notify {
                 }
             }
             Outcome::Merged => {}
+            // That what is done with could not be stopped keeps nobody from knowing.
+            Outcome::Refused | Outcome::GivenUp if entry.hush => slot.memory.last_error = Some(why.to_owned()),
             Outcome::Refused | Outcome::GivenUp => {
                 slot.memory.last_error = Some(why.to_owned());
                 // A page about this very trouble, given up in turn, is no new trouble: else there would be no end.

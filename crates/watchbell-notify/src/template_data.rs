@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use watchbell_model::{GroupNotification, Labels, Timestamp};
+use watchbell_model::{GroupNotification, Labels, Path, Problems, Timestamp};
 use watchbell_template::{Context, Template, TemplateError, Value};
 
 use crate::channels::Draft;
@@ -104,6 +104,15 @@ impl Templates {
         Ok(Templates { files })
     }
 
+    /// Refuses a template that cannot be read.
+    pub fn check(&self, text: &str, path: &Path, problems: &mut Problems) {
+        if let Err(error) = self.parse(text) {
+            let message =
+                format!("the template is wrong: {} (line {}, column {})", error.message, error.line, error.column);
+            problems.error(path, message).hint("leave it out for words that say what, since when and how many more");
+        }
+    }
+
     /// Reads a template of the configuration.
     pub(crate) fn parse(&self, text: &str) -> Result<Template, TemplateError> {
         let files = self.files.iter().map(|(name, text)| (name.as_str(), text.as_str()));
@@ -114,8 +123,7 @@ impl Templates {
 
 /// Writes a template of the configuration over a group.
 pub(crate) fn render(text: &str, draft: &Draft<'_>) -> Result<String, TemplateError> {
-    let data = data(draft.page, draft.group, draft.site);
-    draft.templates.parse(text)?.render(&data, &Context::alertmanager(draft.group.at, draft.site.url.as_str()))
+    write(text, &data(draft.page, draft.group, draft.site, draft.group.reason.words()), draft.group, draft)
 }
 
 /// Writes a template whose result is HTML: what alerts say gets its special characters escaped first.
@@ -123,6 +131,7 @@ pub(crate) fn render_html(text: &str, draft: &Draft<'_>) -> Result<String, Templ
     let escaped = |labels: &Labels| Labels::from_pairs(labels.iter().map(|(name, value)| (name, mail::escaped(value))));
     let mut group = draft.group.clone();
     group.group_labels = escaped(&group.group_labels);
+    group.route_labels = escaped(&group.route_labels);
     for alert in &mut group.alerts {
         alert.labels = escaped(&alert.labels);
         alert.annotations = escaped(&alert.annotations);
@@ -132,15 +141,23 @@ pub(crate) fn render_html(text: &str, draft: &Draft<'_>) -> Result<String, Templ
     for text in [&mut page.title, &mut page.text, &mut page.runbook_url, &mut page.alarm_url] {
         *text = mail::escaped(text);
     }
-    let mut data = data(&page, &group, draft.site);
+    let mut data = data(&page, &group, draft.site, group.reason.words());
     if let Value::Record(fields) = &mut data {
         let html = mail::html(draft.page, &draft.site.name);
         std::sync::Arc::make_mut(fields).insert("PageHTML".into(), html.as_str().into());
     }
-    draft.templates.parse(text)?.render(&data, &Context::alertmanager(draft.group.at, draft.site.url.as_str()))
+    write(text, &data, &group, draft)
 }
 
-fn data(page: &Page, group: &GroupNotification, site: &Site) -> Value {
+/// Writes a template over data of a group whose labels of the route are written.
+fn write(text: &str, data: &Value, group: &GroupNotification, draft: &Draft<'_>) -> Result<String, TemplateError> {
+    let route_label = |name: &str| Ok(group.route_labels.get(name).unwrap_or_default().to_owned());
+    let context = Context::alertmanager(group.at, draft.site.url.as_str(), &route_label);
+    draft.templates.parse(text)?.render(data, &context)
+}
+
+/// What templates see; `reason` says why the group is told of now.
+pub(crate) fn data(page: &Page, group: &GroupNotification, site: &Site, reason: &str) -> Value {
     let status = |resolved: bool| Value::from(if resolved { "resolved" } else { "firing" });
     let alerts = group.alerts.iter().map(|alert| {
         Value::record([
@@ -160,6 +177,8 @@ fn data(page: &Page, group: &GroupNotification, site: &Site) -> Value {
         ("GroupLabels", (&group.group_labels).into()),
         ("CommonLabels", (&common(group.alerts.iter().map(|alert| &alert.labels))).into()),
         ("CommonAnnotations", (&common(group.alerts.iter().map(|alert| &alert.annotations))).into()),
+        ("RouteLabels", (&group.route_labels).into()),
+        ("NotificationReason", reason.into()),
         ("ExternalURL", site.url.as_str().trim_end_matches('/').into()),
         ("GroupKey", group.group_key.as_str().into()),
         ("Title", page.title.as_str().into()),

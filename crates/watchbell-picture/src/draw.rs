@@ -1,5 +1,8 @@
 //! A graph on a canvas: title above, values on the left, times below, names under them.
 
+use jiff::tz::TimeZone;
+use watchbell_model::Timestamp;
+
 use crate::canvas::{Canvas, Color, LETTER_HEIGHT, Weight, letter_width, text_width};
 use crate::scale::Scale;
 use crate::{Graph, HEIGHT, LINES_MAX, Line, POINTS_MAX, WIDTH, times};
@@ -7,15 +10,15 @@ use crate::{Graph, HEIGHT, LINES_MAX, Line, POINTS_MAX, WIDTH, times};
 /// Okabe and Ito's colours, which people tell apart who do not see all colours; the darkest first.
 const COLORS: [Color; LINES_MAX] = [[0, 114, 178], [230, 159, 0], [0, 158, 115], [204, 121, 167], [86, 180, 233]];
 /// The threshold and the alert.
-const ALERT: Color = [213, 94, 0];
+pub(crate) const ALERT: Color = [213, 94, 0];
 const TEXT: Color = [39, 39, 42];
-const FAINT: Color = [96, 96, 104];
-const GRID: Color = [224, 224, 228];
+pub(crate) const FAINT: Color = [96, 96, 104];
+pub(crate) const GRID: Color = [224, 224, 228];
 const WHITE: Color = [255, 255, 255];
 
-const EDGE: i32 = 12;
+pub(crate) const EDGE: i32 = 12;
 /// From one line of text to the next.
-const LINE_HEIGHT: i32 = LETTER_HEIGHT + 4;
+pub(crate) const LINE_HEIGHT: i32 = LETTER_HEIGHT + 4;
 /// What a name needs beside itself.
 const NAME_EDGES: i32 = 40;
 const THICK: f64 = 2.6;
@@ -25,13 +28,22 @@ const DASH: (i32, i32) = (12, 20);
 const GAP: f64 = 1.6;
 
 /// Where the data lie.
-struct Frame {
-    left: i32,
-    top: i32,
-    width: i32,
-    height: i32,
-    start: f64,
-    length: f64,
+pub(crate) struct Frame {
+    pub(crate) left: i32,
+    pub(crate) top: i32,
+    pub(crate) width: i32,
+    pub(crate) height: i32,
+    pub(crate) start: f64,
+    pub(crate) length: f64,
+}
+
+/// Which time is shown, and that of the alert.
+pub(crate) struct Times<'a> {
+    pub(crate) start: Timestamp,
+    pub(crate) end: Timestamp,
+    pub(crate) since: Option<Timestamp>,
+    pub(crate) until: Option<Timestamp>,
+    pub(crate) zone: &'a TimeZone,
 }
 
 impl Frame {
@@ -43,7 +55,7 @@ impl Frame {
         self.top + self.height
     }
 
-    fn x(&self, at: watchbell_model::Timestamp) -> f64 {
+    pub(crate) fn x(&self, at: Timestamp) -> f64 {
         f64::from(self.left) + (at.0 as f64 - self.start) / self.length * f64::from(self.width)
     }
 
@@ -88,7 +100,8 @@ pub(crate) fn draw(graph: &Graph) -> Canvas {
         canvas.fill((frame.left, y), (frame.width, 1), GRID, 255);
         canvas.text((left - 8 - text_width(text), y - LETTER_HEIGHT / 2), text, FAINT, Weight::Regular);
     }
-    mark_times(&mut canvas, graph, &frame, &zone);
+    let times = Times { start: graph.start, end: graph.end, since: graph.since, until: graph.until, zone: &graph.zone };
+    mark_times(&mut canvas, &times, &frame, &zone);
     let points = shown.iter().enumerate().rev();
     for (at, line) in points {
         draw_line(&mut canvas, line, COLORS[at], graph, &frame, &scale);
@@ -99,7 +112,7 @@ pub(crate) fn draw(graph: &Graph) -> Canvas {
         canvas.text(at, words, FAINT, Weight::Bold);
     }
     let label = draw_threshold(&mut canvas, graph, &frame, &scale);
-    mark_alert(&mut canvas, graph, &frame, label);
+    mark_alert(&mut canvas, &times, &frame, label);
     list_names(&mut canvas, &names, columns, &frame);
     canvas
 }
@@ -149,12 +162,12 @@ fn shade_alert(canvas: &mut Canvas, graph: &Graph, frame: &Frame) {
 }
 
 /// Marks when the alert began, with the time in words unless the threshold's words stand there.
-fn mark_alert(canvas: &mut Canvas, graph: &Graph, frame: &Frame, taken: Option<(i32, i32)>) {
-    for (at, what) in [(graph.since, "alert"), (graph.until, "over")] {
-        let Some(at) = at.filter(|at| (graph.start..=graph.end).contains(at)) else { continue };
+pub(crate) fn mark_alert(canvas: &mut Canvas, shown: &Times<'_>, frame: &Frame, taken: Option<(i32, i32)>) {
+    for (at, what) in [(shown.since, "alert"), (shown.until, "over")] {
+        let Some(at) = at.filter(|at| (shown.start..=shown.end).contains(at)) else { continue };
         let x = frame.x(at).round() as i32;
         canvas.fill((x - 1, frame.top), (2, frame.height), ALERT, 255);
-        let words = format!("{what} {}", times::moment(at, "%H:%M", &graph.zone));
+        let words = format!("{what} {}", times::moment(at, "%H:%M", shown.zone));
         let width = text_width(&words);
         // On the left of the mark where there is room, since the data that matter are on its right.
         let x = if x - width - 6 > frame.left { x - width - 6 } else { (x + 6).min(frame.right() - width) };
@@ -194,11 +207,11 @@ fn label(canvas: &mut Canvas, (x, y): (i32, i32), words: &str, color: Color) {
     canvas.text((x, y), words, color, Weight::Regular);
 }
 
-fn mark_times(canvas: &mut Canvas, graph: &Graph, frame: &Frame, zone: &str) {
+pub(crate) fn mark_times(canvas: &mut Canvas, shown: &Times<'_>, frame: &Frame, zone: &str) {
     let y = frame.bottom() + 8;
     canvas.text((EDGE, y), zone, FAINT, Weight::Regular);
     let mut free = frame.left - 8;
-    for (at, text) in times::marks(graph.start, graph.end, &graph.zone) {
+    for (at, text) in times::marks(shown.start, shown.end, shown.zone) {
         let x = frame.x(at).round() as i32;
         canvas.fill((x, frame.top), (1, frame.height + 5), GRID, 255);
         let left = (x - text_width(&text) / 2).min(WIDTH as i32 - 2 - text_width(&text));
@@ -213,7 +226,7 @@ fn mark_times(canvas: &mut Canvas, graph: &Graph, frame: &Frame, zone: &str) {
 fn draw_line(canvas: &mut Canvas, line: &Line, color: Color, graph: &Graph, frame: &Frame, scale: &Scale) {
     let gap = graph.step.duration().as_millis() as f64 * GAP;
     let mut part: Vec<(f64, f64)> = Vec::new();
-    let mut before: Option<watchbell_model::Timestamp> = None;
+    let mut before: Option<Timestamp> = None;
     for (at, value) in &line.points {
         let broken = before.is_some_and(|before| (at.0 as f64 - before.0 as f64) > gap) || !value.is_finite();
         if broken {
@@ -240,7 +253,7 @@ fn last(shown: &[Line], graph: &Graph) -> String {
 }
 
 /// What of a text fits in a width, on one line.
-fn cut(text: &str, width: i32) -> String {
+pub(crate) fn cut(text: &str, width: i32) -> String {
     let most = usize::try_from(width / letter_width()).unwrap_or(0);
     let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     if text.chars().count() <= most {

@@ -1,4 +1,5 @@
-//! Pictures of graphs: series, threshold and the time an alert began, as a PNG for a page.
+//! Pictures of graphs: series, threshold and the time an alert began, as a PNG for a page; of what only reports, how it
+//! stood over time.
 //!
 //! Pure: data in, bytes out, the same bytes for the same data on every machine. Knows no query and no channel. There is
 //! little to draw (lines, rectangles, letters of one size), so that a canvas of our own does it: no path, no font file and
@@ -11,6 +12,7 @@ mod canvas;
 mod draw;
 mod png;
 mod scale;
+mod strip;
 mod times;
 mod unit;
 
@@ -62,10 +64,68 @@ pub struct Line {
     pub points: Vec<(Timestamp, f64)>,
 }
 
+/// How something stood over time.
+#[derive(Clone, Debug)]
+pub struct Strip {
+    /// What it is about, in one line.
+    pub title: String,
+    /// From when on.
+    pub start: Timestamp,
+    /// Until when.
+    pub end: Timestamp,
+    /// How it stood when; of what lies between nothing is known.
+    pub stretches: Vec<Stretch>,
+    /// When the alert began.
+    pub since: Option<Timestamp>,
+    /// When it was over.
+    pub until: Option<Timestamp>,
+    /// The zone of the times below.
+    pub zone: TimeZone,
+}
+
+/// A time in which something stood the same way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// From when on.
+    pub from: Timestamp,
+    /// Until when.
+    pub until: Timestamp,
+    /// How it stood.
+    pub standing: Standing,
+}
+
+/// How something that reports stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It was missed, or said that it failed.
+    Down,
+    /// It is due, and not missed yet.
+    Late,
+    /// It reports.
+    Up,
+    /// Nothing is expected of it.
+    Waiting,
+}
+
+impl Standing {
+    /// All, in the order of the rows.
+    pub const ALL: [Standing; 4] = [Standing::Down, Standing::Late, Standing::Up, Standing::Waiting];
+}
+
+impl Strip {
+    /// The picture as a PNG, [`WIDTH`] by [`HEIGHT`], mostly below 10 KiB.
+    pub fn png(&self) -> Vec<u8> {
+        encoded(&strip::draw(self))
+    }
+}
+
 impl Graph {
     /// The picture as a PNG, [`WIDTH`] by [`HEIGHT`], mostly below 20 KiB.
     pub fn png(&self) -> Vec<u8> {
-        let canvas = draw::draw(self);
-        png::encode(canvas.width(), canvas.height(), canvas.pixels())
+        encoded(&draw::draw(self))
     }
+}
+
+fn encoded(canvas: &canvas::Canvas) -> Vec<u8> {
+    png::encode(canvas.width(), canvas.height(), canvas.pixels())
 }

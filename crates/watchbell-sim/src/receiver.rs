@@ -77,6 +77,7 @@ impl Receiver {
     /// Answers the requests of one connection.
     pub async fn serve(&self, mut stream: Stream) {
         while let Some(request) = self.read(&mut stream).await {
+            let due = self.due(&request.body);
             let behaviour = {
                 let mut inner = self.lock();
                 inner.tries += 1;
@@ -92,13 +93,22 @@ impl Receiver {
                 Behaviour::Close | Behaviour::AcceptAndClose => return,
             };
             // `status: 1` is Pushover's yes, `id` and `healthy` are ntfy's; of Slack's webhook any 200 will do.
-            let body = if status == 200 { r#"{"status":1,"id":"x","healthy":true}"# } else { "{}" };
+            let due = due.map_or(String::new(), |due| format!(r#","event":"message","sequence_id":"x","time":{due}"#));
+            let body =
+                if status == 200 { format!(r#"{{"status":1,"id":"x","healthy":true{due}}}"#) } else { "{}".into() };
             let retry = retry.map_or(String::new(), |seconds| format!("Retry-After: {seconds}\r\n"));
             let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n{retry}\r\n", body.len());
             if stream.write_all(format!("{head}{body}").as_bytes()).await.is_err() {
                 return;
             }
         }
+    }
+
+    /// When ntfy would deliver a message that it is to hold back, in seconds since 1970.
+    fn due(&self, body: &str) -> Option<i64> {
+        let (_, rest) = body.split_once(r#""delay":""#)?;
+        let delay: i64 = rest.split_once('s')?.0.parse().ok()?;
+        Some(self.clock.now().as_millis() / 1000 + delay)
     }
 
     async fn read(&self, stream: &mut Stream) -> Option<Received> {

@@ -74,6 +74,7 @@ const NAMES: &[&str] = &[
     "list",
     "append",
     "dict",
+    "routeLabels",
 ];
 
 pub(crate) fn is_known(name: &str) -> bool {
@@ -201,6 +202,10 @@ pub(crate) fn call(run: &mut Run<'_>, name: &str, args: Vec<Value>) -> Result<Va
         "base64decode" => {
             let bytes = base64_decode(text(name, one(name, &args)?)?).ok_or("this is not base64")?;
             String::from_utf8_lossy(&bytes).into_owned().into()
+        }
+        "routeLabels" => {
+            let label = text(name, one(name, &args)?)?;
+            bounded(run.context.route_label.map_or_else(|| Ok(String::new()), |ask| ask(label))?)?
         }
         "now" => match run.context.dialect {
             Dialect::Prometheus => Value::Float(run.context.now.as_seconds()),

@@ -17,7 +17,7 @@ mod render;
 mod time_format;
 mod value;
 
-pub use render::{Context, Dialect, QueryCallback, Vector};
+pub use render::{Context, Dialect, QueryCallback, RouteLabelCallback, Vector};
 pub use value::Value;
 
 /// Steps (nodes visited, functions called, each 256 bytes a function reads) a rendering may take.

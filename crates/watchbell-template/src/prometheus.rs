@@ -44,7 +44,7 @@ pub fn expand(
     let fields = ["Labels", "ExternalLabels", "ExternalURL", "Value"];
     let data = Value::record(fields.into_iter().zip(values.iter().cloned()));
     let variables: Vec<(&str, Value)> = VARIABLES.into_iter().zip(values).collect();
-    let context = Context { dialect: Dialect::Prometheus, now, external_url, query: Some(query) };
+    let context = Context { dialect: Dialect::Prometheus, now, external_url, query: Some(query), route_label: None };
     crate::render::render(&template, &data, &variables, &context)
 }
 

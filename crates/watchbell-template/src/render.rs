@@ -14,6 +14,9 @@ pub type Vector = Vec<(Labels, f64)>;
 /// Answers the `query` function: an instant query, or why it failed.
 pub type QueryCallback<'a> = &'a dyn Fn(&str) -> Result<Vector, String>;
 
+/// Answers the `routeLabels` function: what the route says under this name, or why that cannot be written.
+pub type RouteLabelCallback<'a> = &'a dyn Fn(&str) -> Result<String, String>;
+
 /// Whose functions a template means where the two differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
@@ -34,12 +37,14 @@ pub struct Context<'a> {
     pub external_url: &'a str,
     /// What `query` asks; `None` refuses it.
     pub query: Option<QueryCallback<'a>>,
+    /// What `routeLabels` asks; `None` has it answer nothing.
+    pub route_label: Option<RouteLabelCallback<'a>>,
 }
 
-impl Context<'_> {
+impl<'a> Context<'a> {
     /// For a receiver's texts: Alertmanager's functions, no queries.
-    pub fn alertmanager(now: Timestamp, external_url: &str) -> Context<'_> {
-        Context { dialect: Dialect::Alertmanager, now, external_url, query: None }
+    pub fn alertmanager(now: Timestamp, external_url: &'a str, route_label: RouteLabelCallback<'a>) -> Context<'a> {
+        Context { dialect: Dialect::Alertmanager, now, external_url, query: None, route_label: Some(route_label) }
     }
 }
 

@@ -263,10 +263,7 @@ impl App {
             name: config.site.name.clone(),
             url: config.site_url(),
             sign: Some(Arc::new(move |path| auth.sign(path))),
-            buttons: Buttons {
-                slack: !config.callbacks.slack.signing_secret.is_empty(),
-                telegram: !config.callbacks.telegram.secret.is_empty(),
-            },
+            buttons: buttons(config),
         };
         if let Some(zone) = Pictures::zone_of(&config.site.time_zone) {
             self.pictures.set_zone(zone);
@@ -611,4 +608,12 @@ fn desired(good: &Good, monitors: &[MonitorConfig], made: &[HeartbeatTerms]) -> 
         .map(|(key, name)| (key, book(RunbookRef::Named(name))))
         .collect();
     Ok(Desired { monitors, heartbeats, heartbeat_defaults, groups, rule_globals, own_runbooks })
+}
+
+/// The buttons of providers' own that tell us when they are pressed.
+pub(crate) fn buttons(config: &Config) -> Buttons {
+    Buttons {
+        slack: !config.callbacks.slack.signing_secret.is_empty(),
+        telegram: !config.callbacks.telegram.secret.is_empty(),
+    }
 }

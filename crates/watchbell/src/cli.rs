@@ -2,6 +2,7 @@
 
 mod alerts;
 mod check;
+mod deliveries;
 mod downtime;
 mod heartbeats;
 mod ping;
@@ -52,6 +53,7 @@ const EXAMPLES: &str = "Examples:
   watchbell ack monitor/imap               say that you see to it
   watchbell verdict monitor/imap false     say that its page was for nothing
   watchbell downtime list                  what keeps pages back now, and next
+  watchbell deliveries imap                every try to send a page about it, and what was answered
   watchbell ping \"$PING_URL\" -- backup.sh  run a job and say how it went
   watchbell query instant 'up == 0'        what an expression is worth now
   watchbell store stats                    how much is kept, and what most of it is";
@@ -115,6 +117,8 @@ enum Command {
     Ack(alerts::AckArguments),
     /// Say whether the page about an alert, over or not, was worth it.
     Verdict(verdict::VerdictArguments),
+    /// Every try to hand a page to a channel: when, how long after it was written, and what the channel answered.
+    Deliveries(deliveries::DeliveriesArguments),
     /// Known periods in which certain alerts page nobody: list, make, end.
     Downtime(downtime::DowntimeArguments),
     /// Ask a running watchbell, or any Prometheus: an expression now or over a range, series, labels.
@@ -227,6 +231,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Alerts { whom, output, .. } => alerts::list(&runtime, whom, output).await,
         Command::Ack(arguments) => alerts::acknowledge(&runtime, arguments).await,
         Command::Verdict(arguments) => verdict::give(&runtime, arguments).await,
+        Command::Deliveries(arguments) => deliveries::run(&runtime, arguments).await,
         Command::Downtime(arguments) => downtime::run(&runtime, arguments).await,
         Command::Heartbeats(arguments) => heartbeats::run(&runtime, arguments).await,
         Command::Ping(arguments) => ping::run(&runtime, arguments).await,

@@ -13,7 +13,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use watchbell_alerts::RouteConfig;
 use watchbell_model::{Path, Problems, Secret, Span};
-use watchbell_notify::{ChannelDefaults, HttpConfig, PingConfig, PingMethod, ReceiverConfig};
+use watchbell_notify::{
+    ChannelDefaults, HttpConfig, NtfySwitchConfig, PingConfig, PingMethod, ReceiverConfig, is_too_often,
+};
 
 /// The name under which its rules are shown.
 pub const PACK: &str = "packs/deadman";
@@ -38,9 +40,13 @@ pub struct DeadmanConfig {
     /// How it is asked.
     #[serde(default)]
     pub method: PingMethod,
-    /// How often it is asked; at least `10s`. Let the other side wait for twice that and two minutes before it tells.
-    #[serde(default = "DeadmanConfig::default_every")]
-    pub every: Span,
+    /// In place of an address: a message that waits on somebody else's ntfy server and is put off each time.
+    #[serde(default)]
+    pub ntfy: Option<NtfySwitchConfig>,
+    /// How often it is asked; at least `10s`, and `1m` unless given; a message of ntfy is put off every `10m`. Let the
+    /// other side wait for twice that and two minutes before it tells.
+    #[serde(default)]
+    pub every: Option<Span>,
     /// After how long of failing pings watchbell itself tells that it does not reach the address; three times `every`
     /// unless given.
     #[serde(default)]
@@ -54,21 +60,26 @@ pub struct DeadmanConfig {
 }
 
 impl DeadmanConfig {
-    fn default_every() -> Span {
-        Span::minutes(1)
+    /// How often it is asked.
+    fn every(&self) -> Span {
+        self.every.unwrap_or(if self.ntfy.is_some() { Span::minutes(10) } else { Span::minutes(1) })
     }
 
     /// Finds what is wrong with all of them; `receivers` are those of the configuration.
     pub fn check_all(all: &[DeadmanConfig], receivers: &[ReceiverConfig], path: &Path, problems: &mut Problems) {
         for (at, it) in all.iter().enumerate() {
             let path = path.index(at);
-            it.ping().check_alone(&path, problems);
-            if it.every < EVERY_MIN {
+            let every = it.every();
+            match &it.ntfy {
+                Some(ntfy) => it.check_ntfy(ntfy, &path, problems),
+                None => it.ping().check_alone(&path, problems),
+            }
+            if every < EVERY_MIN {
                 problems
-                    .error(&path.field("every"), format!("a ping every {} is too much", it.every))
+                    .error(&path.field("every"), format!("a ping every {every} is too much"))
                     .hint(format!("at least `{EVERY_MIN}`; the usual is `1m`"));
             }
-            if let Some(after) = it.after.filter(|after| *after < it.every) {
+            if let Some(after) = it.after.filter(|after| *after < every) {
                 problems
                     .error(&path.field("after"), format!("{after} is over before the next ping is due"))
                     .hint("at least as long as `every`; three times that unless given");
@@ -94,6 +105,51 @@ impl DeadmanConfig {
             Some(http) => http.anchor_http_client(base),
             None => self.http_config.clone_from(&defaults.http_config),
         }
+        if let Some(ntfy) = &mut self.ntfy {
+            if let Some(file) = &mut ntfy.token_file {
+                *file = base.join(&*file);
+            }
+            match &mut ntfy.http_config {
+                Some(http) => http.anchor_http_client(base),
+                None => ntfy.http_config.clone_from(&defaults.http_config),
+            }
+        }
+    }
+
+    fn check_ntfy(&self, ntfy: &NtfySwitchConfig, path: &Path, problems: &mut Problems) {
+        let place = path.field("ntfy");
+        ntfy.check_alone(&place, problems);
+        if self.url.is_some() || self.url_file.is_some() {
+            problems.error(path, "there are both `url` and `ntfy`").hint("give each an entry of its own");
+        }
+        let every = self.every();
+        if ntfy.delay.duration() < every.duration().saturating_mul(2) {
+            problems
+                .error(&place.field("delay"), format!("{} is short for what is put off every {every}", ntfy.delay))
+                .hint("at least twice as long as `every`, so that one failing try does not have it delivered");
+        }
+        if is_too_often(ntfy, every) {
+            problems
+                .warning(&path.field("every"), format!("ntfy.sh does not take a message every {every} from everybody"))
+                .hint("it takes 250 a day, those of pages included: `10m`, or a server of your own");
+        }
+    }
+
+    /// The receiver that stands for it.
+    fn receiver(&self, name: String) -> ReceiverConfig {
+        let mut receiver = ReceiverConfig::named(name);
+        match &self.ntfy {
+            Some(ntfy) => {
+                let ntfy = NtfySwitchConfig { retry_for: ntfy.retry_for.or(Some(self.after())), ..ntfy.clone() };
+                receiver.ntfy_switch_configs.push(ntfy);
+            }
+            None => receiver.ping_configs.push(self.ping()),
+        }
+        receiver
+    }
+
+    fn after(&self) -> Span {
+        self.after.unwrap_or(Span(self.every().duration().saturating_mul(3)))
     }
 
     fn ping(&self) -> PingConfig {
@@ -101,7 +157,7 @@ impl DeadmanConfig {
             url: self.url.clone(),
             url_file: self.url_file.clone(),
             method: self.method,
-            retry_for: Some(self.after.unwrap_or(Span(self.every.duration().saturating_mul(3)))),
+            retry_for: Some(self.after()),
             timeout: self.timeout,
             http_config: self.http_config.clone(),
             ..PingConfig::default()
@@ -116,10 +172,7 @@ fn name(at: usize) -> String {
 
 /// The receivers of a configuration, and one for each entry.
 pub fn receivers(configured: &[ReceiverConfig], all: &[DeadmanConfig]) -> Vec<ReceiverConfig> {
-    let own = all
-        .iter()
-        .enumerate()
-        .map(|(at, it)| ReceiverConfig { ping_configs: vec![it.ping()], ..ReceiverConfig::named(name(at)) });
+    let own = all.iter().enumerate().map(|(at, it)| it.receiver(name(at)));
     configured.iter().cloned().chain(own).collect()
 }
 
@@ -132,8 +185,8 @@ pub fn route(mut configured: RouteConfig, all: &[DeadmanConfig]) -> RouteConfig 
         receiver: Some(name(at)),
         group_by: Some(vec!["alertname".into()]),
         group_wait: Some(Span::ZERO),
-        group_interval: Some(it.every),
-        repeat_interval: Some(it.every),
+        group_interval: Some(it.every()),
+        repeat_interval: Some(it.every()),
         continue_: at + 1 < all.len(),
         always: true,
         ..RouteConfig::default()

@@ -6,6 +6,7 @@ import type { Drawing } from "../chart";
 import { Ago, Copy, Empty, Glyph, LabelChips, Loading, RunbookButton, STATE_WORDS, Section, SeverityTag, Since, Trouble, markOfAlarm } from "../parts";
 import { route, setQuery } from "../route";
 import { clock, full, now, span, value } from "../time";
+import { AlarmPicture } from "./previews";
 import { Told } from "./verdicts";
 
 const RANGES: [string, number][] = [
@@ -43,6 +44,7 @@ export function AlarmPage({ id }: { id: string }) {
           <SeverityTag severity={alarm.severity} />
         </div>
       </header>
+      {data.graphs.length === 0 && alarm.kind === "heartbeat" && <AlarmPicture id={alarm.id} />}
       {data.graphs.length > 0 && <Graphs graphs={data.graphs} history={data.history} page={data} />}
       {data.contributors.length > 0 && (
         <Section title={pending.length === data.contributors.length ? "Pending" : "Firing"} aside={`${data.contributors.length} series`}>

@@ -50,7 +50,16 @@ export function GroupCard({ group, onSilence }: { group: AlertGroup; onSilence?:
     <div class="group">
       <header>
         <h3>{groupTitle(group)}</h3>
-        <span class="aside">to {group.receiver}</span>
+        <span class="aside">
+          to{" "}
+          {onSilence ? (
+            <a href={`/previews?${new URLSearchParams({ receiver: group.receiver, alert: group.alerts[0]?.fingerprint ?? "" })}`} title="How its page looks">
+              {group.receiver}
+            </a>
+          ) : (
+            group.receiver
+          )}
+        </span>
       </header>
       <ul class="rows alerts">
         {group.alerts.map((alert) => (

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use watchbell_model::{Change, Timestamp};
+use watchbell_model::{Alert, Change, GroupNotification, NotificationReason, Timestamp};
 
 use super::{Book, Moment};
 use crate::episode::Episode;
@@ -16,6 +16,8 @@ use crate::view::Acknowledgement;
 pub(crate) struct AcknowledgePlan {
     /// What to commit.
     pub(crate) changes: Vec<Change>,
+    /// Who need not be rung any longer: those who were told of groups of which somebody now sees to all that fires.
+    pub(crate) notifications: Vec<GroupNotification>,
     alerts: Vec<(u64, AlertRow)>,
     /// Groups that nobody sees to after all: the first people are told again, then the next.
     again: Vec<(u64, Group)>,
@@ -49,7 +51,7 @@ impl Book {
         at: Moment,
     ) -> AcknowledgePlan {
         let mut plan = AcknowledgePlan { changes: self.unsaved.clone(), ..AcknowledgePlan::default() };
-        let mut again: BTreeMap<u64, &Group> = BTreeMap::new();
+        let mut touched: BTreeMap<u64, &Group> = BTreeMap::new();
         for fingerprint in fingerprints {
             let Some(entry) = self.alerts.get(fingerprint) else { continue };
             if entry.row.alert.is_resolved_at(at.now) || entry.row.acknowledged.as_ref() == by {
@@ -63,9 +65,11 @@ impl Book {
                 plan.changes.push(rows::put_episode(&open));
                 plan.episodes.push(open);
             }
-            if by.is_none() {
-                again.extend(entry.groups.iter().filter_map(|id| Some((*id, self.groups.get(id)?))));
-            }
+            touched.extend(entry.groups.iter().filter_map(|id| Some((*id, self.groups.get(id)?))));
+        }
+        let (again, seen_to) = if by.is_none() { (touched, BTreeMap::new()) } else { (BTreeMap::new(), touched) };
+        for group in seen_to.into_values() {
+            plan.notifications.extend(self.seen_to(group, &plan.alerts, by, at));
         }
         for (id, group) in again {
             let climb = Climb { since: at.steady, reached: BTreeSet::new(), told_to: group.climb.told_to.clone() };
@@ -76,6 +80,40 @@ impl Book {
             plan.again.push((id, group));
         }
         plan
+    }
+
+    /// What those are told who were told of a group, if with these changes somebody sees to all of it that fires.
+    fn seen_to(
+        &self,
+        group: &Group,
+        changed: &[(u64, AlertRow)],
+        by: Option<&Acknowledgement>,
+        at: Moment,
+    ) -> Vec<GroupNotification> {
+        let Some(told) = group.told.as_ref().filter(|told| !told.firing.is_empty()) else { return Vec::new() };
+        let row = |it: &u64| {
+            let changed = changed.iter().find(|(fingerprint, _)| fingerprint == it).map(|(_, row)| row);
+            changed.or_else(|| self.alerts.get(it).map(|entry| &entry.row))
+        };
+        let fires = |row: &&AlertRow| !row.alert.is_resolved_at(at.now);
+        let firing: Vec<&AlertRow> = group.members.iter().filter_map(row).filter(fires).collect();
+        if !firing.iter().all(|row| row.acknowledged.is_some()) {
+            return Vec::new();
+        }
+        let mut alerts: Vec<Alert> = firing.iter().map(|row| Alert { ends_at: None, ..row.alert.clone() }).collect();
+        alerts.sort_by(|a, b| a.labels.cmp(&b.labels));
+        let one = |receiver: &String| GroupNotification {
+            receiver: receiver.clone(),
+            group_key: group.key.clone(),
+            sequence: told.sequence,
+            group_labels: group.labels.clone(),
+            route_labels: self.route_labels(group),
+            alerts: alerts.clone(),
+            reason: NotificationReason::Acknowledged,
+            acknowledged_by: by.map(|by| by.by.clone()),
+            at: at.now,
+        };
+        group.climb.told_to.iter().map(one).collect()
     }
 
     /// Makes the change.

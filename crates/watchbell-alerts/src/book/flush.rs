@@ -95,8 +95,10 @@ impl Book {
                     group_key: group.key.clone(),
                     sequence: after.told.as_ref().map_or(0, |told| told.sequence),
                     group_labels: group.labels.clone(),
+                    route_labels: self.route_labels(group),
                     alerts: notice.alerts,
                     reason: notice.reason,
+                    acknowledged_by: None,
                     at: at.now,
                 });
             }

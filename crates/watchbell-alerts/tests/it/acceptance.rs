@@ -1,15 +1,55 @@
-//! Alertmanager's acceptance scenarios that are about who is told of what and when, by their names there, to the second.
+//! Alertmanager's acceptance scenarios by their names there: those that are about who is told of what and when, to the
+//! second.
 //!
-//! Where the rest are: `TestRetry`, `TestWebhookTimeout` and `TestResolvedFilter` are about channels
-//! (`watchbell-notify/tests/it/{outages,channels}.rs`), `TestAddAlerts`, `TestFilterAlertRequest` and `TestWebWithPrefix`
-//! about the API (`watchbell-http/tests/it/machine.rs`), those of amtool in `watchbell/tests/it/amtool.rs`. Clusters and a
-//! delay of the start are not here: state is on disk, and a restart forgets nothing that must be waited for. There is one
-//! mode of names, which takes UTF-8.
+//! All 27 of Alertmanager and 10 of amtool, and where they are:
+//!
+//! | scenario | test |
+//! |---|---|
+//! | TestMergeAlerts | `test_merge_alerts` |
+//! | TestMergeAlertsWithEndsAt | `test_merge_alerts_with_ends_at` |
+//! | TestRepeat | `test_repeat` |
+//! | TestRetry | `test_retry` in `watchbell-notify/tests/it/acceptance.rs` |
+//! | TestBatching | `test_batching` |
+//! | TestResolved | `test_resolved` |
+//! | TestResolvedFilter | `test_resolved_filter` in `watchbell-notify/tests/it/acceptance.rs` |
+//! | TestColdStart | `test_cold_start` |
+//! | TestReload | `test_reload` |
+//! | TestWebhookTimeout | `test_webhook_timeout` in `watchbell-notify/tests/it/acceptance.rs` |
+//! | TestAddSilence | `test_add_silence` |
+//! | TestSilencing | `test_silencing` |
+//! | TestSilenceDelete | `test_silence_delete` |
+//! | TestInhibiting | `test_inhibiting` |
+//! | TestAlwaysInhibiting | `test_always_inhibiting` |
+//! | TestEmptyInhibitionRule | `test_empty_inhibition_rule` |
+//! | TestAddAlerts | `test_add_alerts` in `watchbell-http/tests/it/acceptance.rs` |
+//! | TestAlertGetReturnsCurrentAlertStatus | `test_alert_get_returns_current_alert_status` |
+//! | TestFilterAlertRequest | `test_filter_alert_request` in `watchbell-http/tests/it/acceptance.rs` |
+//! | TestClusterDeduplication | `test_cluster_deduplication` |
+//! | TestClusterVSInstance | `test_cluster_vs_instance` |
+//! | TestAddUTF8Alerts | `test_add_utf8_alerts` |
+//! | TestAddUTF8Silences | `test_add_utf8_silences` |
+//! | TestCannotAddUTF8AlertsInClassicMode | none: there is one mode, which takes them (`test_add_utf8_alerts`) |
+//! | TestCannotAddUTF8SilencesInClassicMode | none: the same (`test_add_utf8_silences`) |
+//! | TestSendAlertsToUTF8Route | `test_send_alerts_to_utf8_route` |
+//! | TestWebWithPrefix | `test_web_with_prefix` in `watchbell-http/tests/it/acceptance.rs` |
+//! | amtool: TestAmtoolVersion | `test_amtool_version` in `watchbell/tests/it/amtool.rs`, as the following |
+//! | amtool: TestAddAlert | `test_add_alert` |
+//! | amtool: TestQueryAlert | `test_query_alert` |
+//! | amtool: TestQuerySilence | `test_query_silence` |
+//! | amtool: TestRoutesShow | `test_routes_show` |
+//! | amtool: TestRoutesTest | `test_routes_test` |
+//! | amtool: TestSilenceImport | `test_silence_import` |
+//! | amtool: TestSilenceImportInvalidJSON | `test_silence_import_invalid_json` |
+//! | amtool: TestSilenceImportInvalidSilence | `test_silence_import_invalid_silence` |
+//! | amtool: TestSilenceImportPartialFailure | `test_silence_import_partial_failure` |
+//!
+//! What differs: no delay of the start is needed, since state is on disk; and there are no members of a cluster, but one
+//! process that may be cut off anywhere.
 
 use expect_test::expect;
 use watchbell_alerts::Config;
 
-use crate::stage::{check_plain, config};
+use crate::stage::{check, check_plain, config};
 
 /// One test for each: its configuration, what happens, and what people are told.
 macro_rules! scenarios {
@@ -191,4 +231,51 @@ scenarios! {
             2s page default {} first: +b,Σ⌘=x
             2s page utf8 {Σ⌘=✓1} first: +a,Σ⌘=✓1
         "#]];
+}
+
+/// Several members of a cluster are told of each alert by its sender; here the one there is told three times at once, and
+/// people once.
+#[test]
+fn test_cluster_deduplication() {
+    check_plain(
+        &[quick("1h")],
+        "1s raise test1 | 1s raise test1 | 1s raise test1 | 5s raise test1 | 5s raise test1 | 10s end",
+        expect![[r#"
+            2s page default {} first: +test1
+        "#]],
+    );
+}
+
+/// A cluster tells what one instance does that nothing befalls. Here that holds for one that is cut off at any moment and
+/// starts again.
+#[test]
+fn test_cluster_vs_instance() {
+    check(
+        &[quick("1h")],
+        "1s raise test1 | 4s raise test2 | 9s resolve test1 | 15s resolve test2 | 20s end",
+        expect![[r#"
+            2s page default {} first: +test1
+            4s page default {} new_alerts: +test1 +test2
+            9s page default {} new_resolved: +test2 -test1
+            15s page default {} all_resolved: -test2
+        "#]],
+    );
+}
+
+/// What comes while a start is under way is told of with what was known before it.
+#[test]
+fn test_cold_start() {
+    let slow = config(
+        r#"{"receiver": "default", "group_wait": "4s", "group_interval": "6s", "repeat_interval": "10m"}"#,
+        "[]",
+        "[]",
+    );
+    check_plain(
+        &[slow],
+        "1s raise test1 | 1500ms down 2s | 4s raise test2 | 6s down 3s | 10s raise test3 | 10s raise test4 | 20s end",
+        expect![[r#"
+            5s page default {} first: +test1 +test2
+            11s page default {} new_alerts: +test1 +test2 +test3 +test4
+        "#]],
+    );
 }

@@ -33,6 +33,8 @@ fn further_people_are_told_until_somebody_acknowledges() {
         expect![[r#"
             0s page anna {a} first: +a
             10m page ben {a} escalated: +a
+            12m page anna {a} acknowledged: +a
+            12m page ben {a} acknowledged: +a
             13m shows a active acknowledged by me to night
             45m page anna {a} all_resolved: -a
             45m page ben {a} all_resolved: -a
@@ -48,6 +50,7 @@ fn what_is_seen_to_is_not_repeated_and_what_is_new_is_told() {
         "0s raise a,x=1 | 5m ack a,x=1 | 9h raise a,x=2 | 10h end",
         expect![[r#"
             0s page anna {a} first: +a,x=1
+            5m page anna {a} acknowledged: +a,x=1
             9h page anna {a} new_alerts: +a,x=1 +a,x=2
             9h10m page ben {a} escalated: +a,x=1 +a,x=2
             9h30m page boss {a} escalated: +a,x=1 +a,x=2
@@ -62,8 +65,11 @@ fn an_acknowledgement_can_be_taken_back_and_ends_with_the_alert() {
         "0s raise a | 5m ack a | 40m unack a | 52m ack a | 54m resolve a | 1h2m raise a | 1h5m show | 1h13m end",
         expect![[r#"
             0s page anna {a} first: +a
+            5m page anna {a} acknowledged: +a
             40m page anna {a} escalated: +a
             50m page ben {a} escalated: +a
+            52m page anna {a} acknowledged: +a
+            52m page ben {a} acknowledged: +a
             55m page anna {a} all_resolved: -a
             55m page ben {a} all_resolved: -a
             1h2m page anna {a} first: +a
@@ -100,6 +106,8 @@ fn nagging_goes_on_until_somebody_acknowledges() {
             7m page ben {a} escalated: +a
             8m page anna {a} repeat: +a
             8m page ben {a} repeat: +a
+            9m page anna {a} acknowledged: +a
+            9m page ben {a} acknowledged: +a
         "#]],
     );
 }
@@ -114,6 +122,7 @@ fn whose_turn_begins_is_told_of_what_nobody_sees_to() {
         expect![[r#"
             25m page anna {a} first: +a
             40m page anna {b} first: +b
+            45m page anna {b} acknowledged: +b
             50m page ben {a} escalated: +a
             2h page anna {a} all_resolved: -a
             2h page ben {a} all_resolved: -a

@@ -79,7 +79,9 @@ struct Outbox(Arc<FlakyState>);
 impl Deliver for Outbox {
     fn deliver(&self, groups: Vec<GroupNotification>, mut with: Vec<Change>) -> BoxFuture<'_, Result<(), StateError>> {
         for group in &groups {
-            let key = format!("{}\n{}\n{:020}", group.receiver, group.group_key, group.sequence);
+            // An acknowledgement has the sequence of what it is about.
+            let seen_to = if group.acknowledged_by.is_some() { "\nacknowledged" } else { "" };
+            let key = format!("{}\n{}\n{:020}{seen_to}", group.receiver, group.group_key, group.sequence);
             // What is in the outbox already stays as it is.
             if self.0.get(PAGES, &key).expect("memory can be read").is_none() {
                 with.push(Change::put(PAGES, key, group));

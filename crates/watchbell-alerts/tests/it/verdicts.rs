@@ -15,6 +15,7 @@ fn a_verdict_is_given_while_it_fires_and_the_next_day() {
         expect![[r#"
             1m page anna {a} first: +a
             2m page anna {b} first: +b
+            4m page anna {b} acknowledged: +b
             5m episodes b from 2m seen to by me; a from 1m early by me
             11m page anna {a} all_resolved: -a
             22m page anna {b} all_resolved: -b

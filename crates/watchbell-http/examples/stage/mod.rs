@@ -353,7 +353,9 @@ impl Stage {
             runtime,
         };
         let first = receivers[0].name.clone();
-        let site = Site::new("mail.example.org", site);
+        let auth = stage.auth.clone();
+        let sign = move |path: &str| auth.sign(path);
+        let site = Site { sign: Some(Arc::new(sign)), ..Site::new("mail.example.org", site) };
         let retry_for = NotifyConfig::RETRY_FOR;
         stage.notify.apply(NotifyConfig { receivers, templates: Arc::default(), runbooks: library, site, retry_for });
         let route = serde_json::json!({ "receiver": first, "group_by": ["alertname"], "group_wait": "1s" });

@@ -100,6 +100,7 @@ fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
         },
         operation!("get" "deliveries" "Tries to hand pages to channels, newest first" -> Vec<view::Delivery>),
         operation!("get" "outbox" "Pages on their way" -> view::Outbox),
+        operation!("get" "previews" "A test page, or that of `alert`, as each channel of `receiver` would send it, without credentials" -> Vec<watchbell_notify::Preview>),
         operation!("get" "runbooks" "Every run book and what links to it" -> Vec<view::Runbook>),
         operation!("get" "targets" "What is scraped, what is not and why" -> view::Targets),
         operation!("get" "targets/steps" "What each relabelling rule of the job `pool` makes of `labels`, which are JSON" -> Vec<watchbell_model::RelabelStep>),
@@ -155,6 +156,21 @@ fn openapi() -> Value {
             "alerts/{fingerprint}/verdict" if operation.method == "delete" => {
                 &[("starts_at", false, "When the episode began that is meant; the latest if it is not given.")]
             }
+            "deliveries" => &[
+                (
+                    "q",
+                    false,
+                    "Words that each stand somewhere in the title, the channel, the group, the key or the answer.",
+                ),
+                ("channel", false, "Only those of a channel, such as `oncall/ntfy`, or of a receiver."),
+                ("outcome", false, "Only those that ended so: `accepted`, `retry`, `gaveup` or `merged`."),
+                ("before", false, "Only those before the one with this `id`."),
+                ("limit", false, "How many at most; 200 if it is not given, and never more than 1000."),
+            ],
+            "previews" => &[
+                ("receiver", true, "Whose channels are meant."),
+                ("alert", false, "The fingerprint of an alert that fires; a test page if it is not given."),
+            ],
             "targets/steps" => &[
                 ("pool", true, "The job's name."),
                 ("labels", true, "What is known of a target before relabelling, a mapping of texts as JSON."),

@@ -471,6 +471,10 @@ pub(crate) struct Targets {
 /// One try to hand a page to a channel.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub(crate) struct Delivery {
+    /// Its number; later ones have higher ones.
+    pub id: u64,
+    /// The number of the page; its other tries have the same.
+    pub page: u64,
     /// When the try ended.
     pub at: Timestamp,
     /// The channel it went to.
@@ -483,6 +487,16 @@ pub(crate) struct Delivery {
     pub outcome: Outcome,
     /// What the channel answered, in words.
     pub detail: String,
+    /// The answer's status, if there was an answer.
+    pub status: Option<u16>,
+    /// How long the try took, in milliseconds.
+    pub took_ms: u64,
+    /// From the writing of the page to the end of the try, in milliseconds.
+    pub waited_ms: u64,
+    /// The group that it told of.
+    pub group: String,
+    /// What every try of the page has in common for the provider.
+    pub key: String,
     /// When it is tried again, if it is.
     pub retry_at: Option<Timestamp>,
 }

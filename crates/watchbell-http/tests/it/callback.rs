@@ -88,7 +88,7 @@ impl Site {
 
 #[test]
 fn slacks_button_acknowledges_once_and_the_message_says_by_whom() {
-    play_in(|site, world| async move {
+    play_in(|mut site, world| async move {
         let posted: Arc<Mutex<Vec<String>>> = Arc::default();
         let kept = Arc::clone(&posted);
         world.net.serve("hooks.slack.example", 80, move |mut stream| {
@@ -121,8 +121,9 @@ fn slacks_button_acknowledges_once_and_the_message_says_by_whom() {
         assert_eq!((&body["replace_original"], &body["text"]), (&json!(true), &json!("[CRITICAL] imap")));
         assert_eq!(body["attachments"][0]["title"], "[CRITICAL] imap");
         assert_eq!(body["attachments"][1]["blocks"][0]["elements"][0]["text"], ":eyes: anna sees to it.");
-        // The same request again, after it was taken back, does nothing.
+        // The same request again, after it was taken back and after a restart, does nothing.
         let fingerprint = site.stage.alerts.alerts()[0].alert.fingerprint();
+        site.router = watchbell_http::router(site.stage.handles());
         site.stage.alerts.acknowledge(vec![fingerprint], None).await.unwrap();
         assert_eq!(site.send(press).await.status, StatusCode::OK);
         assert_eq!((site.seen_to(), posted.lock().unwrap().len()), (Vec::new(), 0));
@@ -170,7 +171,7 @@ fn what_slack_did_not_sign_just_now_is_refused() {
 
 #[test]
 fn what_is_done_in_pagerduty_counts_here() {
-    play(|site| async move {
+    play(|mut site| async move {
         *site.stage.config.callbacks.lock().unwrap() = callbacks();
         site.break_imap().await;
         let now = site.seconds();
@@ -208,7 +209,8 @@ fn what_is_done_in_pagerduty_counts_here() {
         let back = site.pagerduty("e6", "incident.unacknowledged", ben(), now, SECRET);
         assert_eq!(site.send(back).await.status, StatusCode::OK);
         assert_eq!(site.seen_to(), Vec::<String>::new());
-        // PagerDuty sends again what it thinks was not taken.
+        // PagerDuty sends again what it thinks was not taken, also when we have started anew meanwhile.
+        site.router = watchbell_http::router(site.stage.handles());
         assert_eq!(site.send(took).await.status, StatusCode::OK);
         assert_eq!(site.seen_to(), Vec::<String>::new());
         let resolved = site.pagerduty("e7", "incident.resolved", carla, now, SECRET);

@@ -3,6 +3,7 @@
 #[path = "../../examples/stage/mod.rs"]
 mod stage;
 
+mod acceptance;
 mod access;
 mod action;
 mod callback;

@@ -358,3 +358,62 @@ fn a_downtime_is_made_listed_and_ended() {
         assert!(ended["state"] == "over" && ended["ended_at"].is_string(), "{ended}");
     });
 }
+
+#[test]
+fn the_delivery_log_is_searched() {
+    play(|site| async move {
+        site.break_imap().await;
+        // Nobody is behind the address: the page is tried again and again.
+        site.stage.runtime.clock.sleep(std::time::Duration::from_secs(120)).await;
+        let cookie = site.sign_in().await;
+        let all = site.get(&cookie, "deliveries").await;
+        let all = all.as_array().unwrap();
+        assert!(all.len() > 3, "{all:?}");
+        let first = all.last().unwrap();
+        assert_eq!(
+            (&first["attempt"], &first["outcome"], &first["page"]),
+            (&1.into(), &"retry".into(), &all[0]["page"])
+        );
+        assert!(all[0]["waited_ms"].as_u64() > first["waited_ms"].as_u64(), "{all:?}");
+        let count =
+            async |query: &str| site.get(&cookie, &format!("deliveries?{query}")).await.as_array().unwrap().len();
+        let channel = first["channel"].as_str().unwrap();
+        let (receiver, _) = channel.split_once('/').unwrap();
+        let found = [
+            count("q=IMAP").await,
+            count("q=imap%20nothing-like-it").await,
+            count(&format!("channel={channel}")).await,
+            count(&format!("channel={receiver}&outcome=retry")).await,
+            count("channel=on").await,
+            count("outcome=accepted").await,
+            count("limit=2").await,
+            count(&format!("before={}", all[1]["id"])).await,
+        ];
+        let named = all.iter().filter(|it| it.to_string().to_lowercase().contains("imap")).count();
+        assert_eq!(found, [named, 0, all.len(), all.len(), 0, 0, 2, all.len() - 2]);
+        let wrong = site.send(ask("GET", "/api/watchbell/v1/deliveries?outcome=lost").session(&cookie)).await;
+        assert!(wrong.status == 400 && wrong.body.contains("`gaveup`"), "{}", wrong.body);
+    });
+}
+
+#[test]
+fn a_page_is_shown_before_it_is_sent() {
+    play(|site| async move {
+        site.break_imap().await;
+        let cookie = site.sign_in().await;
+        let test = site.get(&cookie, "previews?receiver=on-call").await;
+        assert!(test[0]["text"].as_str().unwrap().contains("This is a test page"), "{test}");
+        let fingerprint = site.stage.alerts.alerts()[0].fingerprint.clone();
+        let shown = site.get(&cookie, &format!("previews?receiver=on-call&alert={fingerprint}")).await;
+        let (text, end) = (shown[0]["text"].as_str().unwrap(), shown[0]["end"].as_str().unwrap());
+        assert!(text.contains(r#""status": "firing""#) && end.contains(r#""status": "resolved""#), "{shown}");
+        let buttons: Vec<&str> = shown[0]["buttons"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+        assert_eq!(buttons, ["Run book", "Alarm", "Acknowledge", "Silence", "Mark false"]);
+        for (query, word) in
+            [("receiver=nobody", "there is no receiver `nobody`"), ("receiver=on-call&alert=00", "fires")]
+        {
+            let answer = site.send(ask("GET", format!("/api/watchbell/v1/previews?{query}")).session(&cookie)).await;
+            assert!(answer.status == 404 && answer.body.contains(word), "{}", answer.body);
+        }
+    });
+}

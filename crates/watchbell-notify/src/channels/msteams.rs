@@ -9,6 +9,7 @@ use watchbell_model::{Path, Problems, Secret};
 use watchbell_runtime::Disk;
 
 use super::msteamsv2::{card_links, card_text};
+use super::picture::{self, Shows};
 use super::{
     Attempt, Channel, Draft, Outgoing, Rendered, VerdictKind, address_of, check_address, check_templates, color,
     http_channel, markdown_escaped, said, secret_of, worded,
@@ -39,6 +40,10 @@ http_channel! {
         /// Text in the same language, with Markdown; unless given: what, since when, where, what else.
         #[serde(default)]
         pub text: Option<String>,
+        /// Whether the card shows a picture of the graph, drawn by watchbell, by a signed link; `site.url` must be an
+        /// address that Microsoft reaches.
+        #[serde(default)]
+        pub picture: Option<bool>,
     }
 }
 
@@ -70,7 +75,7 @@ impl Channel for MsteamsConfig {
         let open =
             |(label, url)| json!({"@type": "OpenUri", "name": label, "targets": [{"os": "default", "uri": url}]});
         let actions: Vec<Value> = card_links(page).map(open).collect();
-        let body = json!({
+        let mut body = json!({
             "@context": "https://schema.org/extensions",
             "@type": "MessageCard",
             "title": cut_as(&title, TITLE_MAX, UNIT, markdown_escaped),
@@ -79,6 +84,9 @@ impl Channel for MsteamsConfig {
             "themeColor": format!("{:06x}", color(page)),
             "potentialAction": actions,
         });
+        if let Some(url) = &page.picture_url {
+            body["sections"] = json!([{"images": [{"image": url, "title": picture::ALT}]}]);
+        }
         Rendered::json(&body, errors)
     }
 
@@ -102,6 +110,10 @@ impl Channel for MsteamsConfig {
     /// Four requests a second.
     fn pace(&self) -> Option<super::Pace> {
         Some(super::Pace { burst: 4, every: std::time::Duration::from_millis(250) })
+    }
+
+    fn picture(&self) -> Shows {
+        Shows::given(self.picture, false, Shows::Linked)
     }
 
     fn secrets(&self, disk: &Disk) -> Vec<Secret> {

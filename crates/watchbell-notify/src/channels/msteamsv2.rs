@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use watchbell_model::{Path, Problems, Secret, Severity};
 use watchbell_runtime::Disk;
 
+use super::picture::{self, Shows};
 use super::{
     Attempt, Channel, Draft, Outgoing, Rendered, address_of, check_address, check_templates, http_channel,
     markdown_escaped, said, secret_of, worded,
@@ -37,6 +38,10 @@ http_channel! {
         /// Text in the same language, with Markdown; unless given: what, since when, where, what else.
         #[serde(default)]
         pub text: Option<String>,
+        /// Whether the card shows a picture of the graph, drawn by watchbell, by a signed link; `site.url` must be an
+        /// address that Microsoft reaches.
+        #[serde(default)]
+        pub picture: Option<bool>,
     }
 }
 
@@ -69,7 +74,7 @@ impl Channel for Msteamsv2Config {
         let actions: Vec<Value> = card_links(page)
             .map(|(label, url)| json!({"type": "Action.OpenUrl", "title": label, "url": url}))
             .collect();
-        let body = json!({
+        let mut body = json!({
             "type": "message",
             "attachments": [{
                 "contentType": "application/vnd.microsoft.card.adaptive",
@@ -95,6 +100,11 @@ impl Channel for Msteamsv2Config {
                 },
             }],
         });
+        if let (Some(url), Some(Value::Array(blocks))) =
+            (&page.picture_url, body.pointer_mut("/attachments/0/content/body"))
+        {
+            blocks.push(json!({"type": "Image", "url": url, "altText": picture::ALT, "size": "stretch"}));
+        }
         Rendered::json(&body, errors)
     }
 
@@ -106,6 +116,10 @@ impl Channel for Msteamsv2Config {
     /// Four requests a second.
     fn pace(&self) -> Option<super::Pace> {
         Some(super::Pace { burst: 4, every: std::time::Duration::from_millis(250) })
+    }
+
+    fn picture(&self) -> Shows {
+        Shows::given(self.picture, false, Shows::Linked)
     }
 
     fn secrets(&self, disk: &Disk) -> Vec<Secret> {

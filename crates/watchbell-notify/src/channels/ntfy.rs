@@ -32,6 +32,8 @@ const MESSAGE_MAX: usize = 4096;
 const TITLE_MAX: usize = 250;
 /// The server reads this much of a JSON body, in bytes.
 const BODY_MAX: usize = 8192;
+/// What ntfy.sh allows a visitor; a server of one's own allows as much unless it is told otherwise.
+pub(super) const PACE: Pace = Pace { burst: 60, every: Duration::from_secs(5) };
 /// What the server takes as an address to open.
 const URL_MAX: usize = 2000;
 
@@ -92,7 +94,7 @@ http_channel! {
 }
 
 impl NtfyConfig {
-    fn default_url() -> Url {
+    pub(super) fn default_url() -> Url {
         "https://ntfy.sh".parse().expect("it is an address")
     }
 
@@ -103,8 +105,7 @@ impl NtfyConfig {
     /// The page with a picture as its body: what is JSON otherwise stands in headers then.
     fn with_picture(&self, rendered: &Rendered, picture: &Picture) -> Result<Request, String> {
         let page = rendered.read()?;
-        let url = self.url.join(&self.topic);
-        let mut request = Request::post(url.parse().map_err(|_| "`url` is not a web address")?, picture.as_slice());
+        let mut request = Request::post(joined(&self.url, &self.topic)?, picture.as_slice());
         let kept = rendered.headers.iter().filter(|(name, _)| name != "Content-Type");
         request.headers.extend(kept.cloned());
         request.headers.push(("Content-Type".into(), picture::PNG.into()));
@@ -122,6 +123,21 @@ impl NtfyConfig {
         }
         Ok(request)
     }
+}
+
+/// Refuses what is no topic.
+pub(super) fn check_topic(topic: &str, path: &Path, problems: &mut Problems) {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    if topic.is_empty() || topic.len() > 64 || !topic.chars().all(plain) {
+        problems
+            .error(&path.field("topic"), format!("`{topic}` is not a topic"))
+            .hint("use up to 64 letters, digits, `-` and `_`");
+    }
+}
+
+/// An address on a server.
+pub(super) fn joined(server: &Url, path: &str) -> Result<Url, String> {
+    server.join(path).parse().map_err(|_| "`url` is not a web address".to_owned())
 }
 
 fn capital(word: &str) -> String {
@@ -144,12 +160,7 @@ impl Channel for NtfyConfig {
     }
 
     fn check(&self, templates: &Templates, path: &Path, problems: &mut Problems) {
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-        if self.topic.is_empty() || self.topic.len() > 64 || !self.topic.chars().all(plain) {
-            problems
-                .error(&path.field("topic"), format!("`{}` is not a topic", self.topic))
-                .hint("use up to 64 letters, digits, `-` and `_`");
-        }
+        check_topic(&self.topic, path, problems);
         check_secret("token", &self.token, &self.token_file, None, path, problems);
         let token = self.token.is_some() || self.token_file.is_some();
         if token && has_credentials(self.http_config.as_ref()) {
@@ -266,8 +277,8 @@ impl Channel for NtfyConfig {
             request = request.header("Authorization", format!("Bearer {token}"));
         }
         let Some(sequence) = attempt.thread else { return Ok(vec![Outgoing::Http(Box::new(request))]) };
-        let clear = self.url.join(&format!("{}/{}/clear", self.topic, escape(sequence)));
-        let mut clear = Request::post(clear.parse().map_err(|_| "`url` is not a web address")?, "");
+        let clear = joined(&self.url, &format!("{}/{}/clear", self.topic, escape(sequence)))?;
+        let mut clear = Request::post(clear, "");
         clear.method = "PUT".into();
         clear.headers.extend(request.headers.iter().filter(|(name, _)| name == "Authorization").cloned());
         Ok(vec![Outgoing::Http(Box::new(clear)), Outgoing::Http(Box::new(request))])
@@ -298,9 +309,8 @@ impl Channel for NtfyConfig {
         Some(Follow::Instead(self.send(&plain, &Attempt { thread: None, ..*attempt }).ok()?))
     }
 
-    /// What ntfy.sh allows a visitor; a server of one's own allows as much unless it is told otherwise.
     fn pace(&self) -> Option<Pace> {
-        Some(Pace { burst: 60, every: Duration::from_secs(5) })
+        Some(PACE)
     }
 
     fn picture(&self) -> Shows {

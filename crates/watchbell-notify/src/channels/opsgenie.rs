@@ -11,6 +11,7 @@ use watchbell_runtime::Disk;
 use watchbell_runtime::client::held;
 use watchbell_runtime::http::{Request, Response};
 
+use super::picture::Shows;
 use super::{
     Attempt, Channel, Draft, Outgoing, Rendered, check_secret, check_template, complete_secret, filled, http_channel,
     secret_of, worded,
@@ -24,6 +25,7 @@ const MESSAGE_MAX: usize = 130;
 const DESCRIPTION_MAX: usize = 15_000;
 const NOTE_MAX: usize = 25_000;
 const SOURCE_MAX: usize = 100;
+const USER_MAX: usize = 100;
 const ENTITY_MAX: usize = 512;
 /// Tags: how many, and how long each may be in characters; the same for actions.
 const TAGS_MAX: usize = 20;
@@ -81,6 +83,9 @@ http_channel! {
         /// Whether message and description of an alert that is open follow the group.
         #[serde(default)]
         pub update_alerts: bool,
+        /// Whether the description has a signed link to a picture of the graph, drawn by watchbell.
+        #[serde(default)]
+        pub picture: Option<bool>,
     }
 }
 
@@ -201,7 +206,8 @@ impl Channel for OpsgenieConfig {
         }
         let message = one_line(&worded(self.message.as_deref(), &page.title, draft, &mut errors));
         let description = worded(self.description.as_deref(), &page.text, draft, &mut errors);
-        let links = format!("\n\nRun book: {}\nAlarm: {}", page.runbook_url, page.alarm_url);
+        let graph = page.picture_url.as_ref().map(|url| format!("\nGraph: {url}")).unwrap_or_default();
+        let links = format!("\n\nRun book: {}\nAlarm: {}{graph}", page.runbook_url, page.alarm_url);
         let room = DESCRIPTION_MAX.saturating_sub(links.chars().count());
         let mut details = serde_json::Map::new();
         let mut size = 0;
@@ -257,6 +263,17 @@ impl Channel for OpsgenieConfig {
         Rendered::json(&create, errors)
     }
 
+    /// Acknowledges the alert.
+    fn hush(&self, draft: &Draft<'_>) -> Option<Rendered> {
+        let by = draft.group.acknowledged_by.as_ref()?;
+        let user = cut(&one_line(by), USER_MAX, UNIT);
+        let note = cut(&format!("{by} sees to it"), NOTE_MAX, UNIT);
+        let source = cut(&draft.site.name, SOURCE_MAX, UNIT);
+        let body =
+            json!({"alias": draft.page.sequence_id, "acknowledge": {"user": user, "source": source, "note": note}});
+        Some(Rendered::json(&body, Vec::new()))
+    }
+
     fn send(&self, rendered: &Rendered, attempt: &Attempt<'_>) -> Result<Vec<Outgoing>, String> {
         let body = rendered.read()?;
         let key = held(attempt.disk, &self.api_key, &self.api_key_file)?;
@@ -267,9 +284,11 @@ impl Channel for OpsgenieConfig {
             Ok::<_, String>(Box::new(request.header("Authorization", format!("GenieKey {key}"))))
         };
         let alias = body["alias"].as_str().unwrap_or_default();
-        if let Some(close) = body.get("close") {
-            let path = format!("v2/alerts/{alias}/close?identifierType=alias");
-            return Ok(vec![Outgoing::Http(request("POST", &path, close)?)]);
+        for action in ["close", "acknowledge"] {
+            if let Some(words) = body.get(action) {
+                let path = format!("v2/alerts/{alias}/{action}?identifierType=alias");
+                return Ok(vec![Outgoing::Http(request("POST", &path, words)?)]);
+            }
         }
         let mut list = vec![Outgoing::Http(request("POST", "v2/alerts", &body)?)];
         // One that was just made may not be found yet, and has the words already.
@@ -288,6 +307,10 @@ impl Channel for OpsgenieConfig {
 
     fn is_for_people(&self) -> bool {
         false
+    }
+
+    fn picture(&self) -> Shows {
+        Shows::given(self.picture, false, Shows::Linked)
     }
 
     fn secrets(&self, disk: &Disk) -> Vec<Secret> {

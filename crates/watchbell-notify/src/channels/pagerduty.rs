@@ -10,6 +10,7 @@ use watchbell_model::{Path, Problems, Secret, Severity, Url};
 use watchbell_runtime::Disk;
 use watchbell_runtime::client::held;
 
+use super::picture::{self, Shows};
 use super::{
     Attempt, Channel, Draft, Outgoing, Rendered, VerdictKind, check_secret, check_template, check_value, filled,
     filled_value, http_channel, secret_of, worded,
@@ -77,6 +78,10 @@ http_channel! {
         /// What it belongs to; a template.
         #[serde(default)]
         pub group: Option<String>,
+        /// Whether the incident shows a picture of the graph, drawn by watchbell, by a signed link before `images`;
+        /// `site.url` must be an `https` address that PagerDuty reaches.
+        #[serde(default)]
+        pub picture: Option<bool>,
     }
 }
 
@@ -212,14 +217,14 @@ impl Channel for PagerdutyConfig {
                 let (href, words) = (text(&link.href), text(&link.text));
                 (!href.is_empty()).then(|| json!({"href": href, "text": words}))
             }));
-            let images: Vec<Value> = self
-                .images
-                .iter()
-                .filter_map(|image| {
-                    let (src, alt, href) = (text(&image.src), text(&image.alt), text(&image.href));
-                    (!src.is_empty()).then(|| json!({"src": src, "alt": alt, "href": href}))
-                })
-                .collect();
+            // PagerDuty shows no other.
+            let graph = page.picture_url.iter().filter(|url| url.starts_with("https://"));
+            let graph = graph.map(|url| json!({"src": url, "alt": picture::ALT, "href": page.alarm_url}));
+            let given = self.images.iter().filter_map(|image| {
+                let (src, alt, href) = (text(&image.src), text(&image.alt), text(&image.href));
+                (!src.is_empty()).then(|| json!({"src": src, "alt": alt, "href": href}))
+            });
+            let images: Vec<Value> = graph.chain(given).collect();
             let mut body = json!({
                 "event_action": action,
                 "dedup_key": page.sequence_id,
@@ -256,6 +261,18 @@ impl Channel for PagerdutyConfig {
         Rendered::json(&body, errors)
     }
 
+    /// Acknowledges the incident.
+    fn hush(&self, draft: &Draft<'_>) -> Option<Rendered> {
+        let (key, by) = (&draft.page.sequence_id, draft.group.acknowledged_by.as_ref()?);
+        let body = match self.is_v1() {
+            true => {
+                json!({"event_type": "acknowledge", "incident_key": key, "description": format!("{by} sees to it")})
+            }
+            false => json!({"event_action": "acknowledge", "dedup_key": key}),
+        };
+        Some(Rendered::json(&body, Vec::new()))
+    }
+
     fn send(&self, rendered: &Rendered, attempt: &Attempt<'_>) -> Result<Vec<Outgoing>, String> {
         let mut body = rendered.read()?;
         let (name, key, address) = match self.is_v1() {
@@ -274,6 +291,10 @@ impl Channel for PagerdutyConfig {
 
     fn is_for_people(&self) -> bool {
         false
+    }
+
+    fn picture(&self) -> Shows {
+        Shows::given(self.picture, false, Shows::Linked)
     }
 
     fn secrets(&self, disk: &Disk) -> Vec<Secret> {

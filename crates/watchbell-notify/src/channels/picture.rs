@@ -11,6 +11,8 @@ use super::{Talk, VerdictKind};
 /// What the file is called.
 pub(crate) const FILE: &str = "graph.png";
 pub(crate) const PNG: &str = "image/png";
+/// What stands for it where it is not shown.
+pub(crate) const ALT: &str = "Graph of what the alarm judges";
 
 /// How a channel shows a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

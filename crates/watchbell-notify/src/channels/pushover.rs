@@ -27,6 +27,7 @@ const MESSAGE_MAX: usize = 1024;
 const TITLE_MAX: usize = 250;
 const URL_MAX: usize = 512;
 const URL_TITLE_MAX: usize = 100;
+const FORM: &str = "application/x-www-form-urlencoded";
 /// An emergency push (priority 2) asks for an answer at most this often, for at most so long.
 const RETRY_MIN: Span = Span::seconds(30);
 const EXPIRE_MAX: Span = Span::minutes(180);
@@ -134,6 +135,15 @@ impl PushoverConfig {
         }
     }
 
+    /// What ends the repeating of a push by its receipt.
+    fn cancellation(&self, receipt: &str, token: &str) -> Result<Box<Request>, String> {
+        let base = self.api_url.as_str().split("messages.json").next().unwrap_or_default();
+        let url = format!("{}/receipts/{receipt}/cancel.json", base.trim_end_matches('/'));
+        let url = url.parse().map_err(|_| "`api_url` is not that of the API".to_owned())?;
+        let request = Request::post(url, format!("token={token}")).header("Content-Type", FORM);
+        Ok(Box::new(request))
+    }
+
     fn priority(&self, draft: &Draft<'_>, errors: &mut Vec<String>) -> i8 {
         let usual = self.priorities.of(loudness(draft.page));
         let Some(text) = filled(self.priority.as_deref(), draft, errors) else { return usual };
@@ -238,12 +248,24 @@ impl Channel for PushoverConfig {
             form.extend(text.map(|text| (name, text.trim().to_owned())));
         }
         let body: Vec<String> = form.iter().map(|(name, value)| format!("{name}={}", form_value(value))).collect();
-        let headers = vec![("Content-Type".into(), "application/x-www-form-urlencoded".into())];
+        let headers = vec![("Content-Type".into(), FORM.into())];
         Rendered { headers, body: body.join("&"), template_errors: errors }
+    }
+
+    /// Nothing is pushed; [`Channel::send`] cancels what rings.
+    fn hush(&self, _draft: &Draft<'_>) -> Option<Rendered> {
+        let Priorities { critical, warning, info } = self.priorities;
+        let rings = self.priority.is_some() || [critical, warning, info].contains(&2);
+        let headers = vec![("Content-Type".into(), FORM.into())];
+        rings.then(|| Rendered { headers, body: String::new(), template_errors: Vec::new() })
     }
 
     fn send(&self, rendered: &Rendered, attempt: &Attempt<'_>) -> Result<Vec<Outgoing>, String> {
         let token = form_value(&held(attempt.disk, &self.token, &self.token_file)?);
+        let cancel = attempt.thread.map(|receipt| self.cancellation(receipt, &token)).transpose()?;
+        if rendered.body.is_empty() {
+            return Ok(cancel.map(Outgoing::Http).into_iter().collect());
+        }
         let user = form_value(&held(attempt.disk, &self.user_key, &self.user_key_file)?);
         let mut body = format!("token={token}&user={user}&{}", rendered.body);
         if let Some(picture) = attempt.picture {
@@ -252,14 +274,7 @@ impl Channel for PushoverConfig {
         }
         let mut list = vec![rendered.post_body(self.api_url.clone(), body)];
         // The earlier push of the group need not ring any more: this one does, or it is over.
-        if let Some(receipt) = attempt.thread {
-            let base = self.api_url.as_str().split("messages.json").next().unwrap_or_default();
-            let url = format!("{}/receipts/{receipt}/cancel.json", base.trim_end_matches('/'));
-            let url = url.parse().map_err(|_| "`api_url` is not that of the API".to_owned())?;
-            let mut request = Request::post(url, format!("token={token}"));
-            request.headers.clone_from(&rendered.headers);
-            list.push(Outgoing::Aside(Box::new(request)));
-        }
+        list.extend(cancel.map(Outgoing::Aside));
         Ok(list)
     }
 

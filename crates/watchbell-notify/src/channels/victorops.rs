@@ -151,6 +151,17 @@ impl Channel for VictoropsConfig {
         rendered
     }
 
+    /// Acknowledges the incident.
+    fn hush(&self, draft: &Draft<'_>) -> Option<Rendered> {
+        let by = draft.group.acknowledged_by.as_ref()?;
+        let mut rendered = self.render(draft);
+        let mut body = rendered.read().ok()?;
+        body["message_type"] = "ACKNOWLEDGEMENT".into();
+        body["state_message"] = format!("{by} sees to it").into();
+        rendered.body = body.to_string();
+        Some(rendered)
+    }
+
     fn send(&self, rendered: &Rendered, attempt: &Attempt<'_>) -> Result<Vec<Outgoing>, String> {
         let routing_key = rendered.headers.iter().find(|(name, _)| name == ROUTING_KEY).map(|(_, key)| key.as_str());
         let base = self.api_url.as_ref().map_or(API, Url::as_str).trim_end_matches('/');

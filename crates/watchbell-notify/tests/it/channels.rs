@@ -98,6 +98,7 @@ pub(crate) fn all() -> Vec<(&'static str, Vec<ReceiverConfig>)> {
                 json!({"url": "http://there/ping/hush", "http_config": {"authorization": {"credentials": "hush"}}}),
             ),
         ),
+        ("ntfy-switch", one("ntfy_switch", json!({"url": "http://there/", "topic": "alive", "token": "hush"}))),
         (
             "victorops",
             one("victorops", json!({"api_url": "http://there/alert/", "api_key": "hush", "routing_key": "team"})),
@@ -105,9 +106,9 @@ pub(crate) fn all() -> Vec<(&'static str, Vec<ReceiverConfig>)> {
     ]
 }
 
-/// Whether it carries words at all: a ping says by coming that somebody lives, and nothing else.
+/// Whether it carries words of what fires: a ping says by coming that somebody lives, and nothing else.
 fn has_words(kind: &str) -> bool {
-    kind != "ping"
+    kind != "ping" && kind != "ntfy-switch"
 }
 
 /// What every provider takes for yes.
@@ -130,7 +131,9 @@ fn receiver(world: &World, answer: impl Fn(usize, &Seen) -> Answer + Send + Sync
 
 /// Whether a request brings the page, and not what a provider must be asked first.
 pub(crate) fn is_page(seen: &Seen) -> bool {
-    !seen.line.contains("/search") && !seen.line.contains("/gettoken?")
+    let asks_first =
+        seen.line.contains("/search") || seen.line.contains("/gettoken?") || seen.line.starts_with("DELETE ");
+    !asks_first
 }
 
 /// The pages among what was seen.
@@ -403,20 +406,24 @@ fn each_channel_says_it_in_its_own_way() {
         --- pushover
         Content-Type: application/x-www-form-urlencoded
 
-        title=%5BCRITICAL%5D+IMAP+is+down
-        message=The+TLS+handshake+fails%3A+connection+refused.%0ASince+2026-01-04+23%3A58+UTC%2C+for+2+minutes.%0AWhere%3A+monitor%2Fimap
-        priority=1
-        timestamp=1767571200
-        url=https%3A%2F%2Fbell.example.org%2Frunbooks%2Fimap-down
-        url_title=Run+book
+        title = [CRITICAL] IMAP is down
+        message = The TLS handshake fails: connection refused.
+            Since 2026-01-04 23:58 UTC, for 2 minutes.
+            Where: monitor/imap
+        priority = 1
+        timestamp = 1767571200
+        url = https://bell.example.org/runbooks/imap-down
+        url_title = Run book
         Content-Type: application/x-www-form-urlencoded
 
-        title=RESOLVED%3A+IMAP+is+down+%28after+12+minutes%29
-        message=The+TLS+handshake+fails%3A+connection+refused.%0AFrom+2026-01-04+23%3A48+UTC+to+2026-01-05+00%3A00+UTC%2C+12+minutes.%0AWhere%3A+monitor%2Fimap
-        priority=0
-        timestamp=1767571200
-        url=https%3A%2F%2Fbell.example.org%2Frunbooks%2Fimap-down
-        url_title=Run+book
+        title = RESOLVED: IMAP is down (after 12 minutes)
+        message = The TLS handshake fails: connection refused.
+            From 2026-01-04 23:48 UTC to 2026-01-05 00:00 UTC, 12 minutes.
+            Where: monitor/imap
+        priority = 0
+        timestamp = 1767571200
+        url = https://bell.example.org/runbooks/imap-down
+        url_title = Run book
         --- slack
         Content-Type: application/json
 
@@ -892,6 +899,7 @@ fn each_channel_says_it_in_its_own_way() {
           "message": "The TLS handshake fails: connection refused.\nSince 2026-01-04 23:58 UTC, for 2 minutes.\nWhere: monitor/imap",
           "notification_reason": "first notification",
           "receiver": "oncall",
+          "routeLabels": {},
           "runbook_url": "https://bell.example.org/runbooks/imap-down",
           "severity": "critical",
           "status": "firing",
@@ -941,6 +949,7 @@ fn each_channel_says_it_in_its_own_way() {
           "message": "The TLS handshake fails: connection refused.\nFrom 2026-01-04 23:48 UTC to 2026-01-05 00:00 UTC, 12 minutes.\nWhere: monitor/imap",
           "notification_reason": "all alerts resolved",
           "receiver": "oncall",
+          "routeLabels": {},
           "runbook_url": "https://bell.example.org/runbooks/imap-down",
           "severity": "critical",
           "status": "resolved",
@@ -990,6 +999,7 @@ fn each_channel_says_it_in_its_own_way() {
           "message": "The TLS handshake fails: connection refused.\nSince 2026-01-04 23:58 UTC, for 2 minutes.\nWhere: monitor/imap",
           "notification_reason": "first notification",
           "receiver": "oncall",
+          "routeLabels": {},
           "runbook_url": "https://bell.example.org/runbooks/imap-down",
           "severity": "critical",
           "status": "firing",
@@ -1038,6 +1048,7 @@ fn each_channel_says_it_in_its_own_way() {
           "message": "The TLS handshake fails: connection refused.\nFrom 2026-01-04 23:48 UTC to 2026-01-05 00:00 UTC, 12 minutes.\nWhere: monitor/imap",
           "notification_reason": "all alerts resolved",
           "receiver": "oncall",
+          "routeLabels": {},
           "runbook_url": "https://bell.example.org/runbooks/imap-down",
           "severity": "critical",
           "status": "resolved",
@@ -1219,6 +1230,21 @@ fn each_channel_says_it_in_its_own_way() {
         Idempotency-Key: 4f85a01834ad29bdf77b22adb5219c37
 
 
+        --- ntfy-switch
+        Content-Type: application/json
+        X-Sequence-ID: fd9e1282ece0539a9f9896b5571c4db1
+        Idempotency-Key: 9207a81aac8463696524c4993e17acc3
+
+        {
+          "delay": "1800s",
+          "message": "Nothing has been heard of watchbell at https://bell.example.org since 2026-01-05 00:00 UTC. It may be dead or cut off, and then nobody is told of anything else: look after it.",
+          "priority": 5,
+          "tags": [
+            "skull"
+          ],
+          "title": "watchbell is silent: home",
+          "topic": "alive"
+        }
         --- victorops
         Content-Type: application/json
         Routing-Key: team

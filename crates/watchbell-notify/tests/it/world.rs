@@ -214,8 +214,10 @@ pub(crate) fn group(key: &str, sequence: u64, alerts: Vec<Alert>, now: Timestamp
         group_key: format!("{{}}:{{alertname=\"{key}\"}}"),
         sequence,
         group_labels: Labels::from_pairs([("alertname", key)]),
+        route_labels: Labels::empty(),
         alerts,
         reason: if sequence == 1 { NotificationReason::First } else { NotificationReason::NewAlerts },
+        acknowledged_by: None,
         at: now,
     }
 }

@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 use watchbell_model::{Span, Timestamp};
-use watchbell_picture::{Graph, Line, Unit};
+use watchbell_picture::{Graph, Line, Standing, Stretch, Strip, Unit};
 
 const MINUTE: i64 = 60_000;
 /// 2026-11-22 06:00 UTC.
@@ -122,4 +122,28 @@ pub(crate) fn all() -> Vec<(&'static str, Graph)> {
             },
         ),
     ]
+}
+
+/// How jobs stood.
+pub(crate) fn strips() -> Vec<(&'static str, Strip)> {
+    let at = |minute: i64| Timestamp(END.0 - (180 - minute) * MINUTE);
+    let stretch = |from: i64, until: i64, standing| Stretch { from: at(from), until: at(until), standing };
+    let strip = |title: &str, stretches: Vec<Stretch>| Strip {
+        title: title.to_owned(),
+        start: at(0),
+        end: END,
+        stretches,
+        since: Some(at(155)),
+        until: None,
+        zone: TimeZone::UTC,
+    };
+    let life = vec![
+        stretch(155, 180, Standing::Down),
+        stretch(140, 155, Standing::Late),
+        stretch(60, 140, Standing::Up),
+        stretch(59, 60, Standing::Down),
+        stretch(20, 59, Standing::Up),
+        stretch(-100, 20, Standing::Waiting),
+    ];
+    vec![("strip", strip("backup has not reported", life)), ("no flips", strip("backup has not reported", Vec::new()))]
 }

@@ -53,8 +53,8 @@ fn hash(pixels: &[[u8; 3]]) -> u64 {
 #[test]
 fn every_case_is_drawn_as_it_was() {
     let mut out = String::new();
-    for (name, graph) in cases::all() {
-        let png = graph.png();
+    let strips = cases::strips().into_iter().map(|(name, strip)| (name, strip.png()));
+    for (name, png) in cases::all().into_iter().map(|(name, graph)| (name, graph.png())).chain(strips) {
         assert!(png.len() < 40 << 10, "{name}: {} bytes", png.len());
         let pixels = pixels(&png);
         let mut counts: HashMap<[u8; 3], usize> = HashMap::new();
@@ -79,6 +79,8 @@ fn every_case_is_drawn_as_it_was() {
         unicode: 1434 1613 0 0 0 1522, 53f2d3648e357ae2
         far: 1655 0 0 0 0 719, 187cc0c36ecb943d
         over: 1760 0 0 0 0 2198, 4f2328001591a3ce
+        strip: 0 3770 30095 0 0 7184, 591e1529b232602c
+        no flips: 0 0 0 0 0 681, 7d472a9f4ba337f6
     "#]]
     .assert_eq(&out);
 }

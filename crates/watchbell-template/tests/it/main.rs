@@ -281,7 +281,12 @@ fn receiver(text: &str) -> String {
         Ok(template) => template,
         Err(error) => return error.to_string(),
     };
-    match template.render(&data, &Context::alertmanager(NOW, "https://bell.example.org")) {
+    let route_label = |name: &str| match name {
+        "broken" => Err("it cannot be written".to_owned()),
+        "team" => Ok("mail".to_owned()),
+        _ => Ok(String::new()),
+    };
+    match template.render(&data, &Context::alertmanager(NOW, "https://bell.example.org", &route_label)) {
         Ok(text) => text,
         Err(error) => error.to_string(),
     }
@@ -297,6 +302,8 @@ fn a_receivers_text_is_alertmanagers() {
         r#"{{ range slice .Alerts 0 1 }}{{ date "Mon 02 Jan 3:04 PM MST" (tz "Europe/Berlin" .StartsAt) }} {{ .StartsAt }}{{ end }}"#,
         r#"{{ .CommonLabels | toJson }} {{ toJson (dict "a" (list 1 2.5 true nil) "b" "<x>") }}"#,
         r#"{{ base64encode "hé!" }} {{ base64decode "aMOpIQ==" }} {{ trimSpace "  a " }} {{ now.Year }} {{ since now }}"#,
+        r#"{{ routeLabels "team" | toUpper }}[{{ routeLabels "none" }}]"#,
+        r#"{{ routeLabels "broken" }}"#,
         r#"{{ (index .Alerts 9).Labels }}"#,
     ];
     let mut out = String::new();
@@ -318,6 +325,10 @@ fn a_receivers_text_is_alertmanagers() {
             {"alertname":"Down","severity":"critical"} {"a":[1,2.5,true,null],"b":"\u003cx\u003e"}
         {{ base64encode "hé!" }} {{ base64decode "aMOpIQ==" }} {{ trimSpace "  a " }} {{ now.Year }} {{ since now }}
             aMOpIQ== hé! a 2026 0s
+        {{ routeLabels "team" | toUpper }}[{{ routeLabels "none" }}]
+            MAIL[]
+        {{ routeLabels "broken" }}
+            template `text`, line 1, column 4: it cannot be written
         {{ (index .Alerts 9).Labels }}
             template `text`, line 1, column 5: index 9 is out of range: the list has 3
     "#]].assert_eq(&out);

@@ -1,7 +1,7 @@
 //! The webhook body, version 4.
 
 use serde_json::{Map, Value, json};
-use watchbell_model::{Alert, GroupNotification, Labels, NotificationReason, Timestamp};
+use watchbell_model::{Alert, GroupNotification, Labels, Timestamp};
 
 use super::{NO_TIME, PostedAlerts, annotations, labels, time};
 use crate::fields::{BodyError, Fields};
@@ -26,15 +26,6 @@ pub fn encode_webhook(group: &GroupNotification, external_url: &str, alerts_max:
             "fingerprint": format!("{:016x}", alert.fingerprint()),
         })
     };
-    let reason = match group.reason {
-        NotificationReason::First => "first notification",
-        NotificationReason::NewAlerts => "new alerts added",
-        NotificationReason::NewResolved => "some alerts resolved",
-        NotificationReason::AllResolved => "all alerts resolved",
-        NotificationReason::Repeat => "repeat interval elapsed",
-        NotificationReason::Escalated => "escalated",
-        NotificationReason::Flood => "several groups at once",
-    };
     let fields = [
         ("version", json!("4")),
         ("groupKey", json!(group.group_key)),
@@ -44,8 +35,9 @@ pub fn encode_webhook(group: &GroupNotification, external_url: &str, alerts_max:
         ("groupLabels", json!(group.group_labels)),
         ("commonLabels", json!(common(group.alerts.iter().map(|alert| &alert.labels)))),
         ("commonAnnotations", json!(common(group.alerts.iter().map(|alert| &alert.annotations)))),
+        ("routeLabels", json!(group.route_labels)),
         ("externalURL", json!(external_url)),
-        ("notification_reason", json!(reason)),
+        ("notification_reason", json!(group.reason.words())),
         ("alerts", json!(group.alerts.iter().take(alerts_max).map(alert).collect::<Vec<_>>())),
     ];
     fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
@@ -107,6 +99,7 @@ pub fn decode_webhook(body: &Value, now: Timestamp) -> Result<PostedAlerts, Body
 mod tests {
     use expect_test::expect;
     use proptest::prelude::*;
+    use watchbell_model::NotificationReason;
 
     use super::*;
 
@@ -126,8 +119,10 @@ mod tests {
             group_key: "{}:{alertname=\"a\"}".into(),
             sequence: 1,
             group_labels: Labels::from_pairs([("alertname", "a")]),
+            route_labels: Labels::from_pairs([("team", "mail")]),
             alerts,
             reason: NotificationReason::NewResolved,
+            acknowledged_by: None,
             at: Timestamp(3_000_000),
         }
     }
@@ -185,6 +180,9 @@ mod tests {
               },
               "notification_reason": "some alerts resolved",
               "receiver": "ops",
+              "routeLabels": {
+                "team": "mail"
+              },
               "status": "firing",
               "truncatedAlerts": 1,
               "version": "4"

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use watchbell_alarms::Pictures;
 use watchbell_alarms::rule::RuleFile;
+use watchbell_alerts::RouteConfig;
 use watchbell_model::{Path, Problems, RelabelConfig, RunbookRef};
 use watchbell_notify::{Library, ReceiverConfig, Templates};
 use watchbell_sources::heartbeat::HeartbeatConfig;
@@ -65,6 +66,9 @@ pub(super) fn check(
     AlertmanagerConfig::check_all(&config.alerting.read, &alerting.field("alertmanagers"), problems);
     config.global.channel_defaults().check(&top.field("global"), problems);
     ReceiverConfig::check_all(&config.receivers, templates, &top.field("receivers"), problems);
+    if let Some(route) = &config.route {
+        route_labels(route, templates, &top.field("route"), problems);
+    }
     DeadmanConfig::check_all(&config.deadman, &config.receivers, &top.field("deadman"), problems);
     let mut names: Vec<&str> = config.receivers.iter().map(|receiver| receiver.name.as_str()).collect();
     if config.route.is_none() {
@@ -87,6 +91,16 @@ pub(super) fn check(
     if config.site.url.is_none() && config.receivers.iter().any(|receiver| !receiver.is_empty()) {
         let problem = problems.warning(&top.field("site"), "links in pages lead to an address of this machine only");
         problem.hint("give `site: {url: https://…}`, the address under which a phone reaches watchbell");
+    }
+}
+
+/// Finds labels of routes whose templates cannot be read: the alerts stage, which has the routes, knows no templates.
+fn route_labels(route: &RouteConfig, templates: &Templates, path: &Path, problems: &mut Problems) {
+    for (name, text) in &route.labels {
+        templates.check(text, &path.field("labels").field(name), problems);
+    }
+    for (at, child) in route.routes.iter().enumerate() {
+        route_labels(child, templates, &path.field("routes").index(at), problems);
     }
 }
 

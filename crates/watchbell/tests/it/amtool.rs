@@ -59,15 +59,139 @@ impl Amtool {
     }
 }
 
-#[test]
-fn amtool_does_all_it_can() {
+/// A watchbell, and amtool that asks it; the folder and the process go with their owner.
+fn bell() -> (Folder, Process, Amtool) {
     must_have("/usr/bin/amtool", "prometheus-alertmanager");
     let folder = Folder::new("amtool");
-    let config = folder.write("watchbell.yml", CONFIG);
-    let address = SocketAddr::from((own_address(), 9800));
-    let (config, data) = (config.display().to_string(), folder.path().join("data").display().to_string());
-    let _bell = Process::start(&folder, &["--config", &config, "--data", &data, "--listen", &address.to_string()], &[]);
-    let amtool = Amtool { url: format!("http://{address}") };
+    let config = folder.write("watchbell.yml", CONFIG).display().to_string();
+    let data = folder.path().join("data").display().to_string();
+    let address = SocketAddr::from((own_address(), 9800)).to_string();
+    let process = Process::start(&folder, &["--config", &config, "--data", &data, "--listen", &address], &[]);
+    (folder, process, Amtool { url: format!("http://{address}") })
+}
+
+#[test]
+fn test_amtool_version() {
+    must_have("/usr/bin/amtool", "prometheus-alertmanager");
+    let said = Command::new("/usr/bin/amtool").arg("--version").output().expect("amtool starts");
+    let said = format!("{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+    assert!(said.contains("amtool, version"), "{said}");
+}
+
+#[test]
+fn test_add_alert() {
+    let (_folder, _bell, amtool) = bell();
+    amtool.run(&["alert", "add", "alertname=test1"]);
+    wait_until("it is there", || amtool.json(&["alert", "query"])[0]["labels"]["alertname"] == "test1");
+}
+
+#[test]
+fn test_query_alert() {
+    let (_folder, _bell, amtool) = bell();
+    amtool.run(&["alert", "add", "alertname=test1", "severity=warning"]);
+    amtool.run(&["alert", "add", "alertname=\"alertname=test2\"", "severity=info"]);
+    wait_until("both are there", || amtool.json(&["alert", "query"]).as_array().is_some_and(|it| it.len() == 2));
+    for (asked, name) in [("test1", "test1"), ("alertname=\"alertname=test2\"", "alertname=test2")] {
+        let found = amtool.json(&["alert", "query", asked]);
+        assert_eq!((found.as_array().unwrap().len(), &found[0]["labels"]["alertname"]), (1, &Value::from(name)));
+    }
+}
+
+#[test]
+fn test_query_silence() {
+    let (_folder, _bell, amtool) = bell();
+    for name in ["test1", "alertname=test2"] {
+        amtool.run(&["silence", "add", name, "severity=warn", "--comment=known", "--duration=1h"]);
+    }
+    let all = amtool.json(&["silence", "query"]);
+    assert_eq!(all.as_array().unwrap().len(), 2, "{all}");
+    let found = amtool.json(&["silence", "query", "test1"]);
+    let matchers = found[0]["matchers"].as_array().unwrap();
+    let matchers: Vec<String> = matchers.iter().map(|it| format!("{}={}", it["name"], it["value"])).collect();
+    assert_eq!(
+        (found.as_array().unwrap().len(), matchers.join(" ")),
+        (1, "\"alertname\"=\"test1\" \"severity\"=\"warn\"".into())
+    );
+}
+
+#[test]
+fn test_routes_show() {
+    let (_folder, _bell, amtool) = bell();
+    let tree = amtool.run(&["config", "routes", "show"]);
+    assert!(tree.contains("receiver: night") && tree.contains("default-route"), "{tree}");
+}
+
+#[test]
+fn test_routes_test() {
+    let (_folder, _bell, amtool) = bell();
+    assert_eq!(amtool.run(&["config", "routes", "test"]).trim(), "default");
+    assert_eq!(amtool.run(&["config", "routes", "test", "severity=critical", "service=mail"]).trim(), "night");
+    assert!(!amtool.try_run(&["config", "routes", "test", "{foo=bar}"]).0, "these are no labels");
+}
+
+/// A silence as a file for `silence import` has it.
+fn silence(name: &str, hours: [i64; 2]) -> Value {
+    let at = |hours: i64| crate::kill::now() + hours * 3_600_000;
+    let [from, until] = hours.map(|hours| watchbell_model::Timestamp(at(hours)));
+    serde_json::json!({
+        "matchers": [{"name": "alertname", "value": name, "isRegex": false, "isEqual": true}],
+        "startsAt": from, "endsAt": until, "createdBy": "test", "comment": name,
+    })
+}
+
+#[test]
+fn test_silence_import() {
+    let (folder, _bell, amtool) = bell();
+    for name in ["test1", "test2"] {
+        amtool.run(&["silence", "add", &format!("alertname={name}"), "--comment=known", "--duration=1h"]);
+    }
+    let silences = amtool.json(&["silence", "query"]);
+    let file = folder.write("silences.json", &silences.to_string()).display().to_string();
+    for silence in silences.as_array().unwrap() {
+        amtool.run(&["silence", "expire", silence["id"].as_str().unwrap()]);
+    }
+    assert_eq!(amtool.json(&["silence", "query", "--expired"]).as_array().unwrap().len(), 2);
+    amtool.run(&["silence", "import", "--force", &file]);
+    assert_eq!(amtool.json(&["silence", "query"]).as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn test_silence_import_invalid_json() {
+    let (folder, _bell, amtool) = bell();
+    let file = folder.write("invalid.json", r#"[{"broken": "json""#).display().to_string();
+    let (good, out, err) = amtool.try_run(&["silence", "import", &file]);
+    assert!(!good && format!("{out}{err}").contains("couldn't unmarshal"), "{out}{err}");
+}
+
+#[test]
+fn test_silence_import_invalid_silence() {
+    let (folder, _bell, amtool) = bell();
+    let mut zero = silence("test", [0, 1]);
+    zero["startsAt"] = "0001-01-01T00:00:00.000Z".into();
+    zero["endsAt"] = "0001-01-01T00:00:00.000Z".into();
+    let file = folder.write("invalid.json", &Value::from(vec![zero]).to_string()).display().to_string();
+    let (_, out, err) = amtool.try_run(&["silence", "import", "--force", &file]);
+    assert!(format!("{out}{err}").to_lowercase().contains("error adding silence"), "{out}{err}");
+    assert_eq!(amtool.json(&["silence", "query"]), serde_json::json!([]));
+}
+
+#[test]
+fn test_silence_import_partial_failure() {
+    let (folder, _bell, amtool) = bell();
+    let names = ["test1", "test2", "test3", "test4", "test5"].iter().enumerate();
+    let mixed: Vec<Value> = names.map(|(at, name)| silence(name, if at % 2 == 0 { [0, 4] } else { [4, 0] })).collect();
+    let file = folder.write("mixed.json", &Value::from(mixed).to_string()).display().to_string();
+    amtool.try_run(&["silence", "import", "--force", &file]);
+    let kept = amtool.json(&["silence", "query"]);
+    let mut kept: Vec<&str> = kept.as_array().unwrap().iter().filter_map(|it| it["comment"].as_str()).collect();
+    kept.sort_unstable();
+    assert_eq!(kept, ["test1", "test3", "test5"]);
+}
+
+#[test]
+fn amtool_does_all_it_can() {
+    let (folder, _bell, amtool) = bell();
+    let config = folder.path().join("watchbell.yml").display().to_string();
 
     // Alerts.
     amtool.run(&[

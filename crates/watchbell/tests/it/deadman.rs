@@ -8,6 +8,7 @@ use watchbell_model::Timestamp;
 use watchbell_runtime::sim::{self, SimDisk, World};
 use watchbell_sim::{Behaviour, Receiver};
 
+use crate::kit::{Folder, Process, serve, wait_until};
 use crate::world::{Sim, receiver};
 
 const CONFIG: &str = "
@@ -15,6 +16,7 @@ host: {enabled: false}
 deadman:
   - {url: 'http://switch.example/ping/hush'}
   - {url: 'http://other.example/', method: POST, every: 10m}
+  - {ntfy: {url: 'http://push.example', topic: alive, delay: 25m}}
 route: {receiver: people, group_wait: 0s, group_interval: 10s}
 inhibit_rules: [{source_matchers: ['alertname=~\".*\"'], target_matchers: ['severity=\"none\"']}]
 receivers: [{name: people, webhook_configs: [{url: 'http://people.example/'}]}]
@@ -25,6 +27,7 @@ struct Scene {
     sim: Sim,
     switch: Receiver,
     other: Receiver,
+    push: Receiver,
     people: Receiver,
 }
 
@@ -33,15 +36,27 @@ impl Scene {
     async fn new(world: World) -> Scene {
         let there = |host| receiver(&world, host, 80, None);
         let (switch, other, people) = (there("switch.example"), there("other.example"), there("people.example"));
+        let push = there("push.example");
         let mut sim = Sim::new(world.clone(), &[("watchbell.yml", CONFIG)]);
         sim.start().await;
-        let scene = Scene { world, sim, switch, other, people };
+        let scene = Scene { world, sim, switch, other, push, people };
         scene.pass(330).await;
         scene
     }
 
     async fn pass(&self, seconds: u64) {
         self.world.clock.sleep(Duration::from_secs(seconds)).await;
+    }
+
+    /// When the message that waits on the ntfy server is due.
+    fn due(&self) -> Option<Timestamp> {
+        let waits = self.push.received().into_iter().rfind(|it| it.method == "POST")?;
+        assert!(
+            waits.body.contains(r#""delay":"1500s""#) && waits.body.contains("watchbell is silent"),
+            "{}",
+            waits.body
+        );
+        Some(waits.at + Duration::from_secs(1500))
     }
 
     /// So many pings came to the first switch since then.
@@ -90,6 +105,63 @@ fn a_living_watchbell_pings_every_minute_and_tells_nobody_else() {
         assert_eq!(shown, [("Watchdog".to_owned(), Some("none"))]);
         scene.sim.stop().await;
     });
+}
+
+#[test]
+fn a_message_on_an_ntfy_server_is_put_off_while_all_works_and_arrives_when_it_does_not() {
+    sim::run(1, |world| async move {
+        let mut scene = Scene::new(world).await;
+        for _ in 0..240 {
+            scene.pass(30).await;
+            assert!(scene.due().is_some_and(|due| due > scene.world.clock.now()), "it would have been delivered");
+        }
+        // As many as a free account of ntfy.sh takes, with room for pages.
+        let methods: Vec<String> = scene.push.received().into_iter().map(|it| it.method).collect();
+        assert!(methods.len() < 15 && methods.iter().filter(|it| *it == "DELETE").count() == 1, "{methods:?}");
+        let sequences = scene.push.received().into_iter().filter_map(|it| it.headers.get("x-sequence-id").cloned());
+        assert_eq!(sequences.collect::<std::collections::BTreeSet<_>>().len(), 1);
+        scene.sim.crash();
+        let dead = scene.world.clock.now();
+        scene.pass(3600).await;
+        let due = scene.due().expect("one waits");
+        let wait = due.since(dead);
+        assert!(wait > Duration::from_secs(840) && wait <= Duration::from_secs(1500), "{wait:?}");
+        // Who comes back says so.
+        scene.sim.start().await;
+        scene.pass(120).await;
+        let back: Vec<_> = scene.push.received().into_iter().filter(|it| it.at > due).collect();
+        assert!(back[0].body.contains("watchbell is back") && !back[0].body.contains("delay"), "{back:?}");
+        assert!(scene.due().is_some_and(|due| due > scene.world.clock.now()));
+        scene.sim.stop().await;
+    });
+}
+
+/// The real binary against a port of this machine.
+#[test]
+fn a_killed_watchbell_leaves_a_message_that_is_delivered() {
+    let push = Receiver::new(watchbell_runtime::Clock::os());
+    let server = push.clone();
+    let served = serve("127.0.0.1:0".parse().expect("an address"), move |stream| {
+        let server = server.clone();
+        async move { server.serve(stream).await }
+    });
+    let folder = Folder::new("switch");
+    let config = format!(
+        "host: {{enabled: false}}\ndeadman: [{{every: 10s, ntfy: {{url: 'http://{}', topic: alive, delay: 20s}}}}]\n",
+        served.address
+    );
+    folder.write("watchbell.yml", &config);
+    let arguments = ["--config", "watchbell.yml", "--data", "data", "--listen", "127.0.0.1:0"];
+    let process = Process::start(&folder, &arguments, &[]);
+    let posts = || push.received().into_iter().filter(|it| it.method == "POST").collect::<Vec<_>>();
+    wait_until("it was put off twice", || posts().len() >= 3);
+    let all = posts();
+    assert!(all.windows(2).all(|pair| pair[1].at.since(pair[0].at) < Duration::from_secs(20)), "each in time: {all:?}");
+    process.kill();
+    let left = posts().len();
+    std::thread::sleep(Duration::from_secs(12));
+    assert_eq!(posts().len(), left, "the dead put nothing off");
+    assert!(all.iter().all(|it| it.body.contains("\"delay\":\"20s\"")));
 }
 
 #[test]

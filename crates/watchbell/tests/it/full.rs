@@ -5,11 +5,12 @@ use std::path::Path;
 use std::process::Command;
 
 use watchbell_model::{Labels, Sample, Timestamp};
+use watchbell_sim::Receiver;
 use watchbell_wire::remote_write::{Outgoing, v1};
 use watchbell_wire::snappy;
 
 use crate::kill::{now, post_once};
-use crate::kit::{Folder, Process, wait_until};
+use crate::kit::{Folder, Process, own_address, serve, wait_until};
 use crate::peers::Postfix;
 
 /// A file system of its own in memory; unmounted with its owner.
@@ -83,4 +84,53 @@ fn a_full_disk_costs_samples_only_as_long_as_it_is_full() {
     let process = Process::start(&folder, &arguments, &[]);
     assert_eq!(count(&process), "22", "what waited for room was written");
     assert_eq!(process.stop(), Some(0));
+}
+
+#[test]
+fn a_page_leaves_while_the_disk_is_full_and_is_known_after_a_kill() {
+    if !Postfix::can_run() {
+        eprintln!("left out: a file system can only be mounted by root");
+        return;
+    }
+    let folder = Folder::new("full-page");
+    let data = folder.path().join("data");
+    let _mount = Mount::new(&data, 48);
+    folder.write("runbooks/down.md", include_str!("../../../../runbooks/service-down.md"));
+    let phone = Receiver::new(watchbell_runtime::Clock::os());
+    let server = phone.clone();
+    let served = serve("127.0.0.1:0".parse().expect("an address"), move |stream| {
+        let server = server.clone();
+        async move { server.serve(stream).await }
+    });
+    let watched = std::net::TcpListener::bind((own_address(), 0)).expect("a port");
+    let target = watched.local_addr().expect("it has one");
+    folder.write(
+        "watchbell.yml",
+        &format!(
+            "host: {{enabled: false}}\ndiscovery: {{enabled: false}}\nmonitors:\n  \
+             - {{name: web, interval: 1s, retries: 0, runbook: down, tcp: {{host: {}, port: {}}}}}\n\
+             route: {{receiver: phone, group_by: [source], group_wait: 0s, group_interval: 1s}}\n\
+             receivers: [{{name: phone, webhook_configs: [{{url: 'http://{}/'}}]}}]\n",
+            target.ip(),
+            target.port(),
+            served.address
+        ),
+    );
+    let arguments = ["--config", "watchbell.yml", "--data", "data", "--listen", "127.0.0.1:0"];
+    let process = Process::start(&folder, &arguments, &[]);
+    // To the last byte: as whatever else writes there would.
+    let mut ballast = std::fs::File::create(data.join("ballast")).expect("a file");
+    let block = vec![1_u8; 4096];
+    while std::io::Write::write_all(&mut ballast, &block).is_ok() {}
+    drop(watched);
+    let pages = |word: &str| {
+        phone.received().iter().filter(|it| it.body.contains("monitor/web") && it.body.contains(word)).count()
+    };
+    wait_until("the page arrives", || pages(r#""status":"firing""#) > 0);
+    process.kill();
+    let process = Process::start(&folder, &arguments, &[]);
+    wait_until("it is known", || process.get("/api/v2/alerts").1.contains("monitor/web"));
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert_eq!(pages(r#""status":"firing""#), 1, "once");
+    process.kill();
 }

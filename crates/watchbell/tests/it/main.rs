@@ -16,6 +16,7 @@ mod heartbeats;
 mod imported;
 mod kill;
 mod kit;
+mod linked;
 mod mail;
 mod manual;
 mod monitors;

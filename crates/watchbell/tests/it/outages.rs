@@ -129,6 +129,24 @@ fn a_receiver_whose_name_does_not_resolve_for_ten_minutes_gets_the_page_later() 
 }
 
 #[test]
+fn a_disk_that_is_read_only_for_all_but_the_outbox_delays_no_page() {
+    check(|scene, sick| scene.world.disk.set_read_only(sick), expect_test::expect![[""]]);
+}
+
+#[test]
+fn a_disk_that_is_full_for_all_but_the_outbox_delays_no_page() {
+    check(|scene, sick| scene.world.disk.set_room(sick.then_some(0)), expect_test::expect![[""]]);
+}
+
+#[test]
+fn metrics_that_cannot_be_read_delay_no_page() {
+    check(
+        |scene, sick| scene.sim.unreadable.store(sick, std::sync::atomic::Ordering::SeqCst),
+        expect_test::expect![[""]],
+    );
+}
+
+#[test]
 fn a_refusal_for_good_is_told_on_the_other_channel() {
     let told = sim::run(1, |world| async move {
         let mut scene = scene(world).await;
