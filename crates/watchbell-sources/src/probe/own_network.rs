@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use watchbell_model::{Path, Problems, Severity};
 use watchbell_runtime::Runtime;
 
@@ -24,7 +24,7 @@ const REFERENCES_MAX: usize = 10;
 
 /// What always answers, outside of what is watched. While none of it does, failures of monitors are held and one alert,
 /// `OwnNetworkDown`, says so. It is asked only when a monitor fails.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OwnNetworkConfig {
     /// Two or three hosts of different owners that take TCP connections, such as public name servers.
@@ -33,7 +33,7 @@ pub struct OwnNetworkConfig {
 }
 
 /// Something that always takes TCP connections.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReferenceConfig {
     /// The host's address, or its name.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-use watchbell_model::{Batch, Labels, Observation, Point, ProbeResult, Severity, Span};
+use watchbell_model::{Batch, HOME, Labels, Observation, Point, ProbeResult, Severity, Span};
 use watchbell_runtime::{CancellationToken, Task, fault};
 
 use super::config::{LatencyConfig, MonitorConfig};
@@ -19,7 +19,7 @@ const APPEND_MAX: Duration = Duration::from_secs(5);
 /// Time between two tries to hand on what was seen.
 const OBSERVE_AGAIN: Duration = Duration::from_secs(1);
 
-/// The tasks that probe these monitors, one each, named as the monitor; a monitor that changed has another key.
+/// The tasks that probe these monitors from home, one each, named as the monitor; a monitor that changed has another key.
 pub fn tasks(monitors: &[MonitorConfig], egress: &EgressConfig, context: &Context) -> Vec<Task> {
     context.live.apply(monitors);
     let context = Context { runtime: egress.guard(&context.runtime), ..context.clone() };
@@ -27,7 +27,7 @@ pub fn tasks(monitors: &[MonitorConfig], egress: &EgressConfig, context: &Contex
         let (config, context) = (monitor.clone(), context.clone());
         Task::new(monitor.name.clone(), key(monitor, egress), move |stop| watch(config.clone(), context.clone(), stop))
     };
-    monitors.iter().map(task).collect()
+    monitors.iter().filter(|monitor| monitor.is_at(HOME)).map(task).collect()
 }
 
 fn key(monitor: &MonitorConfig, egress: &EgressConfig) -> u64 {
