@@ -121,8 +121,8 @@ impl MonitorConfig {
         self.given().first().map_or("none", |(name, _)| name)
     }
 
-    /// Whether it looks at this very host, so that its failures have nothing to do with the network.
-    pub(crate) fn is_here(&self) -> bool {
+    /// The host it looks at, as far as its target names one.
+    pub(crate) fn host(&self) -> String {
         let target = self.target();
         let place = target.split_once("://").map_or(target.as_str(), |(_, rest)| rest);
         let place = place.split('/').next().unwrap_or_default();
@@ -130,6 +130,12 @@ impl MonitorConfig {
             Some(bracketed) => bracketed.split(']').next().unwrap_or_default(),
             None => place.rsplit_once(':').map_or(place, |(host, _)| host),
         };
+        host.to_owned()
+    }
+
+    /// Whether it looks at this very host, so that its failures have nothing to do with the network.
+    pub(crate) fn is_here(&self) -> bool {
+        let host = self.host();
         let is_loopback = host.parse::<std::net::IpAddr>().is_ok_and(|it| it.is_loopback());
         self.given().first().is_some_and(|(_, kind)| kind.is_here()) || host == "localhost" || is_loopback
     }

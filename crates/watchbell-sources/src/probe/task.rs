@@ -9,6 +9,7 @@ use watchbell_runtime::{CancellationToken, Task, fault};
 
 use super::config::{LatencyConfig, MonitorConfig};
 use super::egress::EgressConfig;
+use super::own_network::is_near;
 use super::probe;
 use super::samples::{self, Written};
 use super::schedule::Schedule;
@@ -70,7 +71,9 @@ async fn watch(config: MonitorConfig, context: Context, stop: CancellationToken)
         if !is_here {
             if result.success != config.upside_down {
                 context.live.own_network_works(&context.runtime);
-            } else if context.live.is_own_network_down(&context.runtime).await {
+            } else if context.live.is_own_network_down(&context.runtime).await
+                && !is_near(&config, &context.runtime).await
+            {
                 // Nothing is known of the target; its series end.
                 let mut ends = Vec::new();
                 written.end_missing(&mut ends, result.at);

@@ -307,6 +307,9 @@ fn a_place_whose_own_network_is_down_does_not_vote() {
             for net in [&scene.world.net, &scene.fra.net, &scene.nyc.net] {
                 net.serve("dns.example", 53, |_| std::future::pending());
             }
+            for host in ["web.example", "mail.example"] {
+                scene.fra.net.add_address(host, "203.0.113.8".parse().unwrap());
+            }
             scene.sim.write("watchbell.yml", &format!("{own}{CONFIG}"));
             scene.sim.app().reload_now().await.expect("it is good");
             scene.pass(60).await;
