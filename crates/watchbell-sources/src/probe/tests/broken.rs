@@ -32,7 +32,7 @@ fn with(certificate: &str) -> [String; 3] {
     [
         "< 220 mail.example ESMTP\n> EHLO\n< 250-mail.example\n< 250 STARTTLS\n> STARTTLS\n< 220 ready",
         "< * OK [CAPABILITY IMAP4rev1 STARTTLS] ready\n> a1 STARTTLS\n< a1 OK begin",
-        "< +OK ready\n> STLS\n< +OK begin",
+        "< +OK ready\n> CAPA\n< +OK\n< STLS\n< .\n> STLS\n< +OK begin",
     ]
     .into_iter()
     .zip(after)
