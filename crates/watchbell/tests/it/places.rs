@@ -137,7 +137,10 @@ impl Scene {
         } else {
             self.sim.stop().await;
         }
+        // Connections end with their process.
+        [&self.fra, &self.nyc].map(|away| away.cut.send_replace(true));
         self.pass(gone).await;
+        [&self.fra, &self.nyc].map(|away| away.cut.send_replace(false));
         self.sim.start().await.listen(&[SERVER.parse().unwrap()]).await.unwrap();
     }
 
@@ -467,4 +470,16 @@ fn a_server_and_two_agents_as_processes() {
     // Nobody reads the token of an agent on its way to another host.
     let (well, told) = command(&folder, &["agent", "--server", "http://watch.example.org", "--token", "wb_x"]);
     assert!(!well && told.contains("http://watch.example.org is not secret on its way: use https"), "{told}");
+}
+
+#[test]
+fn the_guides_example_is_good() {
+    let guide = include_str!("../../../../docs/places.md");
+    let example = guide.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("there is one");
+    let lines: Vec<&str> = example.lines().map(|line| line.strip_prefix("   ").unwrap_or(line)).collect();
+    let folder = Folder::new("places-guide");
+    folder.write("runbooks/website-down.md", RUNBOOK);
+    folder.write("watchbell.yml", &lines.join("\n"));
+    let (well, said) = command(&folder, &["check"]);
+    assert!(well, "{}\n{said}", lines.join("\n"));
 }
