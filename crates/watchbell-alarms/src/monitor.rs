@@ -243,9 +243,8 @@ impl Kept<Memory> {
             }
         }
         self.judge(spec, now, presences, |kept, votes| format!("it is up{}", kept.standing_words(spec, votes)));
-        let verdict = spec.quorum.judge(self.votes(spec, presences, false));
-        if self.state == AlarmState::Ok && verdict == Verdict::NoQuorum {
-            let votes = self.votes(spec, presences, false);
+        let votes = self.votes(spec, presences, false);
+        if self.state == AlarmState::Ok && spec.quorum.judge(votes.iter().copied()) == Verdict::NoQuorum {
             let standing = spec.standing(&votes, &[Vote::Up, Vote::Down, Vote::Open, Vote::Silent]);
             self.turn(AlarmState::InsufficientData, now, || match spec.places.len() {
                 1 => format!("no results since {}", moment(heard, now)),
