@@ -6,9 +6,10 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 /// A package and a file that shows it is there.
-const NEEDED: [(&str, &str); 18] = [
+const NEEDED: [(&str, &str); 19] = [
     ("postfix", "/usr/sbin/postfix"),
     ("dovecot-imapd", "/usr/lib/dovecot/imap"),
+    ("dovecot-pop3d", "/usr/lib/dovecot/pop3-login"),
     ("redis-server", "/usr/bin/redis-server"),
     ("openssh-server", "/usr/sbin/sshd"),
     ("mosquitto", "/usr/sbin/mosquitto"),

@@ -20,7 +20,8 @@ use crate::history::{self, History};
 use crate::kept::{Kept, Kind, Site};
 use crate::rule::instance::Instance;
 use crate::rule::run::{EVALUATIONS_MAX, INSTANCE};
-use crate::world::{Items, Live, World};
+use crate::world::{Heard, Items, Live, World};
+use crate::{monitor, own};
 
 /// When watchbell was last known to run.
 const ALIVE: &str = "alarms.alive";
@@ -160,14 +161,12 @@ impl Alarms {
     pub(crate) async fn decide(&self, judge: impl FnOnce(&Items, &mut Live, &mut Draft<'_>)) -> Result<(), StateError> {
         let mut history = self.deciding.lock().await;
         let mut draft = Draft::new(self.runtime.clock.now(), &self.site);
-        let silent = {
+        {
             let World { items, live, .. } = &mut *self.world();
-            let silent = live.silent.clone();
             judge(items, live, &mut draft);
-            silent
-        };
+        }
         let done = self.commit(&mut history, draft, |world, items| world.items.advance(items)).await;
-        self.tell_silent(&silent);
+        self.tell_silent();
         done
     }
 
@@ -259,22 +258,22 @@ impl Alarms {
         Change::put(ALIVE, ALIVE_KEY, &now)
     }
 
-    /// Writes on the board which monitors give no results, if that has changed.
-    pub(crate) fn tell_silent(&self, before: &BTreeSet<String>) {
+    /// Writes on the board which monitors give no results. No results of a place whose agent is not heard, or whose
+    /// network is down, are a consequence of what is told of that place.
+    pub(crate) fn tell_silent(&self) {
         const NAMES_MAX: usize = 5;
         let world = self.world();
-        let silent = &world.live.silent;
-        if silent == before {
-            return;
-        }
-        let names: Vec<&str> = silent.iter().take(NAMES_MAX).map(String::as_str).collect();
-        let (count, mut names) = (silent.len(), names.join(", "));
-        drop(world);
-        // While this host's own network is down, that is told, and no results are its consequence.
-        let own_network = self.runtime.troubles.list().iter().any(|it| it.key == crate::own::OWN_NETWORK);
-        if count == 0 || own_network {
+        let Live { silent, away, .. } = &world.live;
+        let told = |place: &str| away.contains(place) || self.runtime.troubles.has(&own::own_network(place));
+        let names: Vec<&String> =
+            silent.iter().filter(|(_, places)| places.iter().any(|place| !told(place))).map(|(name, _)| name).collect();
+        let count = names.len();
+        if count == 0 {
+            drop(world);
             return self.runtime.troubles.clear("no-results");
         }
+        let mut names = names.into_iter().take(NAMES_MAX).cloned().collect::<Vec<_>>().join(", ");
+        drop(world);
         if count > NAMES_MAX {
             names.push_str(", …");
         }
@@ -321,7 +320,7 @@ impl Submission {
             | Observation::Dismissed(heartbeat)
             | Observation::Paused(heartbeat, _)
             | Observation::Resumed(heartbeat, _) => Some(format!("heartbeat/{heartbeat}")),
-            Observation::Scrape(_) => None,
+            Observation::Place(..) | Observation::Scrape(_) => None,
         })
     }
 }
@@ -362,11 +361,14 @@ impl Alarms {
 fn observe(items: &Items, live: &mut Live, draft: &mut Draft<'_>, seen: &Observation) {
     match seen {
         Observation::Probe(seen) => {
-            if let Some(heard) = live.heard.get_mut(&seen.monitor) {
+            let places = live.heard.get_mut(&seen.monitor);
+            if let Some(heard) = places.and_then(|places| places.get_mut(&seen.place)) {
                 (heard.at, heard.last) = (heard.at.max(seen.at), Some(seen.clone()));
-                live.silent.remove(&seen.monitor);
+                live.heard_again(&seen.monitor, &seen.place);
+                draft.judge::<monitor::Memory>(items, &seen.monitor, |kept, spec| {
+                    kept.result(spec, seen, &live.presences(spec));
+                });
             }
-            draft.judge::<crate::monitor::Memory>(items, &seen.monitor, |kept, spec| kept.result(spec, seen));
             if let Some(certificate) = &seen.certificate {
                 draft.judge::<crate::certificate::Memory>(items, &seen.monitor, |kept, spec| {
                     kept.certificate(spec, seen.at, certificate);
@@ -380,6 +382,25 @@ fn observe(items: &Items, live: &mut Live, draft: &mut Draft<'_>, seen: &Observa
         Observation::Dismissed(id) => draft.dismiss(items, id),
         Observation::Paused(id, at) => draft.judge_heartbeat(items, id, |kept, _| kept.pause(*at)),
         Observation::Resumed(id, at) => draft.judge_heartbeat(items, id, |kept, _| kept.resume(*at)),
+        Observation::Place(place, true) => {
+            live.away.remove(place);
+            // Results are expected from now on.
+            for name in items.monitors.keys() {
+                live.heard_again(name, place);
+                if let Some(heard) = live.heard.get_mut(name).and_then(|places| places.get_mut(place)) {
+                    *heard = Heard { at: draft.now, last: None };
+                }
+            }
+        }
+        Observation::Place(place, false) => {
+            live.away.insert(place.clone());
+            let now = draft.now;
+            for (name, item) in &items.monitors {
+                let Some(heard) = live.heard.get(name).and_then(|places| places.get(place)) else { continue };
+                let presences = live.presences(&item.spec);
+                draft.judge::<monitor::Memory>(items, name, |kept, spec| kept.silent(spec, now, heard.at, &presences));
+            }
+        }
         // A target that cannot be scraped has the sample `up` 0, which rules judge.
         Observation::Scrape(_) => {}
     }

@@ -46,7 +46,6 @@ impl Alarms {
         let now = self.runtime.clock.now();
         let mut draft = Draft::new(now, &self.site);
         let certificates: Vec<_> = desired.monitors.iter().filter_map(|spec| spec.certificate.clone()).collect();
-        let silent = self.world().live.silent.clone();
         let groups = {
             let world = self.world();
             let first = !world.applied;
@@ -96,7 +95,7 @@ impl Alarms {
         .await?;
         drop(history);
         self.end_series(gone).await;
-        self.tell_silent(&silent);
+        self.tell_silent();
         self.tell_failing();
         self.sooner.notify_one();
         Ok(())
@@ -143,9 +142,17 @@ impl Alarms {
 /// Expects results of new monitors from now on, and no more of those that are gone.
 fn hear(world: &mut World, now: Timestamp) {
     let World { items, live, .. } = world;
+    let places = |name: &str| items.monitors.get(name).map_or(&[][..], |item| &item.spec.places);
     live.heard.retain(|name, _| items.monitors.contains_key(name));
-    live.silent.retain(|name| items.monitors.contains_key(name));
+    live.silent.retain(|name, silent| {
+        silent.retain(|place| places(name).contains(place));
+        !silent.is_empty()
+    });
     for name in items.monitors.keys() {
-        live.heard.entry(name.clone()).or_insert(Heard { at: now, last: None });
+        let heard = live.heard.entry(name.clone()).or_default();
+        heard.retain(|place, _| places(name).contains(place));
+        for place in places(name) {
+            heard.entry(place.clone()).or_insert(Heard { at: now, last: None });
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use watchbell_model::{AlarmId, AlarmState, Alert, Labels, Severity, Timestamp};
+use watchbell_model::{AlarmId, AlarmState, Alert, HOME, Labels, Severity, Timestamp};
 use watchbell_runtime::Trouble;
 
 use crate::kept::{Facts, Item, Kept, Kind, Runbook, Site};
@@ -16,10 +16,20 @@ use crate::world::Items;
 /// The alert's name.
 pub const ALERT_NAME: &str = "WatchbellTrouble";
 
-/// The alert's name where the network of this host is down, and nothing of watchbell's own.
+/// The alert's name where the network of this host, or of a place, is down, and nothing of watchbell's own.
 pub const OWN_NETWORK_ALERT_NAME: &str = "OwnNetworkDown";
-/// The trouble that it tells of.
-pub(crate) const OWN_NETWORK: &str = "own-network";
+/// The trouble that it tells of; behind a slash the place, if it is not this one.
+const OWN_NETWORK: &str = "own-network";
+
+/// The alert's name where the agent of a place is not heard.
+pub const PLACE_SILENT_ALERT_NAME: &str = "PlaceSilent";
+/// The trouble that it tells of, the place behind a slash.
+const PLACE: &str = "place";
+
+/// The trouble that says that a place's network is down.
+pub(crate) fn own_network(place: &str) -> String {
+    if place == HOME { OWN_NETWORK.to_owned() } else { format!("{OWN_NETWORK}/{place}") }
+}
 
 /// How long after a start a trouble from before it may stay unconfirmed until it counts as over.
 pub(crate) const SETTLE: Duration = Duration::from_secs(120);
@@ -85,11 +95,18 @@ impl Kind for Memory {
         if kept.state != AlarmState::Alarm {
             return Vec::new();
         }
+        let (family, place) = spec.key.split_once('/').unwrap_or((&spec.key, ""));
+        let name = match family {
+            OWN_NETWORK => OWN_NETWORK_ALERT_NAME,
+            PLACE => PLACE_SILENT_ALERT_NAME,
+            _ => ALERT_NAME,
+        };
+        let place = [("place", place)];
         let facts = Facts {
-            name: if spec.key == OWN_NETWORK { OWN_NETWORK_ALERT_NAME } else { ALERT_NAME },
+            name,
             severity: kept.memory.severity.as_str(),
             labels: &Labels::empty(),
-            own: &[],
+            own: if name == ALERT_NAME || place[0].1.is_empty() { &[] } else { &place },
             summary: format!("watchbell: {}", kept.memory.summary),
             description: "",
             runbook_url: spec.runbook.as_ref().map_or("", |runbook| &runbook.url),

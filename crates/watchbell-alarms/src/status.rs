@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use serde::Serialize;
 use watchbell_model::{
-    AlarmId, AlarmKind, AlarmState, AlarmStatus, Contributor, HeartbeatStatus, Labels, ProbeResult, RunbookRef,
-    Schedule, Span, Timestamp,
+    AlarmId, AlarmKind, AlarmState, AlarmStatus, Contributor, HOME, HeartbeatStatus, Labels, ProbeResult, RunbookRef,
+    Schedule, Span, Timestamp, Vote,
 };
 
 use crate::alarms::Alarms;
 use crate::kept::{Item, Kept, Kind, Site};
 use crate::rule::run::RuleItem;
 use crate::rule::{self, GroupStatus};
+use crate::world::World;
 use crate::{certificate, heartbeat, monitor, own};
 
 /// A monitor as it stands.
@@ -37,8 +38,23 @@ pub struct MonitorStatus {
     pub failures: u32,
     /// The last result since the start, if there is one.
     pub last: Option<ProbeResult>,
+    /// What each place says; empty where it is probed from home alone.
+    pub places: Vec<PlaceVote>,
     /// When the certificate that it showed last ends.
     pub certificate_ends: Option<Timestamp>,
+}
+
+/// What a place says of a monitor.
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
+pub struct PlaceVote {
+    /// The place.
+    pub place: String,
+    /// Its vote.
+    pub vote: Vote,
+    /// When its last result came, if one came since the start.
+    pub at: Option<Timestamp>,
+    /// What that one saw, in words.
+    pub message: Option<String>,
 }
 
 impl Alarms {
@@ -107,24 +123,45 @@ impl Alarms {
     /// All monitors, by name.
     pub fn monitors(&self) -> Vec<MonitorStatus> {
         let world = self.world();
-        let status = |item: &Item<monitor::Memory>| {
-            let (spec, kept) = (&item.spec, &item.kept);
-            let certificate = world.items.certificates.get(&spec.name).and_then(|item| item.kept.memory.certificate());
-            MonitorStatus {
-                alarm: monitor::Memory::id(&spec.name),
-                name: spec.name.clone(),
-                kind: spec.kind.clone(),
-                target: spec.target.clone(),
-                interval: spec.interval,
-                state: kept.state,
-                since: kept.since,
-                reason: kept.reason.clone(),
-                failures: kept.memory.failures(),
-                last: world.live.heard.get(&spec.name).and_then(|heard| heard.last.clone()),
-                certificate_ends: certificate.map(|certificate| certificate.not_after),
-            }
+        world.items.monitors.values().map(|item| world.monitor(item)).collect()
+    }
+
+    /// One monitor.
+    pub fn monitor(&self, name: &str) -> Option<MonitorStatus> {
+        let world = self.world();
+        world.items.monitors.get(name).map(|item| world.monitor(item))
+    }
+}
+
+impl World {
+    fn monitor(&self, item: &Item<monitor::Memory>) -> MonitorStatus {
+        let (spec, kept) = (&item.spec, &item.kept);
+        let certificate = self.items.certificates.get(&spec.name).and_then(|item| item.kept.memory.certificate());
+        let heard = self.live.heard.get(&spec.name);
+        let last = |place: &str| heard.and_then(|heard| heard.get(place)?.last.as_ref());
+        let presences = self.live.presences(spec);
+        let vote = |(place, presence): (&String, monitor::Presence)| PlaceVote {
+            place: place.clone(),
+            vote: kept.memory.vote(spec, place, presence),
+            at: last(place).map(|last| last.at),
+            message: last(place).map(|last| last.message.clone()),
         };
-        world.items.monitors.values().map(status).collect()
+        let is_home = spec.places == [HOME];
+        let places = if is_home { Vec::new() } else { spec.places.iter().zip(presences).map(vote).collect() };
+        MonitorStatus {
+            alarm: monitor::Memory::id(&spec.name),
+            name: spec.name.clone(),
+            kind: spec.kind.clone(),
+            target: spec.target.clone(),
+            interval: spec.interval,
+            state: kept.state,
+            since: kept.since,
+            reason: kept.reason.clone(),
+            failures: kept.memory.failures(),
+            last: spec.places.iter().filter_map(|place| last(place)).max_by_key(|last| last.at).cloned(),
+            places,
+            certificate_ends: certificate.map(|certificate| certificate.not_after),
+        }
     }
 }
 
@@ -182,11 +219,16 @@ fn monitor_alarm(item: &Item<monitor::Memory>) -> AlarmStatus {
     let attempts = spec.retries.saturating_add(1);
     let failed =
         if attempts == 1 { "one probe failed".to_owned() } else { format!("{attempts} probes in a row failed") };
+    let from = match spec.places.as_slice() {
+        [place] if place == HOME => String::new(),
+        [place] => format!(" from {place}"),
+        places => format!(" from {} (quorum {})", places.join(", "), spec.quorum),
+    };
     let facts = Facts {
         kind: AlarmKind::Monitor,
         name: &spec.name,
         severity: spec.severity.as_str(),
-        condition: format!("{failed}: {} to {} every {}", spec.kind, spec.target, spec.interval),
+        condition: format!("{failed}: {} to {} every {}{from}", spec.kind, spec.target, spec.interval),
         graph: Some(Labels::metric("probe_duration_seconds", &[("monitor", &spec.name)]).to_string()),
         threshold: Some(spec.timeout.duration().as_secs_f64()),
         runbook: Some(spec.runbook.reference.clone()),

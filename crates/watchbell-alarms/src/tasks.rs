@@ -1,5 +1,6 @@
 //! What waits: each task sleeps until there is something to judge, and judges it with the pure code.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -109,7 +110,7 @@ impl Alarms {
             for name in items.heartbeats.keys() {
                 draft.judge::<heartbeat::Memory>(items, name, |kept, spec| kept.excuse(spec, gone, now));
             }
-            live.heard.values_mut().for_each(|heard| heard.at = now);
+            live.heard.values_mut().flat_map(BTreeMap::values_mut).for_each(|heard| heard.at = now);
         })
         .await
     }
@@ -130,11 +131,16 @@ impl Alarms {
                 draft.judge::<heartbeat::Memory>(items, name, |kept, spec| heartbeat::Memory::pass(kept, spec, now));
             }
             for (name, item) in &items.monitors {
-                if live.silent_at(name, &item.spec).is_some_and(|at| at <= now) {
-                    let heard = live.heard.get(name).map_or(now, |heard| heard.at);
-                    live.silent.insert(name.clone());
-                    draft.judge::<monitor::Memory>(items, name, |kept, _| kept.silent(now, heard));
-                }
+                let due: Vec<String> = live
+                    .silent_at(name, &item.spec)
+                    .filter(|(_, at)| *at <= now)
+                    .map(|(place, _)| place.clone())
+                    .collect();
+                let heard = due.iter().filter_map(|place| Some(live.heard.get(name)?.get(place)?.at)).max();
+                let Some(heard) = heard else { continue };
+                live.silent.entry(name.clone()).or_default().extend(due);
+                let presences = live.presences(&item.spec);
+                draft.judge::<monitor::Memory>(items, name, |kept, spec| kept.silent(spec, now, heard, &presences));
             }
         })
         .await

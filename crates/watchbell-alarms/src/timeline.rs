@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use watchbell_model::{
-    AlarmState, Certificate, HeartbeatState, Labels, Ping, PingKind, ProbeResult, RunbookRef, Schedule, Severity, Span,
-    Timestamp,
+    AlarmState, Certificate, HOME, HeartbeatState, Labels, Ping, PingKind, ProbeResult, Quorum, RunbookRef, Schedule,
+    Severity, Span, Timestamp,
 };
 
 use crate::draft::Draft;
 use crate::kept::{Item, Kept, Kind, Runbook, Site};
+use crate::monitor::Presence;
 use crate::world::Items;
 use crate::{certificate, heartbeat, monitor};
 
@@ -24,6 +25,8 @@ pub(crate) fn monitor_spec(name: &str, retries: u32) -> monitor::Spec {
         name: name.to_owned(),
         kind: "imap".into(),
         target: "mail.example.org:993".into(),
+        places: vec![HOME.to_owned()],
+        quorum: Quorum::default(),
         interval: Span::minutes(1),
         retry_interval: Span::seconds(20),
         timeout: Span::seconds(10),
@@ -63,6 +66,7 @@ pub(crate) fn heartbeat_spec(name: &str, period: Span, grace: Span) -> heartbeat
 pub(crate) fn probe(monitor: &str, at: Timestamp, failure: Option<&str>) -> ProbeResult {
     ProbeResult {
         monitor: monitor.to_owned(),
+        place: HOME.to_owned(),
         at,
         success: failure.is_none(),
         duration: Span::millis(20),
@@ -145,9 +149,9 @@ pub(crate) fn check_monitor(retries: u32, line: &str, expect: expect_test::Expec
     let mut alarm = Line::<monitor::Memory>::new(monitor_spec("IMAP", retries));
     for (when, at, words) in events(line) {
         alarm.step(when, at, |kept, spec| match words[0] {
-            "ok" => kept.result(spec, &probe("IMAP", at, None)),
-            "fail" => kept.result(spec, &probe("IMAP", at, Some(&words[1..].join(" ")))),
-            "silent" => kept.silent(at, START),
+            "ok" => kept.result(spec, &probe("IMAP", at, None), &[Presence::Heard]),
+            "fail" => kept.result(spec, &probe("IMAP", at, Some(&words[1..].join(" "))), &[Presence::Heard]),
+            "silent" => kept.silent(spec, at, START, &[Presence::Silent]),
             other => panic!("{other}"),
         });
     }

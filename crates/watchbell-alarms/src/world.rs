@@ -9,6 +9,7 @@ use std::sync::Arc;
 use watchbell_model::{AlarmId, ProbeResult, Timestamp};
 
 use crate::kept::{Item, Kind, Runbook};
+use crate::monitor::Presence;
 use crate::rule::RuleGlobals;
 use crate::rule::instance::Instances;
 use crate::rule::run::{Group, GroupKey};
@@ -44,16 +45,19 @@ impl Items {
 /// What is heard of monitors, and lost at a restart without harm.
 #[derive(Debug, Default)]
 pub(crate) struct Live {
-    pub(crate) heard: BTreeMap<String, Heard>,
-    /// Monitors whose results are overdue.
-    pub(crate) silent: BTreeSet<String>,
+    /// By monitor and place.
+    pub(crate) heard: BTreeMap<String, BTreeMap<String, Heard>>,
+    /// By monitor the places whose results are overdue.
+    pub(crate) silent: BTreeMap<String, BTreeSet<String>>,
+    /// Places whose agents are not heard.
+    pub(crate) away: BTreeSet<String>,
     /// When watchbell came back after an outage, or the clock was set: sources need a while to bring data of now.
     pub(crate) back_at: Option<Timestamp>,
     /// What the configuration says of heartbeats that are made while watchbell runs.
     pub(crate) heartbeat_defaults: heartbeat::Defaults,
 }
 
-/// The last that was heard of a monitor.
+/// The last that was heard of a monitor from a place.
 #[derive(Clone, Debug)]
 pub(crate) struct Heard {
     /// The last result, or the moment from which results are expected.
@@ -81,19 +85,48 @@ pub(crate) struct World {
 }
 
 impl Live {
-    /// When results of a monitor are overdue, unless they already are.
-    pub(crate) fn silent_at(&self, name: &str, spec: &monitor::Spec) -> Option<Timestamp> {
-        if self.silent.contains(name) {
-            return None;
+    fn is_silent(&self, monitor: &str, place: &str) -> bool {
+        self.away.contains(place) || self.silent.get(monitor).is_some_and(|places| places.contains(place))
+    }
+
+    /// Results of a monitor from a place are not overdue any more.
+    pub(crate) fn heard_again(&mut self, monitor: &str, place: &str) {
+        if let Some(places) = self.silent.get_mut(monitor) {
+            places.remove(place);
+            if places.is_empty() {
+                self.silent.remove(monitor);
+            }
         }
-        self.heard.get(name).map(|heard| heard.at + spec.silent_after())
+    }
+
+    /// The places from which results of a monitor are not overdue yet, and when they will be.
+    pub(crate) fn silent_at<'a>(
+        &'a self,
+        name: &'a str,
+        spec: &monitor::Spec,
+    ) -> impl Iterator<Item = (&'a String, Timestamp)> + use<'a> {
+        let after = spec.silent_after();
+        let places = self.heard.get(name).into_iter().flatten();
+        places.filter(|(place, _)| !self.is_silent(name, place)).map(move |(place, heard)| (place, heard.at + after))
+    }
+
+    /// What is heard of a monitor, in the order of its places.
+    pub(crate) fn presences(&self, spec: &monitor::Spec) -> Vec<Presence> {
+        let heard = self.heard.get(&spec.name);
+        let presence = |place: &String| match heard.and_then(|heard| heard.get(place)) {
+            _ if self.is_silent(&spec.name, place) => Presence::Silent,
+            Some(Heard { last: Some(_), .. }) => Presence::Heard,
+            _ => Presence::Expected,
+        };
+        spec.places.iter().map(presence).collect()
     }
 }
 
 impl World {
     /// The next moment at which time alone may change something.
     pub(crate) fn deadline(&self) -> Option<Timestamp> {
-        let silent = self.items.monitors.iter().filter_map(|(name, item)| self.live.silent_at(name, &item.spec)).min();
+        let silent = self.items.monitors.iter().flat_map(|(name, item)| self.live.silent_at(name, &item.spec));
+        let silent = silent.map(|(_, at)| at).min();
         [self.items.deadline(), silent].into_iter().flatten().min()
     }
 }

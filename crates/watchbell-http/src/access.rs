@@ -43,6 +43,8 @@ pub(crate) enum Surface {
     Keyed,
     /// Alerts with a secret of their own, which the handler compares.
     Sink,
+    /// Where agents of places report, with the token of their place and nothing else.
+    Agent,
 }
 
 /// What a request brought to prove who asks.
@@ -56,6 +58,8 @@ pub(crate) enum Credential {
     Session(String),
     /// The token of this name.
     Token(String),
+    /// The token of the agent of this place.
+    Place(String),
     /// A signed link to this very path.
     Signature,
 }
@@ -71,6 +75,8 @@ pub(crate) enum Caller {
     Session(String),
     /// A program; the name of its token.
     Token(String),
+    /// The agent of this place.
+    Place(String),
 }
 
 /// Where a request comes from, as browsers say it.
@@ -139,7 +145,7 @@ pub(crate) fn judge(surface: Surface, asked: Asked) -> Result<Caller, Denied> {
     }
     // A token is never sent by a browser on its own, and the sink's secret is none either.
     let forged = match asked.credential {
-        Credential::Token(_) => false,
+        Credential::Token(_) | Credential::Place(_) => false,
         Credential::Session(_) => asked.origin != Origin::Own,
         Credential::Signature if surface == Surface::Action => false,
         _ => asked.origin == Origin::Foreign,
@@ -153,12 +159,20 @@ pub(crate) fn judge(surface: Surface, asked: Asked) -> Result<Caller, Denied> {
             _ => Caller::Anybody,
         });
     }
+    if surface == Surface::Agent {
+        // The token of a place opens this door alone, and no other does.
+        return match asked.credential {
+            Credential::Place(place) => Ok(Caller::Place(place)),
+            Credential::None | Credential::Signature => Err(Denied::Missing),
+            Credential::Wrong | Credential::Session(_) | Credential::Token(_) => Err(Denied::Wrong),
+        };
+    }
     match asked.credential {
         Credential::Session(id) => Ok(Caller::Session(id)),
         Credential::Token(name) => Ok(Caller::Token(name)),
         _ if surface == Surface::Sink => Ok(Caller::Anybody),
         Credential::Signature if matches!(surface, Surface::Runbook | Surface::Action) => Ok(Caller::Anybody),
-        Credential::Wrong => Err(Denied::Wrong),
+        Credential::Wrong | Credential::Place(_) => Err(Denied::Wrong),
         _ if asked.local && matches!(surface, Surface::Machine | Surface::Push | Surface::Bulk | Surface::Runbook) => {
             Ok(Caller::Local)
         }

@@ -81,6 +81,9 @@ pub struct Token {
     pub name: String,
     /// When it was issued.
     pub issued_at: Timestamp,
+    /// The place whose agent has it; it opens nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -231,6 +234,15 @@ impl Auth {
 
     /// A token for a program, `wb_…`; it is shown this once.
     pub async fn issue_token(&self, name: &str) -> Result<String, AuthError> {
+        self.issue(name, None).await
+    }
+
+    /// The same for the agent of a place: it reports, and opens nothing else.
+    pub async fn issue_place_token(&self, name: &str, place: &str) -> Result<String, AuthError> {
+        self.issue(name, Some(place.to_owned())).await
+    }
+
+    async fn issue(&self, name: &str, place: Option<String>) -> Result<String, AuthError> {
         let tokens = self.tokens()?;
         if tokens.len() >= TOKENS_MAX {
             return Err(AuthError::TooManyTokens);
@@ -239,7 +251,7 @@ impl Auth {
             return Err(AuthError::NameTaken(name.to_owned()));
         }
         let secret = format!("{TOKEN_PREFIX}{}", self.secret());
-        let token = Token { name: name.to_owned(), issued_at: self.clock.now() };
+        let token = Token { name: name.to_owned(), issued_at: self.clock.now(), place };
         self.state.commit(vec![Change::put(TOKENS, digest(&secret), &token)]).await?;
         Ok(secret)
     }

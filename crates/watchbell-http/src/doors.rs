@@ -10,8 +10,8 @@ use http::{Method, StatusCode, Uri};
 use crate::access::Surface;
 use crate::guard::{guard, headers};
 use crate::{
-    App, action, alertmanager, api, assets, bulk, callback, health, healthchecks, otlp, picture, ping, prometheus,
-    push, report, signin, sink, upkeep,
+    App, action, agent, alertmanager, api, assets, bulk, callback, health, healthchecks, otlp, picture, ping,
+    prometheus, push, report, signin, sink, upkeep,
 };
 
 /// How large a body may be where nothing else is said, in bytes.
@@ -62,7 +62,7 @@ fn door(surface: Surface, methods: &'static [Method], path: &str, handler: Metho
 }
 
 fn surfaces() -> Vec<Door> {
-    use Surface::{Action, Asset, Live, Machine, Page, Ping, Push, Runbook, SignIn, Sink};
+    use Surface::{Action, Agent, Asset, Live, Machine, Page, Ping, Push, Runbook, SignIn, Sink};
     let mut doors = vec![
         door(Live, GET, "/livez", get(health::livez)),
         door(Live, GET, "/readyz", get(health::readyz)),
@@ -74,6 +74,7 @@ fn surfaces() -> Vec<Door> {
         door(Ping, ANY, "/ping/{*path}", any(ping::ping)),
         door(Ping, ANY, "/api/push/{token}", any(report::report)),
         door(Sink, POST, "/sink", post(sink::sink)),
+        door(Agent, POST, "/api/agent/v1/exchange", post(agent::exchange)),
         door(Push, POST, "/v1/metrics", post(otlp::metrics)),
         door(Push, POST, "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export", post(otlp::grpc_metrics)),
         door(Page, GET, "/", get(api::overview::page)),
@@ -102,6 +103,7 @@ fn own() -> Vec<Door> {
         own(GET, "alarms/{id}/history", get(api::alarms::history)),
         own(GET, "alarms/{id}/picture.png", get(picture::of_alarm)),
         own(GET, "monitors", get(api::overview::get_monitors)),
+        own(GET, "places", get(api::places::list)),
         own(GET, "heartbeats", get(api::overview::get_heartbeats)),
         own(GET, "alerts", get(api::alerts::list)),
         own(

@@ -16,6 +16,7 @@ use serde_json::json;
 use watchbell_model::{StateError, Timestamp};
 
 use crate::access::{self, Asked, Credential, Denied, Origin, Surface, judge};
+use crate::auth::Token;
 use crate::html::{door, encode, escape, page};
 use crate::prometheus::may_read;
 use crate::{App, signin};
@@ -124,7 +125,11 @@ async fn credential(app: &App, surface: Surface, parts: &Parts) -> Result<Creden
         return Ok(Credential::Signature);
     }
     if let Some(secret) = token_secret(headers) {
-        return Ok(app.auth.token(&secret)?.map_or(Credential::Wrong, |token| Credential::Token(token.name)));
+        return Ok(match app.auth.token(&secret)? {
+            None => Credential::Wrong,
+            Some(Token { place: Some(place), .. }) => Credential::Place(place),
+            Some(token) => Credential::Token(token.name),
+        });
     }
     if let Some(secret) = signin::session_secret(headers)
         && let Some(session) = app.auth.session(secret).await?

@@ -8,6 +8,7 @@
 
 mod access;
 mod action;
+mod agent;
 mod alertmanager;
 mod api;
 mod assets;
@@ -45,6 +46,7 @@ use watchbell_query::{Engine, EngineOptions};
 use watchbell_runtime::{CancellationToken, Runtime};
 use watchbell_sources::heartbeat::Heartbeats;
 use watchbell_sources::intake::Intake;
+use watchbell_sources::place::Places;
 use watchbell_sources::probe::Live;
 use watchbell_sources::scrape::Targets;
 
@@ -92,6 +94,8 @@ pub struct Handles {
     pub heartbeats: Heartbeats,
     /// What monitors that are pushed to hear.
     pub live: Live,
+    /// From where else monitors are probed.
+    pub places: Places,
     /// What is scraped.
     pub targets: Targets,
     /// What is pushed.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{HeartbeatTerms, Span, Timestamp};
+use crate::{HOME, HeartbeatTerms, Span, Timestamp};
 
 /// A fact from a source, or what a person told it about its heartbeats.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +19,8 @@ pub enum Observation {
     Paused(String, Timestamp),
     /// A paused heartbeat waits for its first ping again.
     Resumed(String, Timestamp),
+    /// Whether an agent of this place is heard; its votes count only while it is.
+    Place(String, bool),
     /// A target was scraped, or could not be.
     Scrape(ScrapeResult),
 }
@@ -28,6 +30,9 @@ pub enum Observation {
 pub struct ProbeResult {
     /// The monitor's name.
     pub monitor: String,
+    /// The place it was probed from.
+    #[serde(default = "home")]
+    pub place: String,
     /// When the probe ended.
     pub at: Timestamp,
     /// Whether the target did all that was asked.
@@ -40,6 +45,10 @@ pub struct ProbeResult {
     pub phases: Vec<(String, f64)>,
     /// The certificate that was shown, if one was.
     pub certificate: Option<Certificate>,
+}
+
+fn home() -> String {
+    HOME.to_owned()
 }
 
 /// A certificate chain as a probe saw it.

@@ -28,7 +28,7 @@ impl Egress {
 }
 
 /// Whether an address is none of the public internet.
-fn is_private(address: IpAddr) -> bool {
+pub fn is_private(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => {
             let [a, b, ..] = address.octets();

@@ -1,6 +1,7 @@
 //! One HTTP client for probes, scrapes and deliveries: times each phase, bounds everything, follows redirects itself.
 
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use watchbell_model::{Timestamp, Url};
 
 use crate::tls::{self, TlsError, TlsOptions, TlsReport};
-use crate::{NetError, Runtime};
+use crate::{NetError, Runtime, Stream};
 
 pub use crate::proxy::{Proxies, Proxy};
 
@@ -246,51 +247,142 @@ async fn once(
     phase: &Mutex<&'static str>,
     phases: &mut Vec<(&'static str, Duration)>,
 ) -> Result<Response, HttpError> {
-    let clock = &runtime.clock;
-    let enter = |now: &'static str| *phase.lock().expect("no panic while held") = now;
-    let mut spent = |name: &'static str, time: Duration| match phases.iter_mut().find(|(have, _)| *have == name) {
+    let mut open = Open::new(runtime, request, phase, phases).await?;
+    open.exchange(runtime, request, "close", phase, phases).await
+}
+
+fn spent(phases: &mut Vec<(&'static str, Duration)>, name: &'static str, time: Duration) {
+    match phases.iter_mut().find(|(have, _)| *have == name) {
         Some((_, total)) => *total += time,
         None => phases.push((name, time)),
-    };
-    enter(CONNECTING);
+    }
+}
+
+fn broke(error: hyper::Error) -> HttpError {
+    HttpError::Protocol(hyper_words(&error))
+}
+
+/// A connection over which requests may be sent, one after the other.
+struct Open {
+    sender: hyper::client::conn::http1::SendRequest<Full<Bytes>>,
+    /// Driven by each exchange and dropped with it: no task is left behind by a timeout.
+    driver: Pin<Box<hyper::client::conn::http1::Connection<TokioIo<Stream>, Full<Bytes>>>>,
+    tls: Option<TlsReport>,
+}
+
+impl Open {
+    async fn new(
+        runtime: &Runtime,
+        request: &Request,
+        phase: &Mutex<&'static str>,
+        phases: &mut Vec<(&'static str, Duration)>,
+    ) -> Result<Open, HttpError> {
+        let clock = &runtime.clock;
+        let enter = |now: &'static str| *phase.lock().expect("no panic while held") = now;
+        enter(CONNECTING);
+        let proxy = request.proxies.of(&request.url).filter(|_| request.socket.is_none());
+        let next = proxy.map_or(&request.url, |proxy| &proxy.url);
+        let stream = if let Some(socket) = &request.socket {
+            let begun = clock.monotonic();
+            let stream = runtime.net.connect_unix(socket).await;
+            spent(phases, "connect", clock.monotonic() - begun);
+            stream.map_err(|error| NetError::socket(socket, &error))?
+        } else {
+            let connection = runtime.net.connect(next.host(), next.port()).await?;
+            spent(phases, "resolve", connection.resolve);
+            spent(phases, "connect", connection.connect);
+            match proxy {
+                None => connection.stream,
+                Some(proxy) => proxy.enter(runtime, connection.stream, request).await?,
+            }
+        };
+        let (stream, tls) = if request.url.is_https() {
+            enter(HANDSHAKE);
+            let begun = clock.monotonic();
+            let name = request.tls.server_name.as_deref().unwrap_or(request.url.host());
+            let (stream, report) = tls::connect(runtime, stream, name, &request.tls).await?;
+            spent(phases, "tls", clock.monotonic() - begun);
+            if let (true, Err(reason)) = (request.verify, &report.verified) {
+                return Err(HttpError::Certificate(Untrusted { reason: reason.clone(), report: Box::new(report) }));
+            }
+            (stream, Some(report))
+        } else {
+            (stream, None)
+        };
+        let (sender, driver) = hyper::client::conn::http1::Builder::new()
+            .max_buf_size(64 << 10)
+            .handshake::<_, Full<Bytes>>(TokioIo::new(stream))
+            .await
+            .map_err(broke)?;
+        Ok(Open { sender, driver: Box::pin(driver), tls })
+    }
+
+    /// Sends one request and reads its answer; `connection` says what becomes of the connection then.
+    async fn exchange(
+        &mut self,
+        runtime: &Runtime,
+        request: &Request,
+        connection: &str,
+        phase: &Mutex<&'static str>,
+        phases: &mut Vec<(&'static str, Duration)>,
+    ) -> Result<Response, HttpError> {
+        let clock = &runtime.clock;
+        let enter = |now: &'static str| *phase.lock().expect("no panic while held") = now;
+        enter(WAITING);
+        let begun = clock.monotonic();
+        let message = message(request, connection)?;
+        let (sender, driver) = (&mut self.sender, self.driver.as_mut());
+        let exchange = async {
+            let answer = sender.send_request(message).await.map_err(broke)?;
+            let waited = clock.monotonic() - begun;
+            enter(READING);
+            let (head, mut body) = answer.into_parts();
+            let mut bytes = Vec::new();
+            let mut truncated = false;
+            while let Some(frame) = body.frame().await {
+                if let Ok(data) = frame.map_err(broke)?.into_data() {
+                    let room = request.body_max - bytes.len();
+                    bytes.extend_from_slice(&data[..data.len().min(room)]);
+                    if data.len() > room {
+                        truncated = true;
+                        break;
+                    }
+                }
+            }
+            Ok::<_, HttpError>((head, bytes, truncated, waited, clock.monotonic() - begun - waited))
+        };
+        let driver = async {
+            let _ = driver.await;
+            std::future::pending::<()>().await
+        };
+        let (head, body, truncated, waited, read) = tokio::select! {
+            biased;
+            done = exchange => done?,
+            () = driver => unreachable!("the driver never ends before the exchange"),
+        };
+        spent(phases, "processing", waited);
+        spent(phases, "transfer", read);
+        let headers = head.headers.iter();
+        let headers = headers
+            .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
+        Ok(Response {
+            status: head.status.as_u16(),
+            headers: headers.collect(),
+            body,
+            truncated,
+            phases: Vec::new(),
+            tls: self.tls.clone(),
+            url: request.url.clone(),
+            redirects: 0,
+            version: format!("{:?}", head.version),
+        })
+    }
+}
+
+/// The request as it is written.
+fn message(request: &Request, connection: &str) -> Result<http::Request<Full<Bytes>>, HttpError> {
     let proxy = request.proxies.of(&request.url).filter(|_| request.socket.is_none());
-    let next = proxy.map_or(&request.url, |proxy| &proxy.url);
-    let stream = if let Some(socket) = &request.socket {
-        let begun = clock.monotonic();
-        let stream = runtime.net.connect_unix(socket).await;
-        spent("connect", clock.monotonic() - begun);
-        stream.map_err(|error| NetError::socket(socket, &error))?
-    } else {
-        let connection = runtime.net.connect(next.host(), next.port()).await?;
-        spent("resolve", connection.resolve);
-        spent("connect", connection.connect);
-        match proxy {
-            None => connection.stream,
-            Some(proxy) => proxy.enter(runtime, connection.stream, request).await?,
-        }
-    };
-    let (stream, report) = if request.url.is_https() {
-        enter(HANDSHAKE);
-        let begun = clock.monotonic();
-        let name = request.tls.server_name.as_deref().unwrap_or(request.url.host());
-        let (stream, report) = tls::connect(runtime, stream, name, &request.tls).await?;
-        spent("tls", clock.monotonic() - begun);
-        if let (true, Err(reason)) = (request.verify, &report.verified) {
-            return Err(HttpError::Certificate(Untrusted { reason: reason.clone(), report: Box::new(report) }));
-        }
-        (stream, Some(report))
-    } else {
-        (stream, None)
-    };
     let whole = proxy.filter(|proxy| !request.url.is_https() && !proxy.socks);
-    enter(WAITING);
-    let begun = clock.monotonic();
-    let broke = |error: hyper::Error| HttpError::Protocol(hyper_words(&error));
-    let (mut sender, driver) = hyper::client::conn::http1::Builder::new()
-        .max_buf_size(64 << 10)
-        .handshake::<_, Full<Bytes>>(TokioIo::new(stream))
-        .await
-        .map_err(broke)?;
     let mut builder = http::Request::builder()
         .method(request.method.as_str())
         .uri(match whole {
@@ -307,55 +399,39 @@ async fn once(
     for (name, value) in &request.headers {
         builder = builder.header(name.as_str(), value.as_str());
     }
-    let message = builder
-        .header("connection", "close")
-        .body(Full::new(Bytes::from(request.body.clone())))
-        .map_err(|error| HttpError::Request(error.to_string()))?;
-    // The connection is driven here and dropped with this future: no task is left behind by a timeout.
-    let exchange = async {
-        let answer = sender.send_request(message).await.map_err(broke)?;
-        let waited = clock.monotonic() - begun;
-        enter(READING);
-        let (head, mut body) = answer.into_parts();
-        let mut bytes = Vec::new();
-        let mut truncated = false;
-        while let Some(frame) = body.frame().await {
-            if let Ok(data) = frame.map_err(broke)?.into_data() {
-                let room = request.body_max - bytes.len();
-                bytes.extend_from_slice(&data[..data.len().min(room)]);
-                if data.len() > room {
-                    truncated = true;
-                    break;
-                }
+    let message = builder.header("connection", connection).body(Full::new(Bytes::from(request.body.clone())));
+    message.map_err(|error| HttpError::Request(error.to_string()))
+}
+
+/// One connection that is kept between requests, for who speaks to one server all the time. No redirect is followed.
+#[derive(Default)]
+pub struct Kept(Option<Open>);
+
+impl Kept {
+    /// Sends a request to the server, over a new connection if there is none; after an error there is none.
+    pub async fn send(&mut self, runtime: &Runtime, request: &Request) -> Result<Response, HttpError> {
+        let phase = Mutex::new(CONNECTING);
+        let mut phases = Vec::new();
+        let kept = self.0.take();
+        let exchange = async {
+            let mut open = match kept {
+                Some(open) => open,
+                None => Open::new(runtime, request, &phase, &mut phases).await?,
+            };
+            let response = open.exchange(runtime, request, "keep-alive", &phase, &mut phases).await?;
+            Ok::<_, HttpError>((open, response))
+        };
+        let done = runtime.clock.timeout(request.timeout, exchange).await;
+        let (open, response) = match done {
+            Ok(done) => done?,
+            Err(_) => {
+                let phase = *phase.lock().expect("no panic while held");
+                return Err(HttpError::Timeout { phase, limit: request.timeout });
             }
-        }
-        Ok::<_, HttpError>((head, bytes, truncated, waited, clock.monotonic() - begun - waited))
-    };
-    let driver = async {
-        let _ = driver.await;
-        std::future::pending::<()>().await
-    };
-    let (head, body, truncated, waited, read) = tokio::select! {
-        biased;
-        done = exchange => done?,
-        () = driver => unreachable!("the driver never ends before the exchange"),
-    };
-    spent("processing", waited);
-    spent("transfer", read);
-    let headers = head.headers.iter();
-    let headers =
-        headers.map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
-    Ok(Response {
-        status: head.status.as_u16(),
-        headers: headers.collect(),
-        body,
-        truncated,
-        phases: Vec::new(),
-        tls: report,
-        url: request.url.clone(),
-        redirects: 0,
-        version: format!("{:?}", head.version),
-    })
+        };
+        self.0 = Some(open).filter(|open| !open.sender.is_closed() && !response.truncated);
+        Ok(response)
+    }
 }
 
 fn hyper_words(error: &hyper::Error) -> String {

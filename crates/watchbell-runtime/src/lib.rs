@@ -29,7 +29,7 @@ pub use addresses::Addresses;
 pub use client::HttpClient;
 pub use clock::{Clock, Elapsed};
 pub use disk::{Disk, DiskFile};
-pub use egress::{Egress, Range};
+pub use egress::{Egress, Range, is_private};
 pub use machine::Machine;
 pub use metrics::Metrics;
 pub use net::{Connection, Datagrams, Listener, Net, NetError, Stream};

@@ -70,6 +70,11 @@ impl Troubles {
         }
     }
 
+    /// Whether this is wrong.
+    pub fn has(&self, key: &str) -> bool {
+        self.board.lock().expect("no panic while held").contains_key(key)
+    }
+
     /// All that is wrong, in order of keys.
     pub fn list(&self) -> Vec<Trouble> {
         self.board.lock().expect("no panic while held").values().cloned().collect()

@@ -12,6 +12,7 @@ pub mod dns;
 pub mod heartbeat;
 pub mod host;
 pub mod intake;
+pub mod place;
 pub mod probe;
 pub mod scrape;
 

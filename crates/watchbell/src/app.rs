@@ -23,6 +23,7 @@ use watchbell_runtime::{CancellationToken, Runtime, Task};
 use watchbell_sources::discovery::here::Found;
 use watchbell_sources::heartbeat::Heartbeats;
 use watchbell_sources::intake::Intake;
+use watchbell_sources::place::Places;
 use watchbell_sources::probe::MonitorConfig;
 use watchbell_sources::scrape::Targets;
 use watchbell_sources::{Context, host, probe};
@@ -63,6 +64,8 @@ pub struct App {
     pub heartbeats: Heartbeats,
     /// Sessions and sign-in links.
     pub auth: Auth,
+    /// From where else monitors are probed.
+    pub places: Places,
     targets: Targets,
     forward: Arc<Forward>,
     intake: Intake,
@@ -181,6 +184,7 @@ impl App {
             found,
         };
         let app = Arc::new(App {
+            places: Places::new(context.clone()),
             targets: Targets::new(),
             forward: Forward::new(runtime.clone(), Arc::clone(&alerts)),
             intake: Intake::new(&runtime, Arc::clone(&context.append)),
@@ -221,6 +225,9 @@ impl App {
         let supervisor = &self.runtime.supervisor;
         self.context.live.set_own_network(config.own_network.clone()).await;
         supervisor.reconcile("probe", probe::tasks(&monitors, &config.egress, &self.context));
+        let Config { places, egress, own_network, .. } = config;
+        self.places.apply(places, &monitors, &good.elsewhere, egress, own_network);
+        supervisor.reconcile("places", vec![self.places.task()]);
         self.targets.apply(&config.scrape_configs, &self.context);
         let own = [host::task(&config.host, &self.context), self.own_metrics(config)];
         supervisor.reconcile("host", own.into_iter().flatten().collect());
@@ -301,6 +308,7 @@ impl App {
             auth: self.auth.clone(),
             heartbeats: self.heartbeats.clone(),
             live: self.context.live.clone(),
+            places: self.places.clone(),
             targets: self.targets.clone(),
             intake: self.intake.clone(),
             alarms: Arc::clone(&self.alarms),
@@ -547,6 +555,8 @@ fn desired(good: &Good, monitors: &[MonitorConfig], made: &[HeartbeatTerms]) -> 
                 name: it.name.clone(),
                 kind: it.kind().to_owned(),
                 target: it.target(),
+                places: it.places(),
+                quorum: it.quorum,
                 interval: it.interval,
                 retry_interval: it.time_to_retry(),
                 timeout: it.probe_timeout(),
@@ -601,7 +611,8 @@ fn desired(good: &Good, monitors: &[MonitorConfig], made: &[HeartbeatTerms]) -> 
         alert_relabel: Relabel::new(&config.alerting.alert_relabel_configs),
         default_step: config.global.evaluation_interval,
     };
-    let own = ["config", "page-given-up", "state", "store"].map(|key| (key.to_owned(), format!("self-{key}")));
+    let own = ["config", "own-network", "page-given-up", "place", "state", "store"]
+        .map(|key| (key.to_owned(), format!("self-{key}")));
     let own_runbooks = own
         .into_iter()
         .chain([(String::new(), "self".to_owned())])

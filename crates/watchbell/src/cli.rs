@@ -1,11 +1,13 @@
 //! The commands. Each says with its exit code how it went: 0 well, 1 not, 2 the command line or configuration is wrong.
 
+mod agent;
 mod alerts;
 mod check;
 mod deliveries;
 mod downtime;
 mod heartbeats;
 mod ping;
+mod places;
 mod probe;
 mod push;
 mod query;
@@ -55,6 +57,7 @@ const EXAMPLES: &str = "Examples:
   watchbell downtime list                  what keeps pages back now, and next
   watchbell deliveries imap                every try to send a page about it, and what was answered
   watchbell ping \"$PING_URL\" -- backup.sh  run a job and say how it went
+  watchbell agent --server https://watch.example.org   probe from this network for it
   watchbell query instant 'up == 0'        what an expression is worth now
   watchbell store stats                    how much is kept, and what most of it is";
 
@@ -129,6 +132,10 @@ enum Command {
     Heartbeats(heartbeats::HeartbeatsArguments),
     /// Run a job and tell its heartbeat how it went, or only tell it.
     Ping(ping::PingArguments),
+    /// Where monitors are probed from, and how the agents there stand.
+    Places(places::PlacesArguments),
+    /// Probe from another network what a watchbell elsewhere says, and report to it.
+    Agent(agent::AgentArguments),
     /// Send a test page through a receiver, or show what would be sent.
     Push {
         /// The receiver's name; all of them if none is given.
@@ -234,6 +241,8 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Deliveries(arguments) => deliveries::run(&runtime, arguments).await,
         Command::Downtime(arguments) => downtime::run(&runtime, arguments).await,
         Command::Heartbeats(arguments) => heartbeats::run(&runtime, arguments).await,
+        Command::Places(arguments) => places::run(&runtime, arguments).await,
+        Command::Agent(arguments) => agent::run(runtime, arguments).await,
         Command::Ping(arguments) => ping::run(&runtime, arguments).await,
         Command::Query(arguments) => query::run(&runtime, arguments).await,
         Command::Store(arguments) => store::run(&runtime, arguments).await,

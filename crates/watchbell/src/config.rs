@@ -34,6 +34,7 @@ use watchbell_runtime::Runtime;
 use watchbell_sources::heartbeat::HeartbeatConfig;
 use watchbell_sources::host::HostConfig;
 use watchbell_sources::intake::OtlpConfig;
+use watchbell_sources::place::PlaceConfig;
 use watchbell_sources::probe::{EgressConfig, MonitorConfig, OwnNetworkConfig};
 use watchbell_sources::scrape::{NameEscaping, NameValidation, ScrapeConfig, ScrapeProtocol};
 use watchbell_store::{MetricsConfig, RemoteConfig, RemoteReadConfig, RemoteWriteConfig};
@@ -85,6 +86,9 @@ pub struct Config {
     /// Services watched from outside.
     #[serde(default)]
     pub monitors: Vec<MonitorConfig>,
+    /// Networks from which agents probe (`watchbell agent`), besides this one, which is `home`.
+    #[serde(default)]
+    pub places: Vec<PlaceConfig>,
     /// Where monitors may connect to.
     #[serde(default)]
     pub egress: EgressConfig,
@@ -457,6 +461,8 @@ pub struct Good {
     pub from_file: bool,
     /// It as text, without its secrets.
     pub shown: String,
+    /// Monitors of places elsewhere as JSON, for their agents, by name.
+    pub elsewhere: BTreeMap<String, Secret>,
 }
 
 /// Reads the configuration from these files (merged in order), or gives the default one if there are none.
@@ -507,7 +513,8 @@ pub async fn load(runtime: &Runtime, paths: &[PathBuf]) -> Loaded {
             problems.0.extend(found.0.into_iter().map(back));
             let library = std::sync::Arc::new(library);
             let templates = std::sync::Arc::new(templates);
-            good = Some(Good { config, rules, library, templates, from_file: !paths.is_empty(), shown });
+            let elsewhere = elsewhere(&salvaged.json);
+            good = Some(Good { config, rules, library, templates, from_file: !paths.is_empty(), shown, elsewhere });
         }
         Err(error) if !problems.has_errors() => {
             problems.error(&top, error.to_string());
@@ -530,6 +537,13 @@ pub async fn load(runtime: &Runtime, paths: &[PathBuf]) -> Loaded {
     watched.extend(files.folders);
     watched.push(PathBuf::from(runbooks_in(&root, &schema, &base).dir));
     Loaded { good, findings, watched }
+}
+
+/// Monitors that name places, as they were written. Files that they name are those of the agent's machine.
+fn elsewhere(json: &serde_json::Value) -> BTreeMap<String, Secret> {
+    let monitors = json["monitors"].as_array().into_iter().flatten();
+    let named = monitors.filter(|monitor| monitor["places"].as_array().is_some_and(|places| !places.is_empty()));
+    named.filter_map(|it| Some((it["name"].as_str()?.to_owned(), Secret::new(it.to_string())))).collect()
 }
 
 /// A file of unit tests of rules with the rule files it names, if there is nothing wrong with them, and what was found.

@@ -17,7 +17,9 @@ pub const RUNBOOKS: &[(&str, &str)] = &[
     ("heartbeat-missed", include_str!("../../../runbooks/heartbeat-missed.md")),
     ("self", include_str!("../../../runbooks/self.md")),
     ("self-config", include_str!("../../../runbooks/self-config.md")),
+    ("self-own-network", include_str!("../../../runbooks/self-own-network.md")),
     ("self-page-given-up", include_str!("../../../runbooks/self-page-given-up.md")),
+    ("self-place", include_str!("../../../runbooks/self-place.md")),
     ("self-state", include_str!("../../../runbooks/self-state.md")),
     ("self-store", include_str!("../../../runbooks/self-store.md")),
 ];

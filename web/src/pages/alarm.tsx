@@ -16,6 +16,9 @@ const RANGES: [string, number][] = [
   ["7d", 604800],
 ];
 
+const VOTE_MARKS = { up: "ok", down: "alarm", open: "none", silent: "warn" } as const;
+const VOTE_WORDS = { up: "up", down: "down", open: "not known yet", silent: "silent, no vote" };
+
 export function AlarmPage({ id }: { id: string }) {
   const page = useMemo(() => follow<Page>(`alarms/${encodeURIComponent(id)}`, ["alarms"]), [id]);
   useEffect(() => page.close, [page]);
@@ -60,6 +63,25 @@ export function AlarmPage({ id }: { id: string }) {
                   </span>
                 </span>
                 <span class="num strong">{value(contributor.value)}</span>
+              </li>
+            ))}
+          </ul>
+        </Section>
+      )}
+      {data.places.length > 0 && (
+        <Section title="Places" aside={`${data.places.length} places`}>
+          <ul class="rows contributors">
+            {data.places.map((place) => (
+              <li class="row" key={place.place}>
+                <Glyph mark={VOTE_MARKS[place.vote]} label={VOTE_WORDS[place.vote]} />
+                <span class="name">
+                  <b>{place.place}</b>
+                  <span>
+                    {VOTE_WORDS[place.vote]}
+                    {place.message && `: ${place.message}`}
+                  </span>
+                </span>
+                <span class="num">{place.at && <Ago at={place.at} />}</span>
               </li>
             ))}
           </ul>

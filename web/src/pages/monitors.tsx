@@ -1,12 +1,57 @@
 // Every monitor with its last day.
-import { useState } from "preact/hooks";
-import type { Overview } from "../api.gen";
-import { Empty, Search, matches } from "../parts";
+import { useEffect, useMemo, useState } from "preact/hooks";
+import { follow } from "../api";
+import type { Overview, PlaceStatus } from "../api.gen";
+import { Ago, Empty, Glyph, Search, Section, matches } from "../parts";
 import { span } from "../time";
 import { MonitorRow } from "./overview";
 
 /** A certificate with less left than this is worth a word in the list. */
 const CERTIFICATE_SOON_S = 21 * 86400;
+
+const MARKS = { here: "ok", heard: "ok", expected: "none", silent: "alarm" } as const;
+const WORDS = { here: "this watchbell", heard: "heard", expected: "not heard yet", silent: "silent" };
+
+/** Where monitors are probed from, if that is not here alone. */
+function Places() {
+  const places = useMemo(() => follow<PlaceStatus[]>("places", ["alarms"]), []);
+  useEffect(() => places.close, [places]);
+  const all = places.data.value ?? [];
+  if (all.length < 2) return null;
+  return (
+    <Section title="Places" aside={`${all.length} places`}>
+      <ul class="rows contributors">
+        {all.map((place) => (
+          <li class="row" key={place.name}>
+            <Glyph mark={MARKS[place.state]} label={WORDS[place.state]} />
+            <span class="name">
+              <b>{place.name}</b>
+              <span>
+                {[
+                  WORDS[place.state],
+                  place.version && `version ${place.version}`,
+                  place.lag >= 10 && `${span(place.lag)} behind`,
+                  place.dropped > 0 && `${place.dropped} results dropped`,
+                  Math.abs(place.clock_ahead ?? 0) >= 1 && `clock ${span(Math.abs(place.clock_ahead ?? 0))} off`,
+                  place.own_network,
+                  place.refused.length > 0 && `cannot probe ${place.refused.map((it) => it.monitor).join(", ")}`,
+                ]
+                  .filter(Boolean)
+                  .join(", ")}
+                {place.heard_at && (
+                  <>
+                    , heard <Ago at={place.heard_at} />
+                  </>
+                )}
+              </span>
+            </span>
+            <span class="num">{place.monitors} monitors</span>
+          </li>
+        ))}
+      </ul>
+    </Section>
+  );
+}
 
 export function MonitorsPage({ overview }: { overview: Overview }) {
   const [text, setText] = useState("");
@@ -32,6 +77,7 @@ export function MonitorsPage({ overview }: { overview: Overview }) {
           ))}
         </p>
       )}
+      <Places />
       {overview.monitors.length === 0 ? (
         <Empty>
           Nothing is probed yet. Add a service under <code>monitors:</code> in watchbell.yml.

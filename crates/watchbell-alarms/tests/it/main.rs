@@ -3,6 +3,7 @@
 mod additions;
 mod generator;
 mod own;
+mod places;
 mod rules;
 mod survival;
 mod time;

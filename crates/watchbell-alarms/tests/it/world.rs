@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use watchbell_alarms::{Alarms, Desired, Runbook, certificate, heartbeat, monitor};
 use watchbell_model::{
-    Alert, Append, AppendError, Appended, Batch, BoxFuture, Certificate, Change, Labels, Matcher, MemoryState,
-    Observation, Observe, Ping, PingKind, ProbeResult, Query, QueryError, Raise, RunbookRef, Sample, Schedule, Series,
-    Severity, Span, State, StateError, Timestamp, is_stale,
+    Alert, Append, AppendError, Appended, Batch, BoxFuture, Certificate, Change, HOME, Labels, Matcher, MemoryState,
+    Observation, Observe, Ping, PingKind, ProbeResult, Query, QueryError, Quorum, Raise, RunbookRef, Sample, Schedule,
+    Series, Severity, Span, State, StateError, Timestamp, is_stale,
 };
 use watchbell_runtime::{Runtime, sim};
 
@@ -193,14 +193,29 @@ impl Bell {
         self.seen(monitor, failure, None).await
     }
 
+    pub(crate) async fn probe_from(&self, place: &str, failure: Option<&str>) {
+        self.observed(place, "imap", failure, None).await.unwrap();
+    }
+
     pub(crate) async fn seen(
         &self,
         monitor: &str,
         failure: Option<&str>,
         certificate: Option<Certificate>,
     ) -> Result<(), StateError> {
+        self.observed(HOME, monitor, failure, certificate).await
+    }
+
+    async fn observed(
+        &self,
+        place: &str,
+        monitor: &str,
+        failure: Option<&str>,
+        certificate: Option<Certificate>,
+    ) -> Result<(), StateError> {
         let result = ProbeResult {
             monitor: monitor.to_owned(),
+            place: place.to_owned(),
             at: self.runtime.clock.now(),
             success: failure.is_none(),
             duration: Span::millis(20),
@@ -233,6 +248,8 @@ pub(crate) fn monitor(name: &str, retries: u32) -> monitor::Spec {
         name: name.to_owned(),
         kind: "imap".into(),
         target: "mail.example.org:993".into(),
+        places: vec![HOME.to_owned()],
+        quorum: Quorum::default(),
         interval: Span::minutes(1),
         retry_interval: Span::seconds(20),
         timeout: Span::seconds(10),

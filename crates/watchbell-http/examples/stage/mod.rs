@@ -11,16 +11,17 @@ use watchbell_http::{
     Auth, CallbacksConfig, ConfigView, Handles, HealthchecksConfig, LoadResult, QueryConfig, SinkConfig, SiteInfo,
 };
 use watchbell_model::{
-    Append, AppendError, Appended, Batch, BoxFuture, Certificate, Checkup, Cleaned, Deleted, Exemplar, Figures,
+    Append, AppendError, Appended, Batch, BoxFuture, Certificate, Checkup, Cleaned, Deleted, Exemplar, Figures, HOME,
     HistogramSample, Import, Imported, Labels, Lookup, Matcher, MemoryState, Metadata, Observation, Observe, Part,
-    Point, ProbeResult, Query, QueryError, Sample, Schedule, Secret, Series, SeriesKey, Severity, Snapshot, Span,
-    Timestamp, Upkeep, UpkeepError, Url,
+    Point, ProbeResult, Query, QueryError, Quorum, Sample, Schedule, Secret, Series, SeriesKey, Severity, Snapshot,
+    Span, Timestamp, Upkeep, UpkeepError, Url,
 };
 use watchbell_notify::{Library, Notify, NotifyConfig, ReceiverConfig, RunbooksConfig, Site};
 use watchbell_runtime::{CancellationToken, Runtime};
 use watchbell_sources::Context;
 use watchbell_sources::heartbeat::{HeartbeatConfig, Heartbeats};
 use watchbell_sources::intake::Intake;
+use watchbell_sources::place::Places;
 use watchbell_sources::probe::Live;
 use watchbell_sources::scrape::Targets;
 
@@ -289,6 +290,7 @@ pub(crate) struct Stage {
     pub(crate) heartbeats: Heartbeats,
     pub(crate) auth: Auth,
     pub(crate) config: Arc<Settings>,
+    pub(crate) places: Places,
     pub(crate) stop: CancellationToken,
 }
 
@@ -326,6 +328,7 @@ impl Stage {
             state: state.clone(),
             live: Live::default(),
         };
+        let places = Places::new(context.clone());
         let heartbeats = Heartbeats::open(context, None).await.unwrap();
         let auth = Auth::open(state.clone(), runtime.clock.clone(), runtime.rng.clone()).await.unwrap();
         let now = runtime.clock.now();
@@ -349,6 +352,7 @@ impl Stage {
             heartbeats,
             auth,
             config: Arc::new(config),
+            places,
             stop: CancellationToken::new(),
             runtime,
         };
@@ -388,6 +392,7 @@ impl Stage {
             notify: self.notify.clone(),
             heartbeats: self.heartbeats.clone(),
             live: Live::default(),
+            places: self.places.clone(),
             targets: Targets::new(),
             intake: Intake::new(&self.runtime, self.series.clone()),
             config: self.config.clone(),
@@ -413,6 +418,7 @@ impl Stage {
         };
         let seen = ProbeResult {
             monitor: monitor.to_owned(),
+            place: HOME.to_owned(),
             at,
             success: outcome.is_ok(),
             duration: Span::millis(millis),
@@ -433,6 +439,8 @@ fn desired() -> Desired {
         name: name.into(),
         kind: kind.into(),
         target: target.into(),
+        places: vec![HOME.to_owned()],
+        quorum: Quorum::default(),
         interval: Span::minutes(1),
         retry_interval: Span::seconds(20),
         timeout: Span::seconds(10),

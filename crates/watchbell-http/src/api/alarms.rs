@@ -118,6 +118,10 @@ pub(crate) fn page(app: &Shared, id: &str) -> Option<view::AlarmPage> {
         graphs: graphs(&status),
         labels: status.labels.clone(),
         contributors: status.contributors.iter().map(contributor).collect(),
+        places: match status.kind {
+            AlarmKind::Monitor => app.alarms.monitor(&status.name).map(|it| it.places).unwrap_or_default(),
+            _ => Vec::new(),
+        },
         judged_at: status.judged_at,
         history: app.alarms.history(Some(id), HISTORY_MAX),
     })

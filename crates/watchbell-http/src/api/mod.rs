@@ -8,6 +8,7 @@ pub(crate) mod events;
 mod host;
 pub(crate) mod outbox;
 pub(crate) mod overview;
+pub(crate) mod places;
 #[cfg(test)]
 mod reference;
 pub(crate) mod rollup;

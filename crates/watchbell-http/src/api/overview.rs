@@ -88,6 +88,7 @@ fn monitors_of(app: &Shared, statuses: &[AlarmStatus]) -> Vec<view::Monitor> {
             certificate_expires_in: monitor
                 .certificate_ends
                 .map(|end| (end.as_millis() - now.as_millis()) as f64 / 1e3),
+            places: monitor.places,
             name: monitor.name,
         }
     };

@@ -43,6 +43,7 @@ fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
             answers: Some(json!({ "type": "string", "contentEncoding": "binary" })),
         },
         operation!("get" "monitors" "Every monitor with its last day" -> Vec<view::Monitor>),
+        operation!("get" "places" "Where monitors are probed from, and how their agents stand" -> Vec<watchbell_sources::place::PlaceStatus>),
         operation!("get" "heartbeats" "Every heartbeat as it stands" -> Vec<view::Heartbeat>),
         operation!("get" "alerts" "Alerts that fire, as they are grouped for receivers" -> Vec<view::AlertGroup>),
         Operation {

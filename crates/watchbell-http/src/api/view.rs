@@ -120,6 +120,8 @@ pub(crate) struct AlarmPage {
     pub labels: Labels,
     /// What is pending or firing.
     pub contributors: Vec<Contributor>,
+    /// What each place says of a monitor; empty where it is probed from home alone.
+    pub places: Vec<watchbell_alarms::PlaceVote>,
     /// When it was judged last.
     pub judged_at: Option<Timestamp>,
     /// Changes of state, newest first.
@@ -171,6 +173,8 @@ pub(crate) struct Monitor {
     pub severity: String,
     /// What to do when it is down.
     pub runbook: Option<RunbookLink>,
+    /// What each place says of it; empty where it is probed from home alone.
+    pub places: Vec<watchbell_alarms::PlaceVote>,
     /// When it was judged last.
     pub judged_at: Option<Timestamp>,
     /// How long the last probe took, in seconds.

@@ -246,3 +246,31 @@ fn the_sink_takes_its_secret() {
         assert_eq!(status(post().header("x-alert-secret", SINK_SECRET).body(lost)).await, 503);
     });
 }
+
+#[test]
+fn the_token_of_a_place_opens_the_agents_door_and_no_other() {
+    play(|site| async move {
+        let place = site.stage.auth.issue_place_token("fra-1", "fra").await.unwrap();
+        let script = site.stage.auth.issue_token("script").await.unwrap();
+        let ask_as = |token: &str, method: &'static str, path: &'static str| {
+            let ask = ask(method, path).public().header("authorization", format!("Bearer {token}")).body("{}");
+            async { site.send(ask).await }
+        };
+        let (door, own) = ("/api/agent/v1/exchange", "/api/watchbell/v1/places");
+        assert_eq!(ask_as(&script, "GET", own).await.status, 200);
+        assert_eq!(ask_as(&place, "GET", own).await.status, 401);
+        assert_eq!(ask_as(&place, "GET", "/api/v1/labels").await.status, 401);
+        assert_eq!(ask_as(&script, "POST", door).await.status, 401);
+        // Not even from this machine.
+        assert_eq!(site.send(ask("POST", door).body("{}")).await.status, 401);
+        let read = ask_as(&place, "POST", door).await;
+        assert!(read.status == 400 && read.body.contains("the agent's report cannot be read"), "{}", read.body);
+        let report = r#"{"protocol":1,"version":"1","run":"a","assignment":0,"first":0,"entries":[],"waiting":0,"dropped":0,"ahead_ms":null,"own_network":null,"refused":[]}"#;
+        let post = || ask("POST", door).public().header("authorization", format!("Bearer {place}")).body(report);
+        let unknown = site.send(post()).await;
+        assert_eq!(unknown.status, 404);
+        assert!(unknown.body.contains("there is no place `fra` in the configuration"), "{}", unknown.body);
+        site.stage.auth.revoke_token("fra-1").await.unwrap();
+        assert_eq!(site.send(post()).await.status, 401);
+    });
+}

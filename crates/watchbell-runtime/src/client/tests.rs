@@ -374,3 +374,40 @@ fn a_certificate_of_our_own_through_a_tunnel() {
         .assert_eq(&said.join("\n"));
     });
 }
+
+#[test]
+fn a_kept_connection_is_used_again_until_it_breaks() {
+    sim::run(1, |world| async move {
+        let connections = Arc::new(Mutex::new(0));
+        let count = Arc::clone(&connections);
+        // Each connection answers twice and is closed in the third request.
+        world.net.serve("server.example", 80, move |mut stream: Stream| {
+            let count = Arc::clone(&count);
+            async move {
+                *count.lock().unwrap() += 1;
+                for _ in 0..2 {
+                    let head = head(&mut stream).await;
+                    assert!(head.contains("connection: keep-alive"), "{head}");
+                    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+                }
+                head(&mut stream).await;
+            }
+        });
+        let runtime = world.runtime();
+        let request = Request::get("http://server.example/".parse().unwrap());
+        let mut kept = http::Kept::default();
+        let mut told = Vec::new();
+        for _ in 0..5 {
+            let answer = kept.send(&runtime, &request).await;
+            told.push(answer.map_or_else(|error| error.to_string(), |it| String::from_utf8(it.body).unwrap()));
+        }
+        let broke = "the answer is not HTTP or broke off: the server closed the connection";
+        assert_eq!(told, ["ok", "ok", broke, "ok", "ok"]);
+        assert_eq!(*connections.lock().unwrap(), 2);
+        // One that hangs is left alone in time, and the next request has a new one.
+        world.net.serve("server.example", 80, |_| std::future::pending());
+        let mut kept = http::Kept::default();
+        let error = kept.send(&runtime, &request).await.unwrap_err().to_string();
+        assert_eq!(error, "no answer within 10 s (while waiting for the answer)");
+    });
+}

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use watchbell_model::{Path, Problems, Severity, Span, near_hint};
+use watchbell_model::{HOME, Path, Problems, Severity, Span, near_hint};
 
 pub use super::kinds::MonitorConfig;
 
@@ -101,13 +101,28 @@ impl MonitorConfig {
         self.given().first().map(|(_, it)| it.target()).unwrap_or_default()
     }
 
+    /// The places it is probed from.
+    pub fn places(&self) -> Vec<String> {
+        if self.places.is_empty() { vec![HOME.to_owned()] } else { self.places.clone() }
+    }
+
+    /// Whether it is probed from this place.
+    pub fn is_at(&self, place: &str) -> bool {
+        if self.places.is_empty() { place == HOME } else { self.places.iter().any(|it| it == place) }
+    }
+
+    /// Whether an agent may probe it: what it looks at lies beyond the host it runs on, or is meant to.
+    pub(crate) fn is_for_agents(&self) -> bool {
+        self.given().first().is_some_and(|(_, kind)| !kind.is_here())
+    }
+
     /// How it is probed: `tcp`, `http` and so on; `none` if the configuration does not say.
     pub fn kind(&self) -> &'static str {
         self.given().first().map_or("none", |(name, _)| name)
     }
 
-    /// Whether it looks at this very host, so that its failures have nothing to do with the network.
-    pub(crate) fn is_here(&self) -> bool {
+    /// The host it looks at, as far as its target names one.
+    pub(crate) fn host(&self) -> String {
         let target = self.target();
         let place = target.split_once("://").map_or(target.as_str(), |(_, rest)| rest);
         let place = place.split('/').next().unwrap_or_default();
@@ -115,6 +130,12 @@ impl MonitorConfig {
             Some(bracketed) => bracketed.split(']').next().unwrap_or_default(),
             None => place.rsplit_once(':').map_or(place, |(host, _)| host),
         };
+        host.to_owned()
+    }
+
+    /// Whether it looks at this very host, so that its failures have nothing to do with the network.
+    pub(crate) fn is_here(&self) -> bool {
+        let host = self.host();
         let is_loopback = host.parse::<std::net::IpAddr>().is_ok_and(|it| it.is_loopback());
         self.given().first().is_some_and(|(_, kind)| kind.is_here()) || host == "localhost" || is_loopback
     }
@@ -132,7 +153,31 @@ impl MonitorConfig {
         if let Some(latency) = &self.latency {
             latency.check(&path.field("latency"), problems);
         }
+        self.check_quorum(path, problems);
         self.check_kind(path, problems);
+    }
+
+    fn check_quorum(&self, path: &Path, problems: &mut Problems) {
+        let (places, quorum) = (self.places().len(), self.quorum.of(self.places().len()));
+        if quorum > places {
+            problems
+                .error(&path.field("quorum"), format!("{quorum} of {places} can never agree"))
+                .hint("from 1 to the number of `places`, or `majority`");
+        }
+        for (at, place) in self.places.iter().enumerate() {
+            if self.places[..at].contains(place) {
+                problems
+                    .error(&path.field("places").index(at), format!("`{place}` stands here twice"))
+                    .hint("take it out: each place has one vote");
+            } else if place != HOME && !self.is_for_agents() {
+                problems
+                    .error(
+                        &path.field("places").index(at),
+                        format!("`{}` cannot be probed from elsewhere", self.kind()),
+                    )
+                    .hint("agents run no programs and know nothing of other monitors: leave `places` out");
+            }
+        }
     }
 
     fn check_name(&self, path: &Path, problems: &mut Problems) {
@@ -202,7 +247,7 @@ impl MonitorConfig {
 
     fn check_labels(&self, path: &Path, problems: &mut Problems) {
         for (name, _) in self.labels.iter() {
-            if matches!(name, "alertname" | "severity" | "source" | "monitor" | "job" | "instance") {
+            if matches!(name, "alertname" | "severity" | "source" | "monitor" | "job" | "instance" | "place") {
                 problems
                     .error(&path.field(name), format!("the label `{name}` is set by watchbell"))
                     .hint(if name == "severity" { "use the field `severity`" } else { "choose another name" });

@@ -1,13 +1,13 @@
 //! `egress:` in the configuration: where monitors may connect to.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use watchbell_model::{Path, Problems};
 use watchbell_runtime::{Egress, Range, Runtime};
 
 /// Where monitors may connect to. The address itself counts, at each connection and after each redirect, whatever name
 /// has led to it. By default everywhere.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EgressConfig {
     /// Whether private addresses are refused: of this host, of networks at home and of providers, of metadata services.

@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use watchbell_model::{BoxFuture, Labels, Path, Problems, RunbookRef, Severity, Span};
+use watchbell_model::{BoxFuture, Labels, Path, Problems, Quorum, RunbookRef, Severity, Span};
 
 use super::attempt::{Attempt, Failure};
 use super::config::{CertificateConfig, LatencyConfig};
@@ -81,6 +81,13 @@ macro_rules! monitor_of_kinds {
             /// down, nobody is told that this one is. Its page waits for as long as it takes to notice that.
             #[serde(default)]
             pub depends_on: Vec<String>,
+            /// From where it is probed: `home` is watchbell itself, the others stand in `places`. By default from home alone.
+            #[serde(default)]
+            pub places: Vec<String>,
+            /// How many places must say that it is down: a number, or `majority` for more than half of those that are
+            /// heard. With a number nothing is said of it while fewer places than that are heard.
+            #[serde(default)]
+            pub quorum: Quorum,
             /// When to say that the certificate it saw is about to expire.
             #[serde(default)]
             pub certificate: CertificateConfig,
@@ -112,6 +119,8 @@ macro_rules! monitor_of_kinds {
                     runbook: None,
                     labels: Labels::empty(),
                     depends_on: Vec::new(),
+                    places: Vec::new(),
+                    quorum: Quorum::default(),
                     certificate: CertificateConfig::default(),
                     upside_down: false,
                     latency: None,

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use ring::digest;
-use tokio::sync::Notify;
-use watchbell_model::ProbeResult;
+use tokio::sync::{Notify, watch};
+use watchbell_model::{HOME, ProbeResult, Quorum, Verdict, Vote};
 use watchbell_runtime::Runtime;
 
 use super::config::MonitorConfig;
@@ -19,6 +19,7 @@ pub struct Live(Arc<Shared>);
 #[derive(Default)]
 struct Shared {
     state: Mutex<State>,
+    asks: watch::Sender<u64>,
     own_network: tokio::sync::Mutex<OwnNetwork>,
 }
 
@@ -27,6 +28,10 @@ struct State {
     /// Monitors by the digest of their token, so that how long it takes tells nothing of a token.
     tokens: BTreeMap<Vec<u8>, String>,
     monitors: BTreeMap<String, Monitor>,
+    /// Places whose agents are not heard.
+    away: BTreeSet<String>,
+    /// By place the monitors that it is asked to probe at once.
+    asked: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// What is known of a monitor.
@@ -36,10 +41,17 @@ struct Monitor {
     since: Option<Duration>,
     push: Option<Push>,
     retries: u32,
-    failures: u32,
-    latest: Option<ProbeResult>,
+    quorum: Quorum,
+    /// What each of its places saw last, if it saw anything yet.
+    places: BTreeMap<String, Option<Seen>>,
     groups: BTreeSet<String>,
     woken: Arc<Notify>,
+}
+
+/// What was seen from a place.
+struct Seen {
+    failures: u32,
+    latest: ProbeResult,
 }
 
 /// What somebody tells of a service.
@@ -87,6 +99,11 @@ impl Live {
             let groups = groups.map(|it| it.name.clone()).collect();
             let monitor = state.monitors.entry(config.name.clone()).or_default();
             monitor.retries = config.retries;
+            monitor.quorum = config.quorum;
+            monitor.places.retain(|place, _| config.is_at(place));
+            for place in config.places() {
+                monitor.places.entry(place).or_default();
+            }
             monitor.groups = groups;
         }
     }
@@ -133,38 +150,104 @@ impl Live {
         Arc::clone(&monitor.woken)
     }
 
-    /// Keeps a result, and wakes the groups for which it changes something.
+    /// Keeps a result, and wakes the groups for which it changes something. When a place sees the first failure, the
+    /// others are asked to look at once.
     pub(crate) fn saw(&self, result: &ProbeResult) {
         let mut state = self.state();
-        let Some(monitor) = state.monitors.get_mut(&result.monitor) else { return };
-        let was_down = monitor.is_down();
-        monitor.failures = if result.success { 0 } else { monitor.failures.saturating_add(1) };
-        let first = monitor.latest.replace(result.clone()).is_none();
-        if first || was_down != monitor.is_down() {
-            let groups = monitor.groups.clone();
-            for group in groups {
-                if let Some(group) = state.monitors.get(&group) {
-                    group.woken.notify_one();
+        let State { monitors, away, asked, .. } = &mut *state;
+        let Some(monitor) = monitors.get_mut(&result.monitor) else { return };
+        let before = monitor.verdict(away);
+        let Some(seen) = monitor.places.get_mut(&result.place) else { return };
+        let failures = seen.as_ref().map_or(0, |seen| seen.failures);
+        let failures = if result.success { 0 } else { failures.saturating_add(1) };
+        *seen = Some(Seen { failures, latest: result.clone() });
+        if failures == 1 {
+            let quiet = |seen: &&Option<Seen>| seen.as_ref().is_none_or(|seen| seen.failures == 0);
+            let others: Vec<&String> =
+                monitor.places.iter().filter(|(_, seen)| quiet(seen)).map(|(place, _)| place).collect();
+            for place in others {
+                if place == HOME {
+                    monitor.woken.notify_one();
+                } else {
+                    asked.entry(place.clone()).or_default().insert(result.monitor.clone());
+                    self.0.asks.send_modify(|asks| *asks += 1);
                 }
             }
         }
+        if before != monitor.verdict(away) {
+            let groups = monitor.groups.clone();
+            self.wake_all(&state, &groups);
+        }
     }
 
-    /// Where a monitor stands: down once more probes failed in a row than it has retries.
+    fn wake_all(&self, state: &State, names: &BTreeSet<String>) {
+        names.iter().filter_map(|name| state.monitors.get(name)).for_each(|monitor| monitor.woken.notify_one());
+    }
+
+    /// The agent of a place is heard, or not any more.
+    pub(crate) fn set_away(&self, place: &str, away: bool) {
+        let mut state = self.state();
+        let changed = if away { state.away.insert(place.to_owned()) } else { state.away.remove(place) };
+        if !changed {
+            return;
+        }
+        let mut groups = BTreeSet::new();
+        for monitor in state.monitors.values_mut() {
+            if let Some(seen) = monitor.places.get_mut(place) {
+                *seen = None;
+                groups.extend(monitor.groups.iter().cloned());
+            }
+        }
+        state.asked.remove(place);
+        self.wake_all(&state, &groups);
+    }
+
+    /// The monitors that a place is asked to probe at once, each asked once.
+    pub(crate) fn take_asked(&self, place: &str) -> Vec<String> {
+        self.state().asked.remove(place).unwrap_or_default().into_iter().collect()
+    }
+
+    /// Changes whenever a place is asked.
+    pub(crate) fn asks(&self) -> watch::Receiver<u64> {
+        self.0.asks.subscribe()
+    }
+
+    /// Probes a monitor at once.
+    pub(crate) fn wake(&self, name: &str) {
+        if let Some(monitor) = self.state().monitors.get(name) {
+            monitor.woken.notify_one();
+        }
+    }
+
+    /// Where a monitor stands: down once more probes failed in a row than it has retries, from as many places as it takes.
     pub(crate) fn standing(&self, name: &str) -> Standing {
         let state = self.state();
-        match state.monitors.get(name) {
-            Some(Monitor { latest: Some(latest), .. }) if state.monitors[name].is_down() => {
-                Standing::Down(latest.message.clone())
-            }
-            Some(Monitor { latest: Some(_), .. }) => Standing::Up,
-            _ => Standing::Unknown,
+        let Some(monitor) = state.monitors.get(name) else { return Standing::Unknown };
+        match monitor.verdict(&state.away) {
+            Verdict::Up => Standing::Up,
+            Verdict::Down => Standing::Down(monitor.message()),
+            Verdict::Open | Verdict::NoQuorum => Standing::Unknown,
         }
     }
 }
 
 impl Monitor {
-    fn is_down(&self) -> bool {
-        self.failures > self.retries
+    fn is_down(&self, seen: &Seen) -> bool {
+        seen.failures > self.retries
+    }
+
+    fn verdict(&self, away: &BTreeSet<String>) -> Verdict {
+        self.quorum.judge(self.places.iter().map(|(place, seen)| match seen {
+            _ if away.contains(place) => Vote::Silent,
+            None => Vote::Open,
+            Some(seen) if self.is_down(seen) => Vote::Down,
+            Some(_) => Vote::Up,
+        }))
+    }
+
+    /// What the first place that says that it is down saw.
+    fn message(&self) -> String {
+        let down = self.places.values().flatten().find(|seen| self.is_down(seen));
+        down.map(|seen| seen.latest.message.clone()).unwrap_or_default()
     }
 }

@@ -47,7 +47,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-use watchbell_model::{Point, ProbeResult, Span};
+use watchbell_model::{HOME, Point, ProbeResult, Span};
 use watchbell_runtime::Runtime;
 
 pub use answer::{JsonCondition, StatusError, StatusRange};
@@ -68,11 +68,13 @@ pub use mail_roundtrip::MailRoundtripConfig;
 pub use mqtt::MqttConfig;
 pub use mysql::MysqlConfig;
 pub use ntp::NtpConfig;
+pub(crate) use own_network::TROUBLE as OWN_NETWORK_TROUBLE;
 pub use own_network::{OwnNetworkConfig, ReferenceConfig};
 pub use pop3::Pop3Config;
 pub use postgresql::PostgresqlConfig;
 pub use push::PushConfig;
 pub use redis::{InfoCondition, RedisConfig};
+pub(crate) use samples::{base, metadata};
 pub use schedule::FIRST_WITHIN;
 pub use smtp::SmtpConfig;
 pub use ssh::SshConfig;
@@ -115,6 +117,7 @@ async fn probe(monitor: &MonitorConfig, runtime: &Runtime, live: &Live) -> (Prob
     };
     let result = ProbeResult {
         monitor: monitor.name.clone(),
+        place: HOME.to_owned(),
         at: runtime.clock.now(),
         success,
         duration: Span(duration),

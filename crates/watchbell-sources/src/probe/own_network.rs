@@ -6,11 +6,11 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use watchbell_model::{Path, Problems, Severity};
-use watchbell_runtime::Runtime;
+use watchbell_runtime::{Runtime, is_private};
 
-use super::config::{check_host, check_port, host_and_port};
+use super::config::{MonitorConfig, check_host, check_port, host_and_port};
 
 /// Under which the trouble is known; its alert is called `OwnNetworkDown`.
 pub(crate) const TROUBLE: &str = "own-network";
@@ -22,9 +22,10 @@ const HOLDS: Duration = Duration::from_secs(5);
 /// The most references.
 const REFERENCES_MAX: usize = 10;
 
-/// What always answers, outside of what is watched. While none of it does, failures of monitors are held and one alert,
+/// What always answers, outside of what is watched. While none of it does, failures of monitors that look beyond our own
+/// networks are held and one alert,
 /// `OwnNetworkDown`, says so. It is asked only when a monitor fails.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OwnNetworkConfig {
     /// Two or three hosts of different owners that take TCP connections, such as public name servers.
@@ -33,7 +34,7 @@ pub struct OwnNetworkConfig {
 }
 
 /// Something that always takes TCP connections.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReferenceConfig {
     /// The host's address, or its name.
@@ -61,6 +62,13 @@ impl OwnNetworkConfig {
             check_port(reference.port, &path.index(at).field("port"), problems);
         }
     }
+}
+
+/// Whether a monitor looks at a network of our own, so that the way out has no part in its failures.
+pub(crate) async fn is_near(monitor: &MonitorConfig, runtime: &Runtime) -> bool {
+    let host = monitor.host();
+    let found = runtime.clock.timeout(REFERENCE_TIME_MAX, runtime.net.resolve(&host)).await;
+    matches!(found, Ok(Ok(all)) if all.iter().all(|address| is_private(*address)))
 }
 
 /// What was found last.

@@ -1,6 +1,7 @@
 //! A probe's outcome as series, under the names blackbox_exporter gives them, so that its dashboards and rules work.
 //!
-//! Every series has the monitor's own labels and `monitor`, `job="monitor"` and `instance`.
+//! Every series has the monitor's own labels and `monitor`, `job="monitor"` and `instance`; where a monitor has places,
+//! `place` too.
 
 use std::collections::BTreeSet;
 
@@ -9,10 +10,15 @@ use watchbell_model::{Labels, Metadata, MetricType, Point, ProbeResult, Timestam
 use super::attempt::Seen;
 use super::config::MonitorConfig;
 
+/// What all series of a monitor have from a place.
+pub(crate) fn base(config: &MonitorConfig, place: &str) -> Labels {
+    let base = config.labels.with("monitor", &config.name).with("job", "monitor").with("instance", &config.target());
+    if config.places.is_empty() { base } else { base.with("place", place) }
+}
+
 /// The samples of one probe.
 pub(crate) fn samples(config: &MonitorConfig, result: &ProbeResult, seen: &Seen) -> Vec<Point> {
-    let target = config.target();
-    let base = config.labels.with("monitor", &config.name).with("job", "monitor").with("instance", &target);
+    let base = base(config, &result.place);
     let mut points = Vec::new();
     let mut add = |name: &str, more: &[(&str, &str)], value: f64| {
         let labels = base.iter().chain(more.iter().copied()).chain([(Labels::NAME, name)]);

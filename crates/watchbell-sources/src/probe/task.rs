@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-use watchbell_model::{Batch, Labels, Observation, Point, ProbeResult, Severity, Span};
+use watchbell_model::{Batch, HOME, Labels, Observation, Point, ProbeResult, Severity, Span};
 use watchbell_runtime::{CancellationToken, Task, fault};
 
 use super::config::{LatencyConfig, MonitorConfig};
 use super::egress::EgressConfig;
+use super::own_network::is_near;
 use super::probe;
 use super::samples::{self, Written};
 use super::schedule::Schedule;
@@ -19,7 +20,7 @@ const APPEND_MAX: Duration = Duration::from_secs(5);
 /// Time between two tries to hand on what was seen.
 const OBSERVE_AGAIN: Duration = Duration::from_secs(1);
 
-/// The tasks that probe these monitors, one each, named as the monitor; a monitor that changed has another key.
+/// The tasks that probe these monitors from home, one each, named as the monitor; a monitor that changed has another key.
 pub fn tasks(monitors: &[MonitorConfig], egress: &EgressConfig, context: &Context) -> Vec<Task> {
     context.live.apply(monitors);
     let context = Context { runtime: egress.guard(&context.runtime), ..context.clone() };
@@ -27,7 +28,7 @@ pub fn tasks(monitors: &[MonitorConfig], egress: &EgressConfig, context: &Contex
         let (config, context) = (monitor.clone(), context.clone());
         Task::new(monitor.name.clone(), key(monitor, egress), move |stop| watch(config.clone(), context.clone(), stop))
     };
-    monitors.iter().map(task).collect()
+    monitors.iter().filter(|monitor| monitor.is_at(HOME)).map(task).collect()
 }
 
 fn key(monitor: &MonitorConfig, egress: &EgressConfig) -> u64 {
@@ -70,7 +71,9 @@ async fn watch(config: MonitorConfig, context: Context, stop: CancellationToken)
         if !is_here {
             if result.success != config.upside_down {
                 context.live.own_network_works(&context.runtime);
-            } else if context.live.is_own_network_down(&context.runtime).await {
+            } else if context.live.is_own_network_down(&context.runtime).await
+                && !is_near(&config, &context.runtime).await
+            {
                 // Nothing is known of the target; its series end.
                 let mut ends = Vec::new();
                 written.end_missing(&mut ends, result.at);

@@ -306,7 +306,7 @@ async fn banner(app: &App, good: &Good, bound: &[std::net::SocketAddr], found: &
     Ok(())
 }
 
-fn log_to_standard_error(log: Option<Log>) {
+pub(super) fn log_to_standard_error(log: Option<Log>) {
     let terminal = std::io::stderr().is_terminal();
     let json = log.map_or(!terminal, |log| log == Log::Json);
     let builder = tracing_subscriber::fmt()

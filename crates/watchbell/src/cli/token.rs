@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
+use watchbell_model::near_hint;
 use watchbell_runtime::Runtime;
 
 use super::Files;
@@ -12,6 +13,7 @@ use super::reach::{self, Door};
 
 const EXAMPLES: &str = "Examples:
   watchbell token new grafana       make one and print it, this once
+  watchbell token new fra --place fra   one for the agent of a place; it opens nothing else
   watchbell token list              names, and since when
   watchbell token revoke grafana    take it back; it stops working at once
 
@@ -36,6 +38,9 @@ enum Command {
     New {
         /// What it is for, such as `grafana`.
         name: String,
+        /// The place whose agent reports with it (`places` in the configuration).
+        #[arg(long)]
+        place: Option<String>,
     },
     /// Names of all, and since when.
     List,
@@ -48,13 +53,24 @@ enum Command {
 
 pub(super) async fn run(runtime: &Runtime, arguments: TokenArguments) -> Result<ExitCode> {
     let TokenArguments { command, files, data } = arguments;
-    let (_, folder) = reach::folder(runtime, &files, data).await;
+    let (config, folder) = reach::folder(runtime, &files, data).await;
     let door = Door::open(runtime, &folder).await?;
     match command {
-        Command::New { name } => println!("{}", door.auth.issue_token(&name).await?),
+        Command::New { name, place: None } => println!("{}", door.auth.issue_token(&name).await?),
+        Command::New { name, place: Some(place) } => {
+            if config.places.iter().all(|it| it.name != place) {
+                let names = config.places.iter().map(|it| it.name.as_str());
+                eprintln!(
+                    "watchbell: there is no place `{place}` in the configuration yet; {}",
+                    near_hint(&place, "places", names)
+                );
+            }
+            println!("{}", door.auth.issue_place_token(&name, &place).await?);
+        }
         Command::List => {
             for token in door.auth.tokens()? {
-                println!("{}  since {}", token.name, token.issued_at);
+                let place = token.place.map(|place| format!("  place {place}")).unwrap_or_default();
+                println!("{}  since {}{place}", token.name, token.issued_at);
             }
         }
         Command::Revoke { name } => {

@@ -2,10 +2,10 @@
 //!
 //! The schema comes from the structs themselves (schemars), so the structs are the file, the manual and this check.
 //! Knows the part of JSON Schema that schemars writes for them: `$ref`, `anyOf`/`oneOf`, `type`, `enum`/`const`,
-//! `properties`, `required`, `additionalProperties`, `items`, and our formats `duration`, `cron`, `uri` and `runbook`.
+//! `properties`, `required`, `additionalProperties`, `items`, and our formats `duration`, `cron`, `uri`, `quorum` and `runbook`.
 
 use serde_json::{Map, Value};
-use watchbell_model::{Cron, Path, Problems, RunbookRef, Span, Url, nearest};
+use watchbell_model::{Cron, Path, Problems, Quorum, RunbookRef, Span, Url, nearest};
 
 use super::yaml::{Kind, Node};
 
@@ -136,6 +136,7 @@ impl<'a> Decoder<'a> {
             Some("duration") => text.parse::<Span>().err().map(|error| error.to_string()),
             Some("uri") => text.parse::<Url>().err().map(|error| error.to_string()),
             Some("cron") => text.parse::<Cron>().err().map(|error| error.to_string()),
+            Some("quorum") => text.parse::<Quorum>().err().map(|error| error.to_string()),
             Some("runbook") => text.parse::<RunbookRef>().err().map(|error| error.to_string()),
             _ => None,
         };

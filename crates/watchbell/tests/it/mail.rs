@@ -14,6 +14,7 @@ const INTERVAL: Duration = Duration::from_secs(2);
 #[test]
 fn a_real_dovecot_stops_and_one_page_arrives_then_one_resolved() {
     must_have("/usr/sbin/dovecot", "dovecot-imapd");
+    must_have("/usr/lib/dovecot/pop3-login", "dovecot-pop3d");
     let now = Clock::os().now();
     let authority = Authority::new();
     let hosts = [own_address(), own_address(), own_address()];
@@ -23,7 +24,7 @@ fn a_real_dovecot_stops_and_one_page_arrives_then_one_resolved() {
     let (short, short_key) = authority.issue(&names, now + Duration::from_secs(5 * 86_400));
     let dovecot = Dovecot::start(hosts[0], &certificate, &key);
     let expiring = Dovecot::start(hosts[1], &short, &short_key);
-    let postfix = Postfix::can_run().then(|| Postfix::start(hosts[2], &certificate, &key));
+    let postfix = Postfix::can_run().then(|| Postfix::start(hosts[2], &certificate, &key, &dovecot.mailboxes()));
     let phone = Receiver::new(Clock::os());
     let served = serve((own_address(), 0).into(), {
         let phone = phone.clone();

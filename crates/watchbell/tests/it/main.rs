@@ -22,6 +22,7 @@ mod manual;
 mod monitors;
 mod outages;
 mod peers;
+mod places;
 mod pushed;
 mod readme;
 mod reload;

@@ -1,13 +1,14 @@
 //! Monitors of every kind against real servers, each also broken in a way that people meet.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use watchbell_runtime::Clock;
 use watchbell_sim::Authority;
 
-use crate::kit::{Folder, Process, wait_until};
-use crate::peers::must_have;
+use crate::kit::{Folder, Process, own_address, wait_until};
+use crate::peers::{Dovecot, IMAPS, POP3, POP3S, Postfix, SMTP, must_have};
 use crate::servers::{self, Server, is_root};
 
 /// A folder with the authority's root and a certificate for addresses that tests listen on.
@@ -34,6 +35,11 @@ fn probe(folder: &Folder, monitor: &str) -> String {
         "watchbell.yml",
         &format!("host: {{enabled: false}}\nmonitors:\n  - {{name: m, timeout: 5s, runbook: 'https://example.org/', {monitor}}}\n"),
     );
+    told(folder, &file)
+}
+
+/// What `watchbell probe` says of the one monitor of a configuration.
+fn told(folder: &Folder, file: &Path) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_watchbell"))
         .args(["probe", "--config", &file.display().to_string(), "--output", "json"])
         .current_dir(folder.path())
@@ -41,7 +47,7 @@ fn probe(folder: &Folder, monitor: &str) -> String {
         .expect("the binary starts");
     let line = String::from_utf8_lossy(&output.stdout).lines().last().unwrap_or_default().to_owned();
     let result: serde_json::Value = serde_json::from_str(&line)
-        .unwrap_or_else(|error| panic!("{monitor}: {error}: {line}{}", String::from_utf8_lossy(&output.stderr)));
+        .unwrap_or_else(|error| panic!("{error}: {line}{}", String::from_utf8_lossy(&output.stderr)));
     let word = if result["success"] == true { "up" } else { "down" };
     format!("{word}: {}", result["message"].as_str().unwrap_or_default())
 }
@@ -55,6 +61,56 @@ fn check(folder: &Folder, server: &Server, kind: &str, more: &str, words: &str) 
 }
 
 const SECURE: &str = "tls: true, server_name: server.watchbell.test, roots_file: ca.pem";
+
+#[test]
+fn pop3_and_a_message_that_goes_round() {
+    must_have("/usr/lib/dovecot/pop3-login", "dovecot-pop3d");
+    let trust = Trust::new();
+    let (certificate, key) = trust.issue();
+    let dovecot = Dovecot::start(own_address(), &certificate, &key);
+    let folder = &trust.folder;
+    let at = |port: u16| {
+        format!("host: {}, port: {port}, server_name: server.watchbell.test, roots_file: ca.pem", dovecot.at)
+    };
+    let pop3 = |more: &str, words: &str| {
+        let told = probe(folder, &format!("pop3: {{{more}}}"));
+        assert!(told.contains(words), "{more}\n  expected: {words}\n  told:     {told}");
+    };
+    let login = |password: &str| format!("login: {{username: joe, password: {password}}}");
+    pop3(&format!("{}, require: [UIDL, TOP], {}", at(POP3S), login("secret")), "ready.; signed in as joe");
+    pop3(&format!("{}, tls: starttls, {}", at(POP3), login("secret")), "ready.; signed in as joe");
+    pop3(&format!("{}, {}", at(POP3S), login("wrong")), "down: the server refused the login of `joe`");
+    pop3(&format!("{}, require: [UTF8]", at(POP3S)), "down: the server does not offer `UTF8`");
+    pop3(&at(POP3), "down: the TLS handshake failed: the server does not speak TLS here");
+    pop3(&format!("host: {}, port: {POP3S}, roots_file: ca.pem", dovecot.at), "down: the certificate is not for");
+    if !Postfix::can_run() {
+        return;
+    }
+    let postfix = Postfix::start(own_address(), &certificate, &key, &dovecot.mailboxes());
+    let trip = |to: &str, timeout: &str| {
+        let (name, imap) = ("server_name: server.watchbell.test, roots_file: ca.pem", at(IMAPS));
+        let smtp = format!("host: {}, port: {SMTP}, {name}", postfix.at);
+        let login = login("secret");
+        let file = folder.write(
+            "watchbell.yml",
+            &format!(
+                "host: {{enabled: false}}\nmonitors:\n  - {{name: m, interval: 1m, timeout: {timeout}, runbook: \
+                 'https://example.org/', mail_roundtrip: {{from: probe@inbox.watchbell.test, to: {to}, \
+                 smtp: {{{smtp}}}, imap: {{{imap}, {login}}}}}}}\n"
+            ),
+        );
+        told(folder, &file)
+    };
+    let told = trip("joe@inbox.watchbell.test", "30s");
+    assert!(told.starts_with("up: the message arrived "), "{told}");
+    // It was deleted again.
+    let left = dovecot.mailboxes().join("joe/new").read_dir().map_or(0, Iterator::count)
+        + dovecot.mailboxes().join("joe/cur").read_dir().map_or(0, Iterator::count);
+    assert_eq!(left, 0);
+    // Accepted, and delivered to somebody else's mailbox: nowhere.
+    let told = trip("joe@elsewhere.watchbell.test", "5s");
+    assert!(told.starts_with("down: "), "{told}");
+}
 
 #[test]
 fn redis() {

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use crate::kit::{Folder, signal, wait_until};
 
-/// Dovecot, serving IMAP with STARTTLS and inside TLS; every user's password is `secret`.
+/// Dovecot, serving IMAP and POP3 with STARTTLS and inside TLS; every user's password is `secret`.
 pub struct Dovecot {
     child: Child,
     folder: Folder,
@@ -16,6 +16,8 @@ pub struct Dovecot {
 /// Its ports.
 pub const IMAP: u16 = 10143;
 pub const IMAPS: u16 = 10993;
+pub const POP3: u16 = 10110;
+pub const POP3S: u16 = 10995;
 
 impl Dovecot {
     /// Starts it on an address with a certificate and its key as PEM.
@@ -37,13 +39,15 @@ impl Dovecot {
             format!("default_internal_user = {user}\ndefault_login_user = {user}\n")
         };
         let configuration = format!(
-            "base_dir = {here}/run\nstate_dir = {here}/run\nlog_path = {here}/log\nprotocols = imap\nlisten = {at}\n\
+            "base_dir = {here}/run\nstate_dir = {here}/run\nlog_path = {here}/log\nprotocols = imap pop3\nlisten = {at}\n\
              {users}ssl = required\nssl_cert = <{here}/cert.pem\nssl_key = <{here}/key.pem\n\
              mail_location = maildir:{here}/mail/%u\n\
              passdb {{\n  driver = static\n  args = password=secret\n}}\n\
              userdb {{\n  driver = static\n  args = uid=nobody gid=nogroup home={here}/mail/%u\n}}\n\
              service imap-login {{\n  chroot =\n  inet_listener imap {{\n    port = {IMAP}\n  }}\n  \
              inet_listener imaps {{\n    port = {IMAPS}\n    ssl = yes\n  }}\n}}\n\
+             service pop3-login {{\n  chroot =\n  inet_listener pop3 {{\n    port = {POP3}\n  }}\n  \
+             inet_listener pop3s {{\n    port = {POP3S}\n    ssl = yes\n  }}\n}}\n\
              service anvil {{\n  chroot =\n}}\n"
         );
         let file = folder.write("dovecot.conf", &configuration);
@@ -59,6 +63,11 @@ impl Dovecot {
         let dovecot = Dovecot { child, folder, at };
         wait_until("dovecot listens", || TcpStream::connect((at, IMAPS)).is_ok());
         dovecot
+    }
+
+    /// The folder with a mailbox for each user.
+    pub fn mailboxes(&self) -> std::path::PathBuf {
+        self.folder.path().join("mail")
     }
 
     /// Stops it; its ports refuse connections afterwards.
@@ -92,7 +101,7 @@ impl Stopped {
     }
 }
 
-/// Postfix, serving SMTP with STARTTLS and inside TLS.
+/// Postfix, serving SMTP with STARTTLS and inside TLS; mail to anybody at `inbox.watchbell.test` is joe's.
 pub struct Postfix {
     folder: Folder,
     pub at: Ipv4Addr,
@@ -108,8 +117,8 @@ impl Postfix {
         Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0")
     }
 
-    /// Starts it on an address with a certificate and its key as PEM.
-    pub fn start(at: Ipv4Addr, certificate: &str, key: &str) -> Postfix {
+    /// Starts it on an address with a certificate and its key as PEM; delivers into the folder of mailboxes.
+    pub fn start(at: Ipv4Addr, certificate: &str, key: &str, mailboxes: &Path) -> Postfix {
         let folder = Folder::new("postfix");
         let here = folder.path().display().to_string();
         folder.write("cert.pem", certificate);
@@ -122,7 +131,10 @@ impl Postfix {
                  setgid_group = postdrop\nmyhostname = mail.watchbell.test\ninet_interfaces = 127.0.0.1\n\
                  inet_protocols = ipv4\nmynetworks = 127.0.0.0/8\nmaillog_file = {here}/maillog\n\
                  maillog_file_prefixes = {prefix}\nsmtpd_tls_cert_file = {here}/cert.pem\n\
-                 smtpd_tls_key_file = {here}/key.pem\nsmtpd_tls_security_level = may\nalias_maps =\nalias_database =\n",
+                 smtpd_tls_key_file = {here}/key.pem\nsmtpd_tls_security_level = may\nalias_maps =\nalias_database =\n\
+                 virtual_mailbox_domains = inbox.watchbell.test\nvirtual_mailbox_base = {mailboxes}\n\
+                 virtual_mailbox_maps = static:joe/\nvirtual_uid_maps = static:65534\nvirtual_gid_maps = static:65534\n",
+                mailboxes = mailboxes.display(),
                 prefix = std::env::temp_dir().display(),
             ),
         );
@@ -133,14 +145,17 @@ impl Postfix {
                  postlog unix-dgram n - n - 1 postlogd\nrewrite unix - - n - - trivial-rewrite\n\
                  proxymap unix - - n - - proxymap\nanvil unix - - n - 1 anvil\ntlsmgr unix - - n 1000? 1 tlsmgr\n\
                  cleanup unix n - n - 0 cleanup\nqmgr unix n - n 300 1 qmgr\npickup unix n - n 60 1 pickup\n\
-                 bounce unix - - n - 0 bounce\ndefer unix - - n - 0 bounce\nsmtp unix - - n - - smtp\n"
+                 bounce unix - - n - 0 bounce\ndefer unix - - n - 0 bounce\nsmtp unix - - n - - smtp\n\
+                 virtual unix - n n - - virtual\n"
             ),
         );
         for name in ["queue", "data"] {
             std::fs::create_dir_all(folder.path().join(name)).expect("a folder");
         }
-        let owned = Command::new("chown").args(["postfix", &format!("{here}/data")]).status();
-        assert!(owned.is_ok_and(|status| status.success()), "chown to postfix");
+        for (user, folder) in [("postfix", format!("{here}/data")), ("nobody", mailboxes.display().to_string())] {
+            let owned = Command::new("chown").args([user, &folder]).status();
+            assert!(owned.is_ok_and(|status| status.success()), "chown to {user}");
+        }
         let postfix = Postfix { folder, at };
         assert!(postfix.command("start"), "postfix starts");
         wait_until("postfix listens", || TcpStream::connect((at, SMTP)).is_ok());

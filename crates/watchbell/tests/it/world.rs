@@ -80,6 +80,11 @@ impl Sim {
         &self.running.as_ref().expect("it runs").app
     }
 
+    /// The metrics of the running one.
+    pub fn store(&self) -> &MetricStore {
+        &self.running.as_ref().expect("it runs").store
+    }
+
     /// As `kill -9`: nothing is flushed, nothing said.
     pub fn crash(&mut self) {
         if let Some(running) = self.running.take() {

@@ -108,16 +108,20 @@ fn a_group_is_as_bad_as_its_worst_member_and_knows_at_once() {
 }
 
 #[test]
-fn failures_are_held_while_our_own_network_is_down() {
+fn failures_are_held_while_our_own_network_is_down_but_not_those_within_it() {
     let told = sim::run(1, |world: World| async move {
         world.net.serve(HOST, 2, |_| std::future::pending());
+        world.net.add_address(HOST, "203.0.113.7".parse().unwrap());
         world.net.serve("dns.example", 53, |_| std::future::pending());
-        let (log, runtime, context) = start(&world, &[monitor(TWO)]);
+        world.net.serve("10.1.2.3", 2, |_| std::future::pending());
+        let near = r#"{"name": "near", "retries": 0, "tcp": {"host": "10.1.2.3", "port": 2}}"#;
+        let (log, runtime, context) = start(&world, &[monitor(TWO), monitor(near)]);
         let own: OwnNetworkConfig =
             serde_json::from_str(r#"{"references": [{"host": "dns.example", "port": 53}]}"#).unwrap();
         context.live.set_own_network(own).await;
         pass(&runtime, 20).await;
         world.net.refuse(HOST, 2);
+        world.net.refuse("10.1.2.3", 2);
         world.net.set_black_hole("dns.example", true);
         pass(&runtime, 120).await;
         log.note(format!("troubles: {:?}", runtime.troubles.list().iter().map(|it| &it.summary).collect::<Vec<_>>()));
