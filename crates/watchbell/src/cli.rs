@@ -4,6 +4,7 @@ mod alerts;
 mod check;
 mod downtime;
 mod heartbeats;
+mod incident;
 mod ping;
 mod probe;
 mod push;
@@ -52,6 +53,7 @@ const EXAMPLES: &str = "Examples:
   watchbell ack monitor/imap               say that you see to it
   watchbell verdict monitor/imap false     say that its page was for nothing
   watchbell downtime list                  what keeps pages back now, and next
+  watchbell incident list                  what status pages tell
   watchbell ping \"$PING_URL\" -- backup.sh  run a job and say how it went
   watchbell query instant 'up == 0'        what an expression is worth now
   watchbell store stats                    how much is kept, and what most of it is";
@@ -117,6 +119,8 @@ enum Command {
     Verdict(verdict::VerdictArguments),
     /// Known periods in which certain alerts page nobody: list, make, end.
     Downtime(downtime::DowntimeArguments),
+    /// What status pages tell those who use what is watched: list, open, update, resolve.
+    Incident(incident::IncidentArguments),
     /// Ask a running watchbell, or any Prometheus: an expression now or over a range, series, labels.
     Query(query::QueryArguments),
     /// Series by hand: figures, check, import, export, snapshot, deletion.
@@ -228,6 +232,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Ack(arguments) => alerts::acknowledge(&runtime, arguments).await,
         Command::Verdict(arguments) => verdict::give(&runtime, arguments).await,
         Command::Downtime(arguments) => downtime::run(&runtime, arguments).await,
+        Command::Incident(arguments) => incident::run(&runtime, arguments).await,
         Command::Heartbeats(arguments) => heartbeats::run(&runtime, arguments).await,
         Command::Ping(arguments) => ping::run(&runtime, arguments).await,
         Command::Query(arguments) => query::run(&runtime, arguments).await,

@@ -377,3 +377,19 @@ fn a_dead_mans_switch_says_whom_it_pings_and_how_often() {
         "#]],
     );
 }
+
+#[test]
+fn a_status_page_names_what_there_is() {
+    check(
+        "monitors:\n  - {name: imap, runbook: down, tcp: {host: a, port: 993}}\nstatus_pages:\n  - name: public\n    \
+         public: true\n    tite: x\n    groups:\n      - items:\n          - {monitor: imapp}\n  - name: Team\n    \
+         token: short\n    groups: [{items: [{monitor: imap}]}]\n",
+        expect_test::expect![[r#""#]],
+    );
+    check(
+        "monitors:\n  - {name: imap, runbook: down, tcp: {host: a, port: 993}}\nstatus_pages:\n  - name: Team\n    \
+         token: short\n    time_zone: Berlin\n    groups:\n      - items:\n          - {monitor: imapp}\n          \
+         - {heartbeat: imap}\n",
+        expect_test::expect![[r#""#]],
+    );
+}
