@@ -227,7 +227,9 @@ impl App {
         supervisor.reconcile("probe", probe::tasks(&monitors, &config.egress, &self.context));
         self.targets.apply(&config.scrape_configs, &self.context);
         let own = [host::task(&config.host, &self.context), self.own_metrics(config)];
-        supervisor.reconcile("status", vec![standing::task(&self.context, &self.alarms, &self.alerts)]);
+        let noted = config.host.enabled || !config.status_pages.is_empty();
+        let standing = noted.then(|| standing::task(&self.context, &self.alarms, &self.alerts));
+        supervisor.reconcile("status", standing.into_iter().collect());
         supervisor.reconcile("host", own.into_iter().flatten().collect());
         supervisor.reconcile("alarms", self.alarms.tasks());
         supervisor.reconcile("alerts", self.alerts.tasks());

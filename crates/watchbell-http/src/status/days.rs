@@ -13,7 +13,7 @@ use watchbell_model::Timestamp;
 
 const MINUTE_MS: i64 = 60_000;
 /// How long a stretch is where days begin at whole hours; as long as the store keeps sums of.
-pub(super) const HOUR_MS: i64 = 60 * MINUTE_MS;
+const HOUR_MS: i64 = 60 * MINUTE_MS;
 /// Where they do not: every zone of today begins its days at such a time.
 const QUARTER_MS: i64 = 15 * MINUTE_MS;
 /// A day is one of trouble, and not of a little trouble, from this share of its known minutes on.

@@ -29,7 +29,6 @@ pub(super) struct IncidentArguments {
 }
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one for each run")]
 enum Command {
     /// Those that are not over.
     List {
