@@ -111,6 +111,122 @@ export interface AlertGroup {
 /** Whether anybody is told of an alert. */
 export type AlertState = "active" | "suppressed";
 
+/** A status page as it stands. */
+export interface Board {
+  /** A few words under it. */
+  description: string;
+  /** What it shows. */
+  groups: BoardGroup[];
+  /** Whether what was could be read; without it there are no days and no figures. */
+  history_known: boolean;
+  /** Incidents that are not over, then some that are, the latest first. */
+  incidents: BoardIncident[];
+  /** Maintenance that is under way or will be soon. */
+  maintenance: BoardMaintenance[];
+  /** The last part of its address. */
+  name: string;
+  /** When that was so. */
+  now: Timestamp;
+  /** The worst of what it shows. */
+  state: Health;
+  /** The same in words. */
+  summary: string;
+  /** Whose days these are. */
+  time_zone: string;
+  /** What stands on top. */
+  title: string;
+}
+
+/** A day of something. */
+export interface BoardDay {
+  /** Which, such as `2026-11-22`. */
+  date: string;
+  /** For how many minutes it was down. */
+  down_minutes: number;
+  /** Of how many minutes it is known whether it worked. */
+  known_minutes: number;
+  /** How many minutes it was in maintenance. */
+  maintenance_minutes: number;
+  /** What it is called. */
+  state: DayState;
+  /** The share of known minutes in which it worked, 0 to 1. */
+  up: number | null;
+}
+
+/** Things that belong together. */
+export interface BoardGroup {
+  /** What is in it. */
+  items: BoardItem[];
+  /** What people call them. */
+  name: string;
+  /** The worst of them. */
+  state: Health;
+}
+
+/** An incident as a page shows it. */
+export interface BoardIncident {
+  /** What it is about, as the page calls it. */
+  affects: string[];
+  /** Names it for ever. */
+  id: string;
+  /** How much of it people feel. */
+  impact: Impact;
+  /** Since when it is told. */
+  opened_at: Timestamp;
+  /** Since when it is over. */
+  resolved_at: Timestamp | null;
+  /** How far people are with it. */
+  stage: Stage;
+  /** What it is about. */
+  title: string;
+  /** What was said, latest first. */
+  updates: BoardUpdate[];
+}
+
+/** One thing that works or does not. */
+export interface BoardItem {
+  /** When its certificate ends, if it has one and the page may say so. */
+  certificate_ends_at: Timestamp | null;
+  /** Day by day, oldest first, the last of them today. */
+  days: BoardDay[];
+  /** A few words under it. */
+  description: string;
+  /** Its name in addresses of badges. */
+  id: string;
+  /** How long the last probe took, in seconds, if the page may say so. */
+  latency: number | null;
+  /** What people call it. */
+  name: string;
+  /** What the last probe saw, if it is down and the page may say so. */
+  reason: string | null;
+  /** Since when it works or does not. */
+  since: Timestamp | null;
+  /** How it is. */
+  state: Health;
+  /** The share of the time in which it worked. */
+  uptime: Figure[];
+}
+
+/** Maintenance as a page shows it. */
+export interface BoardMaintenance {
+  /** What it is about, as the page calls it. */
+  affects: string[];
+  /** When it begins; nothing if it is under way. */
+  from: Timestamp | null;
+  /** When it ends, where that can be said. */
+  until: Timestamp | null;
+}
+
+/** What was said of an incident. */
+export interface BoardUpdate {
+  /** When. */
+  at: Timestamp;
+  /** How far people were. */
+  stage: Stage;
+  /** The words. */
+  text: string;
+}
+
 /** A notice that something changed, sent as a server-sent event. */
 export interface ChangeNotice {
   /** What to read again: `alarms`, `heartbeats`, `alerts`, `outbox`, `config`. */
@@ -158,6 +274,9 @@ export interface Contributor {
   /** The value that was judged last. */
   value: number | null;
 }
+
+/** What a day is called. */
+export type DayState = "up" | "partly" | "down" | "maintenance" | "unknown";
 
 /** One try to hand a page to a channel. */
 export interface Delivery {
@@ -294,6 +413,18 @@ export interface Episode {
   verdict: Verdict | null;
 }
 
+/** The share of a time in which something worked. Time in maintenance, and time of which nothing is known, counts neither way. */
+export interface Figure {
+  /** Where it begins: a whole hour. */
+  from: Timestamp;
+  /** Where it ends. */
+  to: Timestamp;
+  /** 0 to 1; nothing if nothing is known of it. */
+  up: number | null;
+  /** `24h`, `7d`, `30d` or `90d`. */
+  window: string;
+}
+
 /** A graph to draw. */
 export interface Graph {
   /** The PromQL expression to ask `/api/v1/query_range` for. */
@@ -305,6 +436,9 @@ export interface Graph {
   /** `seconds`, `state` (1 is good, 0 is bad) or nothing. */
   unit: string;
 }
+
+/** How something is. */
+export type Health = "up" | "maintenance" | "unknown" | "degraded" | "down";
 
 /** A heartbeat as it stands. */
 export interface Heartbeat {
@@ -353,6 +487,43 @@ export interface Host {
   memory: Chart;
   /** Bytes of memory there are. */
   memory_bytes: number | null;
+}
+
+/** How much of it those feel who use what is watched. */
+export type Impact = "notice" | "degraded" | "outage";
+
+/** Something that those are told of who use what is watched. */
+export interface Incident {
+  /** The alarms of what it is about, such as `monitor/imap`. */
+  affects: string[];
+  /** Names it for ever. */
+  id: string;
+  /** How much of it people feel. */
+  impact: Impact;
+  /** When it was told of first. */
+  opened_at: Timestamp;
+  /** The status pages that show it; all of them if there is none. */
+  pages: string[];
+  /** When it was over, if it is. */
+  resolved_at: Timestamp | null;
+  /** How far people are with it. */
+  stage: Stage;
+  /** What it is about, in a few words. */
+  title: string;
+  /** What was said, oldest first. */
+  updates: IncidentUpdate[];
+}
+
+/** What somebody says of an incident. */
+export interface IncidentUpdate {
+  /** When. */
+  at: Timestamp;
+  /** Who. Status pages do not show it. */
+  by: string;
+  /** How far people are. */
+  stage: Stage;
+  /** For those who use what is watched; an empty line parts paragraphs. */
+  text: string;
 }
 
 /** What a person says of a page. */
@@ -404,6 +575,40 @@ export interface NewDowntime {
   downtime: DowntimeConfig;
   /** Why. */
   why?: string;
+}
+
+/** What is asked for to open an incident. */
+export interface NewIncident {
+  /** What it is about: as the page calls it, or the name of the monitor or heartbeat. */
+  affects?: string[];
+  /** Who says it; unless given, who asks. No status page shows it. */
+  by?: string;
+  /** How much of it people feel. */
+  impact?: Impact;
+  /** Names of the status pages that show it; all of them if none is named. */
+  pages?: string[];
+  /** How far people are with it. */
+  stage?: Stage;
+  /** What those should know who use it; an empty line parts paragraphs. */
+  text: string;
+  /** What it is about, in a few words. */
+  title: string;
+}
+
+/** One more update of an incident. What is given is so from now on. */
+export interface NewIncidentUpdate {
+  /** What it is about, all of it. */
+  affects: string[] | null;
+  /** Who says it; unless given, who asks. */
+  by?: string;
+  /** How much of it people feel. */
+  impact: Impact | null;
+  /** How far people are; as before, unless given. `resolved` ends it. */
+  stage: Stage | null;
+  /** What those should know who use it. */
+  text: string;
+  /** What it is about, in a few words. */
+  title: string | null;
 }
 
 /** What is asked for to make a silence. */
@@ -617,6 +822,56 @@ export interface Site {
   url: string;
   /** Which release runs. */
   version: string;
+}
+
+/** How far people are with it. */
+export type Stage = "investigating" | "identified" | "monitoring" | "resolved";
+
+/** A status page, for those who look after it. */
+export interface StatusPage {
+  /** Who may see it. */
+  access: StatusPageAccess;
+  /** Where people find it. */
+  href: string;
+  /** What it shows, in its order. */
+  items: StatusPageItem[];
+  /** The last part of its address. */
+  name: string;
+  /** The worst of what it shows. */
+  state: Health;
+  /** The same in words. */
+  summary: string;
+  /** What stands on top of it. */
+  title: string;
+}
+
+/** Who may see a status page. */
+export type StatusPageAccess = "public" | "token" | "private";
+
+/** A figure of a status page, and how to come to it again. */
+export interface StatusPageFigure {
+  /** When the figure ends. */
+  at: Timestamp;
+  /** The PromQL expression that comes to it, evaluated at `at`. */
+  expression: string;
+  /** 0 to 1; nothing if nothing is known. */
+  up: number | null;
+  /** `24h`, `7d`, `30d` or `90d`. */
+  window: string;
+}
+
+/** What a status page shows. */
+export interface StatusPageItem {
+  /** The alarm that knows whether it works, such as `monitor/imap`. */
+  alarm: string;
+  /** Its name in addresses of badges. */
+  id: string;
+  /** What the page calls it. */
+  name: string;
+  /** How it is. */
+  state: Health;
+  /** The shares of the time in which it worked. */
+  uptime: StatusPageFigure[];
 }
 
 /** How a target is. */

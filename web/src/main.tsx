@@ -14,6 +14,7 @@ import { MonitorsPage } from "./pages/monitors";
 import { ConfigBanner, OverviewPage } from "./pages/overview";
 import { PreviewsPage } from "./pages/previews";
 import { RunbooksPage } from "./pages/runbooks";
+import { StatusPagesPage } from "./pages/status";
 import { TargetsPage } from "./pages/targets";
 import { Shell, listenToKeys } from "./shell";
 import { sync } from "./time";
@@ -47,6 +48,7 @@ function Page({ path, data }: { path: string; data: Overview | undefined }) {
   if (path === "/deliveries") return <DeliveriesPage />;
   if (path === "/previews") return <PreviewsPage />;
   if (path === "/runbooks") return <RunbooksPage />;
+  if (path === "/status-pages") return <StatusPagesPage />;
   if (path === "/targets") return <TargetsPage />;
   if (!data) return overview.error.value ? null : <Loading />;
   if (path === "/monitors") return <MonitorsPage overview={data} />;

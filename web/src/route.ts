@@ -12,7 +12,9 @@ function current(): Route {
 
 export const route = signal<Route>(current());
 
-const OWN = ["/", "/alarms", "/monitors", "/heartbeats", "/targets", "/alerts", "/deliveries", "/previews", "/runbooks"];
+const OWN = [
+  "/", "/alarms", "/monitors", "/heartbeats", "/targets", "/alerts", "/deliveries", "/previews", "/status-pages", "/runbooks",
+];
 
 /** Whether this script shows the page; run books and signing in are pages of the server. */
 function isOwn(path: string): boolean {

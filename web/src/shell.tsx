@@ -22,6 +22,7 @@ export const PLACES: Place[] = [
   { href: "/targets", name: "Targets", key: "t", icon: "M8 2a6 6 0 1 1 0 12A6 6 0 0 1 8 2ZM8 5.2a2.8 2.8 0 1 1 0 5.6 2.8 2.8 0 0 1 0-5.6ZM8 8h.01" },
   { href: "/alerts", name: "Alerts", key: "l", icon: "M4 11V7.2a4 4 0 0 1 8 0V11l1.2 1.2H2.8ZM6.6 14h2.8" },
   { href: "/deliveries", name: "Deliveries", key: "d", icon: "M2 8 14 2.5 11 13.5 7.6 9.6ZM7.6 9.6 14 2.5" },
+  { href: "/status-pages", name: "Status", key: "s", icon: "M2 3h12v10H2ZM4.5 10.5v-3M8 10.5V6M11.5 10.5v-2" },
   { href: "/runbooks", name: "Run books", key: "r", icon: "M8 3.6C6.4 2.4 4.3 2.2 2 2.6v10c2.3-.4 4.4-.2 6 1 1.6-1.2 3.7-1.4 6-1v-10c-2.3-.4-4.4-.2-6 1Zm0 0v10" },
 ];
 

@@ -134,9 +134,8 @@ impl Site {
 
     /// An alert of our own: the item's labels, then ours, which win; `source` is the alarm's name.
     pub(crate) fn alert(&self, id: &str, starts_at: Timestamp, facts: Facts<'_>) -> Alert {
-        let own = [("alertname", facts.name), ("severity", facts.severity), ("source", id)];
         Alert {
-            labels: facts.labels.iter().chain(facts.own.iter().copied()).chain(own).collect(),
+            labels: alert_labels(id, facts.name, facts.severity, facts.labels, facts.own),
             annotations: Labels::from_pairs([
                 ("summary", facts.summary.as_str()),
                 ("description", facts.description),
@@ -147,6 +146,12 @@ impl Site {
             generator_url: self.alarm(id),
         }
     }
+}
+
+/// The labels of an alarm's alert: the item's, then our own.
+pub(crate) fn alert_labels(id: &str, name: &str, severity: &str, labels: &Labels, own: &[(&str, &str)]) -> Labels {
+    let ours = [("alertname", name), ("severity", severity), ("source", id)];
+    labels.iter().chain(own.iter().copied()).chain(ours).collect()
 }
 
 /// What an alert says.

@@ -36,4 +36,4 @@ pub use apply::Desired;
 pub use history::HISTORY_MAX;
 pub use kept::Runbook;
 pub use picture::{PICTURE_PAUSE, PICTURE_TIME_MAX, Pictures};
-pub use status::{MonitorStatus, PlaceVote};
+pub use status::{MonitorStatus, PlaceVote, Standing};

@@ -9,7 +9,7 @@ use watchbell_model::{
 };
 
 use crate::alarms::Alarms;
-use crate::kept::{Item, Kept, Kind, Site};
+use crate::kept::{Item, Kept, Kind, Site, alert_labels};
 use crate::rule::run::RuleItem;
 use crate::rule::{self, GroupStatus};
 use crate::world::World;
@@ -57,7 +57,41 @@ pub struct PlaceVote {
     pub message: Option<String>,
 }
 
+/// Whether what a monitor or a heartbeat watches works, and what an alert about it is called.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Standing {
+    /// Its alarm.
+    pub alarm: AlarmId,
+    /// Whether it works; nothing while nothing is known.
+    pub up: Option<bool>,
+    /// Since when that is so.
+    pub since: Timestamp,
+    /// Labels that its alert has, or would have.
+    pub labels: Labels,
+}
+
 impl Alarms {
+    /// All monitors, then all heartbeats, as they stand.
+    pub fn standings(&self) -> Vec<Standing> {
+        let world = self.world();
+        let of_monitor = |item: &Item<monitor::Memory>| {
+            let spec = &*item.spec;
+            let alarm = monitor::Memory::id(&spec.name);
+            let own = [("monitor", spec.name.as_str())];
+            let labels = alert_labels(&alarm, monitor::ALERT_NAME, spec.severity.as_str(), &spec.labels, &own);
+            Standing { alarm, up: works(item.kept.state), since: item.kept.since, labels }
+        };
+        let of_heartbeat = |item: &Item<heartbeat::Memory>| {
+            let spec = &*item.spec;
+            let alarm = heartbeat::Memory::id(&spec.id);
+            let own = [("heartbeat", spec.name.as_str())];
+            let labels = alert_labels(&alarm, heartbeat::ALERT_NAME, spec.severity.as_str(), &spec.labels, &own);
+            Standing { alarm, up: works(item.kept.state), since: item.kept.since, labels }
+        };
+        let monitors = world.items.monitors.values().map(of_monitor);
+        monitors.chain(world.items.heartbeats.values().map(of_heartbeat)).collect()
+    }
+
     /// All alarms, by kind and name.
     pub fn statuses(&self) -> Vec<AlarmStatus> {
         let world = self.world();
@@ -162,6 +196,14 @@ impl World {
             places,
             certificate_ends: certificate.map(|certificate| certificate.not_after),
         }
+    }
+}
+
+fn works(state: AlarmState) -> Option<bool> {
+    match state {
+        AlarmState::Ok => Some(true),
+        AlarmState::Alarm => Some(false),
+        AlarmState::InsufficientData => None,
     }
 }
 

@@ -19,9 +19,10 @@ use crate::book::{ALERTS_MAX, Book, GROUPS_MAX, Moment};
 use crate::config::Config;
 use crate::downtime::{DowntimeConfig, DowntimeError, MadeDowntime};
 use crate::episode::{Episode, EpisodeKey, Judgement, Verdict};
+use crate::incident::{Incident, IncidentChange, IncidentError};
 use crate::rows::{self, Rows};
 use crate::silence::{Silence, SilenceError};
-use crate::view::{Acknowledgement, AlertView, DowntimeView, GroupView};
+use crate::view::{Acknowledgement, AlertView, DowntimeView, GroupView, PlannedDowntime};
 
 /// How many requests wait for the loop; further ones wait outside.
 const COMMANDS_MAX: usize = 1024;
@@ -63,6 +64,7 @@ enum Command {
     ExpireSilence { id: String, answer: Answer<SilenceError> },
     Acknowledge { which: Which, by: Option<Acknowledgement>, answer: oneshot::Sender<Result<usize, StateError>> },
     MakeDowntime { new: Box<MadeDowntime>, answer: oneshot::Sender<Result<String, DowntimeError>> },
+    ChangeIncident { change: Box<IncidentChange>, answer: oneshot::Sender<Result<Incident, IncidentError>> },
     EndDowntime { id: String, answer: Answer<DowntimeError> },
     Judge { which: Vec<EpisodeKey>, verdict: Option<Verdict>, answer: oneshot::Sender<Result<usize, StateError>> },
 }
@@ -204,6 +206,29 @@ impl Alerts {
     /// There is none of that name, it is over, or it could not be kept.
     pub async fn end_downtime(&self, id: &str) -> Result<(), DowntimeError> {
         self.ask(|answer| Command::EndDowntime { id: id.to_owned(), answer }).await?
+    }
+
+    /// Downtimes that are in force or begin within `ahead` and cover one of these alerts; by when they are in force.
+    pub fn downtimes_of(&self, alerts: &[Labels], ahead: Duration) -> Vec<PlannedDowntime> {
+        self.book().downtimes_of(alerts, self.runtime.clock.now(), ahead)
+    }
+
+    /// Incidents that are not over, then those that are; the latest first.
+    pub fn incidents(&self) -> Vec<Incident> {
+        self.book().incidents.all()
+    }
+
+    /// Another number whenever an incident was changed.
+    pub fn incidents_revision(&self) -> u64 {
+        self.book().incidents_revision
+    }
+
+    /// Opens an incident, says more of it or takes it away; answers it as it is then, or was.
+    ///
+    /// # Errors
+    /// What is wrong with it, or that it could not be kept.
+    pub async fn change_incident(&self, change: IncidentChange) -> Result<Incident, IncidentError> {
+        self.ask(|answer| Command::ChangeIncident { change: Box::new(change), answer }).await?
     }
 
     /// Notes who sees to alerts, by their fingerprints, or with `None` that nobody does any more. Answers how many of
@@ -382,6 +407,9 @@ impl Alerts {
                         Err(error) => Err(error),
                     });
                 }
+                Command::ChangeIncident { change, answer } => {
+                    let _ = answer.send(self.change_incident_now(*change).await);
+                }
                 Command::Judge { which, verdict, answer } => {
                     let _ = answer.send(self.judge_now(&which, verdict).await);
                 }
@@ -497,6 +525,28 @@ impl Alerts {
         }
         book.end(self.moment());
         result.map(|()| id).map_err(DowntimeError::from)
+    }
+
+    async fn change_incident_now(&self, change: IncidentChange) -> Result<Incident, IncidentError> {
+        let mut plan = {
+            let mut book = self.book();
+            let plan = book.plan_incident(change, self.runtime.rng.uuid(), self.runtime.clock.now())?;
+            book.begin();
+            plan
+        };
+        fault::point("alerts.incident_planned");
+        let result = self.commit(std::mem::take(&mut plan.changes)).await;
+        fault::point("alerts.incident_committed");
+        let mut book = self.book();
+        let changed = match result {
+            Ok(()) => Ok(book.apply_incident(plan)),
+            Err(error) => {
+                book.fail_incident(&plan);
+                Err(error.into())
+            }
+        };
+        book.end(self.moment());
+        changed
     }
 
     async fn judge_now(&self, which: &[EpisodeKey], verdict: Option<Verdict>) -> Result<usize, StateError> {

@@ -10,6 +10,7 @@
 mod acknowledge;
 mod downtime;
 mod flush;
+mod incident;
 mod raise;
 mod reload;
 mod verdict;
@@ -23,6 +24,7 @@ use crate::config::Policy;
 use crate::downtime::MadeDowntimes;
 use crate::episode::Episodes;
 use crate::group::{Climb, Group};
+use crate::incident::Incidents;
 use crate::rows::{self, AlertRow, GroupRow, Rows};
 use crate::silence::Silences;
 
@@ -61,6 +63,9 @@ pub(crate) struct Book {
     pub(crate) silences: Silences,
     pub(crate) episodes: Episodes,
     pub(crate) downtimes: MadeDowntimes,
+    pub(crate) incidents: Incidents,
+    /// Grows with each change of an incident.
+    pub(crate) incidents_revision: u64,
     /// Group by route and labels.
     places: HashMap<(usize, Labels), u64>,
     /// Groups by when they are looked at next.
@@ -90,6 +95,9 @@ impl Book {
         }
         for downtime in rows.downtimes {
             book.downtimes.insert(downtime);
+        }
+        for incident in rows.incidents {
+            book.incidents.insert(incident);
         }
         for mut row in rows.alerts {
             if let Some(end) = row.alert.ends_at

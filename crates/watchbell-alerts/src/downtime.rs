@@ -124,7 +124,7 @@ impl InForce<'_> {
     }
 
     fn over(&self, labels: &Labels) -> impl Iterator<Item = &(&Downtime, Duration)> {
-        self.0.iter().filter(|(downtime, _)| downtime.matchers.iter().all(|matcher| matcher.matches_labels(labels)))
+        self.0.iter().filter(|(downtime, _)| downtime.covers(labels))
     }
 }
 
@@ -212,6 +212,11 @@ fn never_ends(cron: &Cron, lasts: Duration, zone: &TimeZone) -> bool {
 }
 
 impl Downtime {
+    /// Whether it covers an alert with these labels.
+    pub(crate) fn covers(&self, labels: &Labels) -> bool {
+        self.matchers.iter().all(|matcher| matcher.matches_labels(labels))
+    }
+
     /// Until when it is in force at least, if it is.
     pub(crate) fn until(&self, intervals: &Intervals, now: Timestamp) -> Option<Timestamp> {
         self.when.left(intervals, now).map(|left| now + left)

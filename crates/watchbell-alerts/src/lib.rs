@@ -17,6 +17,7 @@ mod downtime;
 mod duty;
 mod episode;
 mod group;
+mod incident;
 mod inhibit;
 mod interval;
 mod matcher;
@@ -32,7 +33,11 @@ pub use dependency::Dependency;
 pub use downtime::{DOWNTIME_RETENTION, DOWNTIMES_MAX, DowntimeConfig, DowntimeError, MadeDowntime};
 pub use duty::{EscalationConfig, OverrideConfig, RotationConfig, ScheduleConfig, StepConfig};
 pub use episode::{EPISODE_RETENTION, EPISODES_MAX, Episode, EpisodeKey, Judgement, VERDICT_RETENTION, Verdict};
+pub use incident::{
+    INCIDENT_RETENTION, INCIDENT_TEXT_MAX, INCIDENT_TITLE_MAX, INCIDENT_UPDATES_MAX, INCIDENTS_MAX, Impact, Incident,
+    IncidentChange, IncidentError, IncidentUpdate, Stage,
+};
 pub use interval::{RangeText, TimeInterval, TimeIntervalSpec, TimeRange};
 pub use matcher::{MATCHER_TEXT_MAX, MatcherTextError, parse_matcher, parse_matchers};
 pub use silence::{SILENCE_RETENTION, SILENCES_MAX, Silence, SilenceError, SilenceState};
-pub use view::{Acknowledgement, AlertState, AlertView, DowntimeView, GroupView};
+pub use view::{Acknowledgement, AlertState, AlertView, DowntimeView, GroupView, PlannedDowntime};

@@ -9,6 +9,7 @@ use watchbell_model::{Alert, Change, Labels, State, StateError, Timestamp};
 use crate::downtime::MadeDowntime;
 use crate::episode::{Episode, EpisodeKey};
 use crate::group::{Climb, Group, Told};
+use crate::incident::Incident;
 use crate::silence::Silence;
 use crate::view::Acknowledgement;
 
@@ -17,6 +18,7 @@ const GROUP: &str = "alerts.group";
 const SILENCE: &str = "alerts.silence";
 const EPISODE: &str = "alerts.episode";
 const DOWNTIME: &str = "alerts.downtime";
+const INCIDENT: &str = "alerts.incident";
 const SEQUENCE: &str = "alerts.sequence";
 /// The one document of [`SEQUENCE`]: the highest sequence of any group that is forgotten.
 const HIGHEST: &str = "highest";
@@ -60,6 +62,7 @@ pub(crate) struct Rows {
     pub(crate) silences: Vec<Silence>,
     pub(crate) episodes: Vec<Episode>,
     pub(crate) downtimes: Vec<MadeDowntime>,
+    pub(crate) incidents: Vec<Incident>,
     pub(crate) sequence: u64,
     /// How many could not be read.
     pub(crate) unreadable: u64,
@@ -128,6 +131,14 @@ pub(crate) fn delete_downtime(id: &str) -> Change {
     Change::delete(DOWNTIME, id)
 }
 
+pub(crate) fn put_incident(incident: &Incident) -> Change {
+    Change::put(INCIDENT, incident.id.clone(), incident)
+}
+
+pub(crate) fn delete_incident(id: &str) -> Change {
+    Change::delete(INCIDENT, id)
+}
+
 /// Ordered by when they began.
 fn episode_id((starts_at, fingerprint): EpisodeKey) -> String {
     format!("{:020} {fingerprint:016x}", starts_at.as_millis())
@@ -154,8 +165,9 @@ impl Rows {
         let silences = scan(state, SILENCE, &mut unreadable)?;
         let episodes = scan(state, EPISODE, &mut unreadable)?;
         let downtimes = scan(state, DOWNTIME, &mut unreadable)?;
+        let incidents = scan(state, INCIDENT, &mut unreadable)?;
         let sequence = scan(state, SEQUENCE, &mut unreadable)?.pop().unwrap_or(0);
-        Ok(Rows { alerts, groups, silences, episodes, downtimes, sequence, unreadable })
+        Ok(Rows { alerts, groups, silences, episodes, downtimes, incidents, sequence, unreadable })
     }
 }
 

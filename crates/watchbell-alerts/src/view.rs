@@ -1,6 +1,7 @@
 //! Alerts and groups as they stand, for APIs and pages.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use watchbell_model::{Alert, GroupNotification, Labels, NotificationReason, Timestamp};
@@ -68,6 +69,17 @@ pub struct DowntimeView {
     pub in_force_until: Option<Timestamp>,
     /// When it begins next, where that can be said.
     pub next_at: Option<Timestamp>,
+}
+
+/// When a downtime covers certain alerts, without a word of what it is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedDowntime {
+    /// When it begins; nothing if it is in force.
+    pub from: Option<Timestamp>,
+    /// When it ends, where that can be said.
+    pub until: Option<Timestamp>,
+    /// Which alerts it covers, by their places among those that were asked about.
+    pub covers: Vec<usize>,
 }
 
 /// A group as it stands.
@@ -177,6 +189,28 @@ impl Book {
             |it: &DowntimeView| (it.in_force_until.is_none(), it.next_at.is_none(), it.in_force_until, it.next_at);
         views.sort_by(|a, b| (comes(a), &a.downtime.name).cmp(&(comes(b), &b.downtime.name)));
         views
+    }
+
+    /// See [`crate::Alerts::downtimes_of`].
+    pub(crate) fn downtimes_of(&self, alerts: &[Labels], now: Timestamp, ahead: Duration) -> Vec<PlannedDowntime> {
+        let Some(policy) = &self.policy else { return Vec::new() };
+        let mut found = Vec::new();
+        for downtime in policy.downtimes.iter().chain(self.downtimes.ready()) {
+            let until = |at| downtime.until(&policy.intervals, at).filter(|_| downtime.config.during.is_empty());
+            let (from, until) = match downtime.until(&policy.intervals, now) {
+                Some(_) => (None, until(now)),
+                None => match downtime.next(now).filter(|at| *at <= now + ahead) {
+                    Some(next) => (Some(next), until(next)),
+                    None => continue,
+                },
+            };
+            let covers: Vec<usize> = (0..alerts.len()).filter(|at| downtime.covers(&alerts[*at])).collect();
+            if !covers.is_empty() {
+                found.push(PlannedDowntime { from, until, covers });
+            }
+        }
+        found.sort_by_key(|it| (it.from, it.until));
+        found
     }
 
     fn view(&self, fingerprint: u64, entry: &Entry, downtimes: &InForce<'_>, now: Timestamp) -> AlertView {

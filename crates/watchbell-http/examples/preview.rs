@@ -5,6 +5,7 @@ mod stage;
 use std::time::Duration;
 
 use stage::Stage;
+use watchbell_alerts::{Impact, Incident, IncidentChange, IncidentUpdate, Stage as Told};
 use watchbell_model::{Append, Point, Timestamp};
 use watchbell_runtime::{Clock, Runtime};
 use watchbell_sources::heartbeat::PingRequest;
@@ -38,7 +39,10 @@ fn main() {
                 stage.heartbeats.ping(PingRequest::from_path(&address.uuid, "").expect("an address")).await;
             }
         }
+        *stage.config.status_pages.lock().expect("no panic") = stage::status_pages(status_pages());
+        stage.series.append(past(now).into()).await.expect("memory takes it");
         if !quiet {
+            tell(&stage).await;
             let mut load = stage.config.load.lock().expect("no panic");
             load.refused_at = Some(runtime.clock.now());
             load.problems = vec!["watchbell.yml:42:7: monitors[3].runbook: there is no run book `webmail-down`".into()];
@@ -49,6 +53,83 @@ fn main() {
         runtime.clock.sleep(Duration::from_millis(200)).await;
         watchbell_http::serve(runtime, listener, watchbell_http::router(stage.handles()), stage.stop.clone()).await;
     });
+}
+
+fn status_pages() -> serde_json::Value {
+    serde_json::json!([{
+        "name": "public", "title": "Example mail", "public": true, "time_zone": "Europe/Berlin",
+        "description": "What works of mail.example.org, and what does not.",
+        "footer": "Write to postmaster@example.org if something is wrong that is not told here.",
+        "show_latency": true, "show_certificates": true,
+        "groups": [
+            { "name": "Mail", "items": [
+                { "monitor": "imap", "name": "Reading mail", "description": "IMAP, on phones and in mail programs." },
+                { "monitor": "smtp", "name": "Getting mail" },
+                { "monitor": "webmail", "name": "Webmail" } ] },
+            { "name": "Behind it", "items": [
+                { "heartbeat": "backup", "name": "Nightly backup" }, { "heartbeat": "log-rotate" } ] },
+        ],
+    }, { "name": "team", "token": "a-token-to-look-at", "groups": [{ "items": [{ "monitor": "imap" }] }] }])
+}
+
+/// Ninety days, some of them better than others.
+fn past(now: Timestamp) -> Vec<Point> {
+    let mut points = Vec::new();
+    for minute in 0..90 * 1440 {
+        let at = Timestamp((now.as_millis() / 60_000 - minute) * 60_000);
+        let day = minute / 1440;
+        for (nth, name) in
+            ["monitor/imap", "monitor/smtp", "monitor/webmail", "heartbeat/backup"].into_iter().enumerate()
+        {
+            let nth = nth as i64;
+            let labels = [("alarm", name)];
+            if day > 70 + nth * 4 || (day == 33 && minute % 1440 > 300) {
+                continue;
+            }
+            if (day + nth * 5) % 29 == 11 && minute % 1440 < 90 {
+                points.push(Point::new("watchbell_maintenance", &labels, at, 1.0));
+                continue;
+            }
+            let bad =
+                minute % 1440 < 14 && (day + nth * 3) % 23 == 6 || minute % 1440 < 400 && (day + nth * 7) % 41 == 20;
+            points.push(Point::new("watchbell_up", &labels, at, f64::from(u8::from(!bad))));
+        }
+    }
+    points.reverse();
+    points
+}
+
+/// Two incidents, one of them over, and maintenance to come.
+async fn tell(stage: &Stage) {
+    let said = |stage, text: &str| IncidentUpdate { at: Timestamp(0), stage, text: text.into(), by: "anna".into() };
+    for (title, impact, texts) in [
+        (
+            "Attachments were refused",
+            Impact::Degraded,
+            &["Mail with large attachments is sent back.", "The limit is as it was. Please send it again."][..],
+        ),
+        (
+            "Mail cannot be read",
+            Impact::Outage,
+            &["Nobody can read mail just now. Mail still arrives and waits.\n\nWe look for the cause."][..],
+        ),
+    ] {
+        let first = said(Told::Investigating, texts[0]);
+        let (id, affects) = (String::new(), vec!["monitor/imap".to_owned()]);
+        let new = Incident { id, title: title.into(), pages: Vec::new(), affects, impact, updates: vec![first] };
+        let opened = stage.alerts.change_incident(IncidentChange::Open(new)).await.expect("memory takes it");
+        let (id, by) = (opened.id, "anna".to_owned());
+        for text in &texts[1..] {
+            let (id, by, text, stage_) = (id.clone(), by.clone(), (*text).to_owned(), Some(Told::Resolved));
+            let more = IncidentChange::Update { id, stage: stage_, text, by, title: None, impact: None, affects: None };
+            stage.alerts.change_incident(more).await.expect("memory takes it");
+        }
+    }
+    let at = |hours: i64| (stage.runtime.clock.now() + Duration::from_secs(3600 * hours.unsigned_abs())).to_string();
+    let downtime = serde_json::json!({ "name": "move", "matchers": ["monitor=\"webmail\""],
+        "from": at(30).trim_end_matches('Z'), "until": at(32).trim_end_matches('Z') });
+    let downtime = serde_json::from_value(downtime).expect("a downtime");
+    stage.alerts.make_downtime(downtime, "anna", "").await.expect("memory takes it");
 }
 
 fn host(at: Timestamp, minute: i64, quiet: bool) -> Vec<Point> {

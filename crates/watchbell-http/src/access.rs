@@ -2,7 +2,8 @@
 //!
 //! A client on this machine that talks to a loopback listener may use the machine interfaces without credentials,
 //! since that is how the peers are used. Pages and the own API always ask to sign in. From anywhere else everything
-//! asks for credentials but pings, signed links, signing in and liveness. The table in `tests/it` walks all of it.
+//! asks for credentials but pings, status pages that say so, signed links, signing in and liveness. The table in
+//! `tests/it` walks all of it.
 
 use std::net::IpAddr;
 
@@ -45,6 +46,8 @@ pub(crate) enum Surface {
     Sink,
     /// Where agents of places report, with the token of their place and nothing else.
     Agent,
+    /// Status pages, each open to those that its configuration says, whatever the `Host`; the handler judges.
+    Status,
 }
 
 /// What a request brought to prove who asks.
@@ -140,6 +143,13 @@ pub(crate) fn judge(surface: Surface, asked: Asked) -> Result<Caller, Denied> {
     if matches!(surface, Surface::Live | Surface::Ping | Surface::Keyed) {
         return Ok(Caller::Anybody);
     }
+    if surface == Surface::Status {
+        return Ok(match asked.credential {
+            Credential::Session(id) => Caller::Session(id),
+            Credential::Token(name) => Caller::Token(name),
+            _ => Caller::Anybody,
+        });
+    }
     if !asked.host_is_ours {
         return Err(Denied::Host);
     }
@@ -199,7 +209,8 @@ pub(crate) fn is_local(listener: IpAddr, peer: IpAddr, host: &str, headers: &Hea
         && FORWARDED.iter().all(|name| !headers.contains_key(*name))
 }
 
-fn host_name(host: &str) -> &str {
+/// Without the port.
+pub(crate) fn host_name(host: &str) -> &str {
     if host.starts_with('[') {
         return &host[..host.find(']').map_or(host.len(), |at| at + 1)];
     }

@@ -1,7 +1,8 @@
 //! The UI's files, carried in the binary.
 //!
 //! No path of a request ever reaches a file system: a name is looked up in a table made by `build.rs`. Names carry a
-//! hash of their content and may be kept for ever; the icons have plain names and are asked for again each day.
+//! hash of their content and may be kept for ever; the others have plain names
+//! and are asked for again each day, or when another release names them with another query.
 
 use axum::body::Body;
 use axum::extract::Path;
@@ -29,12 +30,20 @@ struct File {
 
 include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 
-const ICONS: &[File] = &[
+/// Files with plain names.
+const PLAIN: &[File] = &[
     File { name: "icon.svg", kind: "image/svg+xml", plain: include_bytes!("../../../web/static/icon.svg"), gzip: None },
     File {
         name: "icon-alarm.svg",
         kind: "image/svg+xml",
         plain: include_bytes!("../../../web/static/icon-alarm.svg"),
+        gzip: None,
+    },
+    File { name: "status.css", kind: "text/css; charset=utf-8", plain: include_bytes!("status/style.css"), gzip: None },
+    File {
+        name: "status-dark.css",
+        kind: "text/css; charset=utf-8",
+        plain: include_bytes!("status/dark.css"),
         gzip: None,
     },
 ];
@@ -44,9 +53,14 @@ pub(crate) fn entry() -> Option<&'static Entry> {
     ENTRY.as_ref()
 }
 
+/// The address of a file with a plain name, another one in each release.
+pub(crate) fn address(name: &str) -> String {
+    format!("/assets/{name}?{}", env!("CARGO_PKG_VERSION"))
+}
+
 /// `GET /assets/{name}`.
 pub(crate) async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
-    let Some(file) = FILES.iter().chain(ICONS).find(|file| file.name == name) else {
+    let Some(file) = FILES.iter().chain(PLAIN).find(|file| file.name == name) else {
         return respond(StatusCode::NOT_FOUND, Body::from("there is no such file\n"), "text/plain; charset=utf-8");
     };
     let hashed = file.gzip.is_some();

@@ -1,6 +1,7 @@
 //! What this crate needs to know of the configuration, and may ask of it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -8,6 +9,8 @@ use watchbell_model::{BoxFuture, Labels, MatchOp, Matcher, Path, Problems, Secre
 use watchbell_notify::HttpConfig;
 use watchbell_query::promql::Features;
 use watchbell_sources::heartbeat::MADE_MAX;
+
+use crate::status::StatusPageConfig;
 
 /// Where foreign senders bring alerts to: `POST /sink`.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -291,6 +294,11 @@ pub trait ConfigView: Send + Sync {
     /// Buttons of providers, by the configuration in use.
     fn callbacks(&self) -> CallbacksConfig {
         CallbacksConfig::default()
+    }
+
+    /// Pages for those who use what is watched.
+    fn status_pages(&self) -> Arc<[Arc<StatusPageConfig>]> {
+        Arc::from([])
     }
 
     /// How long an alert of a foreign sender lasts that names no end and is not sent again (`global.resolve_timeout`).

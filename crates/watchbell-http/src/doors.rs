@@ -11,7 +11,7 @@ use crate::access::Surface;
 use crate::guard::{guard, headers};
 use crate::{
     App, action, agent, alertmanager, api, assets, bulk, callback, health, healthchecks, otlp, picture, ping,
-    prometheus, push, report, signin, sink, upkeep,
+    prometheus, push, report, signin, sink, status, upkeep,
 };
 
 /// How large a body may be where nothing else is said, in bytes.
@@ -45,6 +45,7 @@ const ANY: &[Method] = &[Method::GET, Method::HEAD, Method::POST, Method::PUT];
 pub(crate) fn doors() -> Vec<Door> {
     let mut doors = surfaces();
     doors.extend(own());
+    doors.extend(of_status_pages());
     doors.extend(of_the_store());
     for prefix in ["", "/prometheus"] {
         doors.extend(of_prometheus(prefix));
@@ -77,7 +78,7 @@ fn surfaces() -> Vec<Door> {
         door(Agent, POST, "/api/agent/v1/exchange", post(agent::exchange)),
         door(Push, POST, "/v1/metrics", post(otlp::metrics)),
         door(Push, POST, "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export", post(otlp::grpc_metrics)),
-        door(Page, GET, "/", get(api::overview::page)),
+        door(Page, GET, "/", get(status::root)),
         door(Page, GET, "/alarms/{*id}", get(api::runbooks::alarm_page)),
         door(Runbook, GET, "/runbooks/{*name}", get(api::runbooks::show)),
         door(Action, GET, "/i/{name}", get(picture::of_alert)),
@@ -117,6 +118,9 @@ fn own() -> Vec<Door> {
         own(DELETE, "silences/{id}", delete(api::alerts::end_silence)),
         own(GET_POST, "downtimes", get(api::downtimes::list).post(api::downtimes::make)),
         own(DELETE, "downtimes/{id}", delete(api::downtimes::end)),
+        own(GET_POST, "incidents", get(api::incidents::list).post(api::incidents::open)),
+        own(POST_DELETE, "incidents/{id}", post(api::incidents::update).delete(api::incidents::remove)),
+        own(GET, "status-pages", get(api::incidents::pages)),
         own(GET, "deliveries", get(api::outbox::deliveries)),
         own(GET, "outbox", get(api::outbox::get)),
         own(GET, "previews", get(api::outbox::previews)),
@@ -128,6 +132,18 @@ fn own() -> Vec<Door> {
         own(GET, "rollup", get(api::rollup::get)),
         own(GET, "sessions", get(api::sessions)),
         own(DELETE, "sessions/{id}", delete(api::end_session)),
+    ]
+}
+
+fn of_status_pages() -> Vec<Door> {
+    let open = |path: &str, handler| door(Surface::Status, GET, path, handler);
+    vec![
+        open("/status/{name}", get(status::html)),
+        open("/status/{name}/feed.atom", get(status::atom)),
+        open("/status/{name}/badge/{file}", get(status::badge_of_page)),
+        open("/status/{name}/badge/{item}/{file}", get(status::badge_of_item)),
+        open("/api/badge/{item}/{*kind}", get(status::badge_of_kuma)),
+        open("/api/watchbell/v1/status/{name}", get(status::json)),
     ]
 }
 
@@ -247,8 +263,17 @@ fn of_healthchecks() -> Vec<Door> {
 }
 
 /// Pages that the app draws.
-const PAGES: [&str; 8] =
-    ["/alarms", "/monitors", "/heartbeats", "/targets", "/alerts", "/deliveries", "/previews", "/runbooks"];
+const PAGES: [&str; 9] = [
+    "/alarms",
+    "/monitors",
+    "/heartbeats",
+    "/targets",
+    "/alerts",
+    "/deliveries",
+    "/previews",
+    "/status-pages",
+    "/runbooks",
+];
 
 /// The router over every door.
 pub(crate) fn router(app: App) -> Router {

@@ -19,7 +19,7 @@ use crate::access::{self, Asked, Credential, Denied, Origin, Surface, judge};
 use crate::auth::Token;
 use crate::html::{door, encode, escape, page};
 use crate::prometheus::may_read;
-use crate::{App, signin};
+use crate::{App, signin, status};
 
 /// How long one request may take, its body's arrival included; streams of events, imports, exports and what is done to
 /// the store by hand excepted.
@@ -44,6 +44,8 @@ pub(crate) struct Peer {
 /// Judges one request, and hands it on with the [`access::Caller`] that it is from.
 pub(crate) async fn guard(State((app, surface)): State<(App, Surface)>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
+    let claimed = status::claims(&app, surface, &parts.uri, &parts.headers);
+    let surface = if claimed { Surface::Status } else { surface };
     let Some(peer) = parts.extensions.get::<Peer>().copied() else {
         // Only a wiring error gets here; nobody is let in by it.
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();

@@ -109,6 +109,9 @@ pub(crate) fn glyph(mark: &str, label: &str, size: u32) -> String {
         "warn" => {
             "<path class=\"fill\" d=\"M8 .8 15.2 8 8 15.2.8 8Z\"/><path class=\"cut\" d=\"M8 4.8v3.8M8 10.8v.4\"/>"
         }
+        "paused" => {
+            "<circle class=\"ring\" cx=\"8\" cy=\"8\" r=\"6.2\"/><path class=\"line\" d=\"M6.2 5.6v4.8M9.8 5.6v4.8\"/>"
+        }
         _ => "<circle class=\"ring dashed\" cx=\"8\" cy=\"8\" r=\"6\"/>",
     };
     format!(

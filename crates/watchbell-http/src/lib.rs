@@ -13,6 +13,7 @@ mod alertmanager;
 mod api;
 mod assets;
 mod auth;
+mod badge;
 mod bulk;
 mod callback;
 mod config;
@@ -32,6 +33,7 @@ mod serve;
 mod signin;
 mod sink;
 mod sns;
+mod status;
 mod upkeep;
 
 use std::sync::Arc;
@@ -67,6 +69,9 @@ pub use prometheus::QUERIES_WAITING_MAX;
 pub use push::{PUSH_BODY_MAX, PUSH_BYTES_UNDER_WAY_MAX, PUSH_DECOMPRESSED_MAX, PUSHES_UNDER_WAY_MAX};
 pub use serve::{CONNECTIONS_MAX, HEADER_BYTES_MAX, HEADER_TIME_MAX, STOP_TIME_MAX, serve};
 pub use sink::SINK_UNDER_WAY_MAX;
+pub use status::{
+    STATUS_PAGE_AGE_MAX, StatusGroupConfig, StatusItemConfig, StatusPageConfig, Theme, status_metadata, status_minute,
+};
 
 /// All that the surfaces show and command.
 pub struct Handles {
@@ -120,6 +125,7 @@ pub(crate) struct Shared {
     topics: sns::Topics,
     imports: Semaphore,
     pushes: push::Room,
+    status: status::Status,
 }
 
 pub(crate) type App = Arc<Shared>;
@@ -155,6 +161,7 @@ pub fn router(handles: Handles) -> Router {
         topics: sns::Topics::default(),
         imports: Semaphore::new(IMPORTS_MAX),
         pushes: push::Room::new(),
+        status: status::Status::default(),
     }))
 }
 

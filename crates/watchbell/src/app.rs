@@ -13,6 +13,7 @@ use watchbell_alarms::{Alarms, Desired, Pictures, Runbook, certificate, heartbea
 use watchbell_alerts::Alerts;
 use watchbell_http::{
     Auth, CallbacksConfig, ConfigView, Handles, HealthchecksConfig, LoadResult, QueryConfig, SinkConfig, SiteInfo,
+    StatusPageConfig,
 };
 use watchbell_model::{
     Append, Batch, BoxFuture, Deliver, Draw, HeartbeatTerms, Labels, Observe, Query, Raise, Relabel, RunbookRef,
@@ -32,6 +33,7 @@ use watchbell_store::RemoteConfig;
 use crate::config::{Config, Good, Loaded, render_finding, runbook_or};
 use crate::deadman;
 use crate::forward::Forward;
+use crate::standing;
 
 /// What the stages keep things in. The series may be lost without losing a page (`store_may_die`).
 pub struct Stores {
@@ -122,6 +124,7 @@ struct View {
     callbacks: CallbacksConfig,
     healthchecks: HealthchecksConfig,
     host_job: String,
+    status_pages: Arc<[Arc<StatusPageConfig>]>,
     resolve_timeout: Span,
     query: QueryConfig,
     external_labels: Labels,
@@ -174,6 +177,7 @@ impl App {
             callbacks: CallbacksConfig::default(),
             healthchecks: HealthchecksConfig::default(),
             host_job: host::JOB.to_owned(),
+            status_pages: Arc::from([]),
             resolve_timeout: good.config.global.resolve_timeout,
             query: good.config.query.clone(),
             external_labels: Labels::empty(),
@@ -230,6 +234,9 @@ impl App {
         supervisor.reconcile("places", vec![self.places.task()]);
         self.targets.apply(&config.scrape_configs, &self.context);
         let own = [host::task(&config.host, &self.context), self.own_metrics(config)];
+        let noted = config.host.enabled || !config.status_pages.is_empty();
+        let standing = noted.then(|| standing::task(&self.context, &self.alarms, &self.alerts));
+        supervisor.reconcile("status", standing.into_iter().collect());
         supervisor.reconcile("host", own.into_iter().flatten().collect());
         supervisor.reconcile("alarms", self.alarms.tasks());
         supervisor.reconcile("alerts", self.alerts.tasks());
@@ -242,6 +249,7 @@ impl App {
             ("monitors", monitors.len()),
             ("heartbeats", config.heartbeats.len()),
             ("scrape_configs", config.scrape_configs.len()),
+            ("status_pages", config.status_pages.len()),
             ("receivers", config.receivers.len()),
         ] {
             let help = "Items of the configuration in force, by kind.";
@@ -253,6 +261,7 @@ impl App {
         view.callbacks = config.callbacks.clone();
         view.healthchecks = config.healthchecks.clone();
         view.host_job.clone_from(&config.host.job);
+        view.status_pages = config.status_pages.iter().cloned().map(Arc::new).collect();
         view.resolve_timeout = config.global.resolve_timeout;
         view.query = config.query.clone();
         view.external_labels = config.global.external_labels.clone();
@@ -476,6 +485,10 @@ impl ConfigView for App {
 
     fn healthchecks(&self) -> HealthchecksConfig {
         self.view().healthchecks.clone()
+    }
+
+    fn status_pages(&self) -> Arc<[Arc<StatusPageConfig>]> {
+        Arc::clone(&self.view().status_pages)
     }
 
     fn resolve_timeout(&self) -> Span {

@@ -6,6 +6,7 @@ mod check;
 mod deliveries;
 mod downtime;
 mod heartbeats;
+mod incident;
 mod ping;
 mod places;
 mod probe;
@@ -56,6 +57,7 @@ const EXAMPLES: &str = "Examples:
   watchbell verdict monitor/imap false     say that its page was for nothing
   watchbell downtime list                  what keeps pages back now, and next
   watchbell deliveries imap                every try to send a page about it, and what was answered
+  watchbell incident list                  what status pages tell
   watchbell ping \"$PING_URL\" -- backup.sh  run a job and say how it went
   watchbell agent --server https://watch.example.org   probe from this network for it
   watchbell query instant 'up == 0'        what an expression is worth now
@@ -124,6 +126,8 @@ enum Command {
     Deliveries(deliveries::DeliveriesArguments),
     /// Known periods in which certain alerts page nobody: list, make, end.
     Downtime(downtime::DowntimeArguments),
+    /// What status pages tell those who use what is watched: list, open, update, resolve.
+    Incident(incident::IncidentArguments),
     /// Ask a running watchbell, or any Prometheus: an expression now or over a range, series, labels.
     Query(query::QueryArguments),
     /// Series by hand: figures, check, import, export, snapshot, deletion.
@@ -240,6 +244,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Verdict(arguments) => verdict::give(&runtime, arguments).await,
         Command::Deliveries(arguments) => deliveries::run(&runtime, arguments).await,
         Command::Downtime(arguments) => downtime::run(&runtime, arguments).await,
+        Command::Incident(arguments) => incident::run(&runtime, arguments).await,
         Command::Heartbeats(arguments) => heartbeats::run(&runtime, arguments).await,
         Command::Places(arguments) => places::run(&runtime, arguments).await,
         Command::Agent(arguments) => agent::run(runtime, arguments).await,

@@ -24,7 +24,7 @@ use serde::Deserialize;
 use watchbell_alarms::rule::RuleFile;
 use watchbell_alarms::unit_test::TestFile;
 use watchbell_alerts::{DowntimeConfig, EscalationConfig, InhibitRule, RouteConfig, ScheduleConfig, TimeInterval};
-use watchbell_http::{CallbacksConfig, HealthchecksConfig, QueryConfig, SinkConfig};
+use watchbell_http::{CallbacksConfig, HealthchecksConfig, QueryConfig, SinkConfig, StatusPageConfig};
 use watchbell_model::{
     ByteSize, Labels, Level, Problem, Problems, RelabelConfig, RunbookRef, Secret, Segment, Span, Url,
 };
@@ -149,6 +149,9 @@ pub struct Config {
     /// Known periods in which certain alerts page nobody; what is still broken when one ends is told of then.
     #[serde(default)]
     pub downtimes: Vec<DowntimeConfig>,
+    /// Pages for those who use what is watched.
+    #[serde(default)]
+    pub status_pages: Vec<StatusPageConfig>,
     /// Named times for routes.
     #[serde(default)]
     pub time_intervals: Vec<TimeInterval>,

@@ -11,3 +11,4 @@ pub mod default;
 pub mod dependencies;
 pub mod embedded;
 pub mod forward;
+mod standing;

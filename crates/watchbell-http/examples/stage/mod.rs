@@ -9,6 +9,7 @@ use watchbell_alarms::{Alarms, Desired, Pictures, Runbook, certificate, heartbea
 use watchbell_alerts::Alerts;
 use watchbell_http::{
     Auth, CallbacksConfig, ConfigView, Handles, HealthchecksConfig, LoadResult, QueryConfig, SinkConfig, SiteInfo,
+    StatusPageConfig,
 };
 use watchbell_model::{
     Append, AppendError, Appended, Batch, BoxFuture, Certificate, Checkup, Cleaned, Deleted, Exemplar, Figures, HOME,
@@ -208,6 +209,7 @@ pub(crate) struct Settings {
     pub(crate) keys: Mutex<[&'static str; 2]>,
     pub(crate) query: Mutex<QueryConfig>,
     pub(crate) callbacks: Mutex<CallbacksConfig>,
+    pub(crate) status_pages: Mutex<Arc<[Arc<StatusPageConfig>]>>,
     /// How often it was read again to the end.
     pub(crate) reloads: std::sync::atomic::AtomicU32,
     started_at: Timestamp,
@@ -247,6 +249,10 @@ impl ConfigView for Settings {
 
     fn callbacks(&self) -> CallbacksConfig {
         self.callbacks.lock().unwrap().clone()
+    }
+
+    fn status_pages(&self) -> Arc<[Arc<StatusPageConfig>]> {
+        Arc::clone(&self.status_pages.lock().unwrap())
     }
 
     fn query(&self) -> QueryConfig {
@@ -304,12 +310,16 @@ const DISK: &str = "# A disk is almost full\n\n## What it means\n\nSoon nothing 
 impl Stage {
     /// Opens every stage. `channels` are addresses that take pages as webhooks, by receiver `on-call`.
     pub(crate) async fn open(runtime: Runtime, channels: &[&str]) -> Stage {
-        let webhooks: Vec<_> = channels.iter().map(|url| serde_json::json!({ "url": url })).collect();
-        let receiver = serde_json::json!({ "name": "on-call", "webhook_configs": webhooks });
-        let receiver: ReceiverConfig = serde_json::from_value(receiver).unwrap();
-        let stage = Stage::bare(runtime, Arc::new(MemoryState::new()), vec![receiver]).await;
+        let stage = Stage::bare(runtime, Arc::new(MemoryState::new()), Stage::receivers(channels)).await;
         stage.begin(desired(), &["backup", "log-rotate"].map(job)).await;
         stage
+    }
+
+    /// The receiver `on-call` with these addresses.
+    pub(crate) fn receivers(channels: &[&str]) -> Vec<ReceiverConfig> {
+        let webhooks: Vec<_> = channels.iter().map(|url| serde_json::json!({ "url": url })).collect();
+        let receiver = serde_json::json!({ "name": "on-call", "webhook_configs": webhooks });
+        vec![serde_json::from_value(receiver).unwrap()]
     }
 
     /// Opens every stage on what was kept; nothing is judged yet.
@@ -339,6 +349,7 @@ impl Stage {
             url: Mutex::new(Some(site.clone())),
             query: Mutex::default(),
             callbacks: Mutex::default(),
+            status_pages: Mutex::new(Arc::from([])),
             keys: Mutex::new([HEALTHCHECKS_KEY, HEALTHCHECKS_READ_KEY]),
             reloads: Default::default(),
             started_at: now,
@@ -428,6 +439,12 @@ impl Stage {
         };
         self.alarms.observe(vec![Observation::Probe(seen)], Vec::new()).await.unwrap();
     }
+}
+
+/// Status pages as a configuration writes them, as JSON.
+pub(crate) fn status_pages(pages: serde_json::Value) -> Arc<[Arc<StatusPageConfig>]> {
+    let pages: Vec<StatusPageConfig> = serde_json::from_value(pages).unwrap();
+    pages.into_iter().map(Arc::new).collect()
 }
 
 fn book(name: &str) -> Runbook {

@@ -6,6 +6,7 @@ pub(crate) mod bars;
 pub(crate) mod downtimes;
 pub(crate) mod events;
 mod host;
+pub(crate) mod incidents;
 pub(crate) mod outbox;
 pub(crate) mod overview;
 pub(crate) mod places;

@@ -75,7 +75,7 @@ fn monitors_of(app: &Shared, statuses: &[AlarmStatus]) -> Vec<view::Monitor> {
         let target = &monitor.target;
         view::Monitor {
             href: alarms::href(&monitor.alarm),
-            target: if target.contains("://") { target.clone() } else { format!("{}://{target}", monitor.kind) },
+            target: words_of(&monitor.kind, target),
             state: monitor.state,
             since: monitor.since,
             reason: monitor.reason,
@@ -99,6 +99,17 @@ fn monitors_of(app: &Shared, statuses: &[AlarmStatus]) -> Vec<view::Monitor> {
     };
     all.sort_by(|a, b| rank(a.state).cmp(&rank(b.state)).then_with(|| a.name.cmp(&b.name)));
     all
+}
+
+/// What a monitor looks at, as a person would write it: an address where there is one. A program's arguments are not told,
+/// since they may be secret.
+fn words_of(kind: &str, target: &str) -> String {
+    match kind {
+        "exec" => format!("{target} …"),
+        "group" | "push" => target.to_owned(),
+        _ if target.contains("://") => target.to_owned(),
+        kind => format!("{kind}://{target}"),
+    }
 }
 
 fn heartbeats(app: &Shared) -> Vec<view::Heartbeat> {
@@ -184,5 +195,23 @@ pub(crate) async fn page(State(app): State<App>) -> Response {
     match serde_json::to_string(&overview) {
         Ok(data) => crate::html::app(&overview.site.name, "", Some(&data)),
         Err(error) => refusal(StatusCode::INTERNAL_SERVER_ERROR, error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_as_a_person_would_write_it() {
+        for (kind, target, words) in [
+            ("imap", "mail.example.org:993", "imap://mail.example.org:993"),
+            ("http", "https://example.org/", "https://example.org/"),
+            ("exec", "/bin/sh", "/bin/sh …"),
+            ("group", "2 monitors", "2 monitors"),
+            ("push", "push", "push"),
+        ] {
+            assert_eq!(words_of(kind, target), words);
+        }
     }
 }

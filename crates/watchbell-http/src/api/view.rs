@@ -7,6 +7,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use watchbell_model::{AlarmKind, AlarmState, HeartbeatState, Labels, Timestamp, Transition};
 
+mod status;
+
+pub(crate) use status::{
+    Incident, NewIncident, NewIncidentUpdate, StatusPage, StatusPageAccess, StatusPageFigure, StatusPageItem,
+};
+
 /// All that the first page shows, in one answer.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub(crate) struct Overview {

@@ -19,7 +19,8 @@ use watchbell_sources::heartbeat::Known;
 
 use super::{Call, show};
 use crate::App;
-use crate::html::{encode, escape};
+use crate::badge::{Badge, Tone};
+use crate::html::encode;
 
 /// As long as Healthchecks' are, in characters.
 const SIGNATURE_CHARS: usize = 8;
@@ -56,20 +57,16 @@ impl Tally {
     /// In one of the formats; `None` if there is no such.
     fn answer(&self, format: &str) -> Option<Response> {
         let Tally { label, status, total, late, down } = self;
-        let color = match *status {
-            "up" => "success",
-            "late" => "important",
-            _ => "critical",
+        let tone = match *status {
+            "up" => Tone::Good,
+            "late" => Tone::Fair,
+            _ => Tone::Bad,
         };
-        Some(match format {
-            "svg" => ([(header::CONTENT_TYPE, "image/svg+xml")], svg(label, status)).into_response(),
-            "json" => Json(json!({ "status": status, "total": total, "grace": late, "down": down })).into_response(),
-            "shields" => {
-                let body = json!({ "schemaVersion": 1, "label": label, "message": status, "color": color });
-                Json(body).into_response()
-            }
-            _ => return None,
-        })
+        if format == "json" {
+            let body = json!({ "status": status, "total": total, "grace": late, "down": down });
+            return Some(Json(body).into_response());
+        }
+        Badge { label: label.clone(), message: (*status).to_owned(), tone }.answer(format)
     }
 }
 
@@ -194,38 +191,4 @@ pub(super) fn of_tags(call: &Call) -> Value {
         badges.insert(tag.to_owned(), urls.into());
     }
     badges.into()
-}
-
-/// Two boxes side by side: what it is about, and how it stands.
-fn svg(label: &str, status: &str) -> String {
-    const MARGIN: usize = 6;
-    let color = match status {
-        "up" => "#3a0",
-        "late" => "#c60",
-        _ => "#c33",
-    };
-    // Of a narrow sans-serif of 11 pixels, roughly; `textLength` makes it fit.
-    let width = |text: &str| -> usize {
-        text.chars()
-            .map(|c| match c {
-                'i' | 'j' | 'l' | 'I' | '.' | ',' | ':' | '\'' | '!' | '|' => 4,
-                'f' | 'r' | 't' | '-' | ' ' | '(' | ')' | '/' => 5,
-                'm' | 'w' | 'M' | 'W' | '@' | '%' => 10,
-                c if c.is_uppercase() => 8,
-                _ => 7,
-            })
-            .sum()
-    };
-    let (left, right) = (width(label), width(status));
-    let (split, whole) = (left + 2 * MARGIN, left + right + 4 * MARGIN);
-    let (label, at) = (escape(label), split + MARGIN);
-    format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{whole}\" height=\"20\" role=\"img\" \
-         aria-label=\"{label}: {status}\"><title>{label}: {status}</title><g><rect width=\"{whole}\" height=\"20\" rx=\"3\" \
-         fill=\"#444\"/><path d=\"M{split} 0h{half}a3 3 0 0 1 3 3v14a3 3 0 0 1-3 3h-{half}z\" fill=\"{color}\"/></g>\
-         <g fill=\"#fff\" font-family=\"Verdana,DejaVu Sans,sans-serif\" font-size=\"11\">\
-         <text x=\"{MARGIN}\" y=\"14\" textLength=\"{left}\">{label}</text>\
-         <text x=\"{at}\" y=\"14\" textLength=\"{right}\">{status}</text></g></svg>\n",
-        half = whole - split - 3,
-    )
 }

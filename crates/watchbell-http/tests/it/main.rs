@@ -16,6 +16,7 @@ mod picture;
 mod prometheus;
 mod push;
 mod serve;
+mod status;
 mod upkeep;
 
 use std::net::SocketAddr;

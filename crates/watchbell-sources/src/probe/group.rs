@@ -23,7 +23,10 @@ pub struct GroupConfig {
 
 impl Kind for GroupConfig {
     fn target(&self) -> String {
-        format!("{} monitors", self.members.len())
+        match self.members.len() {
+            1 => "1 monitor".to_owned(),
+            count => format!("{count} monitors"),
+        }
     }
 
     fn check(&self, path: &Path, problems: &mut Problems) {

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::ValueEnum;
+use watchbell_http::StatusPageConfig;
 use watchbell_model::{Labels, Level};
 use watchbell_query::promql::Features;
 use watchbell_runtime::Runtime;
@@ -101,6 +102,7 @@ pub(super) async fn run(runtime: &Runtime, files: &Files, labels: &[String], out
                         config.receivers.len(),
                         good.library.list().len(),
                     );
+                    config.status_pages.iter().for_each(|page| println!("{}", in_words(page)));
                 }
                 None => println!("refused: {errors} errors, {warnings} warnings"),
             }
@@ -108,6 +110,19 @@ pub(super) async fn run(runtime: &Runtime, files: &Files, labels: &[String], out
         Output::Json => println!("{}", json(&loaded.findings, loaded.good.is_some())),
     }
     Ok(if loaded.good.is_some() { ExitCode::SUCCESS } else { ExitCode::from(WRONG) })
+}
+
+/// A status page, and who may see it.
+fn in_words(page: &StatusPageConfig) -> String {
+    let who = match (page.public, page.token.is_empty()) {
+        (true, _) => "everybody",
+        (false, false) => "who has its token",
+        (false, true) => "who is signed in",
+    };
+    let host = page.host.as_ref().map(|host| format!(" and https://{host}/")).unwrap_or_default();
+    let items: usize = page.groups.iter().map(|group| group.items.len()).sum();
+    let items = if items == 1 { "1 item".to_owned() } else { format!("{items} items") };
+    format!("status page: /status/{}{host}, {items}, for {who}", page.name)
 }
 
 /// Who would be told of an alert, as amtool's `config routes test` says it.

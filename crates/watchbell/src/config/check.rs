@@ -42,6 +42,11 @@ pub(super) fn check(
     config.host.check(&top.field("host"), problems);
     config.sink.check(&top.field("sink"), problems);
     config.callbacks.check(&top.field("callbacks"), problems);
+    let monitors: Vec<&str> = config.monitors.iter().map(|it| it.name.as_str()).collect();
+    let heartbeats: Vec<&str> = config.heartbeats.iter().map(|it| it.name.as_str()).collect();
+    let pages = top.field("status_pages");
+    let site = config.site.url.as_ref();
+    StatusPageConfig::check_all(&config.status_pages, &monitors, &heartbeats, site, &pages, problems);
     config.healthchecks.check(&top.field("healthchecks"), problems);
     let storage = top.field("storage");
     config.storage.metrics().check(&storage.field("metrics"), problems);

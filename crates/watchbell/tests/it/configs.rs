@@ -377,3 +377,33 @@ fn a_dead_mans_switch_says_whom_it_pings_and_how_often() {
         "#]],
     );
 }
+
+#[test]
+fn a_status_page_names_what_there_is() {
+    let monitors = "monitors:\n  - {name: imap, runbook: down, tcp: {host: a, port: 993}}\n  \
+                    - {name: smtp, runbook: down, tcp: {host: a, port: 25}}\n\
+                    heartbeats: [{name: nightly-backup, runbook: down}]\n";
+    let guide = include_str!("../../../../docs/status-page.md");
+    let example = guide.split("```yaml\n").nth(1).and_then(|it| it.split("```").next()).expect("an example");
+    check(
+        &format!("{monitors}{example}"),
+        expect_test::expect![[r#"
+            good
+        "#]],
+    );
+    check(
+        "monitors:\n  - {name: imap, runbook: down, tcp: {host: a, port: 993}}\nstatus_pages:\n  - name: Team\n    \
+         token: short\n    groups:\n      - items:\n          - {monitor: imapp}\n          - {heartbeat: imap}\n",
+        expect_test::expect![[r#"
+            watchbell.yml:4:5: error: status_pages[0].name: `Team` cannot be part of an address
+                small letters, digits and `-`, such as `public`
+            watchbell.yml:5:5: error: status_pages[0].token: it is shorter than 16 characters and can be guessed
+                make one with `openssl rand -hex 16`
+            watchbell.yml:8:14: error: status_pages[0].groups[0].items[0].monitor: there is no monitor named `imapp`
+                did you mean `imap`?
+            watchbell.yml:9:14: error: status_pages[0].groups[0].items[1].heartbeat: there is no heartbeat named `imap`
+                it is a monitor
+            refused
+        "#]],
+    );
+}

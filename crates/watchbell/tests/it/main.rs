@@ -34,6 +34,7 @@ mod senders;
 mod servers;
 mod sink;
 mod sns;
+mod status;
 mod terminal;
 mod this_host;
 mod tidy;
