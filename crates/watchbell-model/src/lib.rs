@@ -7,6 +7,7 @@
 mod alarm;
 mod alert;
 mod append;
+mod civil;
 mod client;
 mod cron;
 mod heartbeat;
