@@ -391,10 +391,10 @@ pub(super) fn anchor(config: &mut Config, base: &Path) {
         remote.anchor(base);
     }
     for write in &mut config.remote_write {
-        write.anchor(base);
+        write.anchor_http_client(base);
     }
     for read in &mut config.remote_read {
-        read.anchor(base);
+        read.anchor_http_client(base);
     }
     let mut defaults = config.global.channel_defaults();
     defaults.anchor(base);
