@@ -221,6 +221,8 @@ impl App {
         let supervisor = &self.runtime.supervisor;
         self.context.live.set_own_network(config.own_network.clone()).await;
         supervisor.reconcile("probe", probe::tasks(&monitors, &config.egress, &self.context));
+        let mail = config.ping_mail.as_ref().map(|mail| self.heartbeats.mail_task(mail));
+        supervisor.reconcile("ping_mail", mail.into_iter().collect());
         self.targets.apply(&config.scrape_configs, &self.context);
         let own = [host::task(&config.host, &self.context), self.own_metrics(config)];
         supervisor.reconcile("host", own.into_iter().flatten().collect());

@@ -5,6 +5,7 @@ mod check;
 mod downtime;
 mod heartbeats;
 mod ping;
+mod plan;
 mod probe;
 mod push;
 mod query;
@@ -52,6 +53,7 @@ const EXAMPLES: &str = "Examples:
   watchbell ack monitor/imap               say that you see to it
   watchbell verdict monitor/imap false     say that its page was for nothing
   watchbell downtime list                  what keeps pages back now, and next
+  watchbell plan                           what `watchbell apply` would change
   watchbell ping \"$PING_URL\" -- backup.sh  run a job and say how it went
   watchbell query instant 'up == 0'        what an expression is worth now
   watchbell store stats                    how much is kept, and what most of it is";
@@ -121,6 +123,10 @@ enum Command {
     Query(query::QueryArguments),
     /// Series by hand: figures, check, import, export, snapshot, deletion.
     Store(store::StoreArguments),
+    /// What differs between the heartbeats of the configuration and those of a running watchbell.
+    Plan(plan::PlanArguments),
+    /// Make a running watchbell's heartbeats those of the configuration, and write their addresses for their jobs.
+    Apply(plan::ApplyArguments),
     /// How heartbeats stand, and where their jobs report.
     Heartbeats(heartbeats::HeartbeatsArguments),
     /// Run a job and tell its heartbeat how it went, or only tell it.
@@ -228,6 +234,8 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Ack(arguments) => alerts::acknowledge(&runtime, arguments).await,
         Command::Verdict(arguments) => verdict::give(&runtime, arguments).await,
         Command::Downtime(arguments) => downtime::run(&runtime, arguments).await,
+        Command::Plan(arguments) => plan::plan(&runtime, arguments).await,
+        Command::Apply(arguments) => plan::apply(&runtime, arguments).await,
         Command::Heartbeats(arguments) => heartbeats::run(&runtime, arguments).await,
         Command::Ping(arguments) => ping::run(&runtime, arguments).await,
         Command::Query(arguments) => query::run(&runtime, arguments).await,

@@ -387,6 +387,12 @@ pub(super) fn anchor(config: &mut Config, base: &Path) {
     for scrape in &mut config.scrape_configs {
         scrape.anchor(base);
     }
+    for heartbeat in &mut config.heartbeats {
+        heartbeat.anchor(base);
+    }
+    if let Some(mail) = &mut config.ping_mail {
+        mail.anchor(base);
+    }
     if let Some(remote) = &mut config.storage.metrics.remote {
         remote.anchor(base);
     }
