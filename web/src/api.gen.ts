@@ -278,6 +278,48 @@ export interface Contributor {
 /** What a day is called. */
 export type DayState = "up" | "partly" | "down" | "maintenance" | "unknown";
 
+/** A heartbeat as somebody made it. */
+export interface Definition {
+  /** Names of receivers, in order; stands on its alerts as the label `channels`. */
+  channels?: string[];
+  /** What the job does. */
+  description?: string;
+  /** Likewise, that it went wrong; these go before the others. */
+  failure_keywords?: string;
+  /** Words are looked for in the text of mails. */
+  filter_body?: boolean;
+  /** What has none of the words is a failure; otherwise it does not count. */
+  filter_default_fail?: boolean;
+  /** Words are looked for in what comes with a ping over HTTP. */
+  filter_http_body?: boolean;
+  /** Words are looked for in the subject of mails. */
+  filter_subject?: boolean;
+  /** Time allowed on top, and how long a run may take. */
+  grace?: string;
+  /** Which of the next two counts. */
+  kind?: ScheduleKind;
+  /** While it is paused, a ping does not set it going again. */
+  manual_resume?: boolean;
+  /** What people call it; may be empty. */
+  name?: string;
+  /** Only `POST` counts. */
+  post_only?: boolean;
+  /** When the job reports. */
+  schedule?: string;
+  /** Its name in addresses with the ping key; may be empty. */
+  slug?: string;
+  /** Words, with commas between, that say in a body that the job begins. */
+  start_keywords?: string;
+  /** Likewise, that it is done. */
+  success_keywords?: string;
+  /** Words, with spaces between. */
+  tags?: string;
+  /** How often the job reports. */
+  timeout?: string;
+  /** Whose clock `schedule` means. */
+  zone?: string;
+}
+
 /** One try to hand a page to a channel. */
 export interface Delivery {
   /** When the try ended. */
@@ -442,8 +484,12 @@ export type Health = "up" | "maintenance" | "unknown" | "degraded" | "down";
 
 /** A heartbeat as it stands. */
 export interface Heartbeat {
+  /** Whether it stands in the configuration; otherwise a ping or the API made it. */
+  configured: boolean;
   /** When it alarms unless a sign of life comes. */
   deadline: Timestamp | null;
+  /** What is wanted of it, in Healthchecks' words. */
+  definition: Definition;
   /** Time allowed on top, in seconds. */
   grace: number;
   /** The page of its alarm. */
@@ -468,6 +514,8 @@ export interface Heartbeat {
   started: boolean;
   /** Where it stands now. */
   state: HeartbeatState;
+  /** The heartbeat's own part of that address. */
+  uuid: string;
 }
 
 /** Where a heartbeat stands (Healthchecks' words). */
@@ -764,6 +812,9 @@ export interface RunbookLink {
   /** Its name, or the address of a page elsewhere. */
   name: string;
 }
+
+/** How the time of the next report is given. */
+export type ScheduleKind = "simple" | "cron" | "oncalendar";
 
 /** A browser that is signed in. */
 export interface Session {

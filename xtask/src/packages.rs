@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 /// A package and a file that shows it is there.
-const NEEDED: [(&str, &str); 19] = [
+const NEEDED: [(&str, &str); 21] = [
     ("postfix", "/usr/sbin/postfix"),
     ("dovecot-imapd", "/usr/lib/dovecot/imap"),
     ("dovecot-pop3d", "/usr/lib/dovecot/pop3-login"),
@@ -22,6 +22,8 @@ const NEEDED: [(&str, &str); 19] = [
     ("prometheus", "/usr/bin/prometheus"),
     ("prometheus-alertmanager", "/usr/bin/amtool"),
     ("victoria-metrics", "/usr/bin/victoria-metrics"),
+    ("swaks", "/usr/bin/swaks"),
+    ("libnet-ssleay-perl", "/usr/share/doc/libnet-ssleay-perl"),
     ("python3-venv", "/usr/share/doc/python3-venv"),
     ("chromium", "/usr/bin/chromium"),
     ("ca-certificates", "/etc/ssl/certs/ca-certificates.crt"),
@@ -29,13 +31,14 @@ const NEEDED: [(&str, &str); 19] = [
 ];
 
 /// What is installed from the Python package index, each into a folder of its own: OpenTelemetry's SDK, a real sender of
-/// metrics; and an AWS to ask, with AWS' own client.
-const VENVS: [(&str, &[&str]); 2] = [
+/// metrics; an AWS to ask, with AWS' own client; and a client of Healthchecks.
+const VENVS: [(&str, &[&str]); 3] = [
     (
         "target/opentelemetry",
         &["opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http", "opentelemetry-exporter-otlp-proto-grpc"],
     ),
     ("target/moto", &["moto[server]", "boto3"]),
+    ("target/healthchecks", &["healthchecks-io"]),
 ];
 
 /// Installs what the tests need: Debian's packages, and Python's in folders below `target`.

@@ -209,6 +209,7 @@ fn of_prometheus(prefix: &str) -> Vec<Door> {
         get_at("/api/v1/status/config", get(prometheus::in_force)),
         get_at("/api/v1/status/flags", get(prometheus::flags)),
         get_at("/api/v1/status/runtimeinfo", get(prometheus::runtimeinfo)),
+        get_at("/api/v1/status/self_metrics", get(prometheus::self_metrics)),
         get_at("/api/v1/status/tsdb", get(upkeep::status)),
         get_at("/api/v1/status/walreplay", get(prometheus::walreplay)),
     ]);

@@ -116,7 +116,7 @@ impl<'de> Deserialize<'de> for NotYet {
 }
 
 /// A number of bytes: `512KB`, `10MB`, `1GiB`; a unit is 1024 of the one before, as in Prometheus.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct ByteSize(pub u64);
 
 impl std::str::FromStr for ByteSize {

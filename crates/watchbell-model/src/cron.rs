@@ -18,6 +18,7 @@ use jiff::{ToSpan, Zoned};
 use serde::{Deserialize, Deserializer, de};
 
 use crate::Timestamp;
+use crate::civil::{self, has};
 
 /// How far ahead the next time is looked for.
 const YEARS_AHEAD: i16 = 50;
@@ -146,10 +147,6 @@ impl Field {
     }
 }
 
-fn has(bits: u64, number: i8) -> bool {
-    bits >> number & 1 == 1
-}
-
 impl FromStr for Cron {
     type Err = CronError;
 
@@ -241,27 +238,7 @@ impl Cron {
 
     /// The first time at or after one, on a clock that never changes.
     fn next_civil(&self, from: DateTime, last: i16) -> Option<DateTime> {
-        let (mut date, mut time) = (from.date(), from.time());
-        loop {
-            let day = self.next_day(date, last)?;
-            if day != date {
-                time = jiff::civil::Time::midnight();
-            }
-            let found = (time.hour()..24).filter(|hour| has(self.hours, *hour)).find_map(|hour| {
-                let least = if hour == time.hour() { time.minute() } else { 0 };
-                (least..60).filter(|minute| has(self.minutes, *minute)).find_map(|minute| {
-                    let same = (hour, minute) == (time.hour(), time.minute());
-                    let least = if same { time.second() } else { 0 };
-                    let second = (least..60).find(|second| has(self.seconds, *second))?;
-                    Some(day.at(hour, minute, second, 0))
-                })
-            });
-            if found.is_some() {
-                return found;
-            }
-            date = day.tomorrow().ok()?;
-            time = jiff::civil::Time::midnight();
-        }
+        civil::next([self.hours, self.minutes, self.seconds], from, |day| self.next_day(day, last))
     }
 
     /// The first moment at which the clock on the wall shows one of the times.

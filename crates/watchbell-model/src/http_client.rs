@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::{Authorization, BasicAuth, Path, Problems, Secret, TlsConfig, Url};
+use crate::{Authorization, BasicAuth, Path, Problems, Secret, SigV4Config, TlsConfig, Url};
 
 /// Headers that are set by whoever speaks, so that `http_headers` may not.
 const HEADERS_RESERVED: [&str; 18] = [
@@ -47,6 +47,8 @@ pub struct HttpClientConfig {
     pub authorization: Option<Authorization>,
     /// Credentials that are fetched.
     pub oauth2: Option<OAuth2>,
+    /// As whom requests to Amazon's Prometheus are signed.
+    pub sigv4: Option<SigV4Config>,
     /// How far it is trusted.
     pub tls_config: TlsConfig,
     /// Through what it is reached; see [`proxy`].
@@ -69,6 +71,7 @@ impl Default for HttpClientConfig {
             basic_auth: None,
             authorization: None,
             oauth2: None,
+            sigv4: None,
             tls_config: TlsConfig::default(),
             proxy_url: None,
             no_proxy: None,
@@ -95,7 +98,8 @@ pub struct HttpHeader {
     pub files: Vec<PathBuf>,
 }
 
-/// OAuth 2.0 with client credentials: a token is fetched, kept while it holds, and sent as a bearer token.
+/// OAuth 2.0: a token is fetched with the client's secret, or with a statement that its key has signed (RFC 7523), kept
+/// while it holds, and sent as a bearer token.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OAuth2 {
@@ -107,9 +111,30 @@ pub struct OAuth2 {
     /// A file that holds its secret.
     #[serde(default)]
     pub client_secret_file: Option<PathBuf>,
-    /// `client_credentials`, the only one that is known.
+    /// The private RSA key of the client as PEM, without a passphrase; for `jwt-bearer`.
+    #[serde(default)]
+    pub client_certificate_key: Option<Secret>,
+    /// A file that holds it, read anew for each token.
+    #[serde(default)]
+    pub client_certificate_key_file: Option<PathBuf>,
+    /// What the key is called there; for `jwt-bearer`.
+    #[serde(default)]
+    pub client_certificate_key_id: Option<String>,
+    /// `client_credentials` (the default), or `urn:ietf:params:oauth:grant-type:jwt-bearer`.
     #[serde(default)]
     pub grant_type: Option<String>,
+    /// `RS256` (the default), `RS384` or `RS512`; for `jwt-bearer`.
+    #[serde(default)]
+    pub signature_algorithm: Option<String>,
+    /// Who signs; by default `client_id`; for `jwt-bearer`.
+    #[serde(default)]
+    pub iss: Option<String>,
+    /// For whom the signed statement is; by default `token_url`; for `jwt-bearer`.
+    #[serde(default)]
+    pub audience: Option<String>,
+    /// What is stated besides; for `jwt-bearer`.
+    #[serde(default)]
+    pub claims: BTreeMap<String, serde_json::Value>,
     /// What the token is asked for.
     #[serde(default)]
     pub scopes: Vec<String>,
@@ -143,7 +168,59 @@ pub fn yes() -> bool {
     true
 }
 
+/// The grant for which the client signs a statement (RFC 7523, 2.1).
+pub const GRANT_JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+
 impl OAuth2 {
+    /// Whether the client signs a statement in place of showing its secret.
+    pub fn is_signed(&self) -> bool {
+        self.grant_type.as_deref() == Some(GRANT_JWT_BEARER)
+    }
+
+    /// What is wrong with it, as Prometheus sees it.
+    fn check(&self, path: &Path, problems: &mut Problems) {
+        if self.client_id.is_empty() {
+            problems
+                .error(&path.field("client_id"), "the client has no id")
+                .hint("as the authorization server knows it");
+        }
+        if let Some(kind) = self.grant_type.as_deref()
+            && !matches!(kind, "" | "client_credentials" | GRANT_JWT_BEARER)
+        {
+            problems
+                .error(&path.field("grant_type"), format!("the grant type `{kind}` is not supported"))
+                .hint(format!("`client_credentials` or `{GRANT_JWT_BEARER}`"));
+        }
+        let two = |problems: &mut Problems, one: &str| {
+            problems
+                .error(path, format!("there are both `{one}` and `{one}_file`"))
+                .hint("at most one of them is needed");
+        };
+        let key = &self.client_certificate_key;
+        match self.is_signed() {
+            true if key.is_some() && self.client_certificate_key_file.is_some() => {
+                two(problems, "client_certificate_key");
+            }
+            true if key.is_none() && self.client_certificate_key_file.is_none() => {
+                problems
+                    .warning(path, "there is no key to sign with, so that no token can be fetched")
+                    .hint("give `client_certificate_key_file`");
+            }
+            false if self.client_secret.is_some() && self.client_secret_file.is_some() => {
+                two(problems, "client_secret");
+            }
+            _ => {}
+        }
+        if let Some(name) = self.signature_algorithm.as_deref().filter(|_| self.is_signed())
+            && !matches!(name, "" | "RS256" | "RS384" | "RS512")
+        {
+            problems
+                .error(&path.field("signature_algorithm"), format!("`{name}` is not one that is known"))
+                .hint("`RS256`, `RS384` or `RS512`");
+        }
+        self.client().check(path, problems);
+    }
+
     /// How the address of the token is spoken to.
     pub fn client(&self) -> HttpClientConfig {
         HttpClientConfig {
@@ -227,29 +304,25 @@ impl HttpClientConfig {
         self.tls_config.check(&path.field("tls_config"), problems);
         self.check_proxy(path, problems);
         self.check_headers(path, problems);
+        self.check_sigv4(path, problems);
         let Some(oauth2) = &self.oauth2 else { return };
         if self.basic_auth.is_some() || self.authorization.is_some() {
             problems
                 .error(path, "there are other credentials beside `oauth2`")
                 .hint("at most one of `basic_auth`, `oauth2` and `authorization` goes with a request");
         }
-        let path = path.field("oauth2");
-        if oauth2.client_id.is_empty() {
+        oauth2.check(&path.field("oauth2"), problems);
+    }
+
+    /// What is wrong with how requests are signed.
+    pub fn check_sigv4(&self, path: &Path, problems: &mut Problems) {
+        let Some(sigv4) = &self.sigv4 else { return };
+        sigv4.check(&path.field("sigv4"), problems);
+        if self.basic_auth.is_some() || self.authorization.is_some() || self.oauth2.is_some() {
             problems
-                .error(&path.field("client_id"), "the client has no id")
-                .hint("as the authorization server knows it");
+                .error(path, "there are other credentials beside `sigv4`")
+                .hint("at most one of `basic_auth`, `oauth2`, `authorization` and `sigv4` goes with a request");
         }
-        if oauth2.client_secret.is_some() && oauth2.client_secret_file.is_some() {
-            problems
-                .error(&path, "there are both `client_secret` and `client_secret_file`")
-                .hint("at most one of them is needed");
-        }
-        if let Some(kind) = oauth2.grant_type.as_deref().filter(|kind| !matches!(*kind, "" | "client_credentials")) {
-            problems
-                .error(&path.field("grant_type"), format!("the grant type `{kind}` is not supported"))
-                .hint("`client_credentials`");
-        }
-        oauth2.client().check(&path, problems);
     }
 
     fn check_proxy(&self, path: &Path, problems: &mut Problems) {
@@ -305,7 +378,9 @@ pub fn anchor(
     files.extend(tls.files_mut());
     files.extend(headers.values_mut().flat_map(|header| &mut header.files));
     if let Some(oauth2) = oauth2 {
-        files.extend(oauth2.client_secret_file.as_mut());
+        files.extend(
+            [oauth2.client_secret_file.as_mut(), oauth2.client_certificate_key_file.as_mut()].into_iter().flatten(),
+        );
         files.extend(oauth2.tls_config.files_mut());
         files.extend(oauth2.http_headers.values_mut().flat_map(|header| &mut header.files));
     }
@@ -315,7 +390,7 @@ pub fn anchor(
 }
 
 /// A struct of a configuration with the fields of Prometheus' `http_config` among its own, `http_client()`, which gives
-/// them as a [`HttpClientConfig`], and `anchor_http_client(base)`, which makes files they name relative to a folder.
+/// them as a [`HttpClientConfig`], `check_bearer(path, problems)`, and `anchor_http_client(base)`, which makes files they name relative to a folder.
 #[macro_export]
 macro_rules! with_http_client {
     (
@@ -383,6 +458,7 @@ macro_rules! with_http_client {
                     basic_auth: self.basic_auth.clone(),
                     authorization: self.authorization.clone().or_else(bearer),
                     oauth2: self.oauth2.clone(),
+                    sigv4: None,
                     tls_config: self.tls_config.clone(),
                     proxy_url: self.proxy_url.clone(),
                     no_proxy: self.no_proxy.clone(),
@@ -390,6 +466,17 @@ macro_rules! with_http_client {
                     proxy_connect_header: self.proxy_connect_header.clone(),
                     http_headers: self.http_headers.clone(),
                     follow_redirects: self.follow_redirects,
+                }
+            }
+
+            /// What is wrong with the older way to give a token.
+            pub fn check_bearer(&self, path: &$crate::Path, problems: &mut $crate::Problems) {
+                let bearers = [self.bearer_token.is_some(), self.bearer_token_file.is_some()];
+                let others = self.basic_auth.is_some() || self.authorization.is_some() || self.oauth2.is_some();
+                if bearers == [true, true] || (others && bearers.contains(&true)) {
+                    problems
+                        .error(path, "there are other credentials beside `bearer_token`")
+                        .hint("at most one of `basic_auth`, `oauth2`, `authorization` and the older `bearer_token` goes with a request");
                 }
             }
 
@@ -431,6 +518,34 @@ mod tests {
         assert_eq!(said("socks5://u:p@x"), "http://x:1080 u:p socks");
         assert_eq!(said("socks5h://x:1081"), "http://x:1081  socks");
         assert_eq!(said("ftp://u:p@x"), "the proxy's address must start with `http://`, `https://` or `socks5://`");
+    }
+
+    #[test]
+    fn a_statement_is_signed_with_one_key() {
+        let problems_of = |json: &str| {
+            let oauth2: OAuth2 = serde_json::from_str(json).unwrap();
+            let mut problems = Problems::new();
+            oauth2.check(&Path::root(), &mut problems);
+            problems.0.iter().map(|it| format!("{}: {}", it.path, it.message)).collect::<Vec<_>>().join("; ")
+        };
+        let grant = GRANT_JWT_BEARER;
+        let good = format!(
+            r#"{{"client_id": "a", "token_url": "http://a", "grant_type": "{grant}", "client_certificate_key_file": "k",
+                "signature_algorithm": "RS384", "iss": "b", "audience": "c", "claims": {{"x": [1]}},
+                "client_secret": "passed over", "client_secret_file": "passed over"}}"#
+        );
+        assert_eq!(problems_of(&good), "");
+        let bad = format!(
+            r#"{{"client_id": "a", "token_url": "http://a", "grant_type": "{grant}", "client_certificate_key": "k",
+                "client_certificate_key_file": "k", "signature_algorithm": "HS256"}}"#
+        );
+        assert_eq!(
+            problems_of(&bad),
+            ": there are both `client_certificate_key` and `client_certificate_key_file`; \
+             signature_algorithm: `HS256` is not one that is known"
+        );
+        let none = format!(r#"{{"client_id": "a", "token_url": "http://a", "grant_type": "{grant}"}}"#);
+        assert_eq!(problems_of(&none), ": there is no key to sign with, so that no token can be fetched");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod alarm;
 mod alert;
 mod append;
+mod civil;
 mod client;
 mod cron;
 mod heartbeat;
@@ -26,6 +27,7 @@ mod relabel;
 mod sample;
 mod schedule;
 mod secret;
+mod sigv4;
 mod time;
 mod upkeep;
 mod url;
@@ -41,7 +43,8 @@ pub use cron::{Cron, CronError};
 pub use heartbeat::{Flip, HeartbeatState, HeartbeatStatus, HeartbeatTerms};
 pub use histogram::{BucketSpan, Buckets, Histogram, HistogramError, ResetHint};
 pub use http_client::{
-    HttpClientConfig, HttpHeader, OAuth2, ProxyAddress, anchor as anchor_http_client, is_reserved_header, proxy, yes,
+    GRANT_JWT_BEARER, HttpClientConfig, HttpHeader, OAuth2, ProxyAddress, anchor as anchor_http_client,
+    is_reserved_header, proxy, yes,
 };
 pub use labels::{Labels, MatchOp, Matcher, MatcherError, Pairs};
 pub use lookup::{Found, Lookup, Rollup};
@@ -57,6 +60,7 @@ pub use relabel::{LabelSet, Relabel, RelabelAction, RelabelConfig, RelabelStep};
 pub use sample::{HistogramSample, Point, STALE_NAN_BITS, Sample, Series, Start, is_stale, stale_nan};
 pub use schedule::{Schedule, Zone};
 pub use secret::Secret;
+pub use sigv4::SigV4Config;
 pub use time::{Span, SpanError, Timestamp};
 pub use upkeep::{Checkup, Cleaned, Counted, Deleted, Figures, Import, Imported, Part, Snapshot, Upkeep, UpkeepError};
 pub use url::{RunbookRef, Url, UrlError};

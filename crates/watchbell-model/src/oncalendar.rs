@@ -13,12 +13,13 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-use jiff::civil::{Date, DateTime, Time};
+use jiff::civil::{Date, DateTime};
 use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{SignedDuration, ToSpan};
 use serde::{Deserialize, Deserializer, de};
 
 use crate::Timestamp;
+use crate::civil::{self, has};
 
 /// Nothing comes later, as in systemd.
 const LAST_YEAR: i16 = 2199;
@@ -196,10 +197,6 @@ fn bits(numbers: BTreeSet<u32>) -> u64 {
     numbers.into_iter().fold(0, |bits, number| bits | 1 << number)
 }
 
-fn has(bits: u64, number: i8) -> bool {
-    bits >> number & 1 == 1
-}
-
 fn weekdays(text: &str) -> Result<u64, OnCalendarError> {
     let wrong = || OnCalendarError::Weekday(text.to_owned());
     let day = |name: &str| {
@@ -334,27 +331,7 @@ impl Line {
 
     /// The first time at or after one, on a clock that never changes.
     fn next_civil(&self, from: DateTime) -> Option<DateTime> {
-        let (mut date, mut time) = (from.date(), from.time());
-        loop {
-            let day = self.next_day(date)?;
-            if day != date {
-                time = Time::midnight();
-            }
-            let found = (time.hour()..24).filter(|hour| has(self.hours, *hour)).find_map(|hour| {
-                let least = if hour == time.hour() { time.minute() } else { 0 };
-                (least..60).filter(|minute| has(self.minutes, *minute)).find_map(|minute| {
-                    let same = (hour, minute) == (time.hour(), time.minute());
-                    let least = if same { time.second() } else { 0 };
-                    let second = (least..60).find(|second| has(self.seconds, *second))?;
-                    Some(day.at(hour, minute, second, 0))
-                })
-            });
-            if found.is_some() {
-                return found;
-            }
-            date = day.tomorrow().ok()?;
-            time = Time::midnight();
-        }
+        civil::next([self.hours, self.minutes, self.seconds], from, |day| self.next_day(day))
     }
 
     fn next_day(&self, from: Date) -> Option<Date> {

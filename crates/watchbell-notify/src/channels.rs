@@ -446,6 +446,7 @@ fn http_secrets(http: &HttpConfig, disk: &Disk) -> Vec<Secret> {
     }
     if let Some(oauth2) = &client.oauth2 {
         add(&oauth2.client_secret, &oauth2.client_secret_file);
+        add(&oauth2.client_certificate_key, &oauth2.client_certificate_key_file);
     }
     secrets.extend(client.proxy_url);
     secrets.extend(client.http_headers.into_values().flat_map(|header| header.secrets));

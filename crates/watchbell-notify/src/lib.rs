@@ -39,7 +39,7 @@ pub use channels::pagerduty::{PagerdutyConfig, PagerdutyImage, PagerdutyLink};
 pub use channels::ping::{PingConfig, PingMethod};
 pub use channels::pushover::PushoverConfig;
 pub use channels::slack::SlackConfig;
-pub use channels::sns::{SigV4Config, SnsConfig};
+pub use channels::sns::SnsConfig;
 pub use channels::victorops::VictoropsConfig;
 pub use channels::webhook::{ContentType, WebhookConfig};
 pub use config::{

@@ -12,6 +12,8 @@ mod number;
 pub mod promql;
 
 pub use eval::{Answer, Element, Engine, EngineOptions, EvalError, Explained, Note, NoteLevel, QueryStats, Value};
-pub use histogram::{HistogramBucket, buckets as histogram_buckets, is_reset as histogram_is_reset};
+pub use histogram::{
+    HistogramBucket, buckets as histogram_buckets, format as format_histogram, is_reset as histogram_is_reset,
+};
 pub use memory::MemorySeries;
 pub use number::{format_value, write_value, write_whole};

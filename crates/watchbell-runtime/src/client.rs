@@ -3,29 +3,30 @@
 //! Files are read anew for every request, so that a renewed secret counts at once. A token of OAuth 2.0 is fetched when
 //! it is first needed and kept until shortly before it ends, or until it is refused.
 
+mod token;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::http::{self, Proxies, Proxy, Request, Response};
 use crate::tls::TlsOptions;
-use crate::{Disk, Runtime};
+use crate::{Disk, Runtime, aws};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
 use watchbell_model::{HttpClientConfig, HttpHeader, OAuth2, Secret};
 
 /// How many redirects are followed, as in Go.
 pub const REDIRECTS_MAX: u32 = 10;
 /// A token is not used in the last seconds of its life.
 const TOKEN_MARGIN: Duration = Duration::from_secs(10);
-/// How long a token's server may take.
-const TOKEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Speaks to services in one way.
 pub struct HttpClient {
     config: HttpClientConfig,
     token: tokio::sync::Mutex<Option<Token>>,
+    /// Boxed, since it has a client of its own.
+    signer: Option<Box<aws::Signer>>,
 }
 
 struct Token {
@@ -34,22 +35,11 @@ struct Token {
     until: Option<Duration>,
 }
 
-/// What a token's server answers.
-#[derive(Deserialize)]
-struct TokenAnswer {
-    #[serde(default)]
-    access_token: String,
-    #[serde(default)]
-    token_type: String,
-    /// Some servers write it as text.
-    #[serde(default)]
-    expires_in: serde_json::Value,
-}
-
 impl HttpClient {
     /// Speaks as the configuration says.
     pub fn new(config: HttpClientConfig) -> HttpClient {
-        HttpClient { config, token: tokio::sync::Mutex::new(None) }
+        let signer = config.sigv4.as_ref().map(|config| Box::new(aws::Signer::new(config)));
+        HttpClient { config, token: tokio::sync::Mutex::new(None), signer }
     }
 
     /// Sends a request with all that belongs to it. The request's own headers, time and bounds are the caller's.
@@ -58,6 +48,9 @@ impl HttpClient {
         let response = http::send(runtime, request).await.map_err(|error| error.to_string())?;
         if response.status == 401 && self.config.oauth2.is_some() {
             *self.token.lock().await = None;
+        }
+        if let Some(signer) = self.signer.as_ref().filter(|_| matches!(response.status, 401 | 403)) {
+            signer.forget();
         }
         Ok(response)
     }
@@ -90,13 +83,17 @@ impl HttpClient {
     pub async fn prepare(&self, runtime: &Runtime, request: Request) -> Result<Request, String> {
         let mut request = self.plain(runtime, request)?;
         if let Some(oauth2) = &self.config.oauth2 {
-            let wait = request.timeout.min(TOKEN_TIMEOUT);
+            let wait = request.timeout.min(token::TIMEOUT);
             let token = runtime.clock.timeout(wait, self.token(runtime, oauth2)).await;
             let token =
                 token.map_err(|_| format!("no token from {} within {} s", oauth2.token_url, wait.as_secs_f64()))?;
             request = request.header("authorization", token?);
         }
-        Ok(request)
+        match &self.signer {
+            // A redirect would need a signature of its own.
+            Some(signer) => Ok(Request { redirects_max: 0, ..signer.sign(runtime, request).await? }),
+            None => Ok(request),
+        }
     }
 
     fn plain(&self, runtime: &Runtime, mut request: Request) -> Result<Request, String> {
@@ -128,58 +125,11 @@ impl HttpClient {
         if let Some(token) = held.as_ref().filter(|token| token.until.is_none_or(|until| now < until)) {
             return Ok(token.value.expose().to_owned());
         }
-        let (value, lasts) = fetch_token(runtime, oauth2).await?;
+        let (value, lasts) = token::fetch(runtime, oauth2).await?;
         let until = lasts.map(|lasts| now + lasts.saturating_sub(TOKEN_MARGIN));
         *held = Some(Token { value: Secret::new(value.clone()), until });
         Ok(value)
     }
-}
-
-/// Asks with the client's name and secret in a header, and where that is refused in the body, as Go does.
-async fn fetch_token(runtime: &Runtime, oauth2: &OAuth2) -> Result<(String, Option<Duration>), String> {
-    let client = HttpClient::new(oauth2.client());
-    let secret = self::held(&runtime.disk, &oauth2.client_secret, &oauth2.client_secret_file)?;
-    let mut form: Vec<(String, String)> = vec![("grant_type".into(), "client_credentials".into())];
-    if !oauth2.scopes.is_empty() {
-        form.push(("scope".into(), oauth2.scopes.join(" ")));
-    }
-    form.extend(oauth2.endpoint_params.iter().map(|(name, value)| (name.clone(), value.clone())));
-    let mut failed = String::new();
-    for in_header in [true, false] {
-        let mut form = form.clone();
-        if !in_header {
-            form.push(("client_id".into(), oauth2.client_id.clone()));
-            form.push(("client_secret".into(), secret.clone()));
-        }
-        let body: Vec<String> =
-            form.iter().map(|(name, value)| format!("{}={}", escape(name), escape(value))).collect();
-        let mut request = Request::post(oauth2.token_url.clone(), body.join("&"))
-            .header("content-type", "application/x-www-form-urlencoded");
-        request.timeout = TOKEN_TIMEOUT;
-        if in_header {
-            let value = encoded(&escape(&oauth2.client_id), &escape(&secret));
-            request = request.header("authorization", value);
-        }
-        let request = client.plain(runtime, request)?;
-        let refuse = |reason: String| format!("no token from {}: {reason}", oauth2.token_url);
-        let response = http::send(runtime, request).await.map_err(|error| refuse(error.to_string()))?;
-        if !(200..300).contains(&response.status) {
-            failed = refuse(format!("it answered with status {}", response.status));
-            continue;
-        }
-        let answer: TokenAnswer = serde_json::from_slice(&response.body).map_err(|error| refuse(error.to_string()))?;
-        if answer.access_token.is_empty() {
-            return Err(refuse("the answer has no `access_token`".into()));
-        }
-        let kind = match answer.token_type.to_ascii_lowercase().as_str() {
-            "" | "bearer" => "Bearer".to_owned(),
-            _ => answer.token_type,
-        };
-        let seconds = answer.expires_in.as_f64().or_else(|| answer.expires_in.as_str()?.parse().ok());
-        let lasts = seconds.filter(|seconds| *seconds > 0.0).and_then(|it| Duration::try_from_secs_f64(it).ok());
-        return Ok((format!("{kind} {}", answer.access_token), lasts));
-    }
-    Err(failed)
 }
 
 fn proxies(config: &HttpClientConfig, runtime: &Runtime) -> Result<Proxies, String> {

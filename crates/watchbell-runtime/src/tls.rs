@@ -90,9 +90,29 @@ pub enum TlsError {
     /// What we show the server is not a certificate with its key.
     #[error("the client's certificate cannot be used: {0}")]
     Client(String),
+    /// What we show clients is not a certificate with its key.
+    #[error("the server's certificate cannot be used: {0}")]
+    Server(String),
     /// The two sides did not agree, or the connection broke.
     #[error("the TLS handshake failed: {0}")]
     Handshake(String),
+}
+
+/// Takes a TLS connection over a stream, as the server with this certificate and key (PEM). A client that does not end its
+/// handshake is the caller's to bound.
+pub async fn accept(stream: Stream, certificate: &[u8], key: &Secret) -> Result<Stream, TlsError> {
+    let refuse = |error: rustls::pki_types::pem::Error| TlsError::Server(error.to_string());
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(certificate).collect::<Result<_, _>>().map_err(refuse)?;
+    let key = PrivateKeyDer::from_pem_slice(key.expose().as_bytes()).map_err(refuse)?;
+    let config = rustls::ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13, &TLS12])
+        .map_err(|error| TlsError::Handshake(error.to_string()))?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(|error| TlsError::Server(error.to_string()))?;
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let stream = acceptor.accept(stream).await.map_err(|error| TlsError::Handshake(handshake_words(&error)))?;
+    Ok(Box::new(stream))
 }
 
 /// Makes a TLS connection over a stream. A certificate that is not trusted does not stop it: look at

@@ -544,7 +544,7 @@ fn json(out: &mut Output, value: &Value) -> Result<(), TooLong> {
         },
         Value::Float(it) if it.is_finite() => out.push(&number::general(*it, None)),
         Value::Float(_) => out.push("null"),
-        Value::Str(text) => json_text(out, text),
+        Value::Str(text) | Value::Histogram(text) => json_text(out, text),
         Value::Time(at) => json_text(out, &time_format::layout(at, "2006-01-02T15:04:05.999999999Z07:00")),
         Value::List(list) => {
             out.push("[")?;

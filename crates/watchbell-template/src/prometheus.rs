@@ -20,7 +20,8 @@ pub fn check(text: &str) -> Result<(), TemplateError> {
 }
 
 /// Writes a label or annotation of an alerting rule: `$labels`, `$value`, `$externalLabels`, `$externalURL` and the
-/// fields `.Labels`, `.Value`, `.ExternalLabels`, `.ExternalURL` are those of the series that fires.
+/// fields `.Labels`, `.Value`, `.ExternalLabels`, `.ExternalURL` are those of the series that fires; its value is a number or
+/// a histogram.
 ///
 /// `query` answers the `query` function with an instant vector as of `now`.
 ///
@@ -30,7 +31,7 @@ pub fn check(text: &str) -> Result<(), TemplateError> {
 pub fn expand(
     text: &str,
     labels: &Labels,
-    value: f64,
+    value: Value,
     external_labels: &Labels,
     external_url: &str,
     query: &dyn Fn(&str) -> Result<Vector, String>,
@@ -40,7 +41,7 @@ pub fn expand(
         return Ok(text.to_owned());
     }
     let template = Template::parse_with(&[("rule", text)], &VARIABLES)?;
-    let values = [Value::from(labels), external_labels.into(), external_url.into(), value.into()];
+    let values = [Value::from(labels), external_labels.into(), external_url.into(), value];
     let fields = ["Labels", "ExternalLabels", "ExternalURL", "Value"];
     let data = Value::record(fields.into_iter().zip(values.iter().cloned()));
     let variables: Vec<(&str, Value)> = VARIABLES.into_iter().zip(values).collect();
@@ -56,9 +57,9 @@ pub(crate) fn call(run: &mut Run<'_>, name: &str, args: &[Value]) -> Result<Valu
             let vector = ask(text(name, one(name, args)?)?)?;
             run.burn(vector.len())?;
             Value::list(
-                vector.iter().map(|(labels, value)| {
-                    Value::record([("Labels", Value::from(labels)), ("Value", (*value).into())])
-                }),
+                vector
+                    .iter()
+                    .map(|(labels, value)| Value::record([("Labels", Value::from(labels)), ("Value", value.clone())])),
             )
         }
         "first" => match items(name, one(name, args)?)? {

@@ -9,7 +9,7 @@ use crate::printf::{Output, TooLong};
 use crate::{DEPTH_MAX, OUTPUT_MAX, Place, STEPS_MAX, Template, TemplateError, Value, functions};
 
 /// Label sets with their values: what `query` answers.
-pub type Vector = Vec<(Labels, f64)>;
+pub type Vector = Vec<(Labels, Value)>;
 
 /// Answers the `query` function: an instant query, or why it failed.
 pub type QueryCallback<'a> = &'a dyn Fn(&str) -> Result<Vector, String>;

@@ -30,6 +30,8 @@ pub enum Value {
     Time(Arc<jiff::Zoned>),
     /// A length of time in nanoseconds.
     Duration(i64),
+    /// A native histogram, as Prometheus writes it; no number.
+    Histogram(Arc<str>),
 }
 
 impl Value {
@@ -53,7 +55,7 @@ impl Value {
             Value::Str(it) => !it.is_empty(),
             Value::List(it) => !it.is_empty(),
             Value::Map(it) => !it.is_empty(),
-            Value::Record(_) | Value::Time(_) => true,
+            Value::Record(_) | Value::Time(_) | Value::Histogram(_) => true,
         }
     }
 
@@ -70,6 +72,7 @@ impl Value {
             Value::Record(_) => "struct",
             Value::Time(_) => "time.Time",
             Value::Duration(_) => "time.Duration",
+            Value::Histogram(_) => "*histogram.FloatHistogram",
         }
     }
 }

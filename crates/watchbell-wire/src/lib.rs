@@ -7,6 +7,7 @@ pub mod alertmanager;
 pub mod bulk;
 pub mod dns;
 mod fields;
+pub mod mail;
 pub mod otlp;
 pub mod prometheus;
 mod proto;

@@ -232,6 +232,8 @@ impl App {
         let Config { places, egress, own_network, .. } = config;
         self.places.apply(places, &monitors, &good.elsewhere, egress, own_network);
         supervisor.reconcile("places", vec![self.places.task()]);
+        let mail = config.ping_mail.as_ref().map(|mail| self.heartbeats.mail_task(mail));
+        supervisor.reconcile("ping_mail", mail.into_iter().collect());
         self.targets.apply(&config.scrape_configs, &self.context);
         let own = [host::task(&config.host, &self.context), self.own_metrics(config)];
         let noted = config.host.enabled || !config.status_pages.is_empty();

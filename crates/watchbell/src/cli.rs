@@ -9,6 +9,7 @@ mod heartbeats;
 mod incident;
 mod ping;
 mod places;
+mod plan;
 mod probe;
 mod push;
 mod query;
@@ -58,6 +59,7 @@ const EXAMPLES: &str = "Examples:
   watchbell downtime list                  what keeps pages back now, and next
   watchbell deliveries imap                every try to send a page about it, and what was answered
   watchbell incident list                  what status pages tell
+  watchbell plan                           what `watchbell apply` would change
   watchbell ping \"$PING_URL\" -- backup.sh  run a job and say how it went
   watchbell agent --server https://watch.example.org   probe from this network for it
   watchbell query instant 'up == 0'        what an expression is worth now
@@ -132,6 +134,10 @@ enum Command {
     Query(query::QueryArguments),
     /// Series by hand: figures, check, import, export, snapshot, deletion.
     Store(store::StoreArguments),
+    /// What differs between the heartbeats of the configuration and those of a running watchbell.
+    Plan(plan::PlanArguments),
+    /// Make a running watchbell's heartbeats those of the configuration, and write their addresses for their jobs.
+    Apply(plan::ApplyArguments),
     /// How heartbeats stand, and where their jobs report.
     Heartbeats(heartbeats::HeartbeatsArguments),
     /// Run a job and tell its heartbeat how it went, or only tell it.
@@ -245,6 +251,8 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Deliveries(arguments) => deliveries::run(&runtime, arguments).await,
         Command::Downtime(arguments) => downtime::run(&runtime, arguments).await,
         Command::Incident(arguments) => incident::run(&runtime, arguments).await,
+        Command::Plan(arguments) => plan::plan(&runtime, arguments).await,
+        Command::Apply(arguments) => plan::apply(&runtime, arguments).await,
         Command::Heartbeats(arguments) => heartbeats::run(&runtime, arguments).await,
         Command::Places(arguments) => places::run(&runtime, arguments).await,
         Command::Agent(arguments) => agent::run(runtime, arguments).await,

@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use crate::addresses::PingAddressesConfig;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use watchbell_alarms::rule::RuleFile;
@@ -31,7 +32,7 @@ use watchbell_model::{
 use watchbell_notify::{Library, ReceiverConfig, RunbooksConfig, Templates};
 use watchbell_query::promql::Features;
 use watchbell_runtime::Runtime;
-use watchbell_sources::heartbeat::HeartbeatConfig;
+use watchbell_sources::heartbeat::{HeartbeatConfig, PingMailConfig};
 use watchbell_sources::host::HostConfig;
 use watchbell_sources::intake::OtlpConfig;
 use watchbell_sources::place::PlaceConfig;
@@ -104,6 +105,12 @@ pub struct Config {
     /// The first part of `/ping/<key>/<slug>`; made up once and kept if it is not given.
     #[serde(default)]
     pub ping_key: Option<Secret>,
+    /// How `watchbell apply` writes heartbeats' addresses.
+    #[serde(default)]
+    pub ping_addresses: PingAddressesConfig,
+    /// Pings that come by mail; off unless it is given.
+    #[serde(default)]
+    pub ping_mail: Option<PingMailConfig>,
     /// Prometheus targets.
     #[serde(default)]
     pub scrape_configs: Vec<ScrapeConfig>,

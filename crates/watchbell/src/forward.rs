@@ -13,7 +13,8 @@ use futures_util::future::join_all;
 use serde_json::{Map, Value, json};
 use watchbell_alerts::Alerts;
 use watchbell_model::{
-    Alert, LabelSet, Labels, Path, Problems, Relabel, RelabelConfig, Severity, Span, Timestamp, Url, nearest,
+    Alert, HttpClientConfig, LabelSet, Labels, Path, Problems, Relabel, RelabelConfig, Severity, SigV4Config, Span,
+    Timestamp, Url, nearest,
 };
 use watchbell_runtime::http::Request;
 use watchbell_runtime::{CancellationToken, HttpClient, Runtime, Task};
@@ -67,7 +68,7 @@ pub struct AlertmanagerConfig {
     job: ScrapeConfig,
     path: String,
     timeout: Span,
-    signed: bool,
+    sigv4: Option<SigV4Config>,
     alert_relabel: Vec<RelabelConfig>,
     /// A hash of all that was said, to see whether it changed.
     key: u64,
@@ -102,6 +103,7 @@ impl AlertmanagerConfig {
             return Err("timeout: a request that may take no time always fails".into());
         }
         let prefix = text("path_prefix", prefix)?.unwrap_or_default();
+        let sigv4 = sigv4.map(serde_json::from_value).transpose().map_err(|error| format!("sigv4: {error}"))?;
         let alert_relabel = relabel.map_or(Ok(Vec::new()), serde_json::from_value);
         fields.insert("job_name".into(), "alertmanagers".into());
         let mut job: ScrapeConfig = serde_json::from_value(Value::Object(fields)).map_err(|error| error.to_string())?;
@@ -110,7 +112,7 @@ impl AlertmanagerConfig {
             job,
             path: format!("/{}/api/v2/alerts", prefix.trim_matches('/')).replace("//", "/"),
             timeout,
-            signed: sigv4.is_some(),
+            sigv4,
             alert_relabel: alert_relabel.map_err(|error| format!("alert_relabel_configs: {error}"))?,
             key: key(said),
         })
@@ -134,11 +136,12 @@ impl AlertmanagerConfig {
     fn check(&self, path: &Path, problems: &mut Problems) {
         self.job.check(path, problems);
         RelabelConfig::check_all(&self.alert_relabel, &path.field("alert_relabel_configs"), problems);
-        if self.signed {
-            problems
-                .warning(&path.field("sigv4"), "requests are not signed for AWS, so this Alertmanager will refuse them")
-                .hint("take the entry out, or reach Amazon's workspace through a proxy that signs");
-        }
+        self.client().check_sigv4(path, problems);
+    }
+
+    /// How they are spoken to.
+    fn client(&self) -> HttpClientConfig {
+        HttpClientConfig { sigv4: self.sigv4.clone(), ..self.job.http_client() }
     }
 }
 
@@ -183,7 +186,7 @@ impl Forward {
             let discoveries = config.job.discoveries();
             let entry = Arc::new(Entry {
                 at,
-                client: HttpClient::new(config.job.http_client()),
+                client: HttpClient::new(config.client()),
                 relabel: Relabel::new(&config.job.relabel_configs),
                 alert_relabel: Relabel::new(&config.alert_relabel),
                 found: Mutex::default(),

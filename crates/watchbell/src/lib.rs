@@ -3,6 +3,7 @@
 //! This crate composes what the others do: the configuration from each part's struct, the stages in the order of the
 //! data, the commands. It decides nothing itself.
 
+pub mod addresses;
 pub mod app;
 pub mod cli;
 pub mod config;

@@ -2,6 +2,7 @@
 import { useState } from "preact/hooks";
 import type { Heartbeat, Overview } from "../api.gen";
 import { Ago, Copy, Empty, Glyph, RunbookButton, Search, markOfHeartbeat, matches } from "../parts";
+import SNIPPETS from "../snippets.json";
 import { clock, now, relative, span } from "../time";
 
 const WORDS: Record<Heartbeat["state"], string> = {
@@ -125,7 +126,13 @@ function Card({ heartbeat }: { heartbeat: Heartbeat }) {
       {heartbeat.ping_url && (
         <div class="give">
           <Copy text={whole(heartbeat.ping_url)} label="the address to ping" />
-          <Copy text={cronLine(whole(heartbeat.ping_url))} label="the end of a crontab line" />
+          <Copy text={filled(SNIPPETS[0]?.text ?? "", heartbeat.ping_url)} label="the end of a crontab line" />
+          <details>
+            <summary>Other jobs</summary>
+            {SNIPPETS.slice(1).map((snippet) => (
+              <Snippet key={snippet.kind} label={snippet.label} text={filled(snippet.text, heartbeat.ping_url ?? "")} />
+            ))}
+          </details>
         </div>
       )}
     </li>
@@ -135,7 +142,14 @@ function Card({ heartbeat }: { heartbeat: Heartbeat }) {
 /** Without `site.url` watchbell knows only the path; jobs are told the address this page was opened under. */
 const whole = (address: string) => new URL(address, location.href).href;
 
-/** Goes after the command in a crontab: success and exit status alike are reported. */
-function cronLine(url: string): string {
-  return `; curl -fsS -m 10 --retry 5 -o /dev/null "${url}/$?"`;
+/** What a job says, with its address. */
+const filled = (text: string, address: string) => text.replaceAll("{url}", whole(address)).trimEnd();
+
+function Snippet({ label, text }: { label: string; text: string }) {
+  return (
+    <>
+      <h3>{label}</h3>
+      <Copy text={text} label={label} />
+    </>
+  );
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use watchbell_model::{Histogram, Labels, Query, QueryError, Relabel, Sample, Span, Timestamp};
 use watchbell_query::promql::{self, Expr};
-use watchbell_query::{Element, Engine, EngineOptions, EvalError, Value};
+use watchbell_query::{Element, Engine, EngineOptions, EvalError, Value, format_histogram};
 use watchbell_template::prometheus as template;
 
 use super::addition::NoData;
@@ -135,7 +135,7 @@ pub(crate) fn evaluate(rule: &RuleSpec, limit: u64, scene: Scene<'_>) -> Result<
     let mut found = Vec::with_capacity(result.len());
     for Element { labels, sample: Sample { value, .. }, histogram } in result {
         let one = if rule.alerts {
-            scene.alert(rule, &labels, value)
+            scene.alert(rule, &labels, value, histogram.as_deref())
         } else {
             let own = rule.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
             let named = labels.iter().chain(own).chain([(Labels::NAME, rule.name.as_str())]);
@@ -158,7 +158,7 @@ pub(crate) fn evaluate(rule: &RuleSpec, limit: u64, scene: Scene<'_>) -> Result<
     let recovered = labels_of(&rule.additions.recovery)?;
     let mut round = Round { found, with_data, recovered, in_place: None };
     if rule.additions.no_data == Some(NoData::Alarm) && round.is_without_data() {
-        let alert = scene.alert(rule, &Labels::empty(), f64::NAN);
+        let alert = scene.alert(rule, &Labels::empty(), f64::NAN, None);
         // Templates over a series make no sense where there is none.
         let summary = format!("no data for {}: its expression finds nothing", rule.name);
         let annotations = alert.annotations.with("summary", &summary).with("no_data", NO_DATA);
@@ -171,16 +171,21 @@ pub(crate) fn evaluate(rule: &RuleSpec, limit: u64, scene: Scene<'_>) -> Result<
 pub(crate) const NO_DATA: &str = "the expression finds no data";
 
 impl Scene<'_> {
-    fn alert(self, rule: &RuleSpec, labels: &Labels, value: f64) -> Found {
+    fn alert(self, rule: &RuleSpec, labels: &Labels, value: f64, histogram: Option<&Histogram>) -> Found {
+        let in_text = |value: f64, histogram: Option<&Histogram>| match histogram {
+            Some(histogram) => watchbell_template::Value::Histogram(format_histogram(histogram).into()),
+            None => value.into(),
+        };
         let ask = |text: &str| -> Result<watchbell_template::Vector, String> {
             let expr = promql::parse(text).map_err(|error| error.to_string())?;
             let found = self.instant(&expr, self.at).map_err(|error| error.to_string())?;
-            Ok(found.into_iter().map(|element| (element.labels, element.sample.value)).collect())
+            let one = |it: Element| (it.labels, in_text(it.sample.value, it.histogram.as_deref()));
+            Ok(found.into_iter().map(one).collect())
         };
         // As in Prometheus, an alert whose text is broken still fires, and says so.
         let write = |text: &str| {
             let external = &self.globals.external_labels;
-            template::expand(text, labels, value, external, self.site_url, &ask, self.at)
+            template::expand(text, labels, in_text(value, histogram), external, self.site_url, &ask, self.at)
                 .unwrap_or_else(|error| format!("<error expanding template: {error}>"))
         };
         let own: Vec<(String, String)> = rule.labels.iter().map(|(name, text)| (name.clone(), write(text))).collect();

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use watchbell_model::{AlarmState, AlarmStatus, HeartbeatState};
 use watchbell_runtime::thread;
+use watchbell_sources::heartbeat::Known;
 
 use super::bars::Day;
 use super::{alarms, alerts, host, outbox, refusal, view};
@@ -119,19 +120,14 @@ fn heartbeats(app: &Shared) -> Vec<view::Heartbeat> {
 fn heartbeats_of(app: &Shared, statuses: &[AlarmStatus]) -> Vec<view::Heartbeat> {
     let statuses = by_id(statuses);
     let base = app.config.site().url;
-    let urls: BTreeMap<String, String> = app
-        .heartbeats
-        .addresses()
-        .into_iter()
-        .map(|address| {
-            let path = format!("/ping/{}", address.uuid);
-            (address.name, base.as_ref().map_or(path.clone(), |base| base.join(&path)))
-        })
-        .collect();
+    let mut known: BTreeMap<String, Known> = app.heartbeats.all().into_iter().map(|it| (it.id.clone(), it)).collect();
     let one = |heartbeat: watchbell_model::HeartbeatStatus| {
+        // One that has just gone is judged for a moment longer.
+        let known = known.remove(&heartbeat.id)?;
+        let path = format!("/ping/{}", known.uuid);
         let id = format!("heartbeat/{}", heartbeat.id);
         let status = statuses.get(id.as_str());
-        view::Heartbeat {
+        Some(view::Heartbeat {
             href: alarms::href(&id),
             state: heartbeat.state,
             started: heartbeat.started,
@@ -142,12 +138,15 @@ fn heartbeats_of(app: &Shared, statuses: &[AlarmStatus]) -> Vec<view::Heartbeat>
             schedule: heartbeat.schedule,
             grace: heartbeat.grace.duration().as_secs_f64(),
             last_duration: heartbeat.last_duration.map(|span| span.duration().as_secs_f64()),
-            ping_url: urls.get(&heartbeat.id).cloned(),
+            ping_url: Some(base.as_ref().map_or(path.clone(), |base| base.join(&path))),
+            uuid: known.uuid,
+            configured: known.configured,
+            definition: known.definition,
             runbook: status.map(|status| alarms::runbook(status.runbook.as_ref(), &status.id)),
             name: heartbeat.name,
-        }
+        })
     };
-    let mut all: Vec<view::Heartbeat> = app.alarms.heartbeats().into_iter().map(one).collect();
+    let mut all: Vec<view::Heartbeat> = app.alarms.heartbeats().into_iter().filter_map(one).collect();
     let rank = |state| match state {
         HeartbeatState::Down => 0,
         HeartbeatState::Late => 1,

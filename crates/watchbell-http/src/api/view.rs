@@ -6,6 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use watchbell_model::{AlarmKind, AlarmState, HeartbeatState, Labels, Timestamp, Transition};
+use watchbell_sources::heartbeat::Definition;
 
 mod status;
 
@@ -220,6 +221,12 @@ pub(crate) struct Heartbeat {
     pub last_duration: Option<f64>,
     /// The address the job pings.
     pub ping_url: Option<String>,
+    /// The heartbeat's own part of that address.
+    pub uuid: String,
+    /// Whether it stands in the configuration; otherwise a ping or the API made it.
+    pub configured: bool,
+    /// What is wanted of it, in Healthchecks' words.
+    pub definition: Definition,
     /// What to do when it is silent.
     pub runbook: Option<RunbookLink>,
 }

@@ -174,6 +174,8 @@ fn what_watchbell_says_of_itself() {
         "/api/v1/metadata?limit=0",
         "/api/v1/metadata?limit=x",
         "/api/v1/status/tsdb?limit=0",
+        "/api/v1/status/self_metrics?metric_name_pattern=none",
+        "/api/v1/status/self_metrics?metric_name_pattern=(",
         "/prometheus/api/v1/status/buildinfo",
     ]);
     expect![[r#"
@@ -192,12 +194,33 @@ fn what_watchbell_says_of_itself() {
         200 {"data":{},"status":"success"}
         400 {"error":"limit must be a number","errorType":"bad_data","status":"error"}
         400 {"error":"limit must be a positive number","errorType":"bad_data","status":"error"}
+        200 {"data":[],"status":"success"}
+        400 {"error":"invalid metric_name_pattern: `(` is not a regular expression: error: unclosed group","errorType":"bad_data","status":"error"}
         200 {"data":{"branch":"","buildDate":"","buildUser":"","goVersion":"","revision":"watchbell 0.0.0","version":"3.14.0"},"status":"success"}
     "#]].assert_eq(&shown);
     let runtime: serde_json::Value =
         serde_json::from_str(&ask_all(vec![ask("GET", "/api/v1/status/runtimeinfo")])[0].body).unwrap();
     let keys: Vec<&String> = runtime["data"].as_object().unwrap().keys().collect();
     expect![[r#"["CWD", "GODEBUG", "GOGC", "GOMAXPROCS", "GOMEMLIMIT", "corruptionCount", "goroutineCount", "hostname", "lastConfigTime", "reloadConfigSuccess", "serverTime", "startTime", "storageRetention"]"#]].assert_eq(&format!("{keys:?}"));
+    let own = ask_all(vec![
+        ask("GET", "/api/v1/query?query=1"),
+        ask(
+            "GET",
+            "/api/v1/status/self_metrics?metric_name_pattern=watchbell_(queries_.*%7Crule_group_rules%7Crule_group_duration_seconds)",
+        ),
+    ]);
+    let own: serde_json::Value = serde_json::from_str(&own[1].body).unwrap();
+    let kinds: Vec<String> = own["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| format!("{} {} {}", it["name"].as_str().unwrap(), it["type"].as_str().unwrap(), it["metric"][0]))
+        .collect();
+    expect![[r#"
+        watchbell_queries_running GAUGE {"gauge":{"value":0.0},"label":[]}
+        watchbell_queries_total COUNTER {"counter":{"value":1.0},"label":[{"name":"outcome","value":"ok"}]}
+        watchbell_rule_group_duration_seconds HISTOGRAM {"histogram":{"bucket":[{"cumulativeCount":"0","upperBound":0.001},{"cumulativeCount":"0","upperBound":0.005},{"cumulativeCount":"0","upperBound":0.02},{"cumulativeCount":"0","upperBound":0.1},{"cumulativeCount":"0","upperBound":0.5},{"cumulativeCount":"0","upperBound":2.0},{"cumulativeCount":"0","upperBound":10.0}],"sampleCount":"0","sampleSum":0.0},"label":[]}
+        watchbell_rule_group_rules GAUGE {"gauge":{"value":1.0},"label":[{"name":"rule_group","value":"rules.yml;host"}]}"#]].assert_eq(&kinds.join("\n"));
     let features = ask_all(vec![ask("GET", "/api/v1/features")]).remove(0).body;
     assert!(features.contains(r#""rate":true"#) && features.contains(r#""limitk":false"#), "{features}");
 }

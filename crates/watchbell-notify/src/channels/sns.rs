@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
-use serde::Deserialize;
 use serde_json::{Value, json};
-use watchbell_model::{Path, Problems, Secret, Url};
+use watchbell_model::{Path, Problems, Secret, SigV4Config, Url};
 use watchbell_runtime::{Disk, aws};
 
 use super::{
@@ -57,26 +55,6 @@ http_channel! {
     }
 }
 
-/// As whom AWS is asked.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct SigV4Config {
-    /// The region; the environment's, the profile's or this machine's own unless given.
-    pub region: String,
-    /// An access key; credentials of the environment, of a profile, of the container or of this machine unless given.
-    pub access_key: String,
-    /// The secret of the access key.
-    pub secret_key: Option<Secret>,
-    /// A profile of `~/.aws/config` and `~/.aws/credentials`.
-    pub profile: String,
-    /// A role that is taken on with those credentials.
-    pub role_arn: String,
-    /// What the role asks for besides.
-    pub external_id: String,
-    /// Asks the endpoint of the region for FIPS in Prometheus; without effect here, where `api_url` says so.
-    pub use_fips_sts_endpoint: bool,
-}
-
 impl SnsConfig {
     fn is_sms(&self) -> bool {
         self.phone_number.is_some()
@@ -121,11 +99,7 @@ impl Channel for SnsConfig {
                 .error(&path.field("api_url"), format!("`{url}` is not a web address"))
                 .hint("such as `https://sns.eu-west-1.amazonaws.com`");
         }
-        if self.sigv4.access_key.is_empty() == self.sigv4.secret_key.as_ref().is_some_and(|key| !key.is_empty()) {
-            problems
-                .error(&path.field("sigv4"), "there is only one of `access_key` and `secret_key`")
-                .hint("give both, or neither for the surroundings' credentials");
-        }
+        self.sigv4.check(&path.field("sigv4"), problems);
     }
 
     fn render(&self, draft: &Draft<'_>) -> Rendered {
@@ -189,18 +163,9 @@ impl Channel for SnsConfig {
         if fields.iter().any(|(name, _)| name == "MessageGroupId") {
             fields.push(("MessageDeduplicationId".into(), attempt.key.to_owned()));
         }
-        let sigv4 = &self.sigv4;
         Ok(vec![Outgoing::Aws(Box::new(AwsCall {
             service: SNS,
-            account: aws::Account {
-                region: sigv4.region.clone(),
-                endpoint: text(&body["endpoint"]),
-                access_key: sigv4.access_key.clone(),
-                secret_key: sigv4.secret_key.clone(),
-                profile: sigv4.profile.clone(),
-                role_arn: sigv4.role_arn.clone(),
-                external_id: sigv4.external_id.clone(),
-            },
+            account: aws::Account::of(&self.sigv4, text(&body["endpoint"])),
             call: "Publish",
             fields,
         }))])

@@ -282,7 +282,7 @@ fn spanned(side: &Side) -> Buckets {
 }
 
 /// A histogram as Prometheus writes it: `{count:4, sum:5, (1,2]:3, (2,4]:1}`.
-pub(crate) fn format(histogram: &Histogram) -> String {
+pub fn format(histogram: &Histogram) -> String {
     let mut text = format!("{{count:{}, sum:{}", format_general(histogram.count), format_general(histogram.sum));
     let mut all = buckets(histogram);
     if histogram.zero_count < 0.0 {

@@ -9,7 +9,7 @@ mod sns;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use watchbell_model::{Secret, Timestamp, Url};
+use watchbell_model::{BoxFuture, HttpClientConfig, Secret, SigV4Config, Timestamp, Url};
 
 use crate::Runtime;
 use crate::client::HttpClient;
@@ -37,6 +37,21 @@ pub struct Account {
     pub role_arn: String,
     /// What the role asks for besides.
     pub external_id: String,
+}
+
+impl Account {
+    /// As a configuration of `sigv4` says.
+    pub fn of(config: &SigV4Config, endpoint: String) -> Account {
+        Account {
+            region: config.region.clone(),
+            endpoint,
+            access_key: config.access_key.clone(),
+            secret_key: config.secret_key.clone(),
+            profile: config.profile.clone(),
+            role_arn: config.role_arn.clone(),
+            external_id: config.external_id.clone(),
+        }
+    }
 }
 
 /// Who asks.
@@ -81,6 +96,42 @@ pub struct Service {
 
 const STS: Service = Service { name: "sts", host: "sts", variable: "STS", prefix: "2011-06-15" };
 
+/// As which service Amazon's Prometheus takes requests.
+const PROMETHEUS: &str = "aps";
+/// How long the answer to a question for credentials may be, in bytes.
+const CREDENTIALS_MAX: usize = 64 << 10;
+
+/// Signs requests to Amazon's Prometheus.
+pub(crate) struct Signer {
+    account: Account,
+    memory: Memory,
+    /// Asks for roles.
+    client: HttpClient,
+}
+
+impl Signer {
+    pub(crate) fn new(config: &SigV4Config) -> Signer {
+        let client = HttpClient::new(HttpClientConfig::default());
+        Signer { account: Account::of(config, String::new()), memory: Memory::default(), client }
+    }
+
+    /// The request with its signature, which is the last thing done to it. Boxed, since a client that signs asks by a
+    /// client.
+    pub(crate) fn sign<'a>(&'a self, runtime: &'a Runtime, request: Request) -> BoxFuture<'a, Result<Request, String>> {
+        Box::pin(async move {
+            let ask = Ask { runtime, client: &self.client, timeout: request.timeout, body_max: CREDENTIALS_MAX };
+            let region = region(&self.account, &ask).await?;
+            let credentials = current(&self.account, &region, &ask, &self.memory).await?;
+            Ok(signed(request, &credentials, &region, PROMETHEUS, runtime.clock.now()))
+        })
+    }
+
+    /// Has the credentials looked for anew, for they were refused.
+    pub(crate) fn forget(&self) {
+        self.memory.forget();
+    }
+}
+
 /// How AWS is asked.
 #[derive(Clone, Copy)]
 pub struct Ask<'a> {
@@ -109,6 +160,13 @@ pub fn url(service: Service, endpoint: &str, region: &str, environment: &Environ
     let end = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
     let address = given.unwrap_or_else(|| format!("https://{}.{region}.{end}", service.host));
     address.parse().map_err(|error: watchbell_model::UrlError| error.to_string())
+}
+
+/// A call in JSON.
+pub fn json(url: Url, service: Service, call: &str, body: &serde_json::Value) -> Request {
+    Request::post(url, body.to_string())
+        .header("content-type", "application/x-amz-json-1.1")
+        .header("x-amz-target", format!("{}.{call}", service.prefix))
 }
 
 /// A call as a form.

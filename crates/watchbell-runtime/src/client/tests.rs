@@ -4,13 +4,18 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use crate::{Stream, sim};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use expect_test::expect;
 use rcgen::{CertificateParams, CertifiedIssuer, KeyPair};
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use watchbell_model::HttpClientConfig;
 
 use super::*;
+
+/// A key for tests alone.
+const KEY_PEM: &[u8] = include_bytes!("../../../../testdata/oauth2/key.pem");
 
 type Heard = Arc<Mutex<Vec<String>>>;
 
@@ -161,16 +166,16 @@ fn a_token_is_fetched_once_and_again_when_it_ends_or_is_refused() {
             200
             401
             200
-            login: POST /token HTTP/1.1 | host: login | authorization: Basic bWU6cyUyNnM= grant_type=client_credentials&scope=r%20w&audience=x
-            login: POST /token HTTP/1.1 | host: login grant_type=client_credentials&scope=r%20w&audience=x&client_id=me&client_secret=s%26s
+            login: POST /token HTTP/1.1 | host: login | authorization: Basic bWU6cyUyNnM= audience=x&grant_type=client_credentials&scope=r%20w
+            login: POST /token HTTP/1.1 | host: login audience=x&client_id=me&client_secret=s%26s&grant_type=client_credentials&scope=r%20w
             a: GET / HTTP/1.1 | host: a | authorization: Bearer one
             a: GET / HTTP/1.1 | host: a | authorization: Bearer one
-            login: POST /token HTTP/1.1 | host: login | authorization: Basic bWU6cyUyNnM= grant_type=client_credentials&scope=r%20w&audience=x
-            login: POST /token HTTP/1.1 | host: login grant_type=client_credentials&scope=r%20w&audience=x&client_id=me&client_secret=s%26s
+            login: POST /token HTTP/1.1 | host: login | authorization: Basic bWU6cyUyNnM= audience=x&grant_type=client_credentials&scope=r%20w
+            login: POST /token HTTP/1.1 | host: login audience=x&client_id=me&client_secret=s%26s&grant_type=client_credentials&scope=r%20w
             a: GET / HTTP/1.1 | host: a | authorization: Bearer one
             a: GET / HTTP/1.1 | host: a | authorization: Bearer old
-            login: POST /token HTTP/1.1 | host: login | authorization: Basic bWU6cyUyNnM= grant_type=client_credentials&scope=r%20w&audience=x
-            login: POST /token HTTP/1.1 | host: login grant_type=client_credentials&scope=r%20w&audience=x&client_id=me&client_secret=s%26s
+            login: POST /token HTTP/1.1 | host: login | authorization: Basic bWU6cyUyNnM= audience=x&grant_type=client_credentials&scope=r%20w
+            login: POST /token HTTP/1.1 | host: login audience=x&client_id=me&client_secret=s%26s&grant_type=client_credentials&scope=r%20w
             a: GET / HTTP/1.1 | host: a | authorization: Bearer one"#]].assert_eq(&said.join("\n"));
         world.net.set_black_hole("login", true);
         *client.token.lock().await = None;
@@ -409,5 +414,109 @@ fn a_kept_connection_is_used_again_until_it_breaks() {
         let mut kept = http::Kept::default();
         let error = kept.send(&runtime, &request).await.unwrap_err().to_string();
         assert_eq!(error, "no answer within 10 s (while waiting for the answer)");
+    });
+}
+
+/// What a token server hears of a client that signs, with the signature checked.
+fn heard_statement(config: serde_json::Value) -> String {
+    let mut said = String::new();
+    let out = &mut said;
+    sim::run(1, |world| async move {
+        let heard = Heard::default();
+        serve(&world, "login", 80, &heard, |_| {
+            let body = r#"{"access_token": "one", "token_type": "bearer"}"#;
+            format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+        });
+        serve(&world, "a", 80, &heard, ok);
+        world.disk.put(Path::new("/key.pem"), KEY_PEM);
+        *out = get(&client(serde_json::json!({ "oauth2": config })), &world.runtime(), "http://a/").await;
+        for line in heard.lock().unwrap().iter() {
+            let Some((before, rest)) = line.split_once("assertion=") else {
+                out.push_str(&format!("\n{line}"));
+                continue;
+            };
+            let (token, after) = rest.split_once('&').unwrap();
+            let (signed, signature) = token.rsplit_once('.').unwrap();
+            let (header, claims) = signed.split_once('.').unwrap();
+            let part = |text: &str| URL_SAFE_NO_PAD.decode(text).unwrap();
+            let text = |it: &str| String::from_utf8(part(it)).unwrap();
+            let key = PrivateKeyDer::from_pem_slice(KEY_PEM).unwrap();
+            let key = ring::signature::RsaKeyPair::from_pkcs8(key.secret_der()).unwrap();
+            let algorithm = if text(header).contains("RS512") {
+                &ring::signature::RSA_PKCS1_2048_8192_SHA512
+            } else {
+                &ring::signature::RSA_PKCS1_2048_8192_SHA256
+            };
+            let public = ring::signature::UnparsedPublicKey::new(algorithm, key.public().as_ref());
+            public.verify(signed.as_bytes(), &part(signature)).expect("the signature is the key's");
+            out.push_str(&format!("\n{before}assertion=…&{after}\n{}\n{}", text(header), text(claims)));
+        }
+    });
+    said
+}
+
+#[test]
+fn a_statement_is_signed_in_place_of_a_secret() {
+    let grant = watchbell_model::GRANT_JWT_BEARER;
+    let plain = heard_statement(serde_json::json!({
+        "client_id": "me", "token_url": "http://login/token", "grant_type": grant,
+        "client_certificate_key": String::from_utf8(KEY_PEM.to_vec()).unwrap(),
+    }));
+    expect![[r#"
+        200
+        login: POST /token HTTP/1.1 | host: login assertion=…&grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer
+        {"alg":"RS256","typ":"JWT"}
+        {"aud":"http://login/token","exp":1767571800,"iat":1767571200,"iss":"me","jti":"c15c0289-ec2d-4a91-a7ec-8e65a18debbe","sub":"me"}
+        a: GET / HTTP/1.1 | host: a | authorization: Bearer one"#]].assert_eq(&plain);
+    let full = heard_statement(serde_json::json!({
+        "client_id": "me", "token_url": "http://login/token", "grant_type": grant,
+        "client_certificate_key_file": "/key.pem", "client_certificate_key_id": "k1", "signature_algorithm": "RS512",
+        "iss": "us", "audience": "them", "claims": {"team": ["ops"], "sub": "other"}, "scopes": ["r", "w"],
+        "endpoint_params": {"resource": "x"}
+    }));
+    expect![[r#"
+        200
+        login: POST /token HTTP/1.1 | host: login assertion=…&grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&resource=x&scope=r%20w
+        {"alg":"RS512","kid":"k1","typ":"JWT"}
+        {"aud":"them","exp":1767571800,"iat":1767571200,"iss":"us","jti":"c15c0289-ec2d-4a91-a7ec-8e65a18debbe","scope":"r w","sub":"other","team":["ops"]}
+        a: GET / HTTP/1.1 | host: a | authorization: Bearer one"#]].assert_eq(&full);
+    let bad = |key: &str| {
+        heard_statement(serde_json::json!({
+            "client_id": "me", "token_url": "http://login/token", "grant_type": grant, "client_certificate_key": key,
+        }))
+    };
+    expect![
+        "no token from http://login/token: the key `client_certificate_key` cannot sign: it is no private key as PEM"
+    ]
+    .assert_eq(&bad("s3cret"));
+    expect!["no token from http://login/token: the key `client_certificate_key` cannot sign: WrongAlgorithm; an RSA key of 2048 to 8192 bits without a passphrase is needed"].assert_eq(&bad(&KeyPair::generate().unwrap().serialize_pem()));
+}
+
+#[test]
+fn requests_are_signed_for_amazons_prometheus() {
+    sim::run(1, |mut world| async move {
+        let heard = Heard::default();
+        serve(&world, "aps", 80, &heard, |head| match head.contains("AKID/20260105/eu-west-1/aps/aws4_request") {
+            true => "HTTP/1.1 302 Found\r\nlocation: http://b/\r\ncontent-length: 0\r\n\r\n".to_owned(),
+            false => "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n".to_owned(),
+        });
+        world.environment.insert("AWS_REGION".into(), "eu-west-1".into());
+        world.environment.insert("AWS_ACCESS_KEY_ID".into(), "AKID".into());
+        world.environment.insert("AWS_SECRET_ACCESS_KEY".into(), "s".into());
+        let runtime = world.runtime();
+        let signed = |config: serde_json::Value| {
+            HttpClient::new(HttpClientConfig {
+                sigv4: Some(serde_json::from_value(config).unwrap()),
+                ..HttpClientConfig::default()
+            })
+        };
+        let ours = get(&signed(serde_json::json!({})), &runtime, "http://aps/workspaces/w/api/v1/remote_write").await;
+        let other = signed(serde_json::json!({"access_key": "other", "secret_key": "s", "region": "r"}));
+        let other = get(&other, &runtime, "http://aps/").await;
+        let heard = heard.lock().unwrap().join("\n");
+        expect![[r#"
+            302 403
+            aps: GET /workspaces/w/api/v1/remote_write HTTP/1.1 | host: aps | x-amz-date: 20260105T000000Z | authorization: AWS4-HMAC-SHA256 Credential=AKID/20260105/eu-west-1/aps/aws4_request, SignedHeaders=host;x-amz-date, Signature=4813df48b89e459273689a01ea9afc06e9113cf1f00dbd2444aac0a2201bd437
+            aps: GET / HTTP/1.1 | host: aps | x-amz-date: 20260105T000000Z | authorization: AWS4-HMAC-SHA256 Credential=other/20260105/r/aps/aws4_request, SignedHeaders=host;x-amz-date, Signature=6de8d4c8bc5e1d98dca67a73e6b8e9fba30e98d3cb542f08c093e5e413d4023b"#]].assert_eq(&format!("{ours} {other}\n{heard}"));
     });
 }

@@ -1,6 +1,7 @@
 //! What a heartbeat is told to expect.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -76,6 +77,57 @@ pub struct HeartbeatConfig {
     /// What the job does, for whoever is paged.
     #[serde(default)]
     pub description: Option<String>,
+    /// Where `watchbell apply` writes its address, for the job.
+    #[serde(default)]
+    pub address_to: Option<AddressTo>,
+}
+
+/// Where a heartbeat's address is written. What is there is left alone if it is the same, or the word `paused`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AddressTo {
+    /// A file that holds the address and nothing else.
+    pub file: Option<PathBuf>,
+    /// A file of environment variables, such as systemd's `EnvironmentFile=`; its other lines stay.
+    pub env_file: Option<PathBuf>,
+    /// The variable there; `PING_` and the heartbeat's name unless given.
+    pub variable: Option<String>,
+    /// A parameter of AWS' Systems Manager, kept as a `SecureString`, such as `/jobs/ping_backup`.
+    pub ssm_parameter: Option<String>,
+}
+
+impl AddressTo {
+    fn check(&self, path: &Path, problems: &mut Problems) {
+        if self.file.is_none() && self.env_file.is_none() && self.ssm_parameter.is_none() {
+            problems.error(path, "the address is written nowhere").hint("give `file`, `env_file` or `ssm_parameter`");
+        }
+        if let Some(variable) = &self.variable {
+            let path = path.field("variable");
+            let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+            if variable.is_empty() || !variable.bytes().all(plain) || variable.starts_with(|c: char| c.is_ascii_digit())
+            {
+                problems
+                    .error(&path, format!("`{variable}` is not the name of a variable"))
+                    .hint("letters, digits and `_`, such as `PING_BACKUP`");
+            } else if self.env_file.is_none() {
+                problems.error(&path, "there is no `env_file` for it").hint("give one, or leave this out");
+            }
+        }
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-' | b'/');
+        if let Some(name) = &self.ssm_parameter
+            && (name.is_empty() || !name.bytes().all(plain) || (name.contains('/') && !name.starts_with('/')))
+        {
+            problems
+                .error(&path.field("ssm_parameter"), format!("`{name}` is not the name of a parameter"))
+                .hint("letters, digits, `.`, `-` and `_`, as a path with `/` in front: `/jobs/ping_backup`");
+        }
+    }
+}
+
+/// The variable that holds a heartbeat's address unless another one is given.
+pub fn variable_of(name: &str) -> String {
+    let letters = name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' });
+    format!("PING_{}", letters.collect::<String>())
 }
 
 /// Words in what comes with a ping that say how the job went.
@@ -94,11 +146,56 @@ pub struct KeywordsConfig {
     /// What has none of them is a failure; otherwise it does not count.
     #[serde(default)]
     pub otherwise_failure: bool,
+    /// Where they are looked for; everywhere unless given.
+    #[serde(default = "KeywordsConfig::everywhere")]
+    pub look_in: Vec<Place>,
+}
+
+/// Where words are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// In what comes with a ping over HTTP.
+    Http,
+    /// In the subject of a mail.
+    Subject,
+    /// In the text of a mail.
+    Mail,
+}
+
+impl KeywordsConfig {
+    fn everywhere() -> Vec<Place> {
+        vec![Place::Http, Place::Subject, Place::Mail]
+    }
 }
 
 impl HeartbeatConfig {
     fn default_grace() -> Span {
         Span::hours(1)
+    }
+
+    /// Makes files it names relative to the folder of the configuration.
+    pub fn anchor(&mut self, base: &std::path::Path) {
+        let Some(to) = &mut self.address_to else { return };
+        for file in [&mut to.file, &mut to.env_file].into_iter().flatten() {
+            *file = base.join(&*file);
+        }
+    }
+
+    /// The variable in its `env_file`.
+    pub fn variable(&self) -> String {
+        let given = self.address_to.as_ref().and_then(|to| to.variable.clone());
+        given.unwrap_or_else(|| variable_of(&self.name))
+    }
+
+    /// The places that its address is written to, each in a word that is the same for the same place.
+    fn places(&self) -> Vec<String> {
+        let Some(to) = &self.address_to else { return Vec::new() };
+        let file = to.file.as_ref().map(|file| format!("the file {}", file.display()));
+        let variable =
+            to.env_file.as_ref().map(|file| format!("the variable {} of {}", self.variable(), file.display()));
+        let parameter = to.ssm_parameter.as_ref().map(|name| format!("the parameter {name}"));
+        [file, variable, parameter].into_iter().flatten().collect()
     }
 
     /// The name in the address, given or made from the name.
@@ -123,6 +220,7 @@ impl HeartbeatConfig {
             Schedule::Cron(cron, _) => (ScheduleKind::Cron, default.timeout, cron.to_string()),
             Schedule::OnCalendar(calendar, _) => (ScheduleKind::OnCalendar, default.timeout, calendar.to_string()),
         };
+        let is_read = |place| self.keywords.as_ref().is_some_and(|keywords| keywords.look_in.contains(&place));
         let keywords = self.keywords.clone().unwrap_or_default();
         Definition {
             name: self.name.clone(),
@@ -139,7 +237,9 @@ impl HeartbeatConfig {
             start_keywords: keywords.start.join(","),
             success_keywords: keywords.success.join(","),
             failure_keywords: keywords.failure.join(","),
-            filter_http_body: self.keywords.is_some(),
+            filter_subject: is_read(Place::Subject),
+            filter_body: is_read(Place::Mail),
+            filter_http_body: is_read(Place::Http),
             filter_default_fail: keywords.otherwise_failure,
             ..default
         }
@@ -150,6 +250,7 @@ impl HeartbeatConfig {
         let mut names: BTreeMap<&str, usize> = BTreeMap::new();
         let mut slugs: BTreeMap<String, usize> = BTreeMap::new();
         let mut uuids: BTreeMap<String, usize> = BTreeMap::new();
+        let mut places: BTreeMap<String, usize> = BTreeMap::new();
         for (at, config) in configs.iter().enumerate() {
             let path = path.index(at);
             config.check(&path, problems);
@@ -163,6 +264,13 @@ impl HeartbeatConfig {
                 problems
                     .warning(&path, message)
                     .hint(format!("give this one or heartbeats[{first}] a `slug` of its own"));
+            }
+            for place in config.places() {
+                if let Some(first) = places.insert(place.clone(), at) {
+                    problems
+                        .error(&path.field("address_to"), format!("{place} is for heartbeats[{first}] already"))
+                        .hint("give each a place of its own");
+                }
             }
             if let Some(uuid) = &config.uuid
                 && let Some(first) = uuids.insert(uuid.to_ascii_lowercase(), at)
@@ -189,6 +297,9 @@ impl HeartbeatConfig {
                 .hint("give `cron` or `oncalendar`, or leave it out");
         }
         self.check_words(path, problems);
+        if let Some(to) = &self.address_to {
+            to.check(&path.field("address_to"), problems);
+        }
         for (field, span) in [("period", self.period.unwrap_or(SPAN_MIN)), ("grace", self.grace)] {
             if span < SPAN_MIN || span > SPAN_MAX {
                 let message = format!("the {field} {span} is not between {SPAN_MIN} and {SPAN_MAX}");
@@ -221,6 +332,11 @@ impl HeartbeatConfig {
                     problems.error(&path.field(field).index(at), message).hint("a word as the job writes it");
                 }
             }
+        }
+        if keywords.look_in.is_empty() {
+            problems
+                .error(&path.field("look_in"), "they are looked for nowhere")
+                .hint("some of `http`, `subject` and `mail`, or leave it out");
         }
         if all.iter().all(|(_, words)| words.is_empty()) {
             problems

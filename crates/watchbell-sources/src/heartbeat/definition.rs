@@ -1,12 +1,13 @@
 //! What somebody wants of a heartbeat, in Healthchecks' words: made by its API, or read from the configuration.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use watchbell_model::{HeartbeatTerms, Labels, PingKind, Schedule, Span, Zone};
 
 use super::request::PingRequest;
 
 /// How the time of the next report is given.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ScheduleKind {
     /// By [`Definition::timeout`].
@@ -19,7 +20,7 @@ pub enum ScheduleKind {
 }
 
 /// A heartbeat as somebody made it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Definition {
     /// What people call it; may be empty.
@@ -124,15 +125,17 @@ impl Definition {
 
     /// What a ping means for it: its method and its words may say otherwise than its address.
     pub fn kind_of(&self, request: &PingRequest) -> PingKind {
-        if self.post_only && request.method != "POST" {
-            return PingKind::Ignored;
-        }
-        if !self.filter_http_body {
-            return request.action.kind();
-        }
-        let body = String::from_utf8_lossy(&request.body);
+        let text = match &request.mail {
+            None if self.post_only && request.method != "POST" => return PingKind::Ignored,
+            None if self.filter_http_body => String::from_utf8_lossy(&request.body).into_owned(),
+            Some(mail) if self.filter_subject || self.filter_body => {
+                let parts = [(self.filter_subject, &mail.subject), (self.filter_body, &mail.text)];
+                parts.into_iter().filter(|(is_read, _)| *is_read).map(|(_, text)| format!("{text}\n")).collect()
+            }
+            _ => return request.action.kind(),
+        };
         let said =
-            |keywords: &str| keywords.split(',').map(str::trim).any(|word| !word.is_empty() && body.contains(word));
+            |keywords: &str| keywords.split(',').map(str::trim).any(|word| !word.is_empty() && text.contains(word));
         if said(&self.failure_keywords) {
             PingKind::Fail
         } else if said(&self.success_keywords) {

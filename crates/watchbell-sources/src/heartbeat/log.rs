@@ -27,9 +27,9 @@ pub struct PingRecord {
     /// The run it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
-    /// Such as `GET`.
+    /// Such as `GET`; empty of a mail.
     pub method: String,
-    /// `http` or `https`.
+    /// `http`, `https` or `email`.
     pub scheme: String,
     /// Where it came from.
     pub remote: String,

@@ -12,6 +12,7 @@ mod config;
 mod definition;
 mod log;
 mod made;
+mod mail;
 mod request;
 #[cfg(test)]
 mod tests;
@@ -28,10 +29,11 @@ use watchbell_runtime::metrics::Counter;
 
 use crate::Context;
 
-pub use config::{HeartbeatConfig, KeywordsConfig};
+pub use config::{AddressTo, HeartbeatConfig, KeywordsConfig, Place, variable_of};
 pub use definition::{Definition, ScheduleKind, slug_of};
 pub use log::{LOG_MAX, PingRecord};
 pub use made::{ChangeError, Held, MADE_MAX};
+pub use mail::PingMailConfig;
 pub use request::{BODY_MAX, HEADERS, PingAction, PingAnswer, PingRequest, PingTarget};
 
 /// Where the addresses that were made up are kept, by the heartbeats' names.
@@ -283,6 +285,11 @@ impl Heartbeats {
         }
         let last = log::newest(&*self.0.context.state, id, 1)?.first().map_or(0, |ping| ping.n);
         Ok(Arc::new(Live { pings: AtomicU64::new(last), paused: AtomicBool::new(paused) }))
+    }
+
+    /// Whether there is one heartbeat that this means.
+    fn knows(&self, target: &PingTarget) -> bool {
+        self.set().find(target).is_ok()
     }
 
     /// Takes a ping in; the answer is Healthchecks'. `503` means that nothing was kept, so that the job tries again.

@@ -1,8 +1,9 @@
-//! A ping as it comes over HTTP, and what is answered.
+//! A ping as it comes over HTTP or by mail, and what is answered.
 
 use std::net::IpAddr;
 
 use watchbell_model::PingKind;
+use watchbell_wire::mail::{self, MailText};
 
 /// How much of a ping's body is kept.
 pub const BODY_MAX: usize = 10_000;
@@ -72,7 +73,9 @@ pub struct PingRequest {
     pub run_id: Option<String>,
     /// What came with it, at most [`BODY_MAX`] bytes.
     pub body: Vec<u8>,
-    /// Such as `GET`.
+    /// What it says, if it came by mail.
+    pub mail: Option<MailText>,
+    /// Such as `GET`; empty if it came by mail.
     pub method: String,
     /// The client's name of itself.
     pub user_agent: String,
@@ -152,11 +155,29 @@ impl PingRequest {
             refused,
             run_id,
             body: Vec::new(),
+            mail: None,
             method: "GET".to_owned(),
             user_agent: String::new(),
             remote: String::new(),
             scheme: "http".to_owned(),
         })
+    }
+
+    /// A mail to a heartbeat: that the job is done, unless its words say otherwise.
+    pub fn of_mail(target: PingTarget, from: &str, peer: IpAddr, message: &[u8]) -> PingRequest {
+        PingRequest {
+            target,
+            action: PingAction::Success,
+            create: false,
+            refused: None,
+            run_id: None,
+            body: message[..message.len().min(BODY_MAX)].to_vec(),
+            mail: Some(mail::read(message)),
+            method: String::new(),
+            user_agent: format!("Email from {from}").chars().take(USER_AGENT_CHARS_MAX).collect(),
+            remote: peer.to_canonical().to_string(),
+            scheme: "email".to_owned(),
+        }
     }
 
     /// Adds who sent it and what came with it. `header` gives a request header by its name in lower case; what a proxy
@@ -187,6 +208,18 @@ impl PingRequest {
 fn forwarded(text: &str) -> Option<IpAddr> {
     let text = text.trim();
     text.parse().ok().or_else(|| text.parse::<std::net::SocketAddr>().ok().map(|address| address.ip()))
+}
+
+impl PingTarget {
+    /// The target of the part of a mail's address before the `@`: `<uuid>` or `<ping key>+<slug>`.
+    pub(super) fn of_mailbox(local: &str) -> Option<PingTarget> {
+        let lower = local.to_ascii_lowercase();
+        if is_uuid(&lower) {
+            return Some(PingTarget::Uuid(lower));
+        }
+        let (key, slug) = local.split_once('+')?;
+        by_slug(key, slug).ok()
+    }
 }
 
 fn by_slug(key: &str, slug: &str) -> Result<PingTarget, PingAnswer> {

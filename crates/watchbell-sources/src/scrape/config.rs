@@ -449,15 +449,8 @@ impl ScrapeConfig {
     }
 
     fn check_http_client(&self, path: &Path, problems: &mut Problems) {
-        let bearers = [self.bearer_token.is_some(), self.bearer_token_file.is_some()];
-        let others = self.basic_auth.is_some() || self.authorization.is_some() || self.oauth2.is_some();
-        if bearers == [true, true] || (others && bearers.contains(&true)) {
-            problems
-                .error(path, "there are other credentials beside `bearer_token`")
-                .hint("at most one of `basic_auth`, `oauth2`, `authorization` and the older `bearer_token` goes with a request");
-        }
-        let client = self.http_client();
-        client.check(path, problems);
+        self.check_bearer(path, problems);
+        self.http_client().check(path, problems);
     }
 }
 

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use watchbell_model::Timestamp;
-use watchbell_runtime::http::{HttpError, Response, retry_after};
+use watchbell_runtime::http::{Response, retry_after};
 use watchbell_wire::remote_write::{Version, WRITTEN_HEADERS};
 
 use super::client::excerpt;
@@ -30,10 +30,10 @@ pub(crate) enum Verdict {
 }
 
 /// Judges an answer, or that there was none.
-pub(crate) fn judge(version: Version, answer: &Result<Response, HttpError>, now: Timestamp) -> Verdict {
+pub(crate) fn judge(version: Version, answer: &Result<Response, String>, now: Timestamp) -> Verdict {
     let response = match answer {
         Ok(response) => response,
-        Err(error) => return Verdict::Later { words: chain(error), wait: None },
+        Err(words) => return Verdict::Later { words: words.clone(), wait: None },
     };
     let written = |header: &str| response.header(header).and_then(|text| text.trim().parse::<u64>().ok());
     let said = excerpt(&response.body);
@@ -61,14 +61,4 @@ pub(crate) fn judge(version: Version, answer: &Result<Response, HttpError>, now:
         // A redirect would take credentials and samples elsewhere.
         _ => Verdict::Later { words, wait: None },
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        words = format!("{words}: {inner}");
-        cause = inner.source();
-    }
-    words
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use watchbell_model::{
-    Authorization, BasicAuth, ByteSize, Labels, NotYet, Path, Problems, RelabelConfig, Span, TlsConfig, Url,
-    check_credentials, is_reserved_header,
+    ByteSize, HttpClientConfig, Labels, NotYet, Path, Problems, RelabelConfig, SigV4Config, Span, Url,
+    is_reserved_header,
 };
 
 /// The smallest queue: some minutes of a small machine.
@@ -71,86 +71,56 @@ impl Default for QueueConfig {
     }
 }
 
-/// Where samples are sent, as in a `prometheus.yml`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RemoteWriteConfig {
-    /// The address, such as `https://mimir.example.org/api/v1/push` or `http://victoria:8428/api/v1/write`.
-    pub url: Url,
-    /// What it is called in troubles.
-    #[serde(default = "RemoteWriteConfig::default_name")]
-    pub name: String,
-    /// How long one request may take.
-    #[serde(default = "RemoteWriteConfig::default_timeout")]
-    pub remote_timeout: Span,
-    /// The message that is sent. A receiver that does not know 2.0 gets 1.0 all the same.
-    #[serde(default)]
-    pub protobuf_message: Message,
-    /// More headers.
-    #[serde(default)]
-    pub headers: BTreeMap<String, String>,
-    /// A user's name and password.
-    #[serde(default)]
-    pub basic_auth: Option<BasicAuth>,
-    /// Other credentials, such as a bearer token.
-    #[serde(default)]
-    pub authorization: Option<Authorization>,
-    /// How far an `https` address is trusted.
-    #[serde(default)]
-    pub tls_config: TlsConfig,
-    /// Whether examples are sent too.
-    #[serde(default)]
-    pub send_exemplars: bool,
-    /// Whether native histograms are sent too.
-    #[serde(default = "yes")]
-    pub send_native_histograms: bool,
-    /// How requests are made.
-    #[serde(default)]
-    pub queue_config: SendConfig,
-    /// Rules that change the labels of what is sent, or leave it out.
-    #[serde(default)]
-    pub write_relabel_configs: Vec<RelabelConfig>,
-    /// Whether what metrics are is sent too.
-    #[serde(default)]
-    pub metadata_config: MetadataConfig,
-    /// Taken from a `prometheus.yml` without effect: HTTP/1.1 is spoken.
-    #[serde(default)]
-    pub enable_http2: Option<bool>,
-    /// Taken from a `prometheus.yml` without effect: a redirect is never followed, because it would take samples and
-    /// credentials elsewhere.
-    #[serde(default)]
-    pub follow_redirects: Option<bool>,
-    /// Taken from a `prometheus.yml` without effect: an address is looked up anew for each connection.
-    #[serde(default)]
-    pub round_robin_dns: Option<bool>,
-    /// Not supported yet.
-    #[serde(default)]
-    #[schemars(skip)]
-    pub oauth2: Option<NotYet>,
-    /// Not supported yet.
-    #[serde(default)]
-    #[schemars(skip)]
-    pub sigv4: Option<NotYet>,
-    /// Not supported yet.
-    #[serde(default)]
-    #[schemars(skip)]
-    pub azuread: Option<NotYet>,
-    /// Not supported yet.
-    #[serde(default)]
-    #[schemars(skip)]
-    pub google_iam: Option<NotYet>,
-    /// Not supported yet.
-    #[serde(default)]
-    #[schemars(skip)]
-    pub http_headers: Option<NotYet>,
-    /// Not supported yet.
-    #[serde(default)]
-    #[schemars(skip)]
-    pub proxy_url: Option<NotYet>,
-    /// Not supported yet.
-    #[serde(default)]
-    #[schemars(skip)]
-    pub proxy_from_environment: Option<NotYet>,
+watchbell_model::with_http_client! {
+    /// Where samples are sent, as in a `prometheus.yml`. Here a redirect is never followed, whatever `follow_redirects` says,
+    /// because it would take samples and credentials elsewhere.
+    #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    pub struct RemoteWriteConfig {
+        /// The address, such as `https://mimir.example.org/api/v1/push` or `http://victoria:8428/api/v1/write`.
+        pub url: Url,
+        /// What it is called in troubles.
+        #[serde(default = "RemoteWriteConfig::default_name")]
+        pub name: String,
+        /// How long one request may take.
+        #[serde(default = "RemoteWriteConfig::default_timeout")]
+        pub remote_timeout: Span,
+        /// The message that is sent. A receiver that does not know 2.0 gets 1.0 all the same.
+        #[serde(default)]
+        pub protobuf_message: Message,
+        /// More headers.
+        #[serde(default)]
+        pub headers: BTreeMap<String, String>,
+        /// Whether examples are sent too.
+        #[serde(default)]
+        pub send_exemplars: bool,
+        /// Whether native histograms are sent too.
+        #[serde(default = "yes")]
+        pub send_native_histograms: bool,
+        /// How requests are made.
+        #[serde(default)]
+        pub queue_config: SendConfig,
+        /// Rules that change the labels of what is sent, or leave it out.
+        #[serde(default)]
+        pub write_relabel_configs: Vec<RelabelConfig>,
+        /// Whether what metrics are is sent too.
+        #[serde(default)]
+        pub metadata_config: MetadataConfig,
+        /// Taken from a `prometheus.yml` without effect: an address is looked up anew for each connection.
+        #[serde(default)]
+        pub round_robin_dns: Option<bool>,
+        /// As whom requests to Amazon's Prometheus are signed.
+        #[serde(default)]
+        pub sigv4: Option<SigV4Config>,
+        /// Not supported yet.
+        #[serde(default)]
+        #[schemars(skip)]
+        pub azuread: Option<NotYet>,
+        /// Not supported yet.
+        #[serde(default)]
+        #[schemars(skip)]
+        pub google_iam: Option<NotYet>,
+    }
 }
 
 /// Whether what metrics are is sent too. 1.0 sends it whenever it is learnt, 2.0 with every sample, so that the times of
@@ -226,60 +196,38 @@ impl Default for SendConfig {
     }
 }
 
-/// Where samples are read back from. Only raw samples are asked for, never what an expression gives, and the store is
-/// always asked to fail rather than to give a part.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RemoteReadConfig {
-    /// The address, which ends in `/read` or `/export`: `http://prometheus:9090/api/v1/read`,
-    /// `https://mimir.example.org/prometheus/api/v1/read`, `http://victoria:8428/api/v1/export`. Labels are looked up
-    /// beside it, under `series`, `labels` and `label/<name>/values`.
-    pub url: Url,
-    /// How samples are asked for. By default what the address ends in.
-    #[serde(default)]
-    pub kind: Option<ReadKind>,
-    /// How long one question may take.
-    #[serde(default = "RemoteReadConfig::default_timeout")]
-    pub remote_timeout: Span,
-    /// More headers.
-    #[serde(default)]
-    pub headers: BTreeMap<String, String>,
-    /// A user's name and password.
-    #[serde(default)]
-    pub basic_auth: Option<BasicAuth>,
-    /// Other credentials, such as a bearer token.
-    #[serde(default)]
-    pub authorization: Option<Authorization>,
-    /// How far an `https` address is trusted.
-    #[serde(default)]
-    pub tls_config: TlsConfig,
-    /// Taken from a `prometheus.yml` without effect.
-    #[serde(default)]
-    pub name: Option<String>,
-    /// Taken from a `prometheus.yml` without effect: what is kept here in full is never asked for there.
-    #[serde(default)]
-    pub read_recent: Option<bool>,
-    /// Whether the external labels are asked for too and taken off what is answered, so that it joins what is kept here.
-    #[serde(default = "yes")]
-    pub filter_external_labels: bool,
-    /// Taken from a `prometheus.yml` without effect: HTTP/1.1 is spoken.
-    #[serde(default)]
-    pub enable_http2: Option<bool>,
-    /// Taken from a `prometheus.yml` without effect: a redirect is never followed.
-    #[serde(default)]
-    pub follow_redirects: Option<bool>,
-    /// Not supported yet.
-    #[serde(default)]
-    #[schemars(skip)]
-    pub required_matchers: Option<NotYet>,
-    /// Not supported yet.
-    #[serde(default)]
-    #[schemars(skip)]
-    pub oauth2: Option<NotYet>,
-    /// Not supported yet.
-    #[serde(default)]
-    #[schemars(skip)]
-    pub proxy_url: Option<NotYet>,
+watchbell_model::with_http_client! {
+    /// Where samples are read back from. Only raw samples are asked for, never what an expression gives, and the store is
+    /// always asked to fail rather than to give a part. A redirect is never followed, whatever `follow_redirects` says.
+    #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    pub struct RemoteReadConfig {
+        /// The address, which ends in `/read` or `/export`: `http://prometheus:9090/api/v1/read`,
+        /// `https://mimir.example.org/prometheus/api/v1/read`, `http://victoria:8428/api/v1/export`. Labels are looked up
+        /// beside it, under `series`, `labels` and `label/<name>/values`.
+        pub url: Url,
+        /// How samples are asked for. By default what the address ends in.
+        #[serde(default)]
+        pub kind: Option<ReadKind>,
+        /// How long one question may take.
+        #[serde(default = "RemoteReadConfig::default_timeout")]
+        pub remote_timeout: Span,
+        /// More headers.
+        #[serde(default)]
+        pub headers: BTreeMap<String, String>,
+        /// Taken from a `prometheus.yml` without effect.
+        #[serde(default)]
+        pub name: Option<String>,
+        /// Taken from a `prometheus.yml` without effect: what is kept here in full is never asked for there.
+        #[serde(default)]
+        pub read_recent: Option<bool>,
+        /// Whether the external labels are asked for too and taken off what is answered, so that it joins what is kept here.
+        #[serde(default = "yes")]
+        pub filter_external_labels: bool,
+        /// Only questions that ask for these labels with these values, by `=`, are asked there.
+        #[serde(default)]
+        pub required_matchers: BTreeMap<String, String>,
+    }
 }
 
 /// How samples are asked for.
@@ -316,9 +264,9 @@ impl RemoteConfig {
 
     /// Makes files it names relative to the folder of the configuration.
     pub fn anchor(&mut self, base: &std::path::Path) {
-        self.write.anchor(base);
+        self.write.anchor_http_client(base);
         if let Some(read) = &mut self.read {
-            read.anchor(base);
+            read.anchor_http_client(base);
         }
     }
 
@@ -359,28 +307,20 @@ impl RemoteWriteConfig {
         Span::seconds(30)
     }
 
-    /// Makes files it names relative to the folder of the configuration.
-    pub fn anchor(&mut self, base: &std::path::Path) {
-        anchor(&mut self.basic_auth, &mut self.authorization, &mut self.tls_config, base);
+    /// How the other store is spoken to.
+    pub(crate) fn client(&self) -> HttpClientConfig {
+        HttpClientConfig { sigv4: self.sigv4.clone(), follow_redirects: false, ..self.http_client() }
     }
 
     /// What is wrong with it.
     pub fn check(&self, path: &Path, problems: &mut Problems) {
-        check_credentials(self.basic_auth.as_ref(), self.authorization.as_ref(), path, problems);
-        self.tls_config.check(&path.field("tls_config"), problems);
+        self.check_bearer(path, problems);
+        self.client().check(path, problems);
         check_timeout(self.remote_timeout, path, problems);
         check_headers(&self.headers, path, problems);
         RelabelConfig::check_all(&self.write_relabel_configs, &path.field("write_relabel_configs"), problems);
-        for (field, given, hint) in [
-            ("oauth2", &self.oauth2, "use `basic_auth` or `authorization`"),
-            ("sigv4", &self.sigv4, "use `basic_auth` or `authorization`"),
-            ("azuread", &self.azuread, "use `basic_auth` or `authorization`"),
-            ("google_iam", &self.google_iam, "use `basic_auth` or `authorization`"),
-            ("http_headers", &self.http_headers, "use `headers`"),
-            ("proxy_url", &self.proxy_url, "leave it out"),
-            ("proxy_from_environment", &self.proxy_from_environment, "leave it out"),
-        ] {
-            not_yet(given, path, field, hint, problems);
+        for (field, given) in [("azuread", &self.azuread), ("google_iam", &self.google_iam)] {
+            not_yet(given, path, field, "use `oauth2`, `basic_auth` or `authorization`", problems);
         }
         let (send, path) = (&self.queue_config, path.field("queue_config"));
         let given = send.max_shards != SendConfig::default().max_shards;
@@ -429,23 +369,21 @@ impl RemoteReadConfig {
         })
     }
 
-    /// Makes files it names relative to the folder of the configuration.
-    pub fn anchor(&mut self, base: &std::path::Path) {
-        anchor(&mut self.basic_auth, &mut self.authorization, &mut self.tls_config, base);
+    /// How the other store is spoken to.
+    pub(crate) fn client(&self) -> HttpClientConfig {
+        HttpClientConfig { follow_redirects: false, ..self.http_client() }
     }
 
     /// What is wrong with it.
     pub fn check(&self, path: &Path, problems: &mut Problems) {
-        check_credentials(self.basic_auth.as_ref(), self.authorization.as_ref(), path, problems);
-        self.tls_config.check(&path.field("tls_config"), problems);
+        self.check_bearer(path, problems);
+        self.client().check(path, problems);
         check_timeout(self.remote_timeout, path, problems);
         check_headers(&self.headers, path, problems);
-        for (field, given, hint) in [
-            ("required_matchers", &self.required_matchers, "leave it out; every question is asked"),
-            ("oauth2", &self.oauth2, "use `basic_auth` or `authorization`"),
-            ("proxy_url", &self.proxy_url, "leave it out"),
-        ] {
-            not_yet(given, path, field, hint, problems);
+        for name in self.required_matchers.keys().filter(|name| name.is_empty()) {
+            problems
+                .error(&path.field("required_matchers").field(name), "a label has a name")
+                .hint("such as `tenant: ops`");
         }
         if self.kind().is_none() {
             problems.error(&path.field("url"), format!("`{}` does not end in `/read` or `/export`", self.url)).hint(
@@ -453,22 +391,6 @@ impl RemoteReadConfig {
             );
         }
     }
-}
-
-fn anchor(
-    basic: &mut Option<BasicAuth>,
-    other: &mut Option<Authorization>,
-    tls: &mut TlsConfig,
-    base: &std::path::Path,
-) {
-    watchbell_model::anchor_http_client(
-        basic.as_mut(),
-        other.as_mut(),
-        None,
-        tls,
-        &mut std::collections::BTreeMap::new(),
-        base,
-    );
 }
 
 fn check_timeout(timeout: Span, path: &Path, problems: &mut Problems) {
@@ -516,7 +438,7 @@ mod tests {
                 "headers": { "Authorization": "x", "bad header": "y", "X-Fine": "z" },
                 "basic_auth": { "username": "me" },
                 "write_relabel_configs": [{ "action": "hashmod", "target_label": "x" }],
-                "sigv4": { "region": "eu-central-1" },
+                "sigv4": { "region": "eu-central-1" }, "azuread": {},
                 "queue_config": { "max_shards": 0, "capacity": 5, "min_backoff": "9s" },
             },
             "read": { "url": "http://mimir/query", "required_matchers": { "job": "a" } },
@@ -533,15 +455,15 @@ mod tests {
             .collect();
         expect_test::expect![[r#"
             remote.write.basic_auth: there is no password; such as `password: ${secret:name}`
+            remote.write: there are other credentials beside `sigv4`; at most one of `basic_auth`, `oauth2`, `authorization` and `sigv4` goes with a request
             remote.write.remote_timeout: `0s` is not a usable bound; above 0, at most `10m`
             remote.write.headers.Authorization: the header `Authorization` is set already; credentials stand in `basic_auth` or `authorization`
             remote.write.headers.bad header: `bad header` cannot be sent as a header; 
             remote.write.write_relabel_configs[0].modulus: `hashmod` asks for a modulus; the number of parts, such as 4
-            remote.write.sigv4: `sigv4` is not supported yet; use `basic_auth` or `authorization`
+            remote.write.azuread: `azuread` is not supported yet; use `oauth2`, `basic_auth` or `authorization`
             remote.write.queue_config.max_shards: 0 is not a usable number; from 1 to 200
             remote.write.queue_config.capacity: 5 is not usable; at least `max_samples_per_send`, at most 1,000,000
             remote.write.queue_config.min_backoff: `9s` is not between 0 and `max_backoff`; the default is `30ms`
-            remote.read.required_matchers: `required_matchers` is not supported yet; leave it out; every question is asked
             remote.read.url: `http://mimir/query` does not end in `/read` or `/export`; such as `http://prometheus:9090/api/v1/read` or `http://victoria:8428/api/v1/export`; or say `kind`
             remote.tenant_header: `` is not the name of a header; 
             remote.queue.size: 1048576 bytes hold too little; at least 32MB; the default is 2GB

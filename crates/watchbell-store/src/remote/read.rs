@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use watchbell_model::{Found, Labels, Lookup, MatchOp, Matcher, QueryError, Sample, Series, Timestamp, Url, stale_nan};
-use watchbell_runtime::http::{self, Request};
+use watchbell_runtime::http::Request;
 use watchbell_runtime::{Runtime, metrics::Counter};
 use watchbell_wire::remote_read::{ReadQuery, ReadRequest, ResponseType, decode_samples};
 use watchbell_wire::snappy;
@@ -31,6 +31,8 @@ pub(crate) struct Reader {
     /// Beside which `series` and `labels` lie.
     api: String,
     name: String,
+    /// Without these nothing is asked there.
+    required: BTreeMap<String, String>,
     /// What series have there and not here.
     external: Labels,
     requests: Counter,
@@ -49,6 +51,7 @@ impl Reader {
             url: read.url.clone(),
             api: api(read),
             name: config.write.name.clone(),
+            required: read.required_matchers.clone(),
             external: if read.filter_external_labels { config.external_labels.clone() } else { Labels::empty() },
             requests: counter("watchbell_remote_reads_total", "Questions asked of the remote store."),
             failures: counter(
@@ -66,7 +69,7 @@ impl Reader {
         end: Timestamp,
     ) -> Result<Vec<Series>, QueryError> {
         let (start, end) = (clamp(start), clamp(end));
-        if start > end {
+        if start > end || !self.is_asked(matchers) {
             return Ok(Vec::new());
         }
         let added = self.added(std::slice::from_ref(&matchers));
@@ -88,6 +91,14 @@ impl Reader {
         Ok(merge(series))
     }
 
+    /// Whether a question has all that the configuration requires of one.
+    fn is_asked(&self, matchers: &[Matcher]) -> bool {
+        let is_there = |name: &str, value: &str| {
+            matchers.iter().any(|it| it.op == MatchOp::Equal && it.name == name && it.value == value)
+        };
+        self.required.iter().all(|(name, value)| is_there(name, value))
+    }
+
     /// The external labels that nobody asks about.
     fn added(&self, sets: &[impl AsRef<[Matcher]>]) -> Labels {
         self.external.filtered(|name| !sets.iter().any(|set| set.as_ref().iter().any(|matcher| matcher.name == name)))
@@ -101,9 +112,9 @@ impl Reader {
     ) -> Result<Vec<Series>, QueryError> {
         let query = ReadQuery { start, end, matchers: matchers.to_vec() };
         let question = ReadRequest { queries: vec![query], accepted: vec![ResponseType::Samples] };
-        let request = self.client.post(&self.runtime.disk, self.url.clone(), snappy::compress(&question.encode()));
-        let request = request.map_err(|words| self.failed(words))?;
-        let request = request
+        let request = self
+            .client
+            .post(self.url.clone(), snappy::compress(&question.encode()))
             .header("content-type", "application/x-protobuf")
             .header("content-encoding", "snappy")
             .header("x-prometheus-remote-read-version", "0.1.0");
@@ -177,9 +188,13 @@ impl Reader {
         sets: &[Vec<Matcher>],
         lookup: &Lookup<'_>,
     ) -> Result<Found<T>, QueryError> {
+        let sets: Vec<&[Matcher]> = sets.iter().map(Vec::as_slice).filter(|set| self.is_asked(set)).collect();
+        if sets.is_empty() && !(self.required.is_empty() && lookup.matchers.is_empty()) {
+            return Ok(Found { items: Vec::new(), cut: false });
+        }
         let mut parameters = times(clamp(lookup.start), clamp(lookup.end));
-        let added = self.added(sets);
-        for matchers in sets {
+        let added = self.added(&sets);
+        for matchers in &sets {
             parameters.push_str(&form(&[("match[]", &selector(&with_equal(matchers, &added)))]));
         }
         if sets.is_empty() && !added.is_empty() {
@@ -221,15 +236,14 @@ impl Reader {
         } else {
             (url, parameters + &whole)
         };
-        let request =
-            self.client.post(&self.runtime.disk, url, body.into_bytes()).map_err(|words| self.failed(words))?;
+        let request = self.client.post(url, body.into_bytes());
         Ok(request.header("content-type", "application/x-www-form-urlencoded"))
     }
 
     async fn ask(&self, request: Request) -> Result<Vec<u8>, QueryError> {
         self.requests.inc();
         let request = Request { body_max: ANSWER_MAX, ..request };
-        let answer = http::send(&self.runtime, request).await.map_err(|error| self.failed(error.to_string()))?;
+        let answer = self.client.send(&self.runtime, request).await.map_err(|words| self.failed(words))?;
         if !(200..300).contains(&answer.status) {
             return Err(self.failed(format!("it answers {}: {}", answer.status, excerpt(&answer.body))));
         }
@@ -602,5 +616,28 @@ mod tests {
         let all = Matcher::new("a", MatchOp::Regex, ".*").unwrap();
         assert_eq!(selector(&[all]), r#"{a=~".*",__name__=~".+"}"#);
         assert_eq!((escaped("a_b"), escaped("a.b_é")), ("a_b".to_owned(), "U__a_2E_b___E9_".to_owned()));
+    }
+
+    #[test]
+    fn only_questions_with_what_is_required_are_asked() {
+        sim::run(1, |world| async move {
+            let asked = serve(&world, 200, br#"{"status":"success","data":["x"]}"#);
+            let mut reader = reader(&world, "export");
+            reader.required = BTreeMap::from([("host".to_owned(), "a".to_owned())]);
+            let (here, there) = (vec![Matcher::equal("host", "b")], vec![Matcher::equal("host", "a")]);
+            for matchers in [&[][..], &here, &matchers()] {
+                assert_eq!(reader.select(matchers, Timestamp(0), Timestamp(10)).await.unwrap(), []);
+            }
+            for sets in [&[][..], std::slice::from_ref(&here)] {
+                let lookup = Lookup { matchers: sets, ..Lookup::ALL };
+                assert_eq!(reader.label_names(&lookup).await.unwrap().items, Vec::<String>::new());
+            }
+            assert_eq!(asked.lock().unwrap().len(), 0);
+            let sets = [here, there];
+            let found = reader.label_names(&Lookup { matchers: &sets, ..Lookup::ALL }).await.unwrap();
+            assert_eq!(found.items, ["x"]);
+            let asked = asked.lock().unwrap().join(" ");
+            assert!(asked.contains("host%3D%22a%22") && !asked.contains("host%3D%22b%22"), "{asked}");
+        });
     }
 }

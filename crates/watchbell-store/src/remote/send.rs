@@ -14,7 +14,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use watchbell_model::{Labels, Metadata, Relabel, Severity, Timestamp};
-use watchbell_runtime::http::{self, HttpError, Request, Response};
+use watchbell_runtime::http::{Request, Response};
 use watchbell_runtime::metrics::{Counter, Gauge, Histogram, Metrics};
 use watchbell_runtime::{CancellationToken, Disk, Runtime, fault, thread};
 use watchbell_wire::remote_write::{
@@ -118,7 +118,7 @@ struct Run {
     refused: u64,
 }
 
-type Answer = (usize, Arc<Batch>, Version, Result<Response, HttpError>, Duration);
+type Answer = (usize, Arc<Batch>, Version, Result<Response, String>, Duration);
 
 impl Sender {
     pub(crate) fn new(runtime: &Runtime, config: &RemoteConfig, queue: Arc<Queue>) -> Sender {
@@ -292,10 +292,8 @@ impl Sender {
         self.numbers.requests.inc();
         self.numbers.bytes.add(body.len() as u64);
         let begun = self.runtime.clock.monotonic();
-        let answer = match self.client.post(&self.runtime.disk, self.config.url.clone(), body) {
-            Ok(request) => http::send(&self.runtime, typed(request, version)).await,
-            Err(words) => Err(HttpError::Request(words)),
-        };
+        let request = typed(self.client.post(self.config.url.clone(), body), version);
+        let answer = self.client.send(&self.runtime, request).await;
         (shard, batch, version, answer, self.runtime.clock.monotonic().saturating_sub(begun))
     }
 

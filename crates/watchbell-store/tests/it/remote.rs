@@ -411,6 +411,43 @@ fn nothing_is_lost_nor_counted_twice_whatever_fails() {
 }
 
 #[test]
+fn requests_are_signed_or_carry_a_token() {
+    let key = include_str!("../../../../testdata/oauth2/key.pem");
+    let grant = watchbell_model::GRANT_JWT_BEARER;
+    let signed = serde_json::json!({ "sigv4": { "region": "eu-west-1", "access_key": "AK", "secret_key": "s" } });
+    let token = serde_json::json!({ "oauth2": {
+        "client_id": "me", "token_url": "http://login/", "grant_type": grant, "client_certificate_key": key,
+    }});
+    for (write, wanted) in [(signed, "Credential=AK/20260105/eu-west-1/aps/aws4_request"), (token, "Bearer one")] {
+        sim::run(1, |world| async move {
+            let receiver = Shared::default();
+            // A token that is refused is fetched anew.
+            receiver.lock().unwrap().acts = vec![Act::Answer(401, "")];
+            serve(&world, &receiver);
+            let fetched = Arc::new(Mutex::new(0));
+            let count = Arc::clone(&fetched);
+            world.net.serve("login", 80, move |mut stream| {
+                *count.lock().unwrap() += 1;
+                async move {
+                    let mut bytes = Vec::new();
+                    while stream.read_buf(&mut bytes).await.unwrap_or(0) > 0 && !bytes.ends_with(b"jwt-bearer") {}
+                    let body = r#"{"access_token": "one", "expires_in": 3600}"#;
+                    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+                    stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+                }
+            });
+            let process = start(&world, serde_json::json!({ "write": write.clone() }));
+            process.store.append(points(&world, 1, 1.0)).await.unwrap();
+            world.clock.sleep(Duration::from_secs(10)).await;
+            let receiver = receiver.lock().unwrap();
+            assert_eq!(receiver.samples.len(), 1);
+            assert!(receiver.requests.iter().all(|it| it.contains(wanted)), "{:?}", receiver.requests);
+            assert_eq!(*fetched.lock().unwrap(), if write.get("oauth2").is_some() { 2 } else { 0 });
+        });
+    }
+}
+
+#[test]
 fn what_is_refused_for_good_is_counted_and_holds_up_nothing() {
     sim::run(1, |world| async move {
         let receiver = Shared::default();

@@ -12,13 +12,14 @@ fn rule(text: &str) -> String {
     let external = Labels::from_pairs([("site", "home")]);
     let query = |expr: &str| match expr {
         "up" => Ok(vec![
-            (Labels::metric("up", &[("instance", "b")]), 1.0),
-            (Labels::metric("up", &[("instance", "a")]), 0.0),
+            (Labels::metric("up", &[("instance", "b")]), 1.0.into()),
+            (Labels::metric("up", &[("instance", "a")]), 0.0.into()),
         ]),
+        "latency" => Ok(vec![(Labels::empty(), Value::Histogram("{count:4, sum:5, (1,2]:3}".into()))]),
         "none" => Ok(vec![]),
         _ => Err(format!("cannot parse `{expr}`")),
     };
-    match prometheus::expand(text, &labels, 1_048_576.0, &external, "https://bell.example.org/x", &query, NOW) {
+    match prometheus::expand(text, &labels, 1_048_576.0.into(), &external, "https://bell.example.org/x", &query, NOW) {
         Ok(text) => text,
         Err(error) => format!("{}:{}: {}", error.line, error.column, error.message),
     }
@@ -31,6 +32,25 @@ fn check(templates: &[&str], expect: Expect) {
         out.push_str(&format!("{}\n    {}\n", text.replace('\n', "⏎"), rule(text).replace('\n', "⏎")));
     }
     expect.assert_eq(&out);
+}
+
+#[test]
+fn a_histogram_is_written_and_is_no_number() {
+    check(
+        &[
+            "{{ with query \"latency\" }}{{ . | first | value }}{{ end }}",
+            "{{ range query \"latency\" }}{{ if .Value }}{{ .Value | printf \"%s %v\" .Value }}{{ end }}{{ end }}",
+            "{{ query \"latency\" | first | value | humanize }}",
+        ],
+        expect![[r#"
+            {{ with query "latency" }}{{ . | first | value }}{{ end }}
+                {count:4, sum:5, (1,2]:3}
+            {{ range query "latency" }}{{ if .Value }}{{ .Value | printf "%s %v" .Value }}{{ end }}{{ end }}
+                {count:4, sum:5, (1,2]:3} {count:4, sum:5, (1,2]:3}
+            {{ query "latency" | first | value | humanize }}
+                1:38: `humanize` takes a number, not a *histogram.FloatHistogram
+        "#]],
+    );
 }
 
 #[test]

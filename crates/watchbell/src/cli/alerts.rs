@@ -21,7 +21,7 @@ pub(super) const SHORT: usize = 8;
 #[derive(Debug, Args)]
 pub(super) struct Whom {
     #[command(flatten)]
-    files: Files,
+    pub(super) files: Files,
     /// The data folder.
     #[arg(long)]
     data: Option<PathBuf>,

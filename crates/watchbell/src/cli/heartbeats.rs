@@ -5,8 +5,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use serde::Deserialize;
 use serde_json::Value;
 use watchbell_runtime::Runtime;
+use watchbell_sources::heartbeat::variable_of;
 
 use super::Output;
 use super::alerts::Whom;
@@ -15,6 +17,9 @@ const EXAMPLES: &str = "Examples:
   watchbell heartbeats                       how each stands, and its address
   watchbell heartbeats --env /etc/jobs.env   PING_NIGHTLY_BACKUP=https://…/ping/…, one a line, for EnvironmentFile=
   watchbell heartbeats --env - 'Nightly backup'
+  watchbell heartbeats 'Nightly backup' --snippet cron
+                                             what goes behind the command in a crontab; also watchbell, systemd,
+                                             systemd-units, shell, python, lambda
 
 The addresses let whoever has them report in a job's place: the file is for the jobs' eyes only.";
 
@@ -26,10 +31,13 @@ pub(super) struct HeartbeatsArguments {
     /// Write the addresses into this file as environment variables, whole or not at all; `-` prints them.
     #[arg(long, value_name = "FILE")]
     env: Option<PathBuf>,
+    /// Print what a job of this kind is to say.
+    #[arg(long, value_name = "KIND", conflicts_with = "env", value_parser = kind)]
+    snippet: Option<String>,
     #[command(flatten)]
     whom: Whom,
     /// How they are printed.
-    #[arg(long, value_enum, default_value_t = Output::Text, conflicts_with = "env")]
+    #[arg(long, value_enum, default_value_t = Output::Text, conflicts_with_all = ["env", "snippet"])]
     output: Output,
 }
 
@@ -61,6 +69,16 @@ pub(super) async fn run(runtime: &Runtime, arguments: HeartbeatsArguments) -> Re
         }
         return Ok(ExitCode::SUCCESS);
     }
+    if let Some(kind) = &arguments.snippet {
+        for it in &chosen {
+            let (name, url) = (it["name"].as_str().unwrap_or_default(), it["ping_url"].as_str().unwrap_or_default());
+            if chosen.len() > 1 {
+                println!("# {name}");
+            }
+            println!("{}", snippet(kind, url).trim_end());
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     match arguments.output {
         Output::Json => println!("{}", serde_json::to_string_pretty(&chosen)?),
         Output::Text => {
@@ -73,6 +91,29 @@ pub(super) async fn run(runtime: &Runtime, arguments: HeartbeatsArguments) -> Re
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What jobs of several kinds say, with `{url}` in place of the address; the UI shows the same.
+#[derive(Deserialize)]
+struct Snippet {
+    kind: String,
+    text: String,
+}
+
+fn snippets() -> Vec<Snippet> {
+    serde_json::from_str(include_str!("../../../../web/src/snippets.json")).expect("it is a list of them")
+}
+
+/// One of the kinds that there are.
+fn kind(text: &str) -> Result<String, String> {
+    let kinds: Vec<String> = snippets().into_iter().map(|it| it.kind).collect();
+    let is_one = kinds.iter().any(|kind| kind == text);
+    if is_one { Ok(text.to_owned()) } else { Err(format!("there are {}", kinds.join(", "))) }
+}
+
+fn snippet(kind: &str, url: &str) -> String {
+    let found = snippets().into_iter().find(|it| it.kind == kind);
+    found.map_or_else(String::new, |it| it.text.replace("{url}", url))
 }
 
 fn read(body: &[u8], link: impl Fn(&str) -> String) -> Result<Vec<Value>> {
@@ -91,8 +132,7 @@ fn environment(heartbeats: &[Value]) -> Result<String> {
     let mut lines = std::collections::BTreeMap::new();
     for it in heartbeats {
         let name = it["name"].as_str().unwrap_or_default();
-        let letters = name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' });
-        let variable = format!("PING_{}", letters.collect::<String>());
+        let variable = variable_of(name);
         let url = it["ping_url"].as_str().with_context(|| format!("`{name}` has no address"))?;
         if let Some((other, _)) = lines.insert(variable.clone(), (name, url)) {
             bail!("`{other}` and `{name}` would both be {variable}; name the heartbeats that are wanted");
@@ -106,6 +146,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn every_snippet_has_the_address() {
+        for it in snippets() {
+            assert!(it.text.contains("{url}") && !snippet(&it.kind, "http://x").contains("{url}"), "{}", it.kind);
+        }
+    }
 
     #[test]
     fn each_heartbeat_is_a_variable_of_its_own() {

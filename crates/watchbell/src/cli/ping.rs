@@ -21,7 +21,7 @@ const EXAMPLES: &str = "Examples:
   watchbell ping https://watch.example.org/ping/5f1c1d3e-8f4e-4b2a-9d6f-0a1b2c3d4e5f -- backup.sh --full
                                  says that it starts, runs it, says how it ended and the end of what it printed
   watchbell ping \"$PING_URL\" -- backup.sh
-                                 with no address in PING_URL, or one that does not begin with `http`, only runs it
+                                 with no address in PING_URL, or one that does not begin with `http` (which is said), only runs it
   watchbell ping URL             a sign of life
   watchbell ping URL --fail --message 'no space left'
 
@@ -61,6 +61,11 @@ pub(super) struct PingArguments {
 }
 
 pub(super) async fn run(runtime: &Runtime, arguments: PingArguments) -> Result<ExitCode> {
+    let given = given(runtime, &arguments).unwrap_or_default();
+    if !given.is_empty() && !given.starts_with("http") {
+        // Not repeated: it may be half an address.
+        eprintln!("watchbell: nobody is told: the address does not begin with `http`");
+    }
     let Some((program, rest)) = arguments.command.split_first() else {
         let action = match &arguments {
             PingArguments { start: true, .. } => "/start".to_owned(),
@@ -95,10 +100,14 @@ fn last_line(text: &[u8]) -> String {
     String::from_utf8_lossy(text).trim_end().lines().last().unwrap_or_default().to_owned()
 }
 
+/// What stands where the address should, if anything does.
+fn given(runtime: &Runtime, arguments: &PingArguments) -> Option<String> {
+    arguments.address.clone().or_else(|| runtime.environment.get("WATCHBELL_PING_URL"))
+}
+
 /// Tells a heartbeat, with further tries; what comes of it is said, and that is all.
 async fn send(runtime: &Runtime, arguments: &PingArguments, action: &str, run: Option<&str>, body: Vec<u8>) {
-    let given = arguments.address.clone().or_else(|| runtime.environment.get("WATCHBELL_PING_URL"));
-    let Some(given) = given.filter(|given| given.starts_with("http")) else { return };
+    let Some(given) = given(runtime, arguments).filter(|given| given.starts_with("http")) else { return };
     let url = match address(&given, action, run) {
         Ok(url) => url,
         Err(error) => return eprintln!("watchbell: nobody is told: {error}"),

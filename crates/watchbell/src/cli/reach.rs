@@ -109,7 +109,11 @@ impl Api {
         let url: Url = self.url.join(path).parse().map_err(|error| format!("{path}: {error}"))?;
         let mut request = Request::get(url).header("accept", "application/json");
         if let Some(token) = &self.token {
-            request = request.header("authorization", format!("Bearer {token}"));
+            // Healthchecks' API has a header of its own.
+            request = match path.starts_with("/api/v3/") {
+                true => request.header("x-api-key", token),
+                false => request.header("authorization", format!("Bearer {token}")),
+            };
         }
         if let Some(kind) = kind {
             request = request.header("content-type", kind);

@@ -37,6 +37,10 @@ pub(super) fn check(
     config.egress.check(&top.field("egress"), problems);
     config.own_network.check(&top.field("own_network"), problems);
     HeartbeatConfig::check_all(&config.heartbeats, &top.field("heartbeats"), problems);
+    config.ping_addresses.check(&top.field("ping_addresses"), problems);
+    if let Some(mail) = &config.ping_mail {
+        mail.check(&top.field("ping_mail"), problems);
+    }
     config.global.scrape_defaults().check(&top.field("global"), problems);
     ScrapeConfig::check_all(&config.scrape_configs, &top.field("scrape_configs"), problems);
     config.host.check(&top.field("host"), problems);

@@ -387,14 +387,20 @@ pub(super) fn anchor(config: &mut Config, base: &Path) {
     for scrape in &mut config.scrape_configs {
         scrape.anchor(base);
     }
+    for heartbeat in &mut config.heartbeats {
+        heartbeat.anchor(base);
+    }
+    if let Some(mail) = &mut config.ping_mail {
+        mail.anchor(base);
+    }
     if let Some(remote) = &mut config.storage.metrics.remote {
         remote.anchor(base);
     }
     for write in &mut config.remote_write {
-        write.anchor(base);
+        write.anchor_http_client(base);
     }
     for read in &mut config.remote_read {
-        read.anchor(base);
+        read.anchor_http_client(base);
     }
     let mut defaults = config.global.channel_defaults();
     defaults.anchor(base);

@@ -47,14 +47,14 @@ else:
 "#;
 
 /// An AWS of our own, on loopback; ended by its process id.
-struct Moto {
+pub struct Moto {
     child: Child,
-    address: SocketAddr,
+    pub address: SocketAddr,
     python: PathBuf,
 }
 
 impl Moto {
-    fn start() -> Moto {
+    pub fn start() -> Moto {
         let bin = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/moto/bin");
         must_have(&bin.join("moto_server").display().to_string(), "python3-venv, then `cargo xtask test`,");
         let address = SocketAddr::from((own_address(), 5000));
@@ -73,10 +73,15 @@ impl Moto {
     }
 
     fn run(&self, step: &str, target: SocketAddr) {
+        self.python(SCRIPT, &[step, &target.ip().to_string(), &target.port().to_string()]);
+    }
+
+    /// What a script prints that speaks to it with AWS' own client; its first argument is where it is.
+    pub fn python(&self, script: &str, arguments: &[&str]) -> String {
         let url = format!("http://{}", self.address);
-        let arguments = ["-c", SCRIPT, &url, step, &target.ip().to_string(), &target.port().to_string()];
-        let run = Command::new(&self.python).args(arguments).output().expect("python runs");
-        assert!(run.status.success(), "{step}: {}", String::from_utf8_lossy(&run.stderr));
+        let run = Command::new(&self.python).args(["-c", script, &url]).args(arguments).output().expect("python runs");
+        assert!(run.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&run.stderr));
+        String::from_utf8_lossy(&run.stdout).trim().to_owned()
     }
 }
 

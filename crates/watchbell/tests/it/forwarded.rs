@@ -115,6 +115,32 @@ alerting:
 }
 
 #[test]
+fn requests_to_amazons_alertmanager_are_signed() {
+    sim::run(1, |world| async move {
+        let config = format!(
+            "{MONITORS}
+alerting:
+  alertmanagers:
+    - path_prefix: /workspaces/ws-1/alertmanager
+      sigv4: {{region: eu-west-1, access_key: AK, secret_key: hush}}
+      static_configs: [{{targets: ['aps.example:80']}}]
+"
+        );
+        let there = receiver(&world, "aps.example", 80, None);
+        let mut watchbell = Sim::new(world.clone(), &[("watchbell.yml", &config)]);
+        watchbell.start().await;
+        world.net.refuse("door.example", 22);
+        world.clock.sleep(Duration::from_secs(120)).await;
+        let said = &there.received()[0];
+        assert_eq!(said.path, "/workspaces/ws-1/alertmanager/api/v2/alerts");
+        let signature = &said.headers["authorization"];
+        let begin = "AWS4-HMAC-SHA256 Credential=AK/20260105/eu-west-1/aps/aws4_request, ";
+        assert!(signature.starts_with(begin) && signature.contains("content-type;host;x-amz-date"), "{signature}");
+        watchbell.stop().await;
+    });
+}
+
+#[test]
 fn a_wrong_entry_says_what_is_wrong() {
     sim::run(1, |world| async move {
         let mut said = Vec::new();
@@ -125,6 +151,7 @@ fn a_wrong_entry_says_what_is_wrong() {
             "{static_configs: [{targets: ['am:9093']}], scrape_interval: 1m}",
             "{static_config: [{targets: ['am:9093']}]}",
             "{static_configs: [{targets: ['am:9093']}], alert_relabel_configs: [{action: jump}]}",
+            "{static_configs: [{targets: ['am:9093']}], sigv4: {access_key: AK}, basic_auth: {username: u, password: p}}",
         ] {
             let config = format!("alerting: {{alertmanagers: [{entry}]}}\n");
             let _ = Sim::new(world.clone(), &[("watchbell.yml", &config)]);

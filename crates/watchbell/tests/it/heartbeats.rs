@@ -127,7 +127,9 @@ fn a_job_is_run_and_its_heartbeat_told() {
     assert_eq!((&checks["checks"][0]["status"], &checks["checks"][0]["n_pings"]), (&"up".into(), &8.into()));
 
     // What is no address is passed over; who does not answer makes no job fail.
-    assert_eq!(run(&["CHANGEME", "--", "sh", "-c", "exit 4"], &[]), (4, String::new(), String::new()));
+    let (code, said, words) = run(&["CHANGEME", "--", "sh", "-c", "exit 4"], &[]);
+    assert_eq!((code, said.as_str(), words.contains("does not begin with `http`")), (4, "", true), "{words}");
+    assert_eq!(run(&["", "--", "sh", "-c", "exit 4"], &[]), (4, String::new(), String::new()));
     let nobody = "http://127.0.0.1:1/ping/x";
     let (code, _, words) = run(&[nobody, "--tries", "1", "--", "true"], &[]);
     assert_eq!((code, words.contains("was not taken"), words.contains("/ping/x")), (0, true, false), "{words}");

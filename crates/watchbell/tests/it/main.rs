@@ -12,6 +12,7 @@ mod faults;
 mod foreign;
 mod forwarded;
 mod full;
+mod heartbeat_clients;
 mod heartbeats;
 mod imported;
 mod kill;

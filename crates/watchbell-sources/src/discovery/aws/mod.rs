@@ -15,7 +15,6 @@ use std::sync::Mutex;
 use serde_json::Value;
 use watchbell_model::Url;
 use watchbell_runtime::aws::{self, Account, Credentials, Service};
-use watchbell_runtime::http::Request;
 use watchbell_wire::xml::{self, Element};
 
 use super::ask::{ANSWER_BYTES_MAX, Ask, PARTS_MAX};
@@ -161,10 +160,7 @@ impl<'a> Aws<'a> {
 
     /// A call in JSON.
     async fn call(&self, service: Service, call: &str, body: Value) -> Result<Value, String> {
-        let body = serde_json::to_vec(&body).map_err(|error| error.to_string())?;
-        let request = Request::post(self.url(service)?, body)
-            .header("content-type", "application/x-amz-json-1.1")
-            .header("x-amz-target", format!("{}.{call}", service.prefix));
+        let request = aws::json(self.url(service)?, service, call, &body);
         let request = aws::signed(request, &self.credentials, &self.region, service.name, self.ask.runtime.clock.now());
         self.ask.json(request).await.map_err(|error| self.failed(call, error))
     }
