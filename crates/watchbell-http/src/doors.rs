@@ -10,8 +10,8 @@ use http::{Method, StatusCode, Uri};
 use crate::access::Surface;
 use crate::guard::{guard, headers};
 use crate::{
-    App, action, alertmanager, api, assets, bulk, callback, health, healthchecks, otlp, picture, ping, prometheus,
-    push, report, signin, sink, upkeep,
+    App, action, alertmanager, api, assets, blackbox, bulk, callback, health, healthchecks, otlp, picture, ping,
+    prometheus, push, report, signin, sink, upkeep,
 };
 
 /// How large a body may be where nothing else is said, in bytes.
@@ -59,7 +59,7 @@ fn door(surface: Surface, methods: &'static [Method], path: &str, handler: Metho
 }
 
 fn surfaces() -> Vec<Door> {
-    use Surface::{Action, Asset, Live, Machine, Page, Ping, Push, Runbook, SignIn, Sink};
+    use Surface::{Action, Asset, Live, Machine, Page, Ping, Probe, Push, Runbook, SignIn, Sink};
     let mut doors = vec![
         door(Live, GET, "/livez", get(health::livez)),
         door(Live, GET, "/readyz", get(health::readyz)),
@@ -70,6 +70,8 @@ fn surfaces() -> Vec<Door> {
         door(SignIn, POST, "/signout", post(signin::leave)),
         door(Ping, ANY, "/ping/{*path}", any(ping::ping)),
         door(Ping, ANY, "/api/push/{token}", any(report::report)),
+        door(Probe, GET_POST, "/probe", get(blackbox::probe).post(blackbox::probe)),
+        door(Machine, GET, "/config", get(blackbox::config)),
         door(Sink, POST, "/sink", post(sink::sink)),
         door(Push, POST, "/v1/metrics", post(otlp::metrics)),
         door(Push, POST, "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export", post(otlp::grpc_metrics)),

@@ -12,6 +12,7 @@ mod alertmanager;
 mod api;
 mod assets;
 mod auth;
+mod blackbox;
 mod bulk;
 mod callback;
 mod config;
@@ -46,6 +47,7 @@ use watchbell_runtime::{CancellationToken, Runtime};
 use watchbell_sources::heartbeat::Heartbeats;
 use watchbell_sources::intake::Intake;
 use watchbell_sources::probe::Live;
+use watchbell_sources::probe::blackbox::Blackbox;
 use watchbell_sources::scrape::Targets;
 
 pub use api::events::STREAMS_MAX;
@@ -92,6 +94,8 @@ pub struct Handles {
     pub heartbeats: Heartbeats,
     /// What monitors that are pushed to hear.
     pub live: Live,
+    /// Probes what is asked for.
+    pub blackbox: Blackbox,
     /// What is scraped.
     pub targets: Targets,
     /// What is pushed.

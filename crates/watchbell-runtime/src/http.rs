@@ -1,15 +1,15 @@
 //! One HTTP client for probes, scrapes and deliveries: times each phase, bounds everything, follows redirects itself.
 
+mod exchange;
+
+use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper_util::rt::TokioIo;
 use watchbell_model::{Timestamp, Url};
 
-use crate::tls::{self, TlsError, TlsOptions, TlsReport};
+use crate::tls::{TlsError, TlsOptions, TlsReport};
 use crate::{NetError, Runtime};
 
 pub use crate::proxy::{Proxies, Proxy};
@@ -41,6 +41,39 @@ pub struct Request {
     pub socket: Option<PathBuf>,
     /// Headers besides the well-known ones that stay with the host they were meant for, in lower case.
     pub secret_headers: Vec<String>,
+    /// Which versions of HTTP are spoken.
+    pub versions: Versions,
+    /// What holds until a redirect leads to another host.
+    pub first: FirstHost,
+    /// Whether a redirect from `https` to `http` is followed.
+    pub downgrades: bool,
+    /// Whether cookies are kept from one redirect to the next.
+    pub cookies: bool,
+    /// Whether the body is read to its end, though no more than `body_max` of it is kept.
+    pub drain: bool,
+}
+
+/// Which versions of HTTP are spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Versions {
+    /// HTTP/1.1.
+    #[default]
+    One,
+    /// HTTP/2 where TLS is spoken and the server chooses it, else HTTP/1.1.
+    Both,
+    /// HTTP/2, without TLS too.
+    Two,
+}
+
+/// How the host of an address is spoken to, in place of what its name says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FirstHost {
+    /// Where to connect.
+    pub address: Option<IpAddr>,
+    /// What it is called in `Host`.
+    pub host: Option<String>,
+    /// The name that its certificate must have; goes before that of [`TlsOptions`].
+    pub server_name: Option<String>,
 }
 
 impl Request {
@@ -59,6 +92,11 @@ impl Request {
             proxies: Proxies::default(),
             socket: None,
             secret_headers: Vec::new(),
+            versions: Versions::default(),
+            first: FirstHost::default(),
+            downgrades: false,
+            cookies: false,
+            drain: false,
         }
     }
 
@@ -95,6 +133,31 @@ pub struct Response {
     pub redirects: u32,
     /// Such as `HTTP/1.1`.
     pub version: String,
+    /// How long the body is said to be; 0 where there can be none.
+    pub content_length: Option<u64>,
+    /// How much of the body was read, kept or not.
+    pub body_length: u64,
+    /// Headers that came behind the body.
+    pub trailers: Vec<(String, String)>,
+}
+
+/// How far a request has come. Of one that failed it says what was seen before.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// As [`Response::phases`].
+    pub phases: Vec<(&'static str, Duration)>,
+    /// The last answer, whose body may be missing.
+    pub answer: Option<Response>,
+    doing: &'static str,
+}
+
+impl Progress {
+    fn spent(&mut self, name: &'static str, time: Duration) {
+        match self.phases.iter_mut().find(|(have, _)| *have == name) {
+            Some((_, total)) => *total += time,
+            None => self.phases.push((name, time)),
+        }
+    }
 }
 
 impl Response {
@@ -115,7 +178,7 @@ pub fn retry_after(header: &str, now: Timestamp) -> Option<Duration> {
 }
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT`, the one form of RFC 9110 that senders may write.
-fn http_date(text: &str) -> Option<Timestamp> {
+pub fn http_date(text: &str) -> Option<Timestamp> {
     let mut words = text.split_once(", ")?.1.split(' ');
     let (day, month, year) = (words.next()?, words.next()?, words.next()?);
     let time = words.next()?;
@@ -196,32 +259,54 @@ const READING: &str = "reading the answer";
 
 /// Sends a request and reads the answer, each over a fresh connection.
 pub async fn send(runtime: &Runtime, request: Request) -> Result<Response, HttpError> {
-    let phase = Arc::new(Mutex::new(CONNECTING));
+    send_watched(runtime, request, &Mutex::default()).await
+}
+
+/// As [`send`], for those who want to know how far it came.
+pub async fn send_watched(
+    runtime: &Runtime,
+    mut request: Request,
+    progress: &Mutex<Progress>,
+) -> Result<Response, HttpError> {
+    request.tls.alpn = match request.versions {
+        Versions::One => Vec::new(),
+        Versions::Both => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+        Versions::Two => vec![b"h2".to_vec()],
+    };
     let limit = request.timeout;
-    match runtime.clock.timeout(limit, follow(runtime, request, &phase)).await {
+    seen(progress).doing = CONNECTING;
+    match runtime.clock.timeout(limit, follow(runtime, request, progress)).await {
         Ok(done) => done,
-        Err(_) => Err(HttpError::Timeout { phase: *phase.lock().expect("no panic while held"), limit }),
+        Err(_) => Err(HttpError::Timeout { phase: seen(progress).doing, limit }),
     }
 }
 
-async fn follow(runtime: &Runtime, mut request: Request, phase: &Mutex<&'static str>) -> Result<Response, HttpError> {
-    let mut phases: Vec<(&'static str, Duration)> = Vec::new();
+fn seen(progress: &Mutex<Progress>) -> std::sync::MutexGuard<'_, Progress> {
+    progress.lock().expect("no panic while held")
+}
+
+async fn follow(runtime: &Runtime, mut request: Request, progress: &Mutex<Progress>) -> Result<Response, HttpError> {
     let mut redirects = 0;
+    let mut jar: Vec<Cookie> = Vec::new();
     loop {
-        let mut response = once(runtime, &request, phase, &mut phases).await?;
+        let with_cookies = Cookie::header(&jar, request.url.host()).map(|it| request.clone().header("cookie", it));
+        let sent = with_cookies.as_ref().unwrap_or(&request);
+        let mut response = exchange::once(runtime, sent, redirects, progress).await?;
         let location = match response.status {
             301 | 302 | 303 | 307 | 308 => response.header("location").map(str::to_owned),
             _ => None,
         };
         let Some(location) = location.filter(|_| redirects < request.redirects_max) else {
-            response.phases = phases;
-            response.redirects = redirects;
+            response.phases = seen(progress).phases.clone();
             return Ok(response);
         };
         redirects += 1;
         let next = request.url.resolve(&location).map_err(|error| HttpError::Redirect(error.to_string()))?;
-        if request.url.is_https() && !next.is_https() {
+        if request.url.is_https() && !next.is_https() && !request.downgrades {
             return Err(HttpError::Redirect(format!("from https to {next}")));
+        }
+        if request.cookies {
+            jar.extend(Cookie::all(&response, request.url.host()));
         }
         if request.url.origin() != next.origin() {
             // Credentials stay with the host they were meant for.
@@ -232,6 +317,9 @@ async fn follow(runtime: &Runtime, mut request: Request, phase: &Mutex<&'static 
                 !secret.contains(&name.as_str()) && !mine.contains(&name)
             });
         }
+        if request.url.host() != next.host() {
+            request.first = FirstHost::default();
+        }
         if response.status == 303 || (matches!(response.status, 301 | 302) && request.method == "POST") {
             request.method = "GET".into();
             request.body.clear();
@@ -240,133 +328,31 @@ async fn follow(runtime: &Runtime, mut request: Request, phase: &Mutex<&'static 
     }
 }
 
-async fn once(
-    runtime: &Runtime,
-    request: &Request,
-    phase: &Mutex<&'static str>,
-    phases: &mut Vec<(&'static str, Duration)>,
-) -> Result<Response, HttpError> {
-    let clock = &runtime.clock;
-    let enter = |now: &'static str| *phase.lock().expect("no panic while held") = now;
-    let mut spent = |name: &'static str, time: Duration| match phases.iter_mut().find(|(have, _)| *have == name) {
-        Some((_, total)) => *total += time,
-        None => phases.push((name, time)),
-    };
-    enter(CONNECTING);
-    let proxy = request.proxies.of(&request.url).filter(|_| request.socket.is_none());
-    let next = proxy.map_or(&request.url, |proxy| &proxy.url);
-    let stream = if let Some(socket) = &request.socket {
-        let begun = clock.monotonic();
-        let stream = runtime.net.connect_unix(socket).await;
-        spent("connect", clock.monotonic() - begun);
-        stream.map_err(|error| NetError::socket(socket, &error))?
-    } else {
-        let connection = runtime.net.connect(next.host(), next.port()).await?;
-        spent("resolve", connection.resolve);
-        spent("connect", connection.connect);
-        match proxy {
-            None => connection.stream,
-            Some(proxy) => proxy.enter(runtime, connection.stream, request).await?,
-        }
-    };
-    let (stream, report) = if request.url.is_https() {
-        enter(HANDSHAKE);
-        let begun = clock.monotonic();
-        let name = request.tls.server_name.as_deref().unwrap_or(request.url.host());
-        let (stream, report) = tls::connect(runtime, stream, name, &request.tls).await?;
-        spent("tls", clock.monotonic() - begun);
-        if let (true, Err(reason)) = (request.verify, &report.verified) {
-            return Err(HttpError::Certificate(Untrusted { reason: reason.clone(), report: Box::new(report) }));
-        }
-        (stream, Some(report))
-    } else {
-        (stream, None)
-    };
-    let whole = proxy.filter(|proxy| !request.url.is_https() && !proxy.socks);
-    enter(WAITING);
-    let begun = clock.monotonic();
-    let broke = |error: hyper::Error| HttpError::Protocol(hyper_words(&error));
-    let (mut sender, driver) = hyper::client::conn::http1::Builder::new()
-        .max_buf_size(64 << 10)
-        .handshake::<_, Full<Bytes>>(TokioIo::new(stream))
-        .await
-        .map_err(broke)?;
-    let mut builder = http::Request::builder()
-        .method(request.method.as_str())
-        .uri(match whole {
-            Some(_) => format!("{}{}", request.url.origin(), request.url.path_and_query()),
-            None => request.url.path_and_query().to_owned(),
-        })
-        .header("host", request.url.authority());
-    if let Some(authorization) = whole.and_then(Proxy::authorization) {
-        builder = builder.header("proxy-authorization", authorization.expose());
-    }
-    if !request.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("user-agent")) {
-        builder = builder.header("user-agent", concat!("watchbell/", env!("CARGO_PKG_VERSION")));
-    }
-    for (name, value) in &request.headers {
-        builder = builder.header(name.as_str(), value.as_str());
-    }
-    let message = builder
-        .header("connection", "close")
-        .body(Full::new(Bytes::from(request.body.clone())))
-        .map_err(|error| HttpError::Request(error.to_string()))?;
-    // The connection is driven here and dropped with this future: no task is left behind by a timeout.
-    let exchange = async {
-        let answer = sender.send_request(message).await.map_err(broke)?;
-        let waited = clock.monotonic() - begun;
-        enter(READING);
-        let (head, mut body) = answer.into_parts();
-        let mut bytes = Vec::new();
-        let mut truncated = false;
-        while let Some(frame) = body.frame().await {
-            if let Ok(data) = frame.map_err(broke)?.into_data() {
-                let room = request.body_max - bytes.len();
-                bytes.extend_from_slice(&data[..data.len().min(room)]);
-                if data.len() > room {
-                    truncated = true;
-                    break;
-                }
-            }
-        }
-        Ok::<_, HttpError>((head, bytes, truncated, waited, clock.monotonic() - begun - waited))
-    };
-    let driver = async {
-        let _ = driver.await;
-        std::future::pending::<()>().await
-    };
-    let (head, body, truncated, waited, read) = tokio::select! {
-        biased;
-        done = exchange => done?,
-        () = driver => unreachable!("the driver never ends before the exchange"),
-    };
-    spent("processing", waited);
-    spent("transfer", read);
-    let headers = head.headers.iter();
-    let headers =
-        headers.map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
-    Ok(Response {
-        status: head.status.as_u16(),
-        headers: headers.collect(),
-        body,
-        truncated,
-        phases: Vec::new(),
-        tls: report,
-        url: request.url.clone(),
-        redirects: 0,
-        version: format!("{:?}", head.version),
-    })
+/// A cookie that goes back to the host it is from, for as long as redirects are followed.
+struct Cookie {
+    host: String,
+    name: String,
+    value: String,
 }
 
-fn hyper_words(error: &hyper::Error) -> String {
-    if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
-        return "the server closed the connection".into();
+impl Cookie {
+    fn all(response: &Response, host: &str) -> Vec<Cookie> {
+        let set = response.headers.iter().filter(|(name, _)| name == "set-cookie");
+        set.filter_map(|(_, text)| {
+            let (name, value) = text.split(';').next()?.split_once('=')?;
+            Some(Cookie { host: host.to_owned(), name: name.trim().to_owned(), value: value.trim().to_owned() })
+        })
+        .collect()
     }
-    let mut words = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        words = format!("{words}: {inner}");
-        cause = inner.source();
+
+    /// Those of a host, as a header; of several with one name, the last.
+    fn header(jar: &[Cookie], host: &str) -> Option<String> {
+        let mut told: Vec<&Cookie> = Vec::new();
+        for cookie in jar.iter().filter(|cookie| cookie.host == host) {
+            told.retain(|other| other.name != cookie.name);
+            told.push(cookie);
+        }
+        let pairs: Vec<String> = told.iter().map(|it| format!("{}={}", it.name, it.value)).collect();
+        (!pairs.is_empty()).then(|| pairs.join("; "))
     }
-    words
 }

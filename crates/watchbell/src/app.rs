@@ -24,6 +24,7 @@ use watchbell_sources::discovery::here::Found;
 use watchbell_sources::heartbeat::Heartbeats;
 use watchbell_sources::intake::Intake;
 use watchbell_sources::probe::MonitorConfig;
+use watchbell_sources::probe::blackbox::Blackbox;
 use watchbell_sources::scrape::Targets;
 use watchbell_sources::{Context, host, probe};
 use watchbell_store::RemoteConfig;
@@ -63,6 +64,7 @@ pub struct App {
     pub heartbeats: Heartbeats,
     /// Sessions and sign-in links.
     pub auth: Auth,
+    blackbox: Blackbox,
     targets: Targets,
     forward: Arc<Forward>,
     intake: Intake,
@@ -181,6 +183,7 @@ impl App {
             found,
         };
         let app = Arc::new(App {
+            blackbox: Blackbox::new(runtime.clone()),
             targets: Targets::new(),
             forward: Forward::new(runtime.clone(), Arc::clone(&alerts)),
             intake: Intake::new(&runtime, Arc::clone(&context.append)),
@@ -221,6 +224,7 @@ impl App {
         let supervisor = &self.runtime.supervisor;
         self.context.live.set_own_network(config.own_network.clone()).await;
         supervisor.reconcile("probe", probe::tasks(&monitors, &config.egress, &self.context));
+        self.blackbox.apply(&good.modules, &config.egress, &self.runtime);
         self.targets.apply(&config.scrape_configs, &self.context);
         let own = [host::task(&config.host, &self.context), self.own_metrics(config)];
         supervisor.reconcile("host", own.into_iter().flatten().collect());
@@ -233,6 +237,7 @@ impl App {
 
         for (kind, count) in [
             ("monitors", monitors.len()),
+            ("modules", good.modules.len()),
             ("heartbeats", config.heartbeats.len()),
             ("scrape_configs", config.scrape_configs.len()),
             ("receivers", config.receivers.len()),
@@ -304,6 +309,7 @@ impl App {
             auth: self.auth.clone(),
             heartbeats: self.heartbeats.clone(),
             live: self.context.live.clone(),
+            blackbox: self.blackbox.clone(),
             targets: self.targets.clone(),
             intake: self.intake.clone(),
             alarms: Arc::clone(&self.alarms),

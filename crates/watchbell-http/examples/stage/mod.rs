@@ -22,6 +22,7 @@ use watchbell_sources::Context;
 use watchbell_sources::heartbeat::{HeartbeatConfig, Heartbeats};
 use watchbell_sources::intake::Intake;
 use watchbell_sources::probe::Live;
+use watchbell_sources::probe::blackbox::Blackbox;
 use watchbell_sources::scrape::Targets;
 
 /// What senders to the sink prove themselves with.
@@ -386,6 +387,7 @@ impl Stage {
             notify: self.notify.clone(),
             heartbeats: self.heartbeats.clone(),
             live: Live::default(),
+            blackbox: Blackbox::new(self.runtime.clone()),
             targets: Targets::new(),
             intake: Intake::new(&self.runtime, self.series.clone()),
             config: self.config.clone(),

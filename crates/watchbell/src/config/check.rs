@@ -8,6 +8,7 @@ use watchbell_model::{Path, Problems, RelabelConfig, RunbookRef};
 use watchbell_notify::{Library, ReceiverConfig, Templates};
 use watchbell_sources::heartbeat::HeartbeatConfig;
 use watchbell_sources::probe;
+use watchbell_sources::probe::blackbox::ModuleConfig;
 use watchbell_sources::scrape::ScrapeConfig;
 
 use super::Config;
@@ -31,6 +32,7 @@ pub(super) fn check(
         }
     }
     probe::check_all(&config.monitors, &top.field("monitors"), problems);
+    ModuleConfig::check_all(&config.modules, &top.field("modules"), problems);
     config.egress.check(&top.field("egress"), problems);
     config.own_network.check(&top.field("own_network"), problems);
     HeartbeatConfig::check_all(&config.heartbeats, &top.field("heartbeats"), problems);
