@@ -34,6 +34,9 @@ pub(crate) enum Surface {
     /// Queries, which have limits of time of their own, and much history at once, in or out: as [`Surface::Machine`],
     /// but it may take as long as it takes.
     Bulk,
+    /// Probing what is asked for: as [`Surface::Bulk`], but no page of another site may ask, not even where it could not
+    /// read the answer: it would reach what only this machine can.
+    Probe,
     /// Deletions and the like, under the peers' addresses: they ask to sign in even on this machine, as the own API
     /// does, and may take as long as they take.
     Admin,
@@ -160,7 +163,10 @@ pub(crate) fn judge(surface: Surface, asked: Asked) -> Result<Caller, Denied> {
         Credential::Signature if surface == Surface::Action => false,
         _ => asked.origin == Origin::Foreign,
     };
-    if !asked.safe && forged && surface != Surface::Sink {
+    let probes_for_another = surface == Surface::Probe
+        && asked.origin == Origin::Foreign
+        && !matches!(asked.credential, Credential::Token(_));
+    if (!asked.safe && forged && surface != Surface::Sink) || probes_for_another {
         return Err(Denied::CrossSite);
     }
     if matches!(surface, Surface::Asset | Surface::SignIn) {
@@ -183,7 +189,12 @@ pub(crate) fn judge(surface: Surface, asked: Asked) -> Result<Caller, Denied> {
         _ if surface == Surface::Sink => Ok(Caller::Anybody),
         Credential::Signature if matches!(surface, Surface::Runbook | Surface::Action) => Ok(Caller::Anybody),
         Credential::Wrong | Credential::Place(_) => Err(Denied::Wrong),
-        _ if asked.local && matches!(surface, Surface::Machine | Surface::Push | Surface::Bulk | Surface::Runbook) => {
+        _ if asked.local
+            && matches!(
+                surface,
+                Surface::Machine | Surface::Push | Surface::Bulk | Surface::Probe | Surface::Runbook
+            ) =>
+        {
             Ok(Caller::Local)
         }
         _ => Err(Denied::Missing),

@@ -10,7 +10,7 @@ use http::{Method, StatusCode, Uri};
 use crate::access::Surface;
 use crate::guard::{guard, headers};
 use crate::{
-    App, action, agent, alertmanager, api, assets, bulk, callback, health, healthchecks, otlp, picture, ping,
+    App, action, agent, alertmanager, api, assets, blackbox, bulk, callback, health, healthchecks, otlp, picture, ping,
     prometheus, push, report, signin, sink, status, upkeep,
 };
 
@@ -63,7 +63,7 @@ fn door(surface: Surface, methods: &'static [Method], path: &str, handler: Metho
 }
 
 fn surfaces() -> Vec<Door> {
-    use Surface::{Action, Agent, Asset, Live, Machine, Page, Ping, Push, Runbook, SignIn, Sink};
+    use Surface::{Action, Agent, Asset, Live, Machine, Page, Ping, Probe, Push, Runbook, SignIn, Sink};
     let mut doors = vec![
         door(Live, GET, "/livez", get(health::livez)),
         door(Live, GET, "/readyz", get(health::readyz)),
@@ -74,6 +74,8 @@ fn surfaces() -> Vec<Door> {
         door(SignIn, POST, "/signout", post(signin::leave)),
         door(Ping, ANY, "/ping/{*path}", any(ping::ping)),
         door(Ping, ANY, "/api/push/{token}", any(report::report)),
+        door(Probe, GET_POST, "/probe", get(blackbox::probe).post(blackbox::probe)),
+        door(Machine, GET, "/config", get(blackbox::config)),
         door(Sink, POST, "/sink", post(sink::sink)),
         door(Agent, POST, "/api/agent/v1/exchange", post(agent::exchange)),
         door(Push, POST, "/v1/metrics", post(otlp::metrics)),

@@ -21,8 +21,8 @@ use crate::html::{door, encode, escape, page};
 use crate::prometheus::may_read;
 use crate::{App, signin, status};
 
-/// How long one request may take, its body's arrival included; streams of events, imports, exports and what is done to
-/// the store by hand excepted.
+/// How long one request may take, its body's arrival included; streams of events, imports, exports, probes and what is
+/// done to the store by hand excepted.
 pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(120);
 /// How often one address may fail to sign in within [`SIGN_IN_WINDOW`]. A link that is good always lets in, so nobody
 /// can lock others out by guessing from behind the same proxy.
@@ -81,7 +81,7 @@ pub(crate) async fn guard(State((app, surface)): State<(App, Surface)>, request:
     };
     parts.extensions.insert(caller);
     let uri = parts.uri.clone();
-    if matches!(surface, Surface::Bulk | Surface::Admin) {
+    if matches!(surface, Surface::Bulk | Surface::Admin | Surface::Probe) {
         return next.run(Request::from_parts(parts, body)).await;
     }
     match app.runtime.clock.timeout(REQUEST_TIME_MAX, next.run(Request::from_parts(parts, body))).await {

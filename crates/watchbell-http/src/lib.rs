@@ -14,6 +14,7 @@ mod api;
 mod assets;
 mod auth;
 mod badge;
+mod blackbox;
 mod bulk;
 mod callback;
 mod config;
@@ -50,6 +51,7 @@ use watchbell_sources::heartbeat::Heartbeats;
 use watchbell_sources::intake::Intake;
 use watchbell_sources::place::Places;
 use watchbell_sources::probe::Live;
+use watchbell_sources::probe::blackbox::Blackbox;
 use watchbell_sources::scrape::Targets;
 
 pub use api::events::STREAMS_MAX;
@@ -101,6 +103,8 @@ pub struct Handles {
     pub live: Live,
     /// From where else monitors are probed.
     pub places: Places,
+    /// Probes what is asked for.
+    pub blackbox: Blackbox,
     /// What is scraped.
     pub targets: Targets,
     /// What is pushed.

@@ -46,13 +46,18 @@ impl HttpClient {
     pub async fn send(&self, runtime: &Runtime, request: Request) -> Result<Response, String> {
         let request = self.prepare(runtime, request).await?;
         let response = http::send(runtime, request).await.map_err(|error| error.to_string())?;
+        self.took(&response).await;
+        Ok(response)
+    }
+
+    /// Forgets a token that this answer refuses, for those who send requests themselves.
+    pub async fn took(&self, response: &Response) {
         if response.status == 401 && self.config.oauth2.is_some() {
             *self.token.lock().await = None;
         }
         if let Some(signer) = self.signer.as_ref().filter(|_| matches!(response.status, 401 | 403)) {
             signer.forget();
         }
-        Ok(response)
     }
 
     /// The answer to a request, which is one of success, within bounds. The error names the address without its query.

@@ -1,17 +1,17 @@
 //! One HTTP client for probes, scrapes and deliveries: times each phase, bounds everything, follows redirects itself.
 
+mod exchange;
+
+use std::net::IpAddr;
 use std::path::PathBuf;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper_util::rt::TokioIo;
 use watchbell_model::{Timestamp, Url};
 
-use crate::tls::{self, TlsError, TlsOptions, TlsReport};
-use crate::{NetError, Runtime, Stream};
+use self::exchange::Open;
+use crate::tls::{TlsError, TlsOptions, TlsReport};
+use crate::{NetError, Runtime};
 
 pub use crate::proxy::{Proxies, Proxy};
 
@@ -42,6 +42,39 @@ pub struct Request {
     pub socket: Option<PathBuf>,
     /// Headers besides the well-known ones that stay with the host they were meant for, in lower case.
     pub secret_headers: Vec<String>,
+    /// Which versions of HTTP are spoken.
+    pub versions: Versions,
+    /// What holds until a redirect leads to another host.
+    pub first: FirstHost,
+    /// Whether a redirect from `https` to `http` is followed.
+    pub downgrades: bool,
+    /// Whether cookies are kept from one redirect to the next.
+    pub cookies: bool,
+    /// Whether the body is read to its end, though no more than `body_max` of it is kept.
+    pub drain: bool,
+}
+
+/// Which versions of HTTP are spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Versions {
+    /// HTTP/1.1.
+    #[default]
+    One,
+    /// HTTP/2 where TLS is spoken and the server chooses it, else HTTP/1.1.
+    Both,
+    /// HTTP/2, without TLS too.
+    Two,
+}
+
+/// How the host of an address is spoken to, in place of what its name says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FirstHost {
+    /// Where to connect.
+    pub address: Option<IpAddr>,
+    /// What it is called in `Host`.
+    pub host: Option<String>,
+    /// The name that its certificate must have; goes before that of [`TlsOptions`].
+    pub server_name: Option<String>,
 }
 
 impl Request {
@@ -60,6 +93,11 @@ impl Request {
             proxies: Proxies::default(),
             socket: None,
             secret_headers: Vec::new(),
+            versions: Versions::default(),
+            first: FirstHost::default(),
+            downgrades: false,
+            cookies: false,
+            drain: false,
         }
     }
 
@@ -96,6 +134,31 @@ pub struct Response {
     pub redirects: u32,
     /// Such as `HTTP/1.1`.
     pub version: String,
+    /// How long the body is said to be; 0 where there can be none.
+    pub content_length: Option<u64>,
+    /// How much of the body was read, kept or not.
+    pub body_length: u64,
+    /// Headers that came behind the body.
+    pub trailers: Vec<(String, String)>,
+}
+
+/// How far a request has come. Of one that failed it says what was seen before.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// As [`Response::phases`].
+    pub phases: Vec<(&'static str, Duration)>,
+    /// The last answer, whose body may be missing.
+    pub answer: Option<Response>,
+    doing: &'static str,
+}
+
+impl Progress {
+    fn spent(&mut self, name: &'static str, time: Duration) {
+        match self.phases.iter_mut().find(|(have, _)| *have == name) {
+            Some((_, total)) => *total += time,
+            None => self.phases.push((name, time)),
+        }
+    }
 }
 
 impl Response {
@@ -116,7 +179,7 @@ pub fn retry_after(header: &str, now: Timestamp) -> Option<Duration> {
 }
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT`, the one form of RFC 9110 that senders may write.
-fn http_date(text: &str) -> Option<Timestamp> {
+pub fn http_date(text: &str) -> Option<Timestamp> {
     let mut words = text.split_once(", ")?.1.split(' ');
     let (day, month, year) = (words.next()?, words.next()?, words.next()?);
     let time = words.next()?;
@@ -197,32 +260,54 @@ const READING: &str = "reading the answer";
 
 /// Sends a request and reads the answer, each over a fresh connection.
 pub async fn send(runtime: &Runtime, request: Request) -> Result<Response, HttpError> {
-    let phase = Arc::new(Mutex::new(CONNECTING));
+    send_watched(runtime, request, &Mutex::default()).await
+}
+
+/// As [`send`], for those who want to know how far it came.
+pub async fn send_watched(
+    runtime: &Runtime,
+    mut request: Request,
+    progress: &Mutex<Progress>,
+) -> Result<Response, HttpError> {
+    request.tls.alpn = match request.versions {
+        Versions::One => Vec::new(),
+        Versions::Both => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+        Versions::Two => vec![b"h2".to_vec()],
+    };
     let limit = request.timeout;
-    match runtime.clock.timeout(limit, follow(runtime, request, &phase)).await {
+    seen(progress).doing = CONNECTING;
+    match runtime.clock.timeout(limit, follow(runtime, request, progress)).await {
         Ok(done) => done,
-        Err(_) => Err(HttpError::Timeout { phase: *phase.lock().expect("no panic while held"), limit }),
+        Err(_) => Err(HttpError::Timeout { phase: seen(progress).doing, limit }),
     }
 }
 
-async fn follow(runtime: &Runtime, mut request: Request, phase: &Mutex<&'static str>) -> Result<Response, HttpError> {
-    let mut phases: Vec<(&'static str, Duration)> = Vec::new();
+fn seen(progress: &Mutex<Progress>) -> std::sync::MutexGuard<'_, Progress> {
+    progress.lock().expect("no panic while held")
+}
+
+async fn follow(runtime: &Runtime, mut request: Request, progress: &Mutex<Progress>) -> Result<Response, HttpError> {
     let mut redirects = 0;
+    let mut jar: Vec<Cookie> = Vec::new();
     loop {
-        let mut response = once(runtime, &request, phase, &mut phases).await?;
+        let with_cookies = Cookie::header(&jar, request.url.host()).map(|it| request.clone().header("cookie", it));
+        let sent = with_cookies.as_ref().unwrap_or(&request);
+        let mut response = exchange::once(runtime, sent, redirects, progress).await?;
         let location = match response.status {
             301 | 302 | 303 | 307 | 308 => response.header("location").map(str::to_owned),
             _ => None,
         };
         let Some(location) = location.filter(|_| redirects < request.redirects_max) else {
-            response.phases = phases;
-            response.redirects = redirects;
+            response.phases = seen(progress).phases.clone();
             return Ok(response);
         };
         redirects += 1;
         let next = request.url.resolve(&location).map_err(|error| HttpError::Redirect(error.to_string()))?;
-        if request.url.is_https() && !next.is_https() {
+        if request.url.is_https() && !next.is_https() && !request.downgrades {
             return Err(HttpError::Redirect(format!("from https to {next}")));
+        }
+        if request.cookies {
+            jar.extend(Cookie::all(&response, request.url.host()));
         }
         if request.url.origin() != next.origin() {
             // Credentials stay with the host they were meant for.
@@ -233,174 +318,15 @@ async fn follow(runtime: &Runtime, mut request: Request, phase: &Mutex<&'static 
                 !secret.contains(&name.as_str()) && !mine.contains(&name)
             });
         }
+        if request.url.host() != next.host() {
+            request.first = FirstHost::default();
+        }
         if response.status == 303 || (matches!(response.status, 301 | 302) && request.method == "POST") {
             request.method = "GET".into();
             request.body.clear();
         }
         request.url = next;
     }
-}
-
-async fn once(
-    runtime: &Runtime,
-    request: &Request,
-    phase: &Mutex<&'static str>,
-    phases: &mut Vec<(&'static str, Duration)>,
-) -> Result<Response, HttpError> {
-    let mut open = Open::new(runtime, request, phase, phases).await?;
-    open.exchange(runtime, request, "close", phase, phases).await
-}
-
-fn spent(phases: &mut Vec<(&'static str, Duration)>, name: &'static str, time: Duration) {
-    match phases.iter_mut().find(|(have, _)| *have == name) {
-        Some((_, total)) => *total += time,
-        None => phases.push((name, time)),
-    }
-}
-
-fn broke(error: hyper::Error) -> HttpError {
-    HttpError::Protocol(hyper_words(&error))
-}
-
-/// A connection over which requests may be sent, one after the other.
-struct Open {
-    sender: hyper::client::conn::http1::SendRequest<Full<Bytes>>,
-    /// Driven by each exchange and dropped with it: no task is left behind by a timeout.
-    driver: Pin<Box<hyper::client::conn::http1::Connection<TokioIo<Stream>, Full<Bytes>>>>,
-    tls: Option<TlsReport>,
-}
-
-impl Open {
-    async fn new(
-        runtime: &Runtime,
-        request: &Request,
-        phase: &Mutex<&'static str>,
-        phases: &mut Vec<(&'static str, Duration)>,
-    ) -> Result<Open, HttpError> {
-        let clock = &runtime.clock;
-        let enter = |now: &'static str| *phase.lock().expect("no panic while held") = now;
-        enter(CONNECTING);
-        let proxy = request.proxies.of(&request.url).filter(|_| request.socket.is_none());
-        let next = proxy.map_or(&request.url, |proxy| &proxy.url);
-        let stream = if let Some(socket) = &request.socket {
-            let begun = clock.monotonic();
-            let stream = runtime.net.connect_unix(socket).await;
-            spent(phases, "connect", clock.monotonic() - begun);
-            stream.map_err(|error| NetError::socket(socket, &error))?
-        } else {
-            let connection = runtime.net.connect(next.host(), next.port()).await?;
-            spent(phases, "resolve", connection.resolve);
-            spent(phases, "connect", connection.connect);
-            match proxy {
-                None => connection.stream,
-                Some(proxy) => proxy.enter(runtime, connection.stream, request).await?,
-            }
-        };
-        let (stream, tls) = if request.url.is_https() {
-            enter(HANDSHAKE);
-            let begun = clock.monotonic();
-            let name = request.tls.server_name.as_deref().unwrap_or(request.url.host());
-            let (stream, report) = tls::connect(runtime, stream, name, &request.tls).await?;
-            spent(phases, "tls", clock.monotonic() - begun);
-            if let (true, Err(reason)) = (request.verify, &report.verified) {
-                return Err(HttpError::Certificate(Untrusted { reason: reason.clone(), report: Box::new(report) }));
-            }
-            (stream, Some(report))
-        } else {
-            (stream, None)
-        };
-        let (sender, driver) = hyper::client::conn::http1::Builder::new()
-            .max_buf_size(64 << 10)
-            .handshake::<_, Full<Bytes>>(TokioIo::new(stream))
-            .await
-            .map_err(broke)?;
-        Ok(Open { sender, driver: Box::pin(driver), tls })
-    }
-
-    /// Sends one request and reads its answer; `connection` says what becomes of the connection then.
-    async fn exchange(
-        &mut self,
-        runtime: &Runtime,
-        request: &Request,
-        connection: &str,
-        phase: &Mutex<&'static str>,
-        phases: &mut Vec<(&'static str, Duration)>,
-    ) -> Result<Response, HttpError> {
-        let clock = &runtime.clock;
-        let enter = |now: &'static str| *phase.lock().expect("no panic while held") = now;
-        enter(WAITING);
-        let begun = clock.monotonic();
-        let message = message(request, connection)?;
-        let (sender, driver) = (&mut self.sender, self.driver.as_mut());
-        let exchange = async {
-            let answer = sender.send_request(message).await.map_err(broke)?;
-            let waited = clock.monotonic() - begun;
-            enter(READING);
-            let (head, mut body) = answer.into_parts();
-            let mut bytes = Vec::new();
-            let mut truncated = false;
-            while let Some(frame) = body.frame().await {
-                if let Ok(data) = frame.map_err(broke)?.into_data() {
-                    let room = request.body_max - bytes.len();
-                    bytes.extend_from_slice(&data[..data.len().min(room)]);
-                    if data.len() > room {
-                        truncated = true;
-                        break;
-                    }
-                }
-            }
-            Ok::<_, HttpError>((head, bytes, truncated, waited, clock.monotonic() - begun - waited))
-        };
-        let driver = async {
-            let _ = driver.await;
-            std::future::pending::<()>().await
-        };
-        let (head, body, truncated, waited, read) = tokio::select! {
-            biased;
-            done = exchange => done?,
-            () = driver => unreachable!("the driver never ends before the exchange"),
-        };
-        spent(phases, "processing", waited);
-        spent(phases, "transfer", read);
-        let headers = head.headers.iter();
-        let headers = headers
-            .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
-        Ok(Response {
-            status: head.status.as_u16(),
-            headers: headers.collect(),
-            body,
-            truncated,
-            phases: Vec::new(),
-            tls: self.tls.clone(),
-            url: request.url.clone(),
-            redirects: 0,
-            version: format!("{:?}", head.version),
-        })
-    }
-}
-
-/// The request as it is written.
-fn message(request: &Request, connection: &str) -> Result<http::Request<Full<Bytes>>, HttpError> {
-    let proxy = request.proxies.of(&request.url).filter(|_| request.socket.is_none());
-    let whole = proxy.filter(|proxy| !request.url.is_https() && !proxy.socks);
-    let mut builder = http::Request::builder()
-        .method(request.method.as_str())
-        .uri(match whole {
-            Some(_) => format!("{}{}", request.url.origin(), request.url.path_and_query()),
-            None => request.url.path_and_query().to_owned(),
-        })
-        .header("host", request.url.authority());
-    if let Some(authorization) = whole.and_then(Proxy::authorization) {
-        builder = builder.header("proxy-authorization", authorization.expose());
-    }
-    if !request.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("user-agent")) {
-        builder = builder.header("user-agent", concat!("watchbell/", env!("CARGO_PKG_VERSION")));
-    }
-    for (name, value) in &request.headers {
-        builder = builder.header(name.as_str(), value.as_str());
-    }
-    let message = builder.header("connection", connection).body(Full::new(Bytes::from(request.body.clone())));
-    message.map_err(|error| HttpError::Request(error.to_string()))
 }
 
 /// One connection that is kept between requests, for who speaks to one server all the time. No redirect is followed.
@@ -410,39 +336,51 @@ pub struct Kept(Option<Open>);
 impl Kept {
     /// Sends a request to the server, over a new connection if there is none; after an error there is none.
     pub async fn send(&mut self, runtime: &Runtime, request: &Request) -> Result<Response, HttpError> {
-        let phase = Mutex::new(CONNECTING);
-        let mut phases = Vec::new();
+        let progress = Mutex::new(Progress { doing: CONNECTING, ..Progress::default() });
         let kept = self.0.take();
         let exchange = async {
             let mut open = match kept {
                 Some(open) => open,
-                None => Open::new(runtime, request, &phase, &mut phases).await?,
+                None => Open::new(runtime, request, &progress).await?,
             };
-            let response = open.exchange(runtime, request, "keep-alive", &phase, &mut phases).await?;
+            let response = open.exchange(runtime, request, (0, true), &progress).await?;
             Ok::<_, HttpError>((open, response))
         };
         let done = runtime.clock.timeout(request.timeout, exchange).await;
         let (open, response) = match done {
             Ok(done) => done?,
-            Err(_) => {
-                let phase = *phase.lock().expect("no panic while held");
-                return Err(HttpError::Timeout { phase, limit: request.timeout });
-            }
+            Err(_) => return Err(HttpError::Timeout { phase: seen(&progress).doing, limit: request.timeout }),
         };
-        self.0 = Some(open).filter(|open| !open.sender.is_closed() && !response.truncated);
+        self.0 = Some(open).filter(|open| !open.is_closed() && !response.truncated);
         Ok(response)
     }
 }
 
-fn hyper_words(error: &hyper::Error) -> String {
-    if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
-        return "the server closed the connection".into();
+/// A cookie that goes back to the host it is from, for as long as redirects are followed.
+struct Cookie {
+    host: String,
+    name: String,
+    value: String,
+}
+
+impl Cookie {
+    fn all(response: &Response, host: &str) -> Vec<Cookie> {
+        let set = response.headers.iter().filter(|(name, _)| name == "set-cookie");
+        set.filter_map(|(_, text)| {
+            let (name, value) = text.split(';').next()?.split_once('=')?;
+            Some(Cookie { host: host.to_owned(), name: name.trim().to_owned(), value: value.trim().to_owned() })
+        })
+        .collect()
     }
-    let mut words = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        words = format!("{words}: {inner}");
-        cause = inner.source();
+
+    /// Those of a host, as a header; of several with one name, the last.
+    fn header(jar: &[Cookie], host: &str) -> Option<String> {
+        let mut told: Vec<&Cookie> = Vec::new();
+        for cookie in jar.iter().filter(|cookie| cookie.host == host) {
+            told.retain(|other| other.name != cookie.name);
+            told.push(cookie);
+        }
+        let pairs: Vec<String> = told.iter().map(|it| format!("{}={}", it.name, it.value)).collect();
+        (!pairs.is_empty()).then(|| pairs.join("; "))
     }
-    words
 }

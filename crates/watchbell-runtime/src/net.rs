@@ -1,5 +1,7 @@
 //! The network: names, connections, listeners; the machine's or a simulated one.
 
+mod datagrams;
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
@@ -14,6 +16,8 @@ use crate::Clock;
 use crate::addresses::Addresses;
 use crate::egress::Egress;
 use crate::sim::SimNet;
+
+pub use datagrams::{Datagrams, EchoOptions};
 
 /// Bytes both ways.
 pub trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -30,6 +34,8 @@ pub struct Net {
     /// What names last resolved to, if that stands in for a resolver that does not answer.
     known: Option<Addresses>,
     egress: Option<Arc<Egress>>,
+    /// From which of our addresses.
+    source: Option<IpAddr>,
 }
 
 #[derive(Clone)]
@@ -101,12 +107,12 @@ const ADDRESSES_MAX: usize = 8;
 impl Net {
     /// The machine's.
     pub fn os(clock: Clock) -> Net {
-        Net { clock, kind: Kind::Os, known: None, egress: None }
+        Net { clock, kind: Kind::Os, known: None, egress: None, source: None }
     }
 
     /// A simulated one.
     pub fn sim(clock: Clock, net: Arc<SimNet>) -> Net {
-        Net { clock, kind: Kind::Sim(net), known: None, egress: None }
+        Net { clock, kind: Kind::Sim(net), known: None, egress: None, source: None }
     }
 
     /// The same network, in which a name that does not resolve, or not within two seconds, has the addresses it had
@@ -119,6 +125,11 @@ impl Net {
     /// of each connection, whatever name or redirect has led to it.
     pub fn guarded(&self, egress: Egress) -> Net {
         Net { egress: Some(Arc::new(egress)), ..self.clone() }
+    }
+
+    /// The same network, from this address of ours.
+    pub fn from_source(&self, source: IpAddr) -> Net {
+        Net { source: Some(source), ..self.clone() }
     }
 
     fn allows(&self, address: IpAddr) -> bool {
@@ -220,7 +231,17 @@ impl Net {
         match &self.kind {
             Kind::Os => {
                 #[expect(clippy::disallowed_methods, reason = "this is the door the others point at")]
-                let stream = tokio::net::TcpStream::connect(address).await?;
+                let stream = match self.source {
+                    None => tokio::net::TcpStream::connect(address).await?,
+                    Some(source) => {
+                        let socket = match address {
+                            SocketAddr::V4(_) => tokio::net::TcpSocket::new_v4()?,
+                            SocketAddr::V6(_) => tokio::net::TcpSocket::new_v6()?,
+                        };
+                        socket.bind((source, 0).into())?;
+                        socket.connect(address).await?
+                    }
+                };
                 stream.set_nodelay(true)?;
                 Ok(Box::new(stream))
             }
@@ -252,27 +273,27 @@ impl Net {
                     SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
                 };
                 #[expect(clippy::disallowed_methods, reason = "this is the door the others point at")]
-                let socket = tokio::net::UdpSocket::bind((any, 0)).await?;
+                let socket = tokio::net::UdpSocket::bind((self.source.unwrap_or(any), 0)).await?;
                 socket.connect(to).await?;
-                Ok(Datagrams(DatagramsKind::Os(socket)))
+                Ok(Datagrams::os(socket))
             }
-            Kind::Sim(net) => Ok(Datagrams(DatagramsKind::Sim(net.datagrams(to)))),
+            Kind::Sim(net) => Ok(Datagrams::sim(net.datagrams(to))),
         }
     }
 
     /// Sends echo requests to an address (ICMP, or ICMPv6) and receives what comes back; each message begins with its
     /// type. The kernel has the last word on who may do that: without the right, the error is `PermissionDenied`.
-    pub async fn echoes(&self, to: IpAddr) -> io::Result<Datagrams> {
+    pub async fn echoes(&self, to: IpAddr, options: &EchoOptions) -> io::Result<Datagrams> {
         if !self.allows(to) {
             return Err(io::Error::other(NetError::Forbidden { address: to }));
         }
         match &self.kind {
-            Kind::Os => os_echoes(to),
+            Kind::Os => datagrams::os_echoes(to, self.source, options),
             Kind::Sim(net) => {
                 if net.echoes_forbidden() {
                     return Err(io::ErrorKind::PermissionDenied.into());
                 }
-                Ok(Datagrams(DatagramsKind::Sim(net.datagrams(SocketAddr::new(to, ECHO_PORT)))))
+                Ok(Datagrams::sim(net.datagrams(SocketAddr::new(to, ECHO_PORT))))
             }
         }
     }
@@ -296,26 +317,6 @@ impl Net {
 /// Where the simulated twin keeps who answers echo requests: no service has this port.
 pub(crate) const ECHO_PORT: u16 = 0;
 
-/// A socket for echo requests that needs no rights where `net.ipv4.ping_group_range` has our group, else a raw one,
-/// which needs `CAP_NET_RAW`.
-fn os_echoes(to: IpAddr) -> io::Result<Datagrams> {
-    use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, socket_with};
-    let (family, protocol) = match to {
-        IpAddr::V4(_) => (AddressFamily::INET, ipproto::ICMP),
-        IpAddr::V6(_) => (AddressFamily::INET6, ipproto::ICMPV6),
-    };
-    let open = |kind| socket_with(family, kind, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, Some(protocol));
-    let (socket, raw) = match open(SocketType::DGRAM) {
-        Ok(socket) => (socket, false),
-        Err(_) => (open(SocketType::RAW)?, true),
-    };
-    let socket = std::net::UdpSocket::from(socket);
-    socket.connect((to, 0))?;
-    let socket = tokio::net::UdpSocket::from_std(socket)?;
-    // Only raw sockets for IPv4 show the header of the packet.
-    Ok(Datagrams(if raw && to.is_ipv4() { DatagramsKind::OsWithHeader(socket) } else { DatagramsKind::Os(socket) }))
-}
-
 /// What the system said, without its number.
 fn io_words(error: &io::Error) -> String {
     match error.kind() {
@@ -325,49 +326,6 @@ fn io_words(error: &io::Error) -> String {
         io::ErrorKind::NetworkUnreachable => "the network is unreachable".into(),
         io::ErrorKind::ConnectionReset => "connection reset".into(),
         _ => error.to_string().split(" (os error").next().unwrap_or_default().to_lowercase(),
-    }
-}
-
-/// Datagrams to and from one address.
-pub struct Datagrams(DatagramsKind);
-
-enum DatagramsKind {
-    Os(tokio::net::UdpSocket),
-    /// What comes begins with an IPv4 header, which is taken off.
-    OsWithHeader(tokio::net::UdpSocket),
-    Sim(crate::sim::SimDatagrams),
-}
-
-/// The longest datagram that is received whole.
-const DATAGRAM_BYTES_MAX: usize = 64 << 10;
-
-impl Datagrams {
-    /// Sends one; it may be lost.
-    pub async fn send(&self, bytes: &[u8]) -> io::Result<()> {
-        match &self.0 {
-            DatagramsKind::Os(socket) | DatagramsKind::OsWithHeader(socket) => socket.send(bytes).await.map(|_| ()),
-            DatagramsKind::Sim(socket) => {
-                socket.send(bytes);
-                Ok(())
-            }
-        }
-    }
-
-    /// The next one. Bound it with [`Clock::timeout`].
-    pub async fn receive(&self) -> io::Result<Vec<u8>> {
-        match &self.0 {
-            DatagramsKind::Os(socket) | DatagramsKind::OsWithHeader(socket) => {
-                let mut bytes = vec![0; DATAGRAM_BYTES_MAX];
-                let length = socket.recv(&mut bytes).await?;
-                bytes.truncate(length);
-                if matches!(self.0, DatagramsKind::OsWithHeader(_)) {
-                    let header = usize::from(bytes.first().map_or(0, |first| first & 0xf)) * 4;
-                    bytes.drain(..header.min(length));
-                }
-                Ok(bytes)
-            }
-            DatagramsKind::Sim(socket) => Ok(socket.receive().await),
-        }
     }
 }
 

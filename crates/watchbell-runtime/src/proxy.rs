@@ -124,7 +124,7 @@ impl Proxy {
         request: &Request,
     ) -> Result<Stream, HttpError> {
         if self.url.is_https() {
-            let options = tls::TlsOptions { server_name: None, ..request.tls.clone() };
+            let options = tls::TlsOptions { server_name: None, alpn: Vec::new(), ..request.tls.clone() };
             let (inner, report) = tls::connect(runtime, stream, self.url.host(), &options).await?;
             if let (true, Err(reason)) = (request.verify, &report.verified) {
                 return Err(HttpError::Certificate(Untrusted { reason: reason.clone(), report: Box::new(report) }));

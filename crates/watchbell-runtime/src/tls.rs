@@ -1,5 +1,7 @@
 //! TLS as a client, with a verifier that records before it judges: a probe of an expired certificate still sees it.
 
+mod chain;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -15,6 +17,8 @@ use watchbell_model::{Certificate, Secret, Timestamp, TlsConfig, TlsVersion};
 
 use crate::{Disk, Runtime, Stream};
 
+pub use chain::Leaf;
+
 /// How to connect.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TlsOptions {
@@ -28,6 +32,8 @@ pub struct TlsOptions {
     pub min_version: Option<TlsVersion>,
     /// The newest version that is spoken.
     pub max_version: Option<TlsVersion>,
+    /// What is offered to be spoken over it, such as `h2` (ALPN); the HTTP client sets it itself.
+    pub alpn: Vec<Vec<u8>>,
 }
 
 impl TlsOptions {
@@ -50,6 +56,7 @@ impl TlsOptions {
             client_pem,
             min_version: config.min_version,
             max_version: config.max_version,
+            alpn: Vec::new(),
         })
     }
 
@@ -76,6 +83,18 @@ pub struct TlsReport {
     pub certificate: Option<Certificate>,
     /// Whether the chain leads to a trusted root, is in date and names the server; else why not, in words.
     pub verified: Result<(), String>,
+    /// When the chain ends that leads to a trusted root, that root included; of several, the one that lasts longest.
+    /// `None` if it is not trusted.
+    pub chain_ends: Option<Timestamp>,
+    /// What of [`TlsOptions::alpn`] the server chose.
+    pub alpn: Option<Vec<u8>>,
+}
+
+impl TlsReport {
+    /// The server's own certificate.
+    pub fn leaf(&self) -> Option<Leaf> {
+        Leaf::of(self.chain.first()?)
+    }
 }
 
 /// Why there was no handshake.
@@ -136,7 +155,7 @@ pub async fn connect(
         .map_err(|error| TlsError::Handshake(error.to_string()))?
         .dangerous()
         .with_custom_certificate_verifier(Arc::clone(&recorder) as Arc<dyn ServerCertVerifier>);
-    let config = match &options.client_pem {
+    let mut config = match &options.client_pem {
         None => config.with_no_client_auth(),
         Some((certificate, key)) => {
             let refuse = |error: rustls::pki_types::pem::Error| TlsError::Client(error.to_string());
@@ -146,6 +165,7 @@ pub async fn connect(
             config.with_client_auth_cert(chain, key).map_err(|error| TlsError::Client(error.to_string()))?
         }
     };
+    config.alpn_protocols.clone_from(&options.alpn);
     let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
     let stream = connector.connect(name, stream).await.map_err(|error| TlsError::Handshake(handshake_words(&error)))?;
     let (_, session) = stream.get_ref();
@@ -158,8 +178,10 @@ pub async fn connect(
         .unwrap_or_default();
     let seen = recorder.seen.lock().expect("no panic while held").take();
     let (chain, verified) = seen.unwrap_or_else(|| (Vec::new(), Err("the server showed no certificate".to_owned())));
-    let certificate = earliest_to_end(&chain);
-    Ok((Box::new(stream), TlsReport { version, cipher, chain, certificate, verified }))
+    let alpn = session.alpn_protocol().map(<[u8]>::to_vec);
+    let certificate = chain::earliest_to_end(&chain);
+    let chain_ends = verified.is_ok().then(|| chain::ends(&chain, &recorder.trusted.ends)).flatten();
+    Ok((Box::new(stream), TlsReport { version, cipher, chain, certificate, verified, chain_ends, alpn }))
 }
 
 fn handshake_words(error: &std::io::Error) -> String {
@@ -188,6 +210,7 @@ struct Trusted {
     roots: RootCertStore,
     /// Certificates that were given one by one, and not by the machine: a server may also show such a one itself.
     given: Vec<CertificateDer<'static>>,
+    ends: chain::Ends,
 }
 
 fn trusted(options: &TlsOptions, world: Option<Vec<u8>>) -> Result<Arc<Trusted>, TlsError> {
@@ -195,11 +218,13 @@ fn trusted(options: &TlsOptions, world: Option<Vec<u8>>) -> Result<Arc<Trusted>,
     let Some(pem) = options.roots_pem.as_ref().or(world.as_ref()) else {
         return Ok(Arc::clone(MACHINE.get_or_init(|| {
             let mut roots = RootCertStore::empty();
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            Arc::new(Trusted { roots, given: Vec::new() })
+            let certificates = rustls_native_certs::load_native_certs().certs;
+            let ends = chain::Ends::of(&certificates);
+            roots.add_parsable_certificates(certificates);
+            Arc::new(Trusted { roots, given: Vec::new(), ends })
         })));
     };
-    let mut trusted = Trusted { roots: RootCertStore::empty(), given: Vec::new() };
+    let mut trusted = Trusted { roots: RootCertStore::empty(), given: Vec::new(), ends: chain::Ends::default() };
     for certificate in CertificateDer::pem_slice_iter(pem) {
         let certificate = certificate.map_err(|error| TlsError::Roots(error.to_string()))?;
         trusted.roots.add(certificate.clone()).map_err(|error| TlsError::Roots(error.to_string()))?;
@@ -208,6 +233,7 @@ fn trusted(options: &TlsOptions, world: Option<Vec<u8>>) -> Result<Arc<Trusted>,
     if trusted.given.is_empty() {
         return Err(TlsError::Roots("there is no certificate in them".into()));
     }
+    trusted.ends = chain::Ends::of(&trusted.given);
     Ok(Arc::new(trusted))
 }
 
@@ -326,26 +352,4 @@ fn certificate_words(error: &rustls::Error, name: &ServerName<'_>) -> String {
         }
         other => format!("the certificate is not valid: {other}"),
     }
-}
-
-/// The certificate of a chain (DER, leaf first) whose validity ends first.
-fn earliest_to_end(chain: &[Vec<u8>]) -> Option<Certificate> {
-    let fingerprint = {
-        use rustls::crypto::hash::HashAlgorithm;
-        let suite = provider();
-        let sha256 = suite.cipher_suites.iter().filter_map(|suite| suite.tls13()).find_map(|suite| {
-            (suite.common.hash_provider.algorithm() == HashAlgorithm::SHA256).then_some(suite.common.hash_provider)
-        })?;
-        sha256.hash(chain.first()?).as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>()
-    };
-    chain
-        .iter()
-        .filter_map(|der| x509_parser::parse_x509_certificate(der).ok())
-        .map(|(_, certificate)| Certificate {
-            not_after: Timestamp(certificate.validity().not_after.timestamp().saturating_mul(1000)),
-            subject: certificate.subject().to_string(),
-            issuer: certificate.issuer().to_string(),
-            fingerprint: fingerprint.clone(),
-        })
-        .min_by_key(|certificate| certificate.not_after)
 }

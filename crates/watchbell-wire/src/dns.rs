@@ -4,7 +4,7 @@ mod message;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-pub use message::{Message, Query, Record, code_name, code_of, kind_name, kind_of, query};
+pub use message::{Message, Query, Record, class_of, code_name, code_of, kind_name, kind_of, query};
 
 /// How many records of an answer are read.
 const RECORDS_MAX: usize = 10_000;
@@ -88,19 +88,7 @@ pub struct Answer {
 
 /// A question. `edns` says that a long answer may come over UDP.
 pub fn question(id: u16, name: &str, kind: RecordType, edns: bool) -> Result<Vec<u8>, String> {
-    let mut out = Vec::with_capacity(64);
-    out.extend(id.to_be_bytes());
-    // Recursion desired; one question, and one additional record for EDNS.
-    out.extend([1, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(edns)]);
-    write_name(name, &mut out)?;
-    out.extend(kind.code().to_be_bytes());
-    out.extend([0, 1]);
-    if edns {
-        out.extend([0, 0, 41]);
-        out.extend(UDP_BYTES_MAX.to_be_bytes());
-        out.extend([0; 6]);
-    }
-    Ok(out)
+    query(&Query { validate: false, edns, ..Query::new(id, name, kind.code()) })
 }
 
 fn write_name(name: &str, out: &mut Vec<u8>) -> Result<(), String> {
@@ -148,6 +136,17 @@ pub fn answer(bytes: &[u8]) -> Result<Answer, String> {
     Ok(Answer { id, truncated, code: (flags & 0xf) as u8, records })
 }
 
+/// A record before its data are read.
+struct Head<'a> {
+    name: String,
+    kind: u16,
+    class: u16,
+    ttl: u32,
+    data: &'a [u8],
+    /// Where the next record begins.
+    end: usize,
+}
+
 struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -168,15 +167,23 @@ impl<'a> Reader<'a> {
         self.take(2).map(|it| u16::from_be_bytes([it[0], it[1]]))
     }
 
-    fn record(&mut self) -> Result<RecordData, String> {
-        self.name()?;
-        let kind = self.u16()?;
-        self.skip(6)?;
+    fn u32(&mut self) -> Result<u32, String> {
+        self.take(4).map(|it| u32::from_be_bytes([it[0], it[1], it[2], it[3]]))
+    }
+
+    /// All of a record but what its data mean; reads on at their beginning.
+    fn head(&mut self) -> Result<Head<'a>, String> {
+        let (name, kind, class, ttl) = (self.name()?, self.u16()?, self.u16()?, self.u32()?);
         let length = usize::from(self.u16()?);
         let begin = self.at;
         let data = self.take(length)?;
         let end = self.at;
         self.at = begin;
+        Ok(Head { name, kind, class, ttl, data, end })
+    }
+
+    fn record(&mut self) -> Result<RecordData, String> {
+        let Head { kind, data, end, .. } = self.head()?;
         let record = match kind {
             1 => RecordData::A(<[u8; 4]>::try_from(data).map_err(|_| "an A record has no address")?.into()),
             28 => RecordData::Aaaa(<[u8; 16]>::try_from(data).map_err(|_| "an AAAA record has no address")?.into()),

@@ -26,6 +26,7 @@ use watchbell_sources::heartbeat::Heartbeats;
 use watchbell_sources::intake::Intake;
 use watchbell_sources::place::Places;
 use watchbell_sources::probe::MonitorConfig;
+use watchbell_sources::probe::blackbox::Blackbox;
 use watchbell_sources::scrape::Targets;
 use watchbell_sources::{Context, host, probe};
 use watchbell_store::RemoteConfig;
@@ -68,6 +69,7 @@ pub struct App {
     pub auth: Auth,
     /// From where else monitors are probed.
     pub places: Places,
+    blackbox: Blackbox,
     targets: Targets,
     forward: Arc<Forward>,
     intake: Intake,
@@ -189,6 +191,7 @@ impl App {
         };
         let app = Arc::new(App {
             places: Places::new(context.clone()),
+            blackbox: Blackbox::new(runtime.clone()),
             targets: Targets::new(),
             forward: Forward::new(runtime.clone(), Arc::clone(&alerts)),
             intake: Intake::new(&runtime, Arc::clone(&context.append)),
@@ -234,6 +237,7 @@ impl App {
         supervisor.reconcile("places", vec![self.places.task()]);
         let mail = config.ping_mail.as_ref().map(|mail| self.heartbeats.mail_task(mail));
         supervisor.reconcile("ping_mail", mail.into_iter().collect());
+        self.blackbox.apply(&good.modules, &config.egress, &self.runtime);
         self.targets.apply(&config.scrape_configs, &self.context);
         let own = [host::task(&config.host, &self.context), self.own_metrics(config)];
         let noted = config.host.enabled || !config.status_pages.is_empty();
@@ -249,6 +253,7 @@ impl App {
 
         for (kind, count) in [
             ("monitors", monitors.len()),
+            ("modules", good.modules.len()),
             ("heartbeats", config.heartbeats.len()),
             ("scrape_configs", config.scrape_configs.len()),
             ("status_pages", config.status_pages.len()),
@@ -320,6 +325,7 @@ impl App {
             heartbeats: self.heartbeats.clone(),
             live: self.context.live.clone(),
             places: self.places.clone(),
+            blackbox: self.blackbox.clone(),
             targets: self.targets.clone(),
             intake: self.intake.clone(),
             alarms: Arc::clone(&self.alarms),

@@ -7,6 +7,7 @@ mod check;
 mod decode;
 mod files;
 pub mod manual;
+mod modules;
 mod prometheus;
 mod report;
 mod salvage;
@@ -36,6 +37,7 @@ use watchbell_sources::heartbeat::{HeartbeatConfig, PingMailConfig};
 use watchbell_sources::host::HostConfig;
 use watchbell_sources::intake::OtlpConfig;
 use watchbell_sources::place::PlaceConfig;
+use watchbell_sources::probe::blackbox::ModuleConfig;
 use watchbell_sources::probe::{EgressConfig, MonitorConfig, OwnNetworkConfig};
 use watchbell_sources::scrape::{NameEscaping, NameValidation, ScrapeConfig, ScrapeProtocol};
 use watchbell_store::{MetricsConfig, RemoteConfig, RemoteReadConfig, RemoteWriteConfig};
@@ -45,6 +47,7 @@ use salvage::Salvaged;
 use crate::deadman::{self, DeadmanConfig};
 use crate::forward::AlertmanagerConfig;
 
+pub use modules::Modules;
 pub use prometheus::{ExemplarsConfig, RuntimeConfig, TracingConfig, TsdbConfig};
 pub use report::{Finding, one as render_finding, render as render_findings};
 pub use secrets::SecretConfig;
@@ -90,7 +93,14 @@ pub struct Config {
     /// Networks from which agents probe (`watchbell agent`), besides this one, which is `home`.
     #[serde(default)]
     pub places: Vec<PlaceConfig>,
-    /// Where monitors may connect to.
+    /// Ways to probe what somebody asks for at `/probe`, by name, as in blackbox_exporter's `blackbox.yml`.
+    #[serde(default)]
+    pub modules: BTreeMap<String, ModuleConfig>,
+    /// Files with further `modules`, such as a `blackbox.yml`, relative to this file; `*` stands for any part of a file
+    /// name.
+    #[serde(default)]
+    pub module_files: Vec<String>,
+    /// Where monitors and modules may connect to.
     #[serde(default)]
     pub egress: EgressConfig,
     /// What tells whether this host's own network works.
@@ -461,6 +471,8 @@ pub struct Loaded {
 pub struct Good {
     /// The file.
     pub config: Config,
+    /// Modules of probes, of all files.
+    pub modules: Modules,
     /// Rule files, by the name they were found under.
     pub rules: Vec<(String, RuleFile)>,
     /// The run books, our own among them.
@@ -497,6 +509,7 @@ pub async fn load(runtime: &Runtime, paths: &[PathBuf]) -> Loaded {
         Ok(mut config) => {
             files::anchor(&mut config, &base);
             scrapes::complete(&mut config, &mut files, runtime, &base);
+            let modules = modules::all(&config, &root, &mut files, runtime, &base);
             files.features = config.query.features();
             let mut rules = files.rules(runtime, &config.rule_files, &base);
             if config.packs.contains(&Pack::Host) && config.host.enabled {
@@ -524,7 +537,8 @@ pub async fn load(runtime: &Runtime, paths: &[PathBuf]) -> Loaded {
             let library = std::sync::Arc::new(library);
             let templates = std::sync::Arc::new(templates);
             let elsewhere = elsewhere(&salvaged.json);
-            good = Some(Good { config, rules, library, templates, from_file: !paths.is_empty(), shown, elsewhere });
+            let from_file = !paths.is_empty();
+            good = Some(Good { config, modules, rules, library, templates, from_file, shown, elsewhere });
         }
         Err(error) if !problems.has_errors() => {
             problems.error(&top, error.to_string());

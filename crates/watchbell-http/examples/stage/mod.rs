@@ -24,6 +24,7 @@ use watchbell_sources::heartbeat::{HeartbeatConfig, Heartbeats};
 use watchbell_sources::intake::Intake;
 use watchbell_sources::place::Places;
 use watchbell_sources::probe::Live;
+use watchbell_sources::probe::blackbox::Blackbox;
 use watchbell_sources::scrape::Targets;
 
 /// What senders to the sink prove themselves with.
@@ -404,6 +405,7 @@ impl Stage {
             heartbeats: self.heartbeats.clone(),
             live: Live::default(),
             places: self.places.clone(),
+            blackbox: Blackbox::new(self.runtime.clone()),
             targets: Targets::new(),
             intake: Intake::new(&self.runtime, self.series.clone()),
             config: self.config.clone(),

@@ -193,6 +193,69 @@ fn same(a: &Value, b: &Value) -> bool {
     a == b || matches!((a, b), (Value::Number(a), Value::Number(b)) if a.as_f64() == b.as_f64())
 }
 
+/// What a header of the answer must be.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HeaderCondition {
+    /// Its name.
+    pub name: String,
+    /// A regular expression that one of its values must match.
+    #[serde(default)]
+    pub matches: Option<String>,
+    /// A regular expression that none of its values may match; with `.*` and `optional` it must not be there.
+    #[serde(default)]
+    pub not_matches: Option<String>,
+    /// Whether it may be missing.
+    #[serde(default)]
+    pub optional: bool,
+}
+
+impl HeaderCondition {
+    pub(crate) fn check(&self, path: &Path, problems: &mut Problems) {
+        if ::http::HeaderName::from_bytes(self.name.as_bytes()).is_err() {
+            let words = format!("{:?} is not the name of a header", self.name);
+            problems.error(&path.field("name"), words).hint("such as `Strict-Transport-Security`");
+        }
+        for (field, pattern) in [("matches", &self.matches), ("not_matches", &self.not_matches)] {
+            if let Some(pattern) = pattern {
+                check_regex(pattern, &path.field(field), problems);
+            }
+        }
+    }
+
+    pub(crate) fn judge(&self, headers: &[(String, String)]) -> Result<(), Failure> {
+        let name = &self.name;
+        let values: Vec<&str> = headers
+            .iter()
+            .filter(|(have, _)| have.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
+            .collect();
+        let Some(first) = values.first() else {
+            return match self.optional {
+                true => Ok(()),
+                false => Err(Failure(format!("expected the header `{name}`, but the answer does not have it"))),
+            };
+        };
+        let matching = |pattern: &str| -> Result<Option<&str>, Failure> {
+            let regex = Regex::new(pattern).map_err(|error| Failure(regex_words(&error)))?;
+            Ok(values.iter().copied().find(|value| regex.is_match(value)))
+        };
+        if let Some(pattern) = &self.matches
+            && matching(pattern)?.is_none()
+        {
+            let words = format!("expected the header `{name}` to match `{pattern}`, but it is `{}`", shown(first));
+            return Err(Failure(words));
+        }
+        if let Some(pattern) = &self.not_matches
+            && let Some(value) = matching(pattern)?
+        {
+            let words = format!("the header `{name}` is `{}` and should not match `{pattern}`", shown(value));
+            return Err(Failure(words));
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use expect_test::{Expect, expect};

@@ -9,10 +9,12 @@
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+use std::sync::Mutex;
 use std::time::Duration;
 
-use watchbell_model::{Certificate, Secret, Span};
-use watchbell_runtime::tls::{self, TlsOptions, TlsReport};
+use watchbell_model::{Certificate, Secret, Span, Timestamp};
+use watchbell_runtime::http::{HttpError, Progress, Response};
+use watchbell_runtime::tls::{self, Leaf, TlsOptions, TlsReport};
 use watchbell_runtime::{Datagrams, Runtime, Stream};
 
 use super::config::{MonitorConfig, host_and_port};
@@ -45,6 +47,10 @@ pub(crate) struct Seen {
     pub(crate) untrusted: Option<String>,
     /// Version and cipher of TLS.
     pub(crate) tls: Option<(String, String)>,
+    /// The server's own certificate.
+    pub(crate) leaf: Option<Leaf>,
+    /// When the chain ends that is trusted.
+    pub(crate) chain_ends: Option<Timestamp>,
     /// What only web probes see.
     pub(crate) http: Option<HttpSeen>,
     /// What only this kind sees: name, labels, value.
@@ -62,6 +68,8 @@ pub(crate) struct HttpSeen {
     pub(crate) content_length: Option<u64>,
     pub(crate) body_length: u64,
     pub(crate) is_tls: bool,
+    /// Such as `HTTP/1.1`.
+    pub(crate) version: String,
     /// Whether a keyword or a condition on the body failed; `None` if none was asked for.
     pub(crate) body_refused: Option<bool>,
 }
@@ -225,8 +233,22 @@ impl<'a> Attempt<'a> {
     /// Keeps what a handshake showed.
     pub(crate) fn saw_tls(&mut self, report: &TlsReport) {
         self.seen.certificate = report.certificate.clone();
+        self.seen.leaf = report.leaf();
+        self.seen.chain_ends = report.chain_ends;
         self.seen.untrusted = report.verified.clone().err();
         self.seen.tls = Some((report.version.clone(), report.cipher.clone()));
+    }
+
+    /// Keeps what was seen of a web request, whether it was answered or not.
+    pub(crate) fn saw_answer(&mut self, answer: &Result<Response, HttpError>, progress: Mutex<Progress>) {
+        for (phase, time) in progress.into_inner().expect("no panic while held").phases {
+            self.spent(phase, time);
+        }
+        match answer {
+            Ok(Response { tls: Some(report), .. }) => self.saw_tls(report),
+            Err(HttpError::Certificate(untrusted)) => self.saw_tls(&untrusted.report),
+            _ => {}
+        }
     }
 
     /// Files are read anew for each probe, so that a renewed one counts at once.

@@ -1,9 +1,11 @@
 //! Asks a name server, and judges what it answers.
 
+use std::sync::Mutex;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 use watchbell_model::{Path, Problems, Url};
-use watchbell_runtime::http::{self, Request};
+use watchbell_runtime::http::{self, Progress, Request};
 use watchbell_wire::dns::{self, Message, Query};
 
 use super::attempt::{Attempt, Failure, Trust};
@@ -199,8 +201,7 @@ impl Kind for DnsConfig {
                 .error(&path.field("rcode"), format!("`{}` is not what an answer is called", self.rcode))
                 .hint("such as `NOERROR` or `NXDOMAIN`");
         }
-        let question = Query { id: 0, name: &self.asked(), kind: 1, recursion: true, validate: false };
-        if let Err(reason) = dns::query(&question) {
+        if let Err(reason) = dns::query(&Query::new(0, &self.asked(), 1)) {
             problems.error(&path.field("name"), reason).hint("such as `example.org`");
         }
         if self.none && (self.equals.is_some() || !self.contains.is_empty()) {
@@ -281,7 +282,7 @@ impl Resolver<'_> {
         };
         // Over HTTPS the question is the same each time, so that it can be kept on the way (RFC 8484 §4.1).
         let id = if self.transport == DnsTransport::Https { 0 } else { attempt.runtime.rng.next_u64() as u16 };
-        let question = dns::query(&Query { id, name, kind, recursion, validate: true }).map_err(Failure)?;
+        let question = dns::query(&Query { recursion, ..Query::new(id, name, kind) }).map_err(Failure)?;
         let place = host_and_port(&server, self.port);
         if self.transport == DnsTransport::Udp {
             let socket = attempt.datagrams(&server, self.port).await?;
@@ -324,20 +325,10 @@ impl Resolver<'_> {
         request.tls = attempt.tls_options(self.trust)?;
         request.tls.server_name = Some(self.trust.server_name.to_owned()).filter(|name| !name.is_empty());
         request.verify = self.trust.verify;
-        let response = match http::send(attempt.runtime, request).await {
-            Ok(response) => response,
-            Err(http::HttpError::Certificate(untrusted)) => {
-                attempt.saw_tls(&untrusted.report);
-                return Err(Failure(untrusted.reason));
-            }
-            Err(error) => return Err(Failure(error.to_string())),
-        };
-        for (phase, time) in &response.phases {
-            attempt.spent(phase, *time);
-        }
-        if let Some(report) = &response.tls {
-            attempt.saw_tls(report);
-        }
+        let progress = Mutex::new(Progress::default());
+        let answer = http::send_watched(attempt.runtime, request, &progress).await;
+        attempt.saw_answer(&answer, progress);
+        let response = answer.map_err(|error| Failure(error.to_string()))?;
         match response.status {
             200 => Ok(response.body),
             status => Err(Failure(format!("expected an answer, but the server answered status {status}"))),

@@ -1,16 +1,20 @@
 //! Sends a web request and judges the answer: status, keywords, a condition on its JSON.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::io::Read;
+use std::sync::Mutex;
 
 use base64::Engine as _;
+use flate2::read::{DeflateDecoder, MultiGzDecoder};
 use regex::Regex;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use watchbell_model::{Path, Problems, Secret, Url};
-use watchbell_runtime::http::{self, HttpError, Request, Response};
+use watchbell_model::{HttpClientConfig, OAuth2, Path, Problems, Secret, TlsConfig, Url};
+use watchbell_runtime::http::{self, Progress, Request, Response, Versions};
 use watchbell_runtime::tls::TlsOptions;
 
-use super::answer::{JsonCondition, StatusRange};
+use super::answer::{HeaderCondition, JsonCondition, StatusRange};
 use super::attempt::{Attempt, Failure, HttpSeen};
 use super::dialogue::shown;
 use super::kinds::{Kind, Probing};
@@ -61,6 +65,71 @@ with_trust! {
         /// Signs in with a token, sent as `Authorization: Bearer`.
         #[serde(default)]
         pub bearer: Option<Secret>,
+        /// Signs in with a token that is fetched from an OAuth 2.0 server and kept while it holds.
+        #[serde(default)]
+        pub oauth2: Option<OAuth2>,
+        /// What headers of the answer must be.
+        #[serde(default)]
+        pub answer_headers: Vec<HeaderCondition>,
+        /// Whether HTTP/2 is spoken where the server chooses it over TLS.
+        #[serde(default = "watchbell_model::yes")]
+        pub http2: bool,
+        /// In which versions of HTTP the answer may come, such as `[HTTP/2.0]`; by default any.
+        #[serde(default)]
+        pub versions: Vec<HttpVersion>,
+        /// The proxy through which it is reached, such as `http://proxy.example.org:3128` or `socks5://host:1080`, with
+        /// `name:password@` before the host if it asks for them.
+        #[serde(default)]
+        pub proxy: Option<Secret>,
+        /// How many bytes the answer's body may have; a longer one counts as down.
+        #[serde(default)]
+        pub body_bytes_max: Option<u64>,
+        /// How the body must be compressed; that is asked for, and the conditions look into what was unpacked.
+        #[serde(default)]
+        pub compression: Option<HttpCompression>,
+    }
+}
+
+/// A version of HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+pub enum HttpVersion {
+    /// The oldest that is spoken.
+    #[serde(rename = "HTTP/1.0")]
+    Http10,
+    /// What most speak in clear text.
+    #[serde(rename = "HTTP/1.1")]
+    Http11,
+    /// Spoken over TLS.
+    #[serde(rename = "HTTP/2.0")]
+    Http20,
+}
+
+impl HttpVersion {
+    fn as_str(self) -> &'static str {
+        match self {
+            HttpVersion::Http10 => "HTTP/1.0",
+            HttpVersion::Http11 => "HTTP/1.1",
+            HttpVersion::Http20 => "HTTP/2.0",
+        }
+    }
+}
+
+/// How a body is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum HttpCompression {
+    /// As `gzip` does.
+    Gzip,
+    /// The same without its header.
+    Deflate,
+}
+
+impl HttpCompression {
+    fn as_str(self) -> &'static str {
+        match self {
+            HttpCompression::Gzip => "gzip",
+            HttpCompression::Deflate => "deflate",
+        }
     }
 }
 
@@ -89,6 +158,13 @@ impl HttpConfig {
             redirects: HttpConfig::default_redirects(),
             basic_auth: None,
             bearer: None,
+            oauth2: None,
+            answer_headers: Vec::new(),
+            http2: true,
+            versions: Vec::new(),
+            proxy: None,
+            body_bytes_max: None,
+            compression: None,
             server_name: None,
             verify: true,
             roots_file: None,
@@ -111,11 +187,11 @@ impl HttpConfig {
 
     fn check_credentials(&self, path: &Path, problems: &mut Problems) {
         let header = self.headers.keys().any(|name| name.eq_ignore_ascii_case("authorization"));
-        let ways = [header, self.basic_auth.is_some(), self.bearer.is_some()];
+        let ways = [header, self.basic_auth.is_some(), self.bearer.is_some(), self.oauth2.is_some()];
         if ways.iter().filter(|way| **way).count() > 1 {
             problems
                 .error(path, "it signs in twice")
-                .hint("keep one of `basic_auth`, `bearer` and the header `Authorization`");
+                .hint("keep one of `basic_auth`, `bearer`, `oauth2` and the header `Authorization`");
         }
         if let Some(basic) = &self.basic_auth
             && basic.username.contains(':')
@@ -147,7 +223,13 @@ impl HttpConfig {
         }
     }
 
-    fn request(&self, attempt: &Attempt<'_>) -> Result<Request, Failure> {
+    /// What is fetched or reached by way of others.
+    fn client(&self) -> HttpClientConfig {
+        let (oauth2, proxy_url) = (self.oauth2.clone(), self.proxy.clone());
+        HttpClientConfig { oauth2, proxy_url, ..HttpClientConfig::default() }
+    }
+
+    async fn request(&self, attempt: &mut Attempt<'_>) -> Result<Request, Failure> {
         let mut headers: Vec<(String, String)> =
             self.headers.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect();
         if let Some(basic) = &self.basic_auth {
@@ -158,31 +240,41 @@ impl HttpConfig {
         if let Some(token) = &self.bearer {
             headers.push(("authorization".into(), format!("Bearer {}", token.expose())));
         }
+        if let Some(compression) = self.compression {
+            headers.push(("accept-encoding".into(), compression.as_str().into()));
+        }
+        let mut request = Request { timeout: attempt.remaining(), ..Request::get(self.url.clone()) };
+        if self.oauth2.is_some() || self.proxy.is_some() {
+            let clock = attempt.runtime.clock.clone();
+            let begun = clock.monotonic();
+            let client = attempt.live.http_client(&attempt.monitor.name, self.client());
+            request = client.prepare(attempt.runtime, request).await.map_err(Failure)?;
+            if self.oauth2.is_some() {
+                attempt.spent("token", clock.monotonic() - begun);
+            }
+        }
+        request.headers.extend(headers);
         Ok(Request {
             method: self.method.clone(),
-            headers,
             body: self.body.as_ref().map(|body| body.expose().as_bytes().to_vec()).unwrap_or_default(),
             timeout: attempt.remaining(),
             body_max: HTTP_BODY_BYTES_MAX,
+            drain: self.body_bytes_max.is_some_and(|max| max >= HTTP_BODY_BYTES_MAX as u64),
+            versions: if self.http2 { Versions::Both } else { Versions::One },
             redirects_max: self.redirects,
             tls: TlsOptions { server_name: self.server_name.clone(), ..attempt.tls_options(self.trust(""))? },
             verify: self.verify,
-            ..Request::get(self.url.clone())
+            ..request
         })
     }
 
     fn saw(&self, response: &Response, attempt: &mut Attempt<'_>) {
-        for (phase, time) in &response.phases {
-            attempt.spent(phase, *time);
-        }
-        if let Some(report) = &response.tls {
-            attempt.saw_tls(report);
-        }
         attempt.seen.http = Some(HttpSeen {
             status: response.status,
             redirects: response.redirects,
             content_length: response.header("content-length").and_then(|text| text.trim().parse().ok()),
-            body_length: response.body.len() as u64,
+            version: response.version.clone(),
+            body_length: response.body_length,
             is_tls: response.tls.is_some(),
             body_refused: None,
         });
@@ -201,19 +293,51 @@ impl HttpConfig {
             }
             return Err(Failure(words));
         }
+        let version = &response.version;
+        if !self.versions.is_empty() && !self.versions.iter().any(|it| it.as_str() == version) {
+            let good: Vec<&str> = self.versions.iter().map(|it| it.as_str()).collect();
+            return Err(Failure(format!("expected {}, but the server answered in {version}", good.join(" or "))));
+        }
+        for condition in &self.answer_headers {
+            condition.judge(&response.headers)?;
+        }
+        if let Some(max) = self.body_bytes_max.filter(|max| response.body_length > *max) {
+            return Err(Failure(format!("the answer has {} bytes, more than {max}", response.body_length)));
+        }
+        let unpacked = self.unpacked(response)?;
         if self.keyword.is_none() && self.keyword_absent.is_none() && self.json.is_none() {
             return Ok(status);
         }
-        let judged = self.judge_body(response);
+        let cut = self.compression.is_some() && unpacked.len() == HTTP_BODY_BYTES_MAX;
+        let judged = self.judge_body(&unpacked, response.truncated || cut);
         if let Some(seen) = &mut attempt.seen.http {
             seen.body_refused = Some(judged.is_err());
         }
         judged.map(|()| status)
     }
 
-    fn judge_body(&self, response: &Response) -> Result<(), Failure> {
-        let text = String::from_utf8_lossy(&response.body);
-        let where_to = if response.truncated { "in the first MiB of the answer" } else { "in the answer" };
+    /// The body without its compression.
+    fn unpacked<'b>(&self, response: &'b Response) -> Result<Cow<'b, [u8]>, Failure> {
+        let Some(compression) = self.compression else { return Ok(Cow::Borrowed(&response.body)) };
+        let told = response.header("content-encoding").unwrap_or("identity");
+        if !told.eq_ignore_ascii_case(compression.as_str()) {
+            let words = format!("expected a body compressed by {}, but it is {}", compression.as_str(), shown(told));
+            return Err(Failure(words));
+        }
+        let body = response.body.as_slice();
+        let reader: Box<dyn Read> = match compression {
+            HttpCompression::Gzip => Box::new(MultiGzDecoder::new(body)),
+            HttpCompression::Deflate => Box::new(DeflateDecoder::new(body)),
+        };
+        let mut bytes = Vec::new();
+        let read = reader.take(HTTP_BODY_BYTES_MAX as u64).read_to_end(&mut bytes);
+        read.map_err(|error| Failure(format!("the body cannot be unpacked: {error}")))?;
+        Ok(Cow::Owned(bytes))
+    }
+
+    fn judge_body(&self, body: &[u8], truncated: bool) -> Result<(), Failure> {
+        let text = String::from_utf8_lossy(body);
+        let where_to = if truncated { "in the first MiB of the answer" } else { "in the answer" };
         if let Some(keyword) = &self.keyword
             && !text.contains(keyword.as_str())
         {
@@ -225,10 +349,8 @@ impl HttpConfig {
             return Err(Failure(format!("`{}` is {where_to} and should not be", shown(keyword))));
         }
         match &self.json {
-            Some(_) if response.truncated => {
-                Err(Failure::new("the answer is longer than one MiB and cannot be read as JSON"))
-            }
-            Some(condition) => condition.judge(&response.body),
+            Some(_) if truncated => Err(Failure::new("the answer is longer than one MiB and cannot be read as JSON")),
+            Some(condition) => condition.judge(body),
             None => Ok(()),
         }
     }
@@ -265,6 +387,13 @@ impl Kind for HttpConfig {
         if let Some(json) = &self.json {
             json.check(&path.field("json"), problems);
         }
+        for (at, condition) in self.answer_headers.iter().enumerate() {
+            condition.check(&path.field("answer_headers").index(at), problems);
+        }
+        if let Some(Err(reason)) = self.proxy.as_ref().map(|proxy| watchbell_model::proxy(proxy.expose())) {
+            problems.error(&path.field("proxy"), reason).hint("such as `http://proxy.example.org:3128`");
+        }
+        HttpClientConfig { proxy_url: None, ..self.client() }.check(path, problems);
         self.check_trust(path, problems);
         check_headers(&self.headers, &path.field("headers"), problems);
         self.check_credentials(path, problems);
@@ -272,24 +401,31 @@ impl Kind for HttpConfig {
 
     fn anchor(&mut self, base: &std::path::Path) {
         self.anchor_trust(base);
+        if let Some(oauth2) = &mut self.oauth2 {
+            watchbell_model::anchor_http_client(
+                None,
+                None,
+                Some(oauth2),
+                &mut TlsConfig::default(),
+                &mut BTreeMap::new(),
+                base,
+            );
+        }
     }
 
     fn probe<'a>(&'a self, attempt: &'a mut Attempt<'_>) -> Probing<'a> {
         Box::pin(async move {
-            let request = self.request(attempt)?;
-            match http::send(attempt.runtime, request).await {
-                Ok(response) => {
-                    attempt.stop_the_watch();
-                    self.saw(&response, attempt);
-                    self.judge(&response, attempt)
-                }
-                Err(error) => {
-                    if let HttpError::Certificate(untrusted) = &error {
-                        attempt.saw_tls(&untrusted.report);
-                    }
-                    Err(Failure(error.to_string()))
-                }
+            let request = self.request(attempt).await?;
+            let progress = Mutex::new(Progress::default());
+            let answer = http::send_watched(attempt.runtime, request, &progress).await;
+            attempt.stop_the_watch();
+            attempt.saw_answer(&answer, progress);
+            let response = answer.map_err(|error| Failure(error.to_string()))?;
+            if self.oauth2.is_some() {
+                attempt.live.http_client(&attempt.monitor.name, self.client()).took(&response).await;
             }
+            self.saw(&response, attempt);
+            self.judge(&response, attempt)
         })
     }
 }

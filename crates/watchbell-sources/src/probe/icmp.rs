@@ -5,11 +5,14 @@ use std::net::IpAddr;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use watchbell_model::{Path, Problems};
+use watchbell_runtime::net::EchoOptions;
 
 use super::attempt::{Attempt, Failure};
 use super::config::check_host;
 use super::kinds::{Kind, Probing};
 use super::wire::Message;
+
+const TEXT: &[u8] = b"watchbell watches this host, ping.";
 
 /// A host that answers echo requests (`ping`).
 ///
@@ -39,12 +42,14 @@ impl Kind for IcmpConfig {
             let to = attempt.resolve(&self.host).await?;
             let clock = attempt.runtime.clock.clone();
             let begun = clock.monotonic();
-            let socket = attempt.runtime.net.echoes(to).await.map_err(|error| forbidden(&error))?;
+            let socket = attempt.runtime.net.echoes(to, &EchoOptions::default()).await;
+            let socket = socket.map_err(|error| forbidden(&error))?;
             attempt.spent("setup", clock.monotonic() - begun);
             let token = attempt.runtime.rng.next_u64();
             let begun = clock.monotonic();
             let waiting_for = format!("an answer of {to} to an echo request");
-            attempt.ask(&socket, &request(to, token), &waiting_for, |bytes| answer(bytes, to, token)).await??;
+            let sent = request(to, &payload(token, TEXT.len() + 8));
+            attempt.ask(&socket, &sent, &waiting_for, |bytes| answer(bytes, to, &sent)).await??;
             attempt.spent("rtt", clock.monotonic() - begun);
             for (phase, time) in attempt.seen.phases.clone() {
                 attempt.sample("probe_icmp_duration_seconds", &[("phase", phase)], time.as_secs_f64());
@@ -54,7 +59,7 @@ impl Kind for IcmpConfig {
     }
 }
 
-fn forbidden(error: &std::io::Error) -> Failure {
+pub(crate) fn forbidden(error: &std::io::Error) -> Failure {
     match error.kind() {
         std::io::ErrorKind::PermissionDenied => Failure::new(
             "the kernel of this machine lets watchbell send no echo requests: set `net.ipv4.ping_group_range` to a range \
@@ -64,12 +69,20 @@ fn forbidden(error: &std::io::Error) -> Failure {
     }
 }
 
-/// An echo request. Its identifier is the kernel's where the socket needs no rights; the token tells the answer.
-fn request(to: IpAddr, token: u64) -> Vec<u8> {
+/// What is sent so that its answer is told from others: the token, a text, and zeros, so many bytes of it.
+pub(crate) fn payload(token: u64, length: usize) -> Vec<u8> {
+    let mut bytes = token.to_be_bytes().to_vec();
+    bytes.extend(TEXT);
+    bytes.resize(length, 0);
+    bytes
+}
+
+/// An echo request. Its identifier is the kernel's where the socket needs no rights; what comes behind tells the answer.
+pub(crate) fn request(to: IpAddr, payload: &[u8]) -> Vec<u8> {
     let kind = if to.is_ipv4() { 8 } else { 128 };
-    let mut bytes = vec![kind, 0, 0, 0, (token >> 8) as u8, token as u8, 0, 1];
-    bytes.extend(token.to_be_bytes());
-    bytes.extend(b"watchbell watches this host, ping.");
+    let [high, low] = checksum(payload).to_be_bytes();
+    let mut bytes = vec![kind, 0, 0, 0, high, low, low, high];
+    bytes.extend(payload);
     if to.is_ipv4() {
         // For ICMPv6 the kernel fills it in.
         let sum = checksum(&bytes).to_be_bytes();
@@ -90,12 +103,13 @@ fn checksum(bytes: &[u8]) -> u16 {
     !(sum as u16)
 }
 
-/// Whether this answers our request; a raw socket hears what is for others, too.
-fn answer(bytes: &[u8], to: IpAddr, token: u64) -> Option<Result<(), Failure>> {
+/// Whether this answers the request that was sent; a raw socket hears what is for others, too.
+pub(crate) fn answer(bytes: &[u8], to: IpAddr, sent: &[u8]) -> Option<Result<(), Failure>> {
     let mut message = Message(bytes);
     let kind = message.byte();
     let code = message.byte();
-    let ours = token.to_be_bytes();
+    // From the sequence number on nobody changes anything; what goes wrong comes with no more than a part of it.
+    let ours = &sent[6..sent.len().min(16)];
     if !bytes.windows(ours.len()).any(|it| it == ours) {
         return None;
     }
@@ -113,19 +127,20 @@ mod tests {
 
     #[test]
     fn a_request_sums_up_to_nothing() {
-        let bytes = request("192.0.2.1".parse().unwrap(), 0x0102_0304_0506_0708);
-        assert_eq!(checksum(&bytes), 0);
+        let bytes = request("192.0.2.1".parse().unwrap(), &payload(0x0102_0304_0506_0708, 20));
+        assert_eq!((checksum(&bytes), bytes.len()), (0, 28));
         assert_eq!(checksum(&[0x45, 0, 1]), !0x4600);
     }
 
     #[test]
     fn only_our_own_answer_counts() {
         let to: IpAddr = "192.0.2.1".parse().unwrap();
-        let mut bytes = request(to, 7);
-        assert_eq!(answer(&bytes, to, 7), None, "a request is no answer");
+        let (sent, other) = (request(to, &payload(7, 42)), request(to, &payload(8, 42)));
+        assert_eq!(answer(&sent, to, &sent), None, "a request is no answer");
+        let mut bytes = sent.clone();
         bytes[0] = 0;
-        assert_eq!(answer(&bytes, to, 7), Some(Ok(())));
-        assert_eq!(answer(&bytes, to, 8), None);
-        assert_eq!(answer(b"", to, 7), None);
+        assert_eq!(answer(&bytes, to, &sent), Some(Ok(())));
+        assert_eq!(answer(&bytes, to, &other), None);
+        assert_eq!(answer(b"", to, &sent), None);
     }
 }

@@ -163,8 +163,12 @@ monitor_of_kinds! {
     tls: super::tls::TlsConfig,
     /// Sends a web request and judges the answer.
     http: super::http::HttpConfig,
+    /// Asks a server that speaks gRPC whether it is healthy.
+    grpc: super::grpc::GrpcConfig,
     /// Speaks to a mail server as another mail server or a mail client does.
     smtp: super::smtp::SmtpConfig,
+    /// Speaks to a mail server as a mail client does that submits mail, at port 587.
+    submission: super::submission::SubmissionConfig,
     /// Speaks to a mailbox server as a mail client does.
     imap: super::imap::ImapConfig,
     /// Speaks to a mailbox server as an old mail client does.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use ring::digest;
 use tokio::sync::{Notify, watch};
-use watchbell_model::{HOME, ProbeResult, Quorum, Verdict, Vote};
-use watchbell_runtime::Runtime;
+use watchbell_model::{HOME, HttpClientConfig, ProbeResult, Quorum, Verdict, Vote};
+use watchbell_runtime::{HttpClient, Runtime};
 
 use super::config::MonitorConfig;
 use super::own_network::{OwnNetwork, OwnNetworkConfig};
@@ -46,6 +46,8 @@ struct Monitor {
     places: BTreeMap<String, Option<Seen>>,
     groups: BTreeSet<String>,
     woken: Arc<Notify>,
+    /// Keeps the token of OAuth 2.0.
+    client: Option<(HttpClientConfig, Arc<HttpClient>)>,
 }
 
 /// What was seen from a place.
@@ -148,6 +150,20 @@ impl Live {
         let monitor = state.monitors.entry(name.to_owned()).or_default();
         monitor.since.get_or_insert(now);
         Arc::clone(&monitor.woken)
+    }
+
+    /// What speaks as the configuration says for a monitor; the same one as long as that stays the same.
+    pub(crate) fn http_client(&self, name: &str, config: HttpClientConfig) -> Arc<HttpClient> {
+        let mut state = self.state();
+        let kept = &mut state.monitors.entry(name.to_owned()).or_default().client;
+        match kept {
+            Some((of, client)) if *of == config => Arc::clone(client),
+            _ => {
+                let client = Arc::new(HttpClient::new(config.clone()));
+                *kept = Some((config, Arc::clone(&client)));
+                client
+            }
+        }
     }
 
     /// Keeps a result, and wakes the groups for which it changes something. When a place sees the first failure, the

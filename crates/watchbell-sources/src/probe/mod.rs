@@ -10,6 +10,7 @@
 
 mod answer;
 mod attempt;
+pub mod blackbox;
 mod config;
 mod dialogue;
 mod dns;
@@ -17,6 +18,7 @@ mod domain;
 mod egress;
 mod exec;
 mod group;
+mod grpc;
 mod http;
 mod icmp;
 mod imap;
@@ -37,6 +39,7 @@ mod schedule;
 mod scram;
 mod smtp;
 mod ssh;
+mod submission;
 mod task;
 mod tcp;
 mod tls;
@@ -50,7 +53,7 @@ mod tests;
 use watchbell_model::{HOME, Point, ProbeResult, Span};
 use watchbell_runtime::Runtime;
 
-pub use answer::{JsonCondition, StatusError, StatusRange};
+pub use answer::{HeaderCondition, JsonCondition, StatusError, StatusRange};
 pub use config::{
     CertificateConfig, INTERVAL_MIN, LatencyConfig, MonitorConfig, NAME_BYTES_MAX, RETRIES_MAX, check_all,
 };
@@ -59,7 +62,8 @@ pub use domain::DomainConfig;
 pub use egress::EgressConfig;
 pub use exec::ExecConfig;
 pub use group::GroupConfig;
-pub use http::{BasicAuth, HTTP_BODY_BYTES_MAX, HTTP_REDIRECTS_MAX, HttpConfig};
+pub use grpc::GrpcConfig;
+pub use http::{BasicAuth, HTTP_BODY_BYTES_MAX, HTTP_REDIRECTS_MAX, HttpCompression, HttpConfig, HttpVersion};
 pub use icmp::IcmpConfig;
 pub use imap::{ImapConfig, LoginConfig};
 pub use live::{Live, Push};
@@ -78,6 +82,7 @@ pub(crate) use samples::{base, metadata};
 pub use schedule::FIRST_WITHIN;
 pub use smtp::SmtpConfig;
 pub use ssh::SshConfig;
+pub use submission::SubmissionConfig;
 pub use task::tasks;
 pub use tcp::TcpConfig;
 pub use tls::{MailTls, TlsConfig};

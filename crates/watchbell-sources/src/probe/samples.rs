@@ -41,6 +41,9 @@ pub(crate) fn samples(config: &MonitorConfig, result: &ProbeResult, seen: &Seen)
         add("probe_http_ssl", &[], flag(http.is_tls));
         add("probe_http_content_length", &[], http.content_length.map_or(-1.0, |length| length as f64));
         add("probe_http_uncompressed_body_length", &[], http.body_length as f64);
+        if let Some(version) = http.version.strip_prefix("HTTP/").and_then(|number| number.parse().ok()) {
+            add("probe_http_version", &[], version);
+        }
         for (name, seconds) in &result.phases {
             add("probe_http_duration_seconds", &[("phase", name)], *seconds);
         }
@@ -51,11 +54,24 @@ pub(crate) fn samples(config: &MonitorConfig, result: &ProbeResult, seen: &Seen)
     if let Some(certificate) = &result.certificate {
         add("probe_ssl_earliest_cert_expiry", &[], certificate.not_after.as_seconds());
     }
+    if let Some(ends) = seen.chain_ends {
+        add("probe_ssl_last_chain_expiry_timestamp_seconds", &[], ends.as_seconds());
+    }
+    if let Some(leaf) = &seen.leaf {
+        let labels = [
+            ("fingerprint_sha256", leaf.fingerprint.as_str()),
+            ("issuer", &leaf.issuer),
+            ("serialnumber", &leaf.serial),
+            ("subject", &leaf.subject),
+            ("subjectalternative", &leaf.names),
+        ];
+        add("probe_ssl_last_chain_info", &labels, 1.0);
+    }
     if let Some((version, cipher)) = &seen.tls {
         // As blackbox_exporter spells it: `TLS 1.3`.
         let version = version.strip_prefix("TLSv").map_or_else(|| version.clone(), |number| format!("TLS {number}"));
         add("probe_tls_version_info", &[("version", &version)], 1.0);
-        add("probe_tls_cipher_info", &[("cipher", cipher)], 1.0);
+        add("probe_tls_cipher_info", &[("cipher", &cipher.replace("TLS13_", "TLS_"))], 1.0);
     }
     for (name, labels, value) in &seen.samples {
         let labels: Vec<(&str, &str)> = labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -65,7 +81,7 @@ pub(crate) fn samples(config: &MonitorConfig, result: &ProbeResult, seen: &Seen)
 }
 
 /// What the samples are.
-const DESCRIBED: [(&str, &str); 14] = [
+const DESCRIBED: [(&str, &str); 17] = [
     ("probe_success", "Whether the probe went well."),
     ("probe_duration_seconds", "How long the probe took."),
     ("probe_dns_lookup_time_seconds", "How long the look-up of the name took."),
@@ -75,9 +91,12 @@ const DESCRIBED: [(&str, &str); 14] = [
     ("probe_http_ssl", "Whether the last answer came over TLS."),
     ("probe_http_content_length", "Length that the answer says it has; -1 for none."),
     ("probe_http_uncompressed_body_length", "Length of the body that was read."),
+    ("probe_http_version", "Version of HTTP in which the answer came."),
     ("probe_http_duration_seconds", "How long each phase took."),
     ("probe_failed_due_to_regex", "Whether what the body says made the probe fail."),
     ("probe_ssl_earliest_cert_expiry", "When the first certificate of the chain ends, in Unix time."),
+    ("probe_ssl_last_chain_expiry_timestamp_seconds", "When the trusted chain ends, its root included, in Unix time."),
+    ("probe_ssl_last_chain_info", "The server's own certificate."),
     ("probe_tls_version_info", "Version of TLS that was used."),
     ("probe_tls_cipher_info", "Cipher that was used."),
 ];

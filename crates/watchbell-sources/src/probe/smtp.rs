@@ -23,7 +23,7 @@ with_trust! {
     pub struct SmtpConfig {
         /// The host's name or address.
         pub host: String,
-        /// The port: by default 25, with `tls: implicit` 465.
+        /// The port: by default 25, of `submission` 587, with `tls: implicit` 465.
         #[serde(default)]
         pub port: Option<u16>,
         /// How the connection is made secret: `starttls`, `implicit` or `none`.

@@ -47,11 +47,43 @@ with_trust! {
     }
 }
 
+/// A request for a WebSocket.
+pub(crate) struct Opening<'a> {
+    pub(crate) url: &'a Url,
+    /// What the server is called.
+    pub(crate) host: String,
+    pub(crate) headers: Vec<(String, String)>,
+    /// The subprotocol that the server must take.
+    pub(crate) protocol: Option<&'a str>,
+}
+
 impl WebsocketConfig {
     async fn talk(&self, wire: &mut Wire<'_, '_>) -> Result<String, Failure> {
         if self.url.is_https() {
             wire.secure(self.trust(self.url.host())).await?;
         }
+        let headers = self.headers.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect();
+        let protocol = self.protocol.as_deref();
+        let opening = Opening { url: &self.url, host: self.url.authority(), headers, protocol };
+        let (status, opened) = opening.open(wire).await?;
+        wire.attempt.sample("probe_websocket_status_code", &[], f64::from(status));
+        wire.attempt.sample("probe_websocket_connection_upgraded", &[], if status == 101 { 1.0 } else { 0.0 });
+        opened?;
+        if let Some(text) = &self.send {
+            say(wire, text.expose()).await?;
+        }
+        let words = match &self.expect {
+            None => "the WebSocket opens".to_owned(),
+            Some(pattern) => wait_for(wire, pattern).await?,
+        };
+        say_goodbye(wire).await;
+        Ok(words)
+    }
+}
+
+impl Opening<'_> {
+    /// Asks for it. Gives the answer's status, and whether it is open.
+    pub(crate) async fn open(&self, wire: &mut Wire<'_, '_>) -> Result<(u16, Result<(), Failure>), Failure> {
         let mut key = [0; 16];
         wire.attempt.runtime.rng.fill(&mut key);
         let key = STANDARD.encode(key);
@@ -59,30 +91,16 @@ impl WebsocketConfig {
             "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: watchbell/{}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n",
             self.url.path_and_query(),
-            self.url.authority(),
+            self.host,
             env!("CARGO_PKG_VERSION"),
         );
-        if let Some(protocol) = &self.protocol {
+        if let Some(protocol) = self.protocol {
             request.push_str(&format!("Sec-WebSocket-Protocol: {protocol}\r\n"));
         }
         for (name, value) in &self.headers {
-            request.push_str(&format!("{name}: {}\r\n", value.expose()));
+            request.push_str(&format!("{name}: {value}\r\n"));
         }
         wire.send(format!("{request}\r\n").as_bytes(), "the request").await?;
-        self.judge_answer(wire, &key).await?;
-        if let Some(text) = &self.send {
-            send(wire, TEXT, text.expose().as_bytes()).await?;
-        }
-        let words = match &self.expect {
-            None => "the WebSocket opens".to_owned(),
-            Some(pattern) => wait_for(wire, pattern).await?,
-        };
-        // 1000: it is over.
-        let _ = send(wire, CLOSE, &1000_u16.to_be_bytes()).await;
-        Ok(words)
-    }
-
-    async fn judge_answer(&self, wire: &mut Wire<'_, '_>, key: &str) -> Result<(), Failure> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             if head.len() >= HEAD_BYTES_MAX {
@@ -91,30 +109,30 @@ impl WebsocketConfig {
             head.push(wire.byte("the answer").await?);
         }
         let head = String::from_utf8_lossy(&head).into_owned();
-        let mut lines = head.lines();
-        let first = lines.next().unwrap_or_default();
+        let first = head.lines().next().unwrap_or_default();
         let status: Option<u16> = first.strip_prefix("HTTP/1.").and_then(|rest| rest.split(' ').nth(1)?.parse().ok());
         let Some(status) = status else {
             return Err(Failure(format!("the answer is not HTTP: `{}`", shown(first))));
         };
-        let headers: Vec<(&str, &str)> = lines.filter_map(|line| line.split_once(':')).collect();
+        Ok((status, self.judge(status, &head, &key)))
+    }
+
+    fn judge(&self, status: u16, head: &str, key: &str) -> Result<(), Failure> {
+        let headers: Vec<(&str, &str)> = head.lines().skip(1).filter_map(|line| line.split_once(':')).collect();
         let header = |wanted: &str| {
             headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.trim())
         };
-        wire.attempt.sample("probe_websocket_status_code", &[], f64::from(status));
-        let upgraded = status == 101;
-        wire.attempt.sample("probe_websocket_connection_upgraded", &[], if upgraded { 1.0 } else { 0.0 });
-        if !upgraded {
+        if status != 101 {
             return Err(Failure(format!("expected status 101, but the server answered {}", status_words(status))));
         }
         let proof = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, format!("{key}{GUID}").as_bytes());
         if header("sec-websocket-accept") != Some(STANDARD.encode(proof).as_str()) {
             return Err(Failure::new("the answer is not one to our request: its `Sec-WebSocket-Accept` is wrong"));
         }
-        if self.protocol.is_some() && header("sec-websocket-protocol") != self.protocol.as_deref() {
+        if self.protocol.is_some() && header("sec-websocket-protocol") != self.protocol {
             return Err(Failure(format!(
                 "expected the protocol `{}`, but the server takes {}",
-                self.protocol.as_deref().unwrap_or_default(),
+                self.protocol.unwrap_or_default(),
                 header("sec-websocket-protocol").map_or("none".to_owned(), |it| format!("`{}`", shown(it)))
             )));
         }
@@ -158,6 +176,16 @@ impl Kind for WebsocketConfig {
     }
 }
 
+/// Sends a text.
+pub(crate) async fn say(wire: &mut Wire<'_, '_>, text: &str) -> Result<(), Failure> {
+    send(wire, TEXT, text.as_bytes()).await
+}
+
+/// Says that it is over (1000); whether that is heard changes nothing.
+pub(crate) async fn say_goodbye(wire: &mut Wire<'_, '_>) {
+    let _ = send(wire, CLOSE, &1000_u16.to_be_bytes()).await;
+}
+
 /// Sends a frame, masked as clients must.
 async fn send(wire: &mut Wire<'_, '_>, kind: u8, body: &[u8]) -> Result<(), Failure> {
     let mut mask = [0; 4];
@@ -183,20 +211,31 @@ fn frame(kind: u8, body: &[u8], mask: [u8; 4]) -> Vec<u8> {
     frame
 }
 
-/// Reads messages until one matches; parts of a message are put together.
+/// Reads messages until one matches.
 async fn wait_for(wire: &mut Wire<'_, '_>, pattern: &str) -> Result<String, Failure> {
     let regex = Regex::new(pattern).map_err(|error| Failure(regex_words(&error)))?;
     let waiting_for = format!("a message that matches `{pattern}`");
+    loop {
+        let message = hear(wire, &waiting_for).await?;
+        let text = String::from_utf8_lossy(&message);
+        if regex.is_match(&text) {
+            return Ok(format!("the server says `{}`", shown(&text)));
+        }
+    }
+}
+
+/// The next message, its parts put together.
+pub(crate) async fn hear(wire: &mut Wire<'_, '_>, waiting_for: &str) -> Result<Vec<u8>, Failure> {
     let mut whole: Vec<u8> = Vec::new();
     loop {
-        let head = wire.take(2, &waiting_for).await?;
+        let head = wire.take(2, waiting_for).await?;
         let (is_last, kind) = (head[0] & 0x80 != 0, head[0] & 0xf);
         let length = match head[1] & 0x7f {
-            126 => Message(&wire.take(2, &waiting_for).await?).be(2),
-            127 => Message(&wire.take(8, &waiting_for).await?).be(8),
+            126 => Message(&wire.take(2, waiting_for).await?).be(2),
+            127 => Message(&wire.take(8, waiting_for).await?).be(8),
             short => u64::from(short),
         };
-        let body = wire.take(usize::try_from(length).unwrap_or(usize::MAX), &waiting_for).await?;
+        let body = wire.take(usize::try_from(length).unwrap_or(usize::MAX), waiting_for).await?;
         match kind {
             PING => send(wire, PONG, &body).await?,
             PONG => {}
@@ -215,11 +254,7 @@ async fn wait_for(wire: &mut Wire<'_, '_>, pattern: &str) -> Result<String, Fail
                     return Err(Failure::new("the server sends a message that is too long"));
                 }
                 if is_last {
-                    let text = String::from_utf8_lossy(&whole);
-                    if regex.is_match(&text) {
-                        return Ok(format!("the server says `{}`", shown(&text)));
-                    }
-                    whole.clear();
+                    return Ok(whole);
                 }
             }
         }

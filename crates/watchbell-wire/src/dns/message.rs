@@ -2,33 +2,100 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::{RECORDS_MAX, Reader, UDP_BYTES_MAX, write_name};
+use super::{Head, RECORDS_MAX, Reader, UDP_BYTES_MAX, write_name};
 
 /// Types of records that have a name here.
-const KINDS: [(&str, u16); 19] = [
+const KINDS: [(&str, u16); 83] = [
     ("A", 1),
     ("NS", 2),
+    ("MD", 3),
+    ("MF", 4),
     ("CNAME", 5),
     ("SOA", 6),
+    ("MB", 7),
+    ("MG", 8),
+    ("MR", 9),
+    ("NULL", 10),
     ("PTR", 12),
+    ("HINFO", 13),
+    ("MINFO", 14),
     ("MX", 15),
     ("TXT", 16),
+    ("RP", 17),
+    ("AFSDB", 18),
+    ("X25", 19),
+    ("ISDN", 20),
+    ("RT", 21),
+    ("NSAP-PTR", 23),
+    ("SIG", 24),
+    ("KEY", 25),
+    ("PX", 26),
+    ("GPOS", 27),
     ("AAAA", 28),
+    ("LOC", 29),
+    ("NXT", 30),
+    ("EID", 31),
+    ("NIMLOC", 32),
     ("SRV", 33),
+    ("ATMA", 34),
     ("NAPTR", 35),
+    ("KX", 36),
+    ("CERT", 37),
     ("DNAME", 39),
+    ("OPT", 41),
+    ("APL", 42),
     ("DS", 43),
     ("SSHFP", 44),
+    ("IPSECKEY", 45),
+    ("RRSIG", 46),
+    ("NSEC", 47),
     ("DNSKEY", 48),
+    ("DHCID", 49),
+    ("NSEC3", 50),
+    ("NSEC3PARAM", 51),
     ("TLSA", 52),
+    ("SMIMEA", 53),
+    ("HIP", 55),
+    ("NINFO", 56),
+    ("RKEY", 57),
+    ("TALINK", 58),
+    ("CDS", 59),
+    ("CDNSKEY", 60),
+    ("OPENPGPKEY", 61),
+    ("CSYNC", 62),
+    ("ZONEMD", 63),
     ("SVCB", 64),
     ("HTTPS", 65),
+    ("SPF", 99),
+    ("UINFO", 100),
+    ("UID", 101),
+    ("GID", 102),
+    ("UNSPEC", 103),
+    ("NID", 104),
+    ("L32", 105),
+    ("L64", 106),
+    ("LP", 107),
+    ("EUI48", 108),
+    ("EUI64", 109),
+    ("TKEY", 249),
+    ("TSIG", 250),
+    ("IXFR", 251),
+    ("AXFR", 252),
+    ("MAILB", 253),
+    ("MAILA", 254),
     ("ANY", 255),
+    ("URI", 256),
     ("CAA", 257),
+    ("AVC", 258),
+    ("TA", 32_768),
+    ("DLV", 32_769),
 ];
 
+/// Classes of records.
+const CLASSES: [(&str, u16); 6] = [("IN", 1), ("CS", 2), ("CH", 3), ("HS", 4), ("NONE", 254), ("ANY", 255)];
+
 /// Codes of answers.
-const CODES: [(&str, u8); 9] = [
+const CODES: [(&str, u8); 11] = [
     ("NOERROR", 0),
     ("FORMERR", 1),
     ("SERVFAIL", 2),
@@ -36,6 +103,8 @@ const CODES: [(&str, u8); 9] = [
     ("NOTIMP", 4),
     ("REFUSED", 5),
     ("YXDOMAIN", 6),
+    ("YXRRSET", 7),
+    ("NXRRSET", 8),
     ("NOTAUTH", 9),
     ("NOTZONE", 10),
 ];
@@ -53,6 +122,17 @@ pub struct Query<'a> {
     pub recursion: bool,
     /// Whether the server is to say if it has validated the answer (the flag AD).
     pub validate: bool,
+    /// The class, by its number: 1 for all but the odd question.
+    pub class: u16,
+    /// Whether a long answer may come over UDP (EDNS).
+    pub edns: bool,
+}
+
+impl<'a> Query<'a> {
+    /// A question as most are: of the internet, to a server that asks others and says if it has validated the answer.
+    pub fn new(id: u16, name: &'a str, kind: u16) -> Query<'a> {
+        Query { id, name, kind, recursion: true, validate: true, class: 1, edns: true }
+    }
 }
 
 /// A whole answer.
@@ -83,8 +163,24 @@ pub struct Record {
     pub name: String,
     /// Its type, by its number.
     pub kind: u16,
+    /// Its class, by its number.
+    pub class: u16,
+    /// For how many seconds it may be kept.
+    pub ttl: u32,
     /// What it says: `10 mx.example.org.`; the texts of a TXT record joined, without quotes.
     pub data: String,
+    /// As a zone file has it, where that differs.
+    quoted: Option<String>,
+}
+
+impl Record {
+    /// The record on a line, with tabs between its parts, as zone files have it.
+    pub fn line(&self) -> String {
+        let class = CLASSES.iter().find(|(_, number)| *number == self.class);
+        let class = class.map_or_else(|| format!("CLASS{}", self.class), |(name, _)| (*name).to_owned());
+        let data = self.quoted.as_ref().unwrap_or(&self.data);
+        format!("{}\t{}\t{class}\t{}\t{data}", self.name, self.ttl, kind_name(self.kind))
+    }
 }
 
 /// The number of a type: `MX`, or `TYPE15`.
@@ -97,6 +193,11 @@ pub fn kind_of(name: &str) -> Option<u16> {
 pub fn kind_name(kind: u16) -> String {
     let known = KINDS.iter().find(|(_, number)| *number == kind);
     known.map_or_else(|| format!("TYPE{kind}"), |(name, _)| (*name).to_owned())
+}
+
+/// The number of a class: `IN`.
+pub fn class_of(name: &str) -> Option<u16> {
+    CLASSES.iter().find(|(have, _)| *have == name).map(|(_, number)| *number)
 }
 
 /// The number of a code: `NXDOMAIN`.
@@ -117,13 +218,17 @@ pub fn query(query: &Query<'_>) -> Result<Vec<u8>, String> {
     let mut out = Vec::with_capacity(64);
     out.extend(query.id.to_be_bytes());
     // One question, and one additional record for EDNS. AD in a question asks for AD in the answer (RFC 6840 §5.7).
-    out.extend([u8::from(query.recursion), if query.validate { 0x20 } else { 0 }, 0, 1, 0, 0, 0, 0, 0, 1]);
+    let flags = [u8::from(query.recursion), if query.validate { 0x20 } else { 0 }];
+    out.extend(flags);
+    out.extend([0, 1, 0, 0, 0, 0, 0, u8::from(query.edns)]);
     write_name(query.name, &mut out)?;
     out.extend(query.kind.to_be_bytes());
-    out.extend([0, 1]);
-    out.extend([0, 0, 41]);
-    out.extend(UDP_BYTES_MAX.to_be_bytes());
-    out.extend([0; 6]);
+    out.extend(query.class.to_be_bytes());
+    if query.edns {
+        out.extend([0, 0, 41]);
+        out.extend(UDP_BYTES_MAX.to_be_bytes());
+        out.extend([0; 6]);
+    }
     Ok(out)
 }
 
@@ -168,19 +273,9 @@ impl Message {
 }
 
 impl Reader<'_> {
-    fn u32(&mut self) -> Result<u32, String> {
-        self.take(4).map(|it| u32::from_be_bytes([it[0], it[1], it[2], it[3]]))
-    }
-
     fn text_record(&mut self) -> Result<Record, String> {
-        let name = self.name()?;
-        let kind = self.u16()?;
-        self.skip(6)?;
-        let length = usize::from(self.u16()?);
-        let begin = self.at;
-        let data = self.take(length)?;
-        let end = self.at;
-        self.at = begin;
+        let Head { name, kind, class, ttl, data, end } = self.head()?;
+        let mut quoted = None;
         let data = match kind {
             1 => Ipv4Addr::from(<[u8; 4]>::try_from(data).map_err(|_| "an A record has no address")?).to_string(),
             28 => Ipv6Addr::from(<[u8; 16]>::try_from(data).map_err(|_| "an AAAA record has no address")?).to_string(),
@@ -191,7 +286,11 @@ impl Reader<'_> {
                 format!("{primary} {person} {}", numbers.map(|it| it.to_string()).join(" "))
             }
             15 => format!("{} {}", self.u16()?, self.name()?),
-            16 => self.texts(end)?.concat(),
+            16 => {
+                let texts = self.texts(end)?;
+                quoted = Some(texts.iter().map(|it| format!("{it:?}")).collect::<Vec<_>>().join(" "));
+                texts.concat()
+            }
             33 => format!("{} {} {} {}", self.u16()?, self.u16()?, self.u16()?, self.name()?),
             43 => format!("{} {} {} {}", self.u16()?, self.byte()?, self.byte()?, self.hex(end)?),
             44 => format!("{} {} {}", self.byte()?, self.byte()?, self.hex(end)?),
@@ -203,10 +302,10 @@ impl Reader<'_> {
                 let value = end.checked_sub(self.at).ok_or("a CAA record breaks off")?;
                 format!("{flags} {tag} \"{}\"", String::from_utf8_lossy(self.take(value)?))
             }
-            _ => format!("\\# {length} {}", hex(data)),
+            _ => format!("\\# {} {}", data.len(), hex(data)),
         };
         self.at = end;
-        Ok(Record { name, kind, data })
+        Ok(Record { name, kind, class, ttl, data, quoted })
     }
 
     fn byte(&mut self) -> Result<u8, String> {
@@ -275,6 +374,8 @@ mod tests {
             ]
         );
         assert_eq!(got.authority[0].data, "ns.example.org. h.example.org. 5 1 2 3 4");
+        assert_eq!(got.answers[1].line(), "example.org.\t60\tIN\tMX\t10 mx.example.org.");
+        assert_eq!(got.answers[2].line(), "example.org.\t60\tIN\tTXT\t\"v=spf1\" \" -all\"");
     }
 
     #[test]
@@ -290,10 +391,15 @@ mod tests {
 
     #[test]
     fn a_question_asks_for_validation() {
-        let bytes = query(&Query { id: 7, name: "a.b", kind: 15, recursion: true, validate: true }).unwrap();
+        let bytes = query(&Query::new(7, "a.b", 15)).unwrap();
         assert_eq!(bytes[..12], *b"\x00\x07\x01\x20\x00\x01\x00\x00\x00\x00\x00\x01");
         assert_eq!(bytes[12..21], *b"\x01a\x01b\x00\x00\x0f\x00\x01");
-        assert!(query(&Query { id: 7, name: "a..b", kind: 1, recursion: true, validate: false }).is_err());
+        let plain = Query { class: 3, edns: false, validate: false, ..Query::new(7, "a.b", 15) };
+        assert_eq!(
+            query(&plain).unwrap(),
+            b"\x00\x07\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01a\x01b\x00\x00\x0f\x00\x03"
+        );
+        assert!(query(&Query::new(7, "a..b", 1)).is_err());
     }
 
     #[test]

@@ -10,6 +10,7 @@ use watchbell_notify::{Library, ReceiverConfig, Templates};
 use watchbell_sources::heartbeat::HeartbeatConfig;
 use watchbell_sources::place::PlaceConfig;
 use watchbell_sources::probe;
+use watchbell_sources::probe::blackbox::ModuleConfig;
 use watchbell_sources::scrape::ScrapeConfig;
 
 use super::Config;
@@ -34,6 +35,7 @@ pub(super) fn check(
     }
     probe::check_all(&config.monitors, &top.field("monitors"), problems);
     PlaceConfig::check_all(&config.places, &config.monitors, &top, problems);
+    ModuleConfig::check_all(&config.modules, &top.field("modules"), problems);
     config.egress.check(&top.field("egress"), problems);
     config.own_network.check(&top.field("own_network"), problems);
     HeartbeatConfig::check_all(&config.heartbeats, &top.field("heartbeats"), problems);

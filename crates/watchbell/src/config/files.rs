@@ -384,6 +384,9 @@ pub(super) fn anchor(config: &mut Config, base: &Path) {
     for monitor in &mut config.monitors {
         monitor.anchor(base);
     }
+    for module in config.modules.values_mut() {
+        module.anchor(base);
+    }
     for scrape in &mut config.scrape_configs {
         scrape.anchor(base);
     }

@@ -60,7 +60,7 @@ fn all_problems_are_found_at_once() {
             error monitors[0].certificate.alert_days: 0 days before the end is too late
               a monitor that verifies is down from that moment on anyway; the smallest step is 1
             error monitors[0]: it does not say what to probe
-              add one of `tcp`, `tls`, `http`, `smtp`, `imap`, `pop3`, `ssh`, `redis`, `dns`, `ntp`, `postgresql`, `mysql`, `mqtt`, `websocket`, `mail_domain`, `mail_roundtrip`, `domain`, `exec`, `push`, `group`, `icmp`, such as `tcp: {host: example.org, port: 22}`
+              add one of `tcp`, `tls`, `http`, `grpc`, `smtp`, `submission`, `imap`, `pop3`, `ssh`, `redis`, `dns`, `ntp`, `postgresql`, `mysql`, `mqtt`, `websocket`, `mail_domain`, `mail_roundtrip`, `domain`, `exec`, `push`, `group`, `icmp`, such as `tcp: {host: example.org, port: 22}`
             error monitors[1].interval: `10ms` is too short
               the shortest is `1s`
             error monitors[1]: it has 2 at once: tcp, tls
@@ -153,7 +153,7 @@ fn problems_of_web_servers() {
             error monitors[0].http.headers.a b: "a b" is not the name of a header
               such as `Accept`
             error monitors[0].http: it signs in twice
-              keep one of `basic_auth`, `bearer` and the header `Authorization`
+              keep one of `basic_auth`, `bearer`, `oauth2` and the header `Authorization`
             error monitors[0].http.basic_auth.username: a user with a colon cannot sign in this way
               RFC 7617 leaves no room for it; use another user
             error monitors[0].http.bearer: the token is empty or contains a control character

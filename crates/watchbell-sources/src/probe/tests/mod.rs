@@ -11,7 +11,7 @@ mod mail_roundtrip;
 mod plain;
 mod programs;
 mod schedules;
-mod server;
+pub(crate) mod server;
 mod talks;
 mod tasks;
 mod together;
@@ -52,7 +52,9 @@ fn check_heard(monitor: &str, script: &str, expected: Expect) {
 /// A monitor called `m` that trusts the simulated authority.
 fn config(text: &str) -> MonitorConfig {
     let mut value: serde_json::Value = serde_json::from_str(text).expect("a monitor as JSON");
-    for kind in ["tls", "http", "smtp", "imap", "pop3", "dns", "redis", "postgresql", "mysql", "mqtt", "websocket"] {
+    for kind in
+        ["tls", "http", "smtp", "imap", "pop3", "dns", "redis", "postgresql", "mysql", "mqtt", "websocket", "grpc"]
+    {
         if let Some(fields) = value.get_mut(kind).and_then(|fields| fields.as_object_mut()) {
             fields.entry("roots_file").or_insert("/ca.pem".into());
         }

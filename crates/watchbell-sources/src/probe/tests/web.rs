@@ -176,6 +176,97 @@ fn keywords_and_json() {
 }
 
 #[test]
+fn headers_versions_and_sizes_of_the_answer() {
+    let answer = "request\n< HTTP/1.1 200 OK\n< X-A: one\n< X-A: two\n< Content-Length: 5\n< \n<raw hello";
+    let rule = |rule: &str| wanting(&format!(r#""answer_headers": [{rule}]"#));
+    check(&rule(r#"{"name": "x-a", "matches": "^t", "not_matches": "x"}"#), answer, expect!["up: 200 OK"]);
+    check(
+        &rule(r#"{"name": "x-a", "matches": "^x"}"#),
+        answer,
+        expect!["down: expected the header `x-a` to match `^x`, but it is `one`"],
+    );
+    check(
+        &rule(r#"{"name": "X-A", "not_matches": "w"}"#),
+        answer,
+        expect!["down: the header `X-A` is `two` and should not match `w`"],
+    );
+    check(
+        &rule(r#"{"name": "X-B"}"#),
+        answer,
+        expect!["down: expected the header `X-B`, but the answer does not have it"],
+    );
+    check(&rule(r#"{"name": "X-B", "matches": "a", "optional": true}"#), answer, expect!["up: 200 OK"]);
+    check(
+        &wanting(r#""versions": ["HTTP/2.0"]"#),
+        answer,
+        expect!["down: expected HTTP/2.0, but the server answered in HTTP/1.1"],
+    );
+    check(&wanting(r#""versions": ["HTTP/1.1"], "body_bytes_max": 5"#), answer, expect!["up: 200 OK"]);
+    check(&wanting(r#""body_bytes_max": 4"#), answer, expect!["down: the answer has 5 bytes, more than 4"]);
+    check(
+        &wanting(r#""compression": "gzip""#),
+        answer,
+        expect!["down: expected a body compressed by gzip, but it is identity"],
+    );
+    // `hello` as gzip writes it.
+    let zipped = "request\n< HTTP/1.1 200 OK\n< Content-Encoding: gzip\n< Content-Length: 25\n< \n<bytes \\x1f\\x8b\\x08\\x00\\x00\\x00\\x00\\x00\\x00\\x03\\xcb\\x48\\xcd\\xc9\\xc9\\x07\\x00\\x86\\xa6\\x10\\x36\\x05\\x00\\x00\\x00";
+    check(&wanting(r#""compression": "gzip", "keyword": "hello""#), zipped, expect!["up: 200 OK"]);
+    check_heard(
+        &wanting(r#""compression": "gzip""#),
+        zipped,
+        expect![[r#"
+        GET / HTTP/1.1
+        host: mail.example
+        user-agent: watchbell/0.1.0
+        accept-encoding: gzip
+        connection: close
+    "#]],
+    );
+}
+
+#[test]
+fn a_token_is_kept_from_probe_to_probe_until_it_is_refused() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let monitor = config(
+        r#"{"http": {"url": "http://mail.example/", "oauth2": {"client_id": "me", "client_secret": "s", "token_url": "http://login/token"}}}"#,
+    );
+    let asked = sim::run(1, |world| async move {
+        let asked = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        world.disk.put(std::path::Path::new("/ca.pem"), super::Certificates::new().authority_pem().as_bytes());
+        for host in ["login", HOST] {
+            let heard = asked.clone();
+            world.net.serve(host, 80, move |mut stream| {
+                let heard = heard.clone();
+                async move {
+                    let mut request = vec![0; 4096];
+                    let count = stream.read(&mut request).await.unwrap_or(0);
+                    let request = String::from_utf8_lossy(&request[..count]).into_owned();
+                    let tokens = heard.lock().unwrap().iter().filter(|it| *it == "a token").count();
+                    let (what, answer) = if host == "login" {
+                        let body = format!(r#"{{"access_token": "t{tokens}"}}"#);
+                        ("a token", format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()))
+                    } else if request.contains("Bearer t0") && heard.lock().unwrap().len() > 2 {
+                        ("refused", "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n".to_owned())
+                    } else {
+                        ("the page", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_owned())
+                    };
+                    heard.lock().unwrap().push(what.to_owned());
+                    let _ = stream.write_all(answer.as_bytes()).await;
+                }
+            });
+        }
+        let (runtime, live) = (world.runtime(), Live::default());
+        for _ in 0..4 {
+            super::super::probe(&monitor, &runtime, &live).await;
+        }
+        let asked = asked.lock().unwrap().join(", ");
+        asked
+    });
+    assert_eq!(asked, "a token, the page, the page, refused, a token, the page");
+}
+
+#[test]
 fn what_is_sent() {
     let post = wanting(
         r#""method": "POST", "headers": {"X-Key": "k"}, "body": "a=b", "basic_auth": {"username": "u", "password": "p"}"#,
@@ -217,7 +308,11 @@ fn samples_have_the_names_of_blackbox_exporter() {
         monitor.http.as_mut().unwrap().url = format!("https://{HOST}:444/").parse().unwrap();
         let (down, more, _) = super::super::probe(&monitor, &runtime, &Live::default()).await;
         let lines = points.iter().chain(&more).map(|point| format!("{} {}\n", point.labels, point.value));
-        format!("{}\n{}\n{}", told(&up), told(&down), lines.collect::<String>())
+        // Keys are made up anew each time.
+        let (leaf, lines): (Vec<String>, Vec<String>) =
+            lines.partition(|line| line.starts_with("probe_ssl_last_chain_info"));
+        assert!(leaf.len() == 1 && leaf[0].contains(r#"subjectalternative="mail.example""#), "{leaf:?}");
+        format!("{}\n{}\n{}", told(&up), told(&down), lines.concat())
     });
     expect![[r#"
         up: 200 OK
@@ -231,6 +326,7 @@ fn samples_have_the_names_of_blackbox_exporter() {
         probe_http_ssl{instance="https://mail.example:443/", job="monitor", monitor="m", team="web"} 1
         probe_http_content_length{instance="https://mail.example:443/", job="monitor", monitor="m", team="web"} 4
         probe_http_uncompressed_body_length{instance="https://mail.example:443/", job="monitor", monitor="m", team="web"} 4
+        probe_http_version{instance="https://mail.example:443/", job="monitor", monitor="m", team="web"} 1.1
         probe_http_duration_seconds{instance="https://mail.example:443/", job="monitor", monitor="m", phase="resolve", team="web"} 0.001
         probe_http_duration_seconds{instance="https://mail.example:443/", job="monitor", monitor="m", phase="connect", team="web"} 0.001
         probe_http_duration_seconds{instance="https://mail.example:443/", job="monitor", monitor="m", phase="tls", team="web"} 0
@@ -238,8 +334,9 @@ fn samples_have_the_names_of_blackbox_exporter() {
         probe_http_duration_seconds{instance="https://mail.example:443/", job="monitor", monitor="m", phase="transfer", team="web"} 0
         probe_failed_due_to_regex{instance="https://mail.example:443/", job="monitor", monitor="m", team="web"} 0
         probe_ssl_earliest_cert_expiry{instance="https://mail.example:443/", job="monitor", monitor="m", team="web"} 1775347200
+        probe_ssl_last_chain_expiry_timestamp_seconds{instance="https://mail.example:443/", job="monitor", monitor="m", team="web"} 1775347200
         probe_tls_version_info{instance="https://mail.example:443/", job="monitor", monitor="m", team="web", version="TLS 1.3"} 1
-        probe_tls_cipher_info{cipher="TLS13_AES_256_GCM_SHA384", instance="https://mail.example:443/", job="monitor", monitor="m", team="web"} 1
+        probe_tls_cipher_info{cipher="TLS_AES_256_GCM_SHA384", instance="https://mail.example:443/", job="monitor", monitor="m", team="web"} 1
         probe_success{instance="https://mail.example:444/", job="monitor", monitor="m", team="web"} 0
         probe_duration_seconds{instance="https://mail.example:444/", job="monitor", monitor="m", team="web"} 0.002
     "#]].assert_eq(&text);
