@@ -138,9 +138,13 @@ impl Scene {
             self.sim.stop().await;
         }
         // Connections end with their process.
-        [&self.fra, &self.nyc].map(|away| away.cut.send_replace(true));
+        for away in [&self.fra, &self.nyc] {
+            away.cut.send_replace(true);
+        }
         self.pass(gone).await;
-        [&self.fra, &self.nyc].map(|away| away.cut.send_replace(false));
+        for away in [&self.fra, &self.nyc] {
+            away.cut.send_replace(false);
+        }
         self.sim.start().await.listen(&[SERVER.parse().unwrap()]).await.unwrap();
     }
 
