@@ -734,8 +734,6 @@ export interface Preview {
   template_errors: string[];
   /** Headers and body. */
   text: string;
-  /** The page's first line, before the channel's own words. */
-  title: string;
 }
 
 /** What a rule does. */

@@ -199,3 +199,43 @@ pub fn route(mut configured: RouteConfig, all: &[DeadmanConfig]) -> RouteConfig 
     configured.routes.insert(0, first);
     configured
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(entry: serde_json::Value) -> Vec<String> {
+        let entry: DeadmanConfig = serde_json::from_value(entry).expect("an entry");
+        let mut problems = Problems::new();
+        DeadmanConfig::check_all(&[entry], &[], &Path::root().field("deadman"), &mut problems);
+        problems.0.into_iter().map(|it| format!("{}: {}", it.path, it.message)).collect()
+    }
+
+    #[test]
+    fn a_message_on_an_ntfy_server_waits_longer_than_it_is_put_off() {
+        let own = serde_json::json!({"url": "https://push.example.org", "topic": "t", "delay": "4m"});
+        assert_eq!(problems(serde_json::json!({"ntfy": {"topic": "t"}})), Vec::<String>::new());
+        assert_eq!(problems(serde_json::json!({"every": "1m", "ntfy": own})), Vec::<String>::new());
+        for (entry, said) in [
+            (serde_json::json!({"ntfy": {"topic": "a b"}}), "deadman[0].ntfy.topic: `a b` is not a topic"),
+            (
+                serde_json::json!({"ntfy": {"topic": "t", "delay": "15m"}}),
+                "deadman[0].ntfy.delay: 15m is short for what is put off every 10m",
+            ),
+            (
+                serde_json::json!({"ntfy": {"topic": "t", "delay": "4d"}}),
+                "deadman[0].ntfy.delay: a message cannot wait for 4d",
+            ),
+            (
+                serde_json::json!({"every": "1m", "ntfy": {"topic": "t"}}),
+                "deadman[0].every: ntfy.sh does not take a message every 1m from everybody",
+            ),
+            (
+                serde_json::json!({"url": "https://hc-ping.com/x", "ntfy": {"topic": "t"}}),
+                "deadman[0]: there are both `url` and `ntfy`",
+            ),
+        ] {
+            assert_eq!(problems(entry), [said]);
+        }
+    }
+}

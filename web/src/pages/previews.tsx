@@ -73,9 +73,30 @@ function Shown({ receiver, alert }: { receiver: string; alert: Alert | undefined
   );
 }
 
+/** The words of a body, the shortest first, which is the title; a body that is no JSON shows them by itself. */
+function wordsOf(text: string): string[] {
+  const found = new Set<string>();
+  const walk = (value: unknown) => {
+    if (typeof value === "string" && /\S\s+\S/.test(value) && !value.startsWith("{")) found.add(value.trim());
+    else if (value && typeof value === "object") Object.values(value).forEach(walk);
+  };
+  try {
+    walk(JSON.parse(text.slice(text.indexOf("\n\n"))));
+  } catch {
+    return [];
+  }
+  // A caption of a button is a word of the page, but not what it says.
+  const captions = ["Run book", "Mark false"];
+  const words = [...found].filter((text) => !captions.includes(text)).sort((a, b) => a.length - b.length);
+  // What is said twice, in a fallback or a summary, is shown once.
+  return words.filter((text, at) => !words.slice(at + 1).some((longer) => longer.includes(text)) || at === 0).slice(0, 3);
+}
+
 function Card({ preview, alert }: { preview: Preview; alert: Alert | undefined }) {
   const [over, setOver] = useState(false);
   const alarm = alert?.labels.source;
+  const text = (over ? preview.end : null) ?? preview.text;
+  const words = wordsOf(text);
   return (
     <section class="card preview" aria-label={preview.channel}>
       <header>
@@ -90,6 +111,13 @@ function Card({ preview, alert }: { preview: Preview; alert: Alert | undefined }
           </button>
         </div>
       </header>
+      {words.length > 0 && (
+        <blockquote>
+          {words.map((text, at) => (
+            <p key={text}>{at === 0 ? <b>{text}</b> : text}</p>
+          ))}
+        </blockquote>
+      )}
       <p class="chips">
         {preview.buttons.map((button) => (
           <span class="chip" key={button}>
@@ -103,7 +131,10 @@ function Card({ preview, alert }: { preview: Preview; alert: Alert | undefined }
           A template fails, and the built-in words stand in its place: {error}
         </p>
       ))}
-      <pre>{over ? preview.end : preview.text}</pre>
+      <details open={words.length === 0}>
+        <summary>What is sent</summary>
+        <pre>{text}</pre>
+      </details>
       {preview.picture && <p class="dim">{preview.picture[0]!.toUpperCase() + preview.picture.slice(1)}.</p>}
       {preview.picture && alarm && !over && <AlarmPicture id={alarm} />}
     </section>

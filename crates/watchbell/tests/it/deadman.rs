@@ -154,7 +154,7 @@ fn a_killed_watchbell_leaves_a_message_that_is_delivered() {
     let arguments = ["--config", "watchbell.yml", "--data", "data", "--listen", "127.0.0.1:0"];
     let process = Process::start(&folder, &arguments, &[]);
     let posts = || push.received().into_iter().filter(|it| it.method == "POST").collect::<Vec<_>>();
-    wait_until("it was put off twice", || posts().len() >= 3);
+    wait_until("it was put off", || posts().len() >= 2);
     let all = posts();
     assert!(all.windows(2).all(|pair| pair[1].at.since(pair[0].at) < Duration::from_secs(20)), "each in time: {all:?}");
     process.kill();

@@ -64,7 +64,7 @@ fn whoever_clicks_in_a_mail_sees_to_it() {
     folder.write(
         "watchbell.yml",
         &format!(
-            "site: {{url: 'http://{here}'}}\nhost: {{enabled: false}}\ndiscovery: {{enabled: false}}\nmonitors:\n  \
+            "site: {{url: 'http://{here}'}}\nlisteners: [{{address: '{here}'}}]\nhost: {{enabled: false}}\ndiscovery: {{enabled: false}}\nmonitors:\n  \
              - {{name: web, interval: 1s, retries: 0, runbook: down, tcp: {{host: {}, port: 7000}}}}\n\
              global: {{smtp_smarthost: '{}', smtp_from: bell@example.org, smtp_require_tls: false}}\n\
              route: {{receiver: anna, group_wait: 0s}}\n\
@@ -73,19 +73,23 @@ fn whoever_clicks_in_a_mail_sees_to_it() {
             smarthost.address
         ),
     );
-    let listen = here.to_string();
-    let process = Process::start(&folder, &["--config", "watchbell.yml", "--data", "data", "--listen", &listen], &[]);
-    wait_until("the mail arrives", || mails.lock().expect("no panic").iter().any(|mail| mail.contains("web")));
-    let mail = mails.lock().expect("no panic")[0].clone();
-    let alerts = || {
+    let process = Process::start(&folder, &["--config", "watchbell.yml", "--data", "data"], &[]);
+    let about_web = || mails.lock().expect("no panic").iter().find(|mail| mail.contains("monitor/web")).cloned();
+    wait_until("the mail arrives", || about_web().is_some());
+    let mail = about_web().expect("it is there");
+    let command = |arguments: &[&str]| {
         let output = std::process::Command::new(env!("CARGO_BIN_EXE_watchbell"))
-            .args(["alerts", "--config", "watchbell.yml", "--data", "data"])
+            .args(arguments)
+            .args(["--config", "watchbell.yml", "--data", "data"])
             .current_dir(folder.path())
             .output()
             .expect("it runs");
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
     };
+    let alerts = || command(&["alerts"]);
     assert!(alerts().contains("nobody sees to it"), "{}", alerts());
+    let log = command(&["deliveries", "anna/email", "--outcome", "accepted"]);
+    assert!(log.contains("accepted") && log.contains("try 1"), "{log}");
     let link = link(&mail, "acknowledge");
     // A program that looks at links changes nothing.
     let (status, page) = process.get(&link);
