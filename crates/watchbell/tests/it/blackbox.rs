@@ -2,6 +2,7 @@
 //! blackbox_exporter for the same targets.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -96,9 +97,18 @@ fn told(text: &str) -> Told {
     told
 }
 
+/// Asks in HTTP/1.0, so that the answer comes in one piece.
 fn ask(address: SocketAddr, module: &str, target: &str, more: &str) -> (u16, String) {
     let target: String = target.bytes().map(|byte| format!("%{byte:02x}")).collect();
-    request(address, "GET", &format!("/probe?module={module}&target={target}{more}"), &[], "").expect("an answer")
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a socket");
+    let path = format!("/probe?module={module}&target={target}{more}");
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").expect("it hears");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    (status, body.to_owned())
 }
 
 const MODULES: &str = r#"
