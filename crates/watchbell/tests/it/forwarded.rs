@@ -175,6 +175,11 @@ fn a_wrong_entry_says_what_is_wrong() {
 
             /etc/watchbell/watchbell.yml:1:28: error: alerting.alertmanagers[0]: alert_relabel_configs: unknown variant `jump`, expected one of `Replace`, `replace`, `Keep`, `keep`, `Drop`, `drop`, `KeepEqual`, `keepequal`, `DropEqual`, `dropequal`, `HashMod`, `hashmod`, `LabelMap`, `labelmap`, `LabelDrop`, `labeldrop`, `LabelKeep`, `labelkeep`, `Lowercase`, `lowercase`, `Uppercase`, `uppercase`
                 as in Prometheus: `static_configs: [{targets: ['host:9093']}]`
+
+            /etc/watchbell/watchbell.yml:1:28: error: alerting.alertmanagers[0]: there are other credentials beside `sigv4`
+                at most one of `basic_auth`, `oauth2`, `authorization` and `sigv4` goes with a request
+            /etc/watchbell/watchbell.yml:1:71: error: alerting.alertmanagers[0].sigv4: there is only one of `access_key` and `secret_key`
+                give both, or neither for the surroundings' credentials
         "#]].assert_eq(&said.join("\n"));
     });
 }

@@ -193,6 +193,39 @@ fn a_file_of_tests_ends_the_same_here_and_with_promtool() {
 }
 
 #[test]
+fn templates_write_histograms_as_prometheus_does() {
+    let folder = Folder::new("rule-tests-histograms");
+    folder.write(
+        "rules.yml",
+        r#"
+groups:
+  - name: g
+    rules:
+      - alert: Slow
+        expr: latency and histogram_count(latency) > 1
+        annotations: {summary: '{{ $value }} and {{ with query "latency" }}{{ . | first | value }}{{ end }}'}
+"#,
+    );
+    folder.write(
+        "test.yml",
+        r#"
+rule_files: [rules.yml]
+tests:
+  - interval: 1m
+    input_series: [{series: latency, values: '{{schema:0 sum:5 count:4 buckets:[1 2 1]}}x3'}]
+    alert_rule_test:
+      - eval_time: 2m
+        alertname: Slow
+        exp_alerts:
+          - exp_annotations:
+              summary: '{count:4, sum:5, (0.5,1]:1, (1,2]:2, (2,4]:1} and {count:4, sum:5, (0.5,1]:1, (1,2]:2, (2,4]:1}'
+"#,
+    );
+    let output = watchbell(folder.path(), &["test", "test.yml"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
 fn a_failing_test_shows_expected_and_got_side_by_side() {
     let folder = Folder::new("rule-tests-shown");
     folder.write("rules.yml", RULES);
