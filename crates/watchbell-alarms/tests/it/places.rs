@@ -18,7 +18,7 @@ fn check(spec: monitor::Spec, line: &str, expected: Expect) {
     let line = line.to_owned();
     let told = sim::run(1, |world| async move {
         let disk = Disk::new(world.clone());
-        let mut bell = disk.start(desired(&[spec.clone()], &[])).await;
+        let mut bell = disk.start(desired(std::slice::from_ref(&spec), &[])).await;
         let begun = world.clock.now();
         for event in line.split('|') {
             let words: Vec<&str> = event.split_whitespace().collect();
@@ -27,7 +27,7 @@ fn check(spec: monitor::Spec, line: &str, expected: Expect) {
             match words[1..] {
                 ["crash"] => {
                     bell.crash();
-                    bell = disk.start(desired(&[spec.clone()], &[])).await;
+                    bell = disk.start(desired(std::slice::from_ref(&spec), &[])).await;
                 }
                 ["-"] => {}
                 [place, "ok"] => bell.probe_from(place, None).await,

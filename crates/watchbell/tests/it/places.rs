@@ -194,7 +194,13 @@ fn a_target_that_is_down_for_one_place_pages_nobody_and_for_both_does() {
             scene.sim.stop().await;
             scene.told()
         },
-        expect![[""]],
+        expect![[r#"
+            932s firing MonitorDown: web is down: from home and fra: 10.0.0.2:80 refuses the connection: connection refused (2 of 2 places, since 00:10 UTC)
+            1042s firing MonitorDown: mail is down: from home and fra: 10.0.0.3:25 refuses the connection: connection refused (2 of 3 places, since 00:12 UTC; up from nyc)
+            1042s firing MonitorDown: web is down: from home and fra: 10.0.0.2:80 refuses the connection: connection refused (2 of 2 places, since 00:10 UTC)
+            1242s firing MonitorDown: mail is down: from home and fra: 10.0.0.3:25 refuses the connection: connection refused (2 of 3 places, since 00:12 UTC; up from nyc)
+            1242s resolved MonitorDown: web is down: from home and fra: 10.0.0.2:80 refuses the connection: connection refused (2 of 2 places, since 00:10 UTC)
+            1342s resolved MonitorDown: mail is down: from home and fra: 10.0.0.3:25 refuses the connection: connection refused (2 of 3 places, since 00:12 UTC; up from nyc)"#]],
     );
 }
 
@@ -215,7 +221,9 @@ fn the_other_places_are_asked_at_once() {
             scene.sim.stop().await;
             scene.told()
         },
-        expect![[""]],
+        expect![
+            "142s firing MonitorDown: mail is down: from home and nyc: 10.0.0.3:25 refuses the connection: connection refused (2 of 3 places, since 00:12 UTC; up from fra)"
+        ],
     );
 }
 
@@ -247,7 +255,10 @@ fn an_agent_that_is_cut_off_is_one_page_and_what_it_saw_meanwhile_is_kept_and_pa
             scene.sim.stop().await;
             told
         },
-        expect![[""]],
+        expect![[r#"
+            59s firing PlaceSilentfra: watchbell: place fra is silent: nothing was heard of its agent since 2026-01-05T00:09:59.003Z; it probes 2 monitors, and 1 of them cannot be judged without it
+            659s resolved PlaceSilentfra: watchbell: place fra is silent: nothing was heard of its agent since 2026-01-05T00:09:59.003Z; it probes 2 monitors, and 1 of them cannot be judged without it
+            kept: 0 up, 8 down"#]],
     );
 }
 
@@ -287,7 +298,13 @@ fn a_page_goes_on_over_a_restart_of_the_server_and_of_an_agent() {
             scene.sim.stop().await;
             scene.told()
         },
-        expect![[""]],
+        expect![[r#"
+            32s firing MonitorDown: web is down: from home and fra: 10.0.0.2:80 refuses the connection: connection refused (2 of 2 places, since 00:10 UTC)
+            142s firing MonitorDown: mail is down: from home and nyc: 10.0.0.3:25 refuses the connection: connection refused (2 of 3 places, since 00:12 UTC; up from fra)
+            142s firing MonitorDown: web is down: from home and fra: 10.0.0.2:80 refuses the connection: connection refused (2 of 2 places, since 00:10 UTC)
+            870s firing MonitorDown: mail is down: from home and nyc: 10.0.0.3:25 refuses the connection: connection refused (2 of 3 places, since 00:12 UTC; up from fra)
+            870s resolved MonitorDown: web is down: from home and fra: 10.0.0.2:80 refuses the connection: connection refused (2 of 2 places, since 00:10 UTC)
+            890s resolved MonitorDown: mail is down: from home and nyc: 10.0.0.3:25 refuses the connection: connection refused (2 of 3 places, since 00:12 UTC; up from fra)"#]],
     );
 }
 
@@ -302,7 +319,9 @@ fn an_agent_that_is_gone_is_told_of_and_its_return() {
             scene.sim.stop().await;
             scene.told()
         },
-        expect![[""]],
+        expect![[r#"
+            59s firing PlaceSilentfra: watchbell: place fra is silent: nothing was heard of its agent since 2026-01-05T00:09:59.003Z; it probes 2 monitors, and 1 of them cannot be judged without it
+            309s resolved PlaceSilentfra: watchbell: place fra is silent: nothing was heard of its agent since 2026-01-05T00:09:59.003Z; it probes 2 monitors, and 1 of them cannot be judged without it"#]],
     );
 }
 
@@ -329,7 +348,9 @@ fn a_place_whose_own_network_is_down_does_not_vote() {
             scene.sim.stop().await;
             scene.told()
         },
-        expect![[""]],
+        expect![[r#"
+            92s firing OwnNetworkDownfra: watchbell: place fra: this host's own network is down: none of dns.example:53 answers. Failures of monitors are held until one does
+            702s resolved OwnNetworkDownfra: watchbell: place fra: this host's own network is down: none of dns.example:53 answers. Failures of monitors are held until one does"#]],
     );
 }
 
@@ -350,12 +371,16 @@ fn a_revoked_token_and_a_second_agent_are_turned_away() {
             scene.sim.stop().await;
             scene.told()
         },
-        expect![[""]],
+        expect![[r#"
+            1s firing WatchbellTrouble: watchbell: two agents report as place `nyc`: stop one of them, or give it a place of its own
+            151s firing PlaceSilentfra: watchbell: place fra is silent: nothing was heard of its agent since 2026-01-05T00:11:29.403Z; it probes 2 monitors, and 1 of them cannot be judged without it
+            151s firing PlaceSilentnyc: watchbell: place nyc is silent: nothing was heard of its agent since 2026-01-05T00:11:28.403Z; it probes 1 monitors, and all of them can still be judged from other places
+            151s firing WatchbellTrouble: watchbell: two agents report as place `nyc`: stop one of them, or give it a place of its own"#]],
     );
 }
 
 #[test]
-fn a_place_that_flaps_pages_nobody() {
+fn a_place_that_flaps_makes_no_monitor_down() {
     check(
         |mut scene| async move {
             for round in 0..20 {
@@ -369,7 +394,9 @@ fn a_place_that_flaps_pages_nobody() {
             scene.sim.stop().await;
             scene.told()
         },
-        expect![[""]],
+        expect![[r#"
+            179s firing PlaceSilentfra: watchbell: place fra is silent: nothing was heard of its agent since 2026-01-05T00:11:59.514Z; it probes 2 monitors, and 1 of them cannot be judged without it
+            189s resolved PlaceSilentfra: watchbell: place fra is silent: nothing was heard of its agent since 2026-01-05T00:11:59.514Z; it probes 2 monitors, and 1 of them cannot be judged without it"#]],
     );
 }
 

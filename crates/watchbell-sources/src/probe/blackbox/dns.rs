@@ -52,7 +52,7 @@ pub(super) async fn probe(it: &mut Probe<'_, '_>) -> Result<(), Failure> {
     it.record.set("probe_dns_additional_rrs", message.additional.len() as f64);
     it.record.set("probe_dns_query_succeeded", 1.0);
     if module.kind() == Some(SOA) {
-        let soa = message.answers.iter().filter(|line| line.kind == SOA).next_back();
+        let soa = message.answers.iter().rfind(|line| line.kind == SOA);
         let serial = soa.and_then(|line| line.data.split(' ').nth(2)?.parse().ok());
         it.record.set("probe_dns_serial", serial.unwrap_or_default());
     }

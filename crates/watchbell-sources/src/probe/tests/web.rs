@@ -260,8 +260,7 @@ fn a_token_is_kept_from_probe_to_probe_until_it_is_refused() {
         for _ in 0..4 {
             super::super::probe(&monitor, &runtime, &live).await;
         }
-        let asked = asked.lock().unwrap().join(", ");
-        asked
+        asked.lock().unwrap().join(", ")
     });
     assert_eq!(asked, "a token, the page, the page, refused, a token, the page");
 }
