@@ -33,7 +33,7 @@ pub use channels::exec::ExecConfig;
 pub use channels::incidentio::IncidentioConfig;
 pub use channels::jira::{JiraApi, JiraConfig, JiraField};
 pub use channels::ntfy::NtfyConfig;
-pub use channels::ntfy_switch::{NtfySwitchConfig, is_too_often};
+pub use channels::ntfy_switch::NtfySwitchConfig;
 pub use channels::opsgenie::{OpsgenieConfig, OpsgenieResponder};
 pub use channels::pagerduty::{PagerdutyConfig, PagerdutyImage, PagerdutyLink};
 pub use channels::ping::{PingConfig, PingMethod};

@@ -13,9 +13,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use watchbell_alerts::RouteConfig;
 use watchbell_model::{Path, Problems, Secret, Span};
-use watchbell_notify::{
-    ChannelDefaults, HttpConfig, NtfySwitchConfig, PingConfig, PingMethod, ReceiverConfig, is_too_often,
-};
+use watchbell_notify::{ChannelDefaults, HttpConfig, NtfySwitchConfig, PingConfig, PingMethod, ReceiverConfig};
 
 /// The name under which its rules are shown.
 pub const PACK: &str = "packs/deadman";
@@ -128,7 +126,7 @@ impl DeadmanConfig {
                 .error(&place.field("delay"), format!("{} is short for what is put off every {every}", ntfy.delay))
                 .hint("at least twice as long as `every`, so that one failing try does not have it delivered");
         }
-        if is_too_often(ntfy, every) {
+        if ntfy.is_too_often(every) {
             problems
                 .warning(&path.field("every"), format!("ntfy.sh does not take a message every {every} from everybody"))
                 .hint("it takes 250 a day, those of pages included: `10m`, or a server of your own");

@@ -85,6 +85,12 @@ impl NtfySwitchConfig {
         }
     }
 
+    /// Whether ntfy.sh, which takes 250 messages a day from strangers, would take one so often beside the pages.
+    pub fn is_too_often(&self, every: Span) -> bool {
+        let is_stranger = self.token.is_none() && self.token_file.is_none();
+        self.url.host() == "ntfy.sh" && is_stranger && every < Span::minutes(8)
+    }
+
     fn check_fields(&self, path: &Path, problems: &mut Problems) {
         ntfy::check_topic(&self.topic, path, problems);
         check_secret("token", &self.token, &self.token_file, None, path, problems);
@@ -240,11 +246,6 @@ impl Talk for First {
     }
 }
 
-/// Whether ntfy.sh, which takes 250 messages a day, would take one so often beside the pages.
-pub fn is_too_often(config: &NtfySwitchConfig, every: Span) -> bool {
-    config.url.host() == "ntfy.sh" && config.token.is_none() && config.token_file.is_none() && every < Span::minutes(8)
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::Value;
@@ -258,8 +259,8 @@ mod tests {
     #[test]
     fn ntfy_sh_takes_no_message_a_minute_from_strangers() {
         let free = config(json!({"topic": "t"}));
-        assert!(is_too_often(&free, Span::minutes(1)) && !is_too_often(&free, Span::minutes(10)));
-        assert!(!is_too_often(&config(json!({"topic": "t", "token": "tk_1"})), Span::minutes(1)));
-        assert!(!is_too_often(&config(json!({"topic": "t", "url": "https://push.example.org"})), Span::minutes(1)));
+        assert!(free.is_too_often(Span::minutes(1)) && !free.is_too_often(Span::minutes(10)));
+        assert!(!config(json!({"topic": "t", "token": "tk_1"})).is_too_often(Span::minutes(1)));
+        assert!(!config(json!({"topic": "t", "url": "https://push.example.org"})).is_too_often(Span::minutes(1)));
     }
 }
