@@ -31,7 +31,7 @@ impl Site {
 fn test_add_alerts() {
     play(|site| async move {
         let labels = json!({"a": "b", "b": "Σ", "c": "🙂", "d": "eΘ"});
-        site.post_alerts("", &[labels.clone()]).await;
+        site.post_alerts("", std::slice::from_ref(&labels)).await;
         let found = site.query("", &[]).await;
         assert_eq!((found.len(), &found[0]["labels"], &found[0]["status"]["state"]), (1, &labels, &json!("active")));
     });
