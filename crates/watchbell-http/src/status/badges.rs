@@ -80,7 +80,7 @@ fn window_of(window: &str) -> &str {
 
 async fn answer(app: &App, visitor: &Visitor, name: &str, make: impl FnOnce(&Board) -> Option<Response>) -> Response {
     let Some(page) = page_named(app, name) else { return nothing(false) };
-    if let Err(refused) = visitor.enter(app, &page, false) {
+    if let Some(refused) = visitor.enter(app, &page, false) {
         return refused;
     }
     let Some(mut response) = make(&shown(app, &page).await.board) else { return nothing(false) };

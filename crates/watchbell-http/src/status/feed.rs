@@ -51,10 +51,10 @@ pub(super) fn atom(board: &Board, address: &str) -> String {
         escape(&board.name),
     );
     for Entry { id, title, at, text } in entries {
-        write!(
+        writeln!(
             out,
             "<entry><id>{}</id><title>{}</title><updated>{at}</updated><link href=\"{link}\"/>\
-             <content type=\"text\">{}</content></entry>\n",
+             <content type=\"text\">{}</content></entry>",
             escape(&id),
             escape(&title),
             escape(&text),

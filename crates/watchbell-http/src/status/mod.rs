@@ -249,12 +249,12 @@ impl<S: Sync> FromRequestParts<S> for Visitor {
 }
 
 impl Visitor {
-    /// Lets somebody see a page or says no.
-    fn enter(&self, app: &Shared, page: &StatusPageConfig, document: bool) -> Result<(), Response> {
+    /// What is answered to somebody who may not see a page; nothing to whom may.
+    fn enter(&self, app: &Shared, page: &StatusPageConfig, document: bool) -> Option<Response> {
         let known = matches!(self.caller, Caller::Session(_) | Caller::Token(_));
         let token = page.token.expose();
         if page.public || known {
-            return Ok(());
+            return None;
         }
         let given = &self.token;
         let bearer = self.headers.get(header::AUTHORIZATION).and_then(|it| it.to_str().ok()?.strip_prefix("Bearer "));
@@ -262,10 +262,10 @@ impl Visitor {
         let same = |a: &str, b: &str| bool::from(a.as_bytes().ct_eq(b.as_bytes()));
         if !token.is_empty() {
             if cookie.is_some_and(|it| same(it, &cookie_value(page))) || bearer.is_some_and(|it| same(it, token)) {
-                return Ok(());
+                return None;
             }
             if same(given, token) {
-                return if document { Err(self.keep(app, page)) } else { Ok(()) };
+                return document.then(|| self.keep(app, page));
             }
         }
         if !given.is_empty()
@@ -274,10 +274,10 @@ impl Visitor {
             app.refused("sign_in_rate");
             let mut response = refusal(StatusCode::TOO_MANY_REQUESTS, "too many tokens were tried from this address");
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
-            return Err(response);
+            return Some(response);
         }
         app.refused("no_credentials");
-        Err(match (document, token.is_empty()) {
+        Some(match (document, token.is_empty()) {
             (true, true) => Redirect::to(&format!("/signin?next={}", encode(self.uri.path()))).into_response(),
             (true, false) => {
                 let body = "<p>Open it once by the whole link that you were given, with its token.</p>";
@@ -312,8 +312,8 @@ impl Visitor {
     async fn see(&self, app: &App, name: &str, document: bool, form: fn(&Shown) -> &Document) -> Response {
         let Some(page) = page_named(app, name) else { return nothing(document) };
         match self.enter(app, &page, document) {
-            Ok(()) => form(&*shown(app, &page).await).answer(&self.headers, page.public),
-            Err(refused) => refused,
+            None => form(&*shown(app, &page).await).answer(&self.headers, page.public),
+            Some(refused) => refused,
         }
     }
 }

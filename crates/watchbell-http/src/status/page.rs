@@ -45,9 +45,9 @@ pub(super) fn html(board: &Board, page: &StatusPageConfig) -> String {
         escape(&board.summary),
         paragraphs(&board.description),
     );
-    write!(
+    writeln!(
         out,
-        "<p class=\"banner {}\" role=\"status\">{}<b>{}</b><span>as of {}</span></p>\n",
+        "<p class=\"banner {}\" role=\"status\">{}<b>{}</b><span>as of {}</span></p>",
         board.state.word(),
         mark(board.state, 28),
         escape(&board.summary),
@@ -97,7 +97,7 @@ fn group(out: &mut String, at: usize, group: &BoardGroup, zone: &TimeZone) {
         format!("<h2 id=\"group-{at}\">{}</h2>\n", escape(&group.name))
     };
     let label = if group.name.is_empty() { String::new() } else { format!(" aria-labelledby=\"group-{at}\"") };
-    write!(out, "<section{label}>{heading}<ul class=\"items\">\n").expect("a string takes it");
+    writeln!(out, "<section{label}>{heading}<ul class=\"items\">").expect("a string takes it");
     group.items.iter().for_each(|it| item(out, it, zone));
     out.push_str("</ul></section>\n");
 }
@@ -115,9 +115,9 @@ fn item(out: &mut String, item: &BoardItem, zone: &TimeZone) {
         let day = zoned(at, zone).strftime("%-d %b %Y").to_string();
         write!(words, "<span>certificate until {day}</span>").expect("a string takes it");
     }
-    write!(
+    writeln!(
         out,
-        "<li class=\"item {state}\"><div class=\"head\">{}<h3>{}</h3><p>{words}</p></div>\n",
+        "<li class=\"item {state}\"><div class=\"head\">{}<h3>{}</h3><p>{words}</p></div>",
         mark(item.state, 18),
         escape(&item.name),
     )

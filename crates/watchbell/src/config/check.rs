@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use watchbell_alarms::Pictures;
 use watchbell_alarms::rule::RuleFile;
+use watchbell_http::StatusPageConfig;
 use watchbell_model::{Path, Problems, RelabelConfig, RunbookRef};
 use watchbell_notify::{Library, ReceiverConfig, Templates};
 use watchbell_sources::heartbeat::HeartbeatConfig;
