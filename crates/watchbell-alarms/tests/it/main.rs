@@ -3,7 +3,6 @@
 mod additions;
 mod generator;
 mod own;
-mod places;
 mod rules;
 mod survival;
 mod time;

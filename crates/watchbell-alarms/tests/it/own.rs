@@ -1,10 +1,10 @@
 //! Troubles of watchbell itself become alarms and end with them.
 
 use expect_test::expect;
-use watchbell_model::{AlarmState, Alert, Severity};
+use watchbell_model::{AlarmState, Severity};
 use watchbell_runtime::sim;
 
-use crate::world::{Disk, desired, monitor};
+use crate::world::{Disk, desired};
 
 #[test]
 fn a_trouble_is_an_alarm_while_it_lasts() {
@@ -48,40 +48,5 @@ fn after_a_restart_a_trouble_has_time_to_be_found_again() {
             3m resolved self/config: watchbell: it is refused [it is over]
         "#]]
         .assert_eq(&disk.raised.take());
-    });
-}
-
-#[test]
-fn no_results_are_not_told_while_the_own_network_is_down_and_are_when_it_is_back() {
-    sim::run(1, |world| async move {
-        let disk = Disk::new(world);
-        let bell = disk.start(desired(&[monitor("IMAP", 0)], &[])).await;
-        bell.probe("IMAP", None).await.unwrap();
-        bell.wait("1m").await;
-        bell.runtime.troubles.set("own-network", Severity::Critical, "nothing outside answers");
-        bell.wait("10m").await;
-        bell.runtime.troubles.clear("own-network");
-        bell.wait("1m").await;
-        bell.probe("IMAP", None).await.unwrap();
-        bell.wait("1m").await;
-        expect![[""]].assert_eq(&disk.raised.take());
-    });
-}
-
-#[test]
-fn troubles_of_networks_and_places_have_names_of_their_own() {
-    sim::run(1, |world| async move {
-        let disk = Disk::new(world);
-        let bell = disk.start(desired(&[], &[])).await;
-        for key in ["own-network", "own-network/fra", "place/fra", "place-clock/fra"] {
-            bell.runtime.troubles.set(key, Severity::Critical, "so it is");
-        }
-        bell.wait("1s").await;
-        let named = |alert: &Alert| {
-            let place = alert.labels.get("place").unwrap_or("-");
-            format!("{} {} {place}", alert.labels.get("source").unwrap_or_default(), alert.name())
-        };
-        let named: Vec<String> = disk.raised.firing().iter().map(named).collect();
-        expect![[""]].assert_eq(&named.join("\n"));
     });
 }

@@ -193,29 +193,15 @@ impl Bell {
         self.seen(monitor, failure, None).await
     }
 
-    pub(crate) async fn probe_from(&self, place: &str, failure: Option<&str>) {
-        self.observed(place, "imap", failure, None).await.unwrap();
-    }
-
     pub(crate) async fn seen(
         &self,
         monitor: &str,
         failure: Option<&str>,
         certificate: Option<Certificate>,
     ) -> Result<(), StateError> {
-        self.observed(HOME, monitor, failure, certificate).await
-    }
-
-    async fn observed(
-        &self,
-        place: &str,
-        monitor: &str,
-        failure: Option<&str>,
-        certificate: Option<Certificate>,
-    ) -> Result<(), StateError> {
         let result = ProbeResult {
             monitor: monitor.to_owned(),
-            place: place.to_owned(),
+            place: HOME.to_owned(),
             at: self.runtime.clock.now(),
             success: failure.is_none(),
             duration: Span::millis(20),

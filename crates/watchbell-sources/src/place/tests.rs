@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use expect_test::expect;
 use watchbell_model::{
     Append, AppendError, Appended, Batch, BoxFuture, Change, Labels, MemoryState, Observation, Observe, ProbeResult,
     Secret, Span, State as _, StateError, Timestamp,
@@ -13,7 +12,7 @@ use watchbell_runtime::sim::{self, World};
 
 use super::buffer::Buffer;
 use super::exchange::{Entry, Seen};
-use super::{Exchange, ExchangeError, PROTOCOL, PlaceConfig, PlaceState, Places, RESULTS_MAX};
+use super::{Exchange, ExchangeError, PROTOCOL, PlaceConfig, Places, RESULTS_MAX};
 use crate::Context;
 use crate::probe::{EgressConfig, Live, MonitorConfig, OwnNetworkConfig};
 
@@ -181,26 +180,6 @@ fn a_failure_that_was_judged_before_a_restart_of_the_server_counts_once() {
 }
 
 #[test]
-fn what_comes_late_is_kept_and_judged_no_more() {
-    let told = sim::run(1, |world| async move {
-        let scene = Scene::new(world);
-        scene.pass(3600).await;
-        let labels = [("__name__", "probe_success"), ("monitor", "web"), ("place", "elsewhere"), ("a", "b")];
-        let late = vec![
-            result(1800, Some("then")),
-            sample(1800, &labels),
-            result(40, Some("refused")),
-            result(20, None),
-            result(10, Some("hangs")),
-        ];
-        scene.says(report("a", 0, late)).await.unwrap();
-        let kept = scene.log.points.lock().unwrap().clone();
-        format!("{}\n{} at {}", scene.lines(), kept[0].0, kept[0].1)
-    });
-    expect![[""]].assert_eq(&told);
-}
-
-#[test]
 fn an_agent_has_no_say_in_other_series() {
     sim::run(1, |world| async move {
         let scene = Scene::new(world);
@@ -212,30 +191,6 @@ fn an_agent_has_no_say_in_other_series() {
         scene.says(report("a", 0, forged)).await.unwrap();
         assert_eq!(*scene.log.points.lock().unwrap(), []);
     });
-}
-
-#[test]
-fn a_place_that_falls_silent_is_told_of_once_and_returns() {
-    let told = sim::run(1, |world| async move {
-        let scene = Scene::new(world);
-        let mut all = vec![format!("{:?}", scene.places.statuses()[1].state)];
-        scene.pass(61).await;
-        all.push(format!("{:?} {} {}", scene.places.statuses()[1].state, scene.lines(), scene.troubles()));
-        scene.says(report("a", 0, vec![result(0, None)])).await.unwrap();
-        all.push(format!("{:?} {}{}", scene.places.statuses()[1].state, scene.lines(), scene.troubles()));
-        scene.pass(59).await;
-        assert_eq!(scene.places.statuses()[1].state, PlaceState::Heard);
-        scene.pass(2).await;
-        all.push(format!("{} {}", scene.lines(), scene.troubles()));
-        scene.pass(3600).await;
-        all.push(format!("later: {} {}", scene.lines(), scene.troubles()));
-        // One that is not wanted any more is not missed.
-        scene.apply(&[]);
-        scene.pass(100).await;
-        all.push(format!("{}{} places", scene.troubles(), scene.places.statuses().len()));
-        all.join("\n")
-    });
-    expect![[""]].assert_eq(&told);
 }
 
 #[test]
@@ -276,25 +231,6 @@ fn of_two_agents_with_one_name_the_later_one_is_heard() {
         scene.says(report("b", 0, Vec::new())).await.unwrap();
         assert_eq!(scene.lines(), "fra heard");
     });
-}
-
-#[test]
-fn what_an_agent_says_of_itself_is_told() {
-    let told = sim::run(1, |world| async move {
-        let scene = Scene::new(world);
-        let mut said = report("a", 0, Vec::new());
-        (said.ahead_ms, said.dropped, said.waiting) = (Some(-95_000), 12, 3);
-        said.own_network = Some("none of 192.0.2.1:53 answers".into());
-        said.refused =
-            vec![super::exchange::RefusedMonitor { monitor: "web".into(), reason: "unknown field `new`".into() }];
-        scene.says(said).await.unwrap();
-        let status = serde_json::to_string(&scene.places.statuses()[1]).unwrap();
-        let troubles = scene.troubles();
-        scene.says(report("a", 0, Vec::new())).await.unwrap();
-        assert_eq!(scene.troubles(), "");
-        format!("{status}\n{troubles}")
-    });
-    expect![[""]].assert_eq(&told);
 }
 
 #[test]
@@ -360,5 +296,43 @@ fn a_buffer_that_is_full_drops_the_oldest_and_counts() {
         // An answer that came twice takes nothing more away.
         buffer.taken(503);
         assert_eq!(buffer.part().first, 503);
+    });
+}
+
+#[test]
+fn what_comes_late_is_kept_and_judged_no_more() {
+    sim::run(1, |world| async move {
+        let scene = Scene::new(world);
+        scene.says(report("a", 0, Vec::new())).await.unwrap();
+        scene.lines();
+        let labels = [("__name__", "probe_success"), ("monitor", "web"), ("place", "elsewhere")];
+        let late = vec![
+            result(1800, Some("then")),
+            sample(1800, &labels),
+            result(40, Some("refused")),
+            result(20, None),
+            result(10, Some("hangs")),
+        ];
+        let now = scene.world.clock.now();
+        scene.says(report("a", 0, late)).await.unwrap();
+        assert_eq!(scene.lines(), "web@fra ok\nweb@fra hangs");
+        let kept = scene.log.points.lock().unwrap().clone();
+        assert_eq!((kept[0].0.get("place"), now.since(kept[0].1).as_secs()), (Some("fra"), 1800));
+    });
+}
+
+#[test]
+fn what_is_wrong_at_an_agent_is_told_as_long_as_it_is() {
+    sim::run(1, |world| async move {
+        let scene = Scene::new(world);
+        let mut said = report("a", 0, Vec::new());
+        said.ahead_ms = Some(-95_000);
+        said.own_network = Some("none of 192.0.2.1:53 answers".into());
+        scene.says(said).await.unwrap();
+        let told = scene.troubles();
+        assert!(told.contains("own-network/fra: place fra: none of 192.0.2.1:53 answers"), "{told}");
+        assert!(told.contains("place-clock/fra: the clock of place fra is"), "{told}");
+        scene.says(report("a", 0, Vec::new())).await.unwrap();
+        assert_eq!(scene.troubles(), "");
     });
 }

@@ -4,7 +4,6 @@ use expect_test::{Expect, expect};
 use watchbell_model::{Level, Path, Problems};
 
 use super::super::{MonitorConfig, check_all};
-use crate::place::PlaceConfig;
 
 fn check(monitors: &str, expected: Expect) {
     let monitors: Vec<MonitorConfig> = serde_json::from_str(monitors).unwrap();
@@ -222,30 +221,4 @@ fn passwords_are_not_shown() {
     let text = r#"{"name": "a", "http": {"url": "http://h/", "bearer": "t0psecret", "body": "t0psecret", "headers": {"k": "t0psecret"}}}"#;
     let monitor: MonitorConfig = serde_json::from_str(text).unwrap();
     assert!(!format!("{monitor:?}").contains("t0psecret"));
-}
-
-#[test]
-fn places_and_how_many_of_them() {
-    check(
-        r#"[{"name": "a", "runbook": "r", "places": ["home", "fra"], "quorum": "2", "tcp": {"host": "a", "port": 1}},
-            {"name": "b", "runbook": "r", "places": ["fra", "fra"], "quorum": "3", "tcp": {"host": "a", "port": 1}},
-            {"name": "c", "runbook": "r", "places": ["home", "fra"], "exec": {"command": ["true"]}},
-            {"name": "d", "runbook": "r", "quorum": "2", "labels": {"place": "x"}, "tcp": {"host": "a", "port": 1}}]"#,
-        expect![[""]],
-    );
-}
-
-#[test]
-fn places_of_the_configuration() {
-    let monitors: Vec<MonitorConfig> =
-        serde_json::from_str(r#"[{"name": "a", "places": ["home", "frs"], "tcp": {"host": "a", "port": 1}}]"#).unwrap();
-    let places: Vec<PlaceConfig> = serde_json::from_str(
-        r#"[{"name": "fra"}, {"name": "home"}, {"name": "fra", "silent_after": "1s"}, {"name": "a b"},
-            {"name": "nyc", "own_network": {"references": [{"host": "", "port": 0}, {"host": "a", "port": 1}]}}]"#,
-    )
-    .unwrap();
-    let mut problems = Problems::new();
-    PlaceConfig::check_all(&places, &monitors, &Path::root(), &mut problems);
-    let lines: Vec<String> = problems.0.iter().map(|it| format!("{}: {}", it.path, it.message)).collect();
-    expect![[""]].assert_eq(&lines.join("\n"));
 }

@@ -1,6 +1,5 @@
 //! Probes against simulated servers, each written as a script of what the server says and hears.
 
-mod broken;
 mod configs;
 mod databases;
 mod datagrams;

@@ -3,7 +3,7 @@
 //! Lines of a script: `< text` says a line (`\r\n` inside is a line end, too); `<raw text` says it without a line end;
 //! `> text` hears a line that begins so; `request` hears a web request; `tls KIND` makes the connection secret with a
 //! certificate of that kind; `<bytes TEXT` says bytes, written as `\\x00`; `some` hears whatever comes; `drip` says everything from here on byte by byte; `flood` says a million bytes;
-//! `wait SECONDS` does nothing for so long; `hang` does nothing ever after; `close` closes. At the end of a script the server hears on and says nothing.
+//! `hang` does nothing ever after; `close` closes. At the end of a script the server hears on and says nothing.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -115,7 +115,6 @@ impl Script {
                 "flood" => stream.write_all(&vec![b'x'; 1_000_000]).await?,
                 "drip" => drips = true,
                 "hang" => std::future::pending().await,
-                "wait" => self.clock.sleep(Duration::from_secs(rest.parse().expect("seconds"))).await,
                 "close" => return Ok(()),
                 "request" => while !self.hear(&mut stream).await?.is_empty() {},
                 ">" => {

@@ -108,20 +108,17 @@ fn a_group_is_as_bad_as_its_worst_member_and_knows_at_once() {
 }
 
 #[test]
-fn failures_are_held_while_our_own_network_is_down_but_not_those_within_it() {
+fn failures_are_held_while_our_own_network_is_down() {
     let told = sim::run(1, |world: World| async move {
         world.net.serve(HOST, 2, |_| std::future::pending());
         world.net.add_address(HOST, "203.0.113.7".parse().unwrap());
         world.net.serve("dns.example", 53, |_| std::future::pending());
-        world.net.serve("10.1.2.3", 2, |_| std::future::pending());
-        let near = r#"{"name": "near", "retries": 0, "tcp": {"host": "10.1.2.3", "port": 2}}"#;
-        let (log, runtime, context) = start(&world, &[monitor(TWO), monitor(near)]);
+        let (log, runtime, context) = start(&world, &[monitor(TWO)]);
         let own: OwnNetworkConfig =
             serde_json::from_str(r#"{"references": [{"host": "dns.example", "port": 53}]}"#).unwrap();
         context.live.set_own_network(own).await;
         pass(&runtime, 20).await;
         world.net.refuse(HOST, 2);
-        world.net.refuse("10.1.2.3", 2);
         world.net.set_black_hole("dns.example", true);
         pass(&runtime, 120).await;
         log.note(format!("troubles: {:?}", runtime.troubles.list().iter().map(|it| &it.summary).collect::<Vec<_>>()));
@@ -136,6 +133,19 @@ fn failures_are_held_while_our_own_network_is_down_but_not_those_within_it() {
         140s troubles: ["this host's own network is down: none of dns.example:53 answers. Failures of monitors are held until one does"]
         173s two down
         200s troubles: 0"#]].assert_eq(&told);
+}
+
+#[test]
+fn failures_within_our_own_network_are_told_while_only_the_way_out_is_down() {
+    sim::run(1, |world: World| async move {
+        let near = r#"{"name": "near", "retries": 0, "tcp": {"host": "10.1.2.3", "port": 2}}"#;
+        let (log, runtime, context) = start(&world, &[monitor(near)]);
+        let own: OwnNetworkConfig =
+            serde_json::from_str(r#"{"references": [{"host": "dns.example", "port": 53}]}"#).unwrap();
+        context.live.set_own_network(own).await;
+        pass(&runtime, 130).await;
+        assert!(lines(&log).contains("near down"), "{}", lines(&log));
+    });
 }
 
 #[test]
