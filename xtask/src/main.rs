@@ -31,6 +31,8 @@ const USAGE: &str = "usage: cargo xtask <command>
                 alerts over HTTP to the request of a webhook, beside Alertmanager
   bench ping [--quick] [--output FILE] [--watchbell BINARY]
                 pings of heartbeats, each on disk before its answer, and none missing after kill -9
+  bench probe [--quick] [--output FILE] [--watchbell BINARY]
+                probes at /probe beside blackbox_exporter, and ten thousand monitors at once
   bench query [--quick] [--output FILE] [--watchbell BINARY] [--only NAME]
                 PromQL over HTTP and rounds of rules beside them, in one run
   bench scrape [--quick] [--output FILE] [--watchbell BINARY] [--only SIZE]
@@ -54,6 +56,10 @@ fn main() -> ExitCode {
         },
         ["bench", "ping", rest @ ..] => match bench_options(rest) {
             Some(options) => bench::ping(&options),
+            None => return usage(),
+        },
+        ["bench", "probe", rest @ ..] => match bench_options(rest) {
+            Some(options) => bench::probe(&options),
             None => return usage(),
         },
         ["bench", "query", rest @ ..] => match bench_options(rest) {

@@ -36,11 +36,11 @@ pub fn find(package: &str) -> Result<Binary> {
     Ok(Binary { path: installed, version: upstream(&String::from_utf8_lossy(&output.stdout)) })
 }
 
-/// Unpacks the newer Prometheus, which sends remote write 2.0, where `pushed.rs` looks for it. Without a network the test
-/// of 2.0 takes the installed one, which sends 1.0, and says so.
+/// Unpacks the newer Prometheus, which sends remote write 2.0, where `pushed.rs` looks for it, and the newer
+/// blackbox_exporter, with which `blackbox.rs` compares. Without a network the tests take the installed ones, and say so.
 pub fn senders() {
     // Promtool is a package of its own there; the tests of the API ask by it.
-    for package in ["prometheus", "promtool"] {
+    for package in ["prometheus", "promtool", "prometheus-blackbox-exporter"] {
         match find(package) {
             Ok(found) => eprintln!("== {package} {} is there for the tests", found.version),
             Err(error) => eprintln!("== {error:#}"),

@@ -7,6 +7,7 @@ mod idle;
 mod metrics;
 mod notify;
 mod ping;
+mod probe;
 mod process;
 mod query;
 mod recorded;
@@ -20,6 +21,7 @@ pub use idle::idle;
 pub use metrics::{Options, run as metrics};
 pub use notify::run as notify;
 pub use ping::run as ping;
+pub use probe::run as probe;
 pub use query::run as query;
 pub use scrape::run as scrape;
 

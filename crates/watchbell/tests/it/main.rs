@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "nothing is reachable in a test binary")]
 
 mod amtool;
+mod blackbox;
 mod browser;
 mod clients;
 mod configs;

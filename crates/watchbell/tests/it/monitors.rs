@@ -113,6 +113,35 @@ fn mqtt() {
 }
 
 #[test]
+fn web_and_grpc() {
+    let trust = Trust::new();
+    let (certificate, key) = trust.issue();
+    let mut server = servers::nginx(&certificate, &key);
+    let folder = &trust.folder;
+    let page = |port: u16, path: &str, more: &str| {
+        let scheme = if port == 8443 { "https" } else { "http" };
+        let trusted = "server_name: server.watchbell.test, roots_file: ca.pem";
+        probe(folder, &format!("http: {{url: '{scheme}://{}:{port}{path}', {trusted}, {more}}}", server.at))
+    };
+    assert_eq!(page(8443, "/page", "versions: [HTTP/2.0]"), "up: 200 OK");
+    assert_eq!(page(8443, "/page", "versions: [HTTP/1.1], http2: false"), "up: 200 OK");
+    assert_eq!(page(8080, "/page", "compression: gzip, keyword: all is well"), "up: 200 OK");
+    assert_eq!(page(8080, "/page", "body_bytes_max: 100"), "down: the answer has 1200 bytes, more than 100");
+    let via = "answer_headers: [{name: Via, not_matches: old, optional: true}]";
+    assert_eq!(page(8080, "/page", via), "up: 200 OK");
+    assert_eq!(page(8080, "/old", via), "down: the header `Via` is `old` and should not match `old`");
+    server.port = 8081;
+    check(folder, &server, "grpc", "service: any", "up: SERVING");
+    server.port = 8082;
+    check(folder, &server, "grpc", "", "down: expected that the server is SERVING, but it says NOT_SERVING");
+    server.port = 8444;
+    check(folder, &server, "grpc", SECURE, "up: SERVING");
+    check(folder, &server, "grpc", "tls: true, roots_file: ca.pem", "down: the certificate is not for");
+    server.port = 8080;
+    check(folder, &server, "grpc", "", "down: ");
+}
+
+#[test]
 fn time_servers() {
     let trust = Trust::new();
     let good = servers::chrony(true);

@@ -132,6 +132,52 @@ pub fn dnsmasq() -> Server {
     start(folder, at, 5353, true, "/usr/sbin/dnsmasq", &arguments)
 }
 
+/// nginx: pages at 8080 and, over TLS, at 8443, and gRPC's health service at 8081 and 8444; at 8082 it does not serve.
+pub fn nginx(certificate: &str, key: &str) -> Server {
+    must_have("/usr/sbin/nginx", "nginx-light");
+    let (folder, at) = (Folder::new("nginx"), own_address());
+    let here = folder.path().display().to_string();
+    folder.write("cert.pem", certificate);
+    folder.write("key.pem", key);
+    folder.write("pages/page", &"all is well\n".repeat(100));
+    let health = "grpc.health.v1.Health/Check";
+    folder.write(&format!("serving/{health}"), "\0\0\0\0\x02\x08\x01");
+    folder.write(&format!("idle/{health}"), "\0\0\0\0\x02\x08\x02");
+    let pages = format!(
+        "root {here}/pages; default_type text/plain; gzip on; gzip_min_length 1; gzip_types *; gzip_http_version 1.0; \
+         gzip_proxied any; location = /away {{ return 302 /page; }} location = /round {{ return 302 /round; }} \
+         location = /plain {{ return 302 http://{at}:8080/page; }} location = /gone {{ return 410 gone; }} \
+         location = /old {{ add_header Via old; return 200 old; }}"
+    );
+    let grpc = |folder: &str| {
+        format!(
+            "root {here}/{folder}; default_type application/grpc; error_page 405 =200 $uri; add_trailer grpc-status 0 always;"
+        )
+    };
+    let tls = format!("ssl_certificate {here}/cert.pem; ssl_certificate_key {here}/key.pem;");
+    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|name| format!("{name}_temp_path {here}/{name};"))
+        .concat();
+    let configuration = format!(
+        "pid {here}/pid; error_log {here}/error.log; worker_processes 1; daemon off; events {{}}\n\
+         http {{ access_log off; {temporary}\n\
+         server {{ listen {at}:8080; {pages} }}\n\
+         server {{ listen {at}:8443 ssl http2; {tls} {pages} }}\n\
+         server {{ listen {at}:8081 http2; {} }}\n\
+         server {{ listen {at}:8082 http2; {} }}\n\
+         server {{ listen {at}:8444 ssl http2; {tls} {} }}\n}}\n",
+        grpc("serving"),
+        grpc("idle"),
+        grpc("serving"),
+    );
+    let file = folder.write("nginx.conf", &configuration).display().to_string();
+    if is_root() {
+        // Its worker is another user.
+        done("chmod", &["-R", "a+rX", &here]);
+    }
+    start(folder, at, 8080, true, "/usr/sbin/nginx", &["-p", &here, "-c", &file])
+}
+
 /// PostgreSQL with a user for each way to sign in: `scram`, `md5`, `clear` and `trust`; the passwords are `s3cret`.
 pub fn postgresql(certificate: &str, key: &str) -> Server {
     let bin = Path::new("/usr/lib/postgresql/15/bin");
