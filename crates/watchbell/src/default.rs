@@ -1,6 +1,5 @@
 //! What holds when nothing is said.
 
-use watchbell_alarms::certificate;
 use watchbell_alerts::RouteConfig;
 use watchbell_model::Span;
 
@@ -10,27 +9,17 @@ use crate::deadman;
 /// The receiver of alerts nobody asked to be told of: it has no channel.
 pub const NOBODY: &str = "nobody";
 
-/// How long certificates that end are waited for: ten monitors that see the same one are a single page.
-const CERTIFICATES_WAIT: Span = Span::seconds(15);
-
 /// The route in force: as configured; else every alert to the first receiver, in groups of one alert name and source,
-/// at once. Certificates that end in as many days are told of together.
+/// at once.
 fn route(config: &Config) -> RouteConfig {
     if let Some(route) = &config.route {
         return route.clone();
     }
     let receiver = config.receivers.first().map_or(NOBODY, |receiver| &receiver.name);
-    let certificates = RouteConfig {
-        matchers: vec![format!("alertname=\"{}\"", certificate::ALERT_NAME)],
-        group_by: Some(vec!["alertname".into(), "days".into()]),
-        group_wait: Some(CERTIFICATES_WAIT),
-        ..RouteConfig::default()
-    };
     RouteConfig {
         receiver: Some(receiver.to_owned()),
         group_by: Some(vec!["alertname".into(), "source".into()]),
         group_wait: Some(Span::ZERO),
-        routes: vec![certificates],
         ..RouteConfig::default()
     }
 }

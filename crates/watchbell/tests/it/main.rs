@@ -5,7 +5,6 @@
 mod amtool;
 mod blackbox;
 mod browser;
-mod certificates;
 mod clients;
 mod configs;
 mod deadman;
