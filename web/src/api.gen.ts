@@ -59,6 +59,8 @@ export interface AlarmPage {
   judged_at: Timestamp | null;
   /** Labels its alerts carry. */
   labels: Record<string, string>;
+  /** What each place says of a monitor; empty where it is probed from home alone. */
+  places: PlaceVote[];
 }
 
 /** What an alarm says of its data. */
@@ -593,6 +595,8 @@ export interface Monitor {
   latency: number | null;
   /** What people call it. */
   name: string;
+  /** What each place says of it; empty where it is probed from home alone. */
+  places: PlaceVote[];
   /** What the last probe saw, in words. */
   reason: string;
   /** What to do when it is down. */
@@ -718,6 +722,47 @@ export interface Overview {
   wrong: Alarm[];
 }
 
+/** Whether a place is heard. */
+export type PlaceState = "here" | "heard" | "expected" | "silent";
+
+/** A place as it stands. */
+export interface PlaceStatus {
+  /** How many seconds the agent's clock is ahead of ours. */
+  clock_ahead: number | null;
+  /** How many results the agent dropped since its start, as its buffer was full. */
+  dropped: number;
+  /** When its agent was heard last, if it was since the start. */
+  heard_at: Timestamp | null;
+  /** How old the oldest result was that came last, in seconds. */
+  lag: number;
+  /** How many monitors are probed from there. */
+  monitors: number;
+  /** Its name. */
+  name: string;
+  /** Why its own network is down, if it is. */
+  own_network: string | null;
+  /** Monitors that its agent cannot probe. */
+  refused: RefusedMonitor[];
+  /** Whether it is heard. */
+  state: PlaceState;
+  /** The agent's release. */
+  version: string | null;
+  /** How many results wait at the agent. */
+  waiting: number;
+}
+
+/** What a place says of a monitor. */
+export interface PlaceVote {
+  /** When its last result came, if one came since the start. */
+  at: Timestamp | null;
+  /** What that one saw, in words. */
+  message: string | null;
+  /** The place. */
+  place: string;
+  /** Its vote. */
+  vote: Vote;
+}
+
 /** A page as a channel would send it, without credentials. */
 export interface Preview {
   /** What somebody can open or press in it: `Run book`, `Acknowledge`. */
@@ -734,6 +779,14 @@ export interface Preview {
   template_errors: string[];
   /** Headers and body. */
   text: string;
+}
+
+/** A monitor that an agent cannot probe. */
+export interface RefusedMonitor {
+  /** Its name. */
+  monitor: string;
+  /** Why. */
+  reason: string;
 }
 
 /** What a rule does. */
@@ -1010,3 +1063,6 @@ export interface Verdict {
   /** What they say. */
   verdict: Judgement;
 }
+
+/** What a place says of a monitor. */
+export type Vote = "up" | "down" | "open" | "silent";

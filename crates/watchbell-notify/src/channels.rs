@@ -124,7 +124,7 @@ pub(crate) trait Channel: HasOptions + Debug + Send + Sync {
         None
     }
 
-    /// Whether a later answer stands in the place of what is remembered.
+    /// Whether a later answer stands in the place of what is remembered, which then outlives episodes of the group.
     fn relearns(&self) -> bool {
         false
     }

@@ -187,9 +187,14 @@ impl Inner {
         self.threads.get(&thread_key(&entry.channel, &entry.group_key))
     }
 
-    /// Forgets what an earlier episode of these groups left on any channel: its end may have told nobody.
+    /// Forgets what an earlier episode of these groups left on any channel that does not learn it anew: its end may have
+    /// told nobody.
     pub(crate) fn forget_threads(&mut self, groups: &BTreeSet<&str>) -> Vec<Change> {
-        let left = |key: &str| key.split_once(THREAD_PARTS).is_some_and(|(_, group)| groups.contains(group));
+        let relearns = |name: &str| self.channels.get(name).is_some_and(|it| it.channel.relearns());
+        let left = |key: &str| {
+            let parts = key.split_once(THREAD_PARTS);
+            parts.is_some_and(|(channel, group)| groups.contains(group) && !relearns(channel))
+        };
         if groups.is_empty() {
             return Vec::new();
         }

@@ -64,7 +64,12 @@ fn no_results_are_not_told_while_the_own_network_is_down_and_are_when_it_is_back
         bell.wait("1m").await;
         bell.probe("IMAP", None).await.unwrap();
         bell.wait("1m").await;
-        expect![[""]].assert_eq(&disk.raised.take());
+        expect![[r#"
+            1m firing self/own-network: watchbell: nothing outside answers
+            11m resolved self/own-network: watchbell: nothing outside answers [it is over]
+            11m firing self/no-results: watchbell: no results of 1 monitor: IMAP
+            12m resolved self/no-results: watchbell: no results of 1 monitor: IMAP [it is over]
+        "#]].assert_eq(&disk.raised.take());
     });
 }
 
@@ -82,6 +87,10 @@ fn troubles_of_networks_and_places_have_names_of_their_own() {
             format!("{} {} {place}", alert.labels.get("source").unwrap_or_default(), alert.name())
         };
         let named: Vec<String> = disk.raised.firing().iter().map(named).collect();
-        expect![[""]].assert_eq(&named.join("\n"));
+        expect![[r#"
+            self/own-network OwnNetworkDown -
+            self/own-network/fra OwnNetworkDown fra
+            self/place-clock/fra WatchbellTrouble -
+            self/place/fra PlaceSilent fra"#]].assert_eq(&named.join("\n"));
     });
 }

@@ -237,7 +237,7 @@ fn incidents_are_told_and_survive_a_restart() {
             assert!(page.contains(part), "{part} is missing in {page}");
         }
         assert!(page.contains("Not all of it works as it should") && !page.contains("berta"), "{page}");
-        assert!(!site.board("inside").await.to_string().contains("late"));
+        assert!(!site.board("inside").await.to_string().contains("<b>late</b>"));
 
         site.stage.runtime.clock.sleep(Duration::from_secs(300)).await;
         let path = format!("incidents/{id}");

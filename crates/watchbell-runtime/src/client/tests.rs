@@ -410,7 +410,10 @@ fn a_kept_connection_is_used_again_until_it_breaks() {
         assert_eq!(told, ["ok", "ok", broke, "ok", "ok"]);
         assert_eq!(*connections.lock().unwrap(), 2);
         // One that hangs is left alone in time, and the next request has a new one.
-        world.net.serve("server.example", 80, |_| std::future::pending());
+        world.net.serve("server.example", 80, |stream: Stream| async move {
+            let _open = stream;
+            std::future::pending::<()>().await
+        });
         let mut kept = http::Kept::default();
         let error = kept.send(&runtime, &request).await.unwrap_err().to_string();
         assert_eq!(error, "no answer within 10 s (while waiting for the answer)");

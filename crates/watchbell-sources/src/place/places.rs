@@ -537,11 +537,12 @@ impl State {
         });
         let (all, blind) = (place.monitors.len(), blind.count());
         let blind = match blind {
-            0 => "all of them can still be judged from other places".to_owned(),
-            blind => format!("{blind} of them cannot be judged without it"),
+            0 => "all can still be judged from other places".to_owned(),
+            blind => format!("{blind} cannot be judged without it"),
         };
         let blind = if all == 0 { String::new() } else { format!(", and {blind}") };
-        format!("place {name} is silent: {since}; it probes {all} monitors{blind}")
+        let monitors = if all == 1 { "monitor" } else { "monitors" };
+        format!("place {name} is silent: {since}; it probes {all} {monitors}{blind}")
     }
 }
 

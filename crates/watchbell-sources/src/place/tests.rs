@@ -197,7 +197,12 @@ fn what_comes_late_is_kept_and_judged_no_more() {
         let kept = scene.log.points.lock().unwrap().clone();
         format!("{}\n{} at {}", scene.lines(), kept[0].0, kept[0].1)
     });
-    expect![[""]].assert_eq(&told);
+    expect![[r#"
+        fra silent
+        fra heard
+        web@fra ok
+        web@fra hangs
+        probe_success{a="b", instance="web.example:80", job="monitor", monitor="web", place="fra"} at 2026-01-05T00:30:00.000Z"#]].assert_eq(&told);
 }
 
 #[test]
@@ -235,7 +240,14 @@ fn a_place_that_falls_silent_is_told_of_once_and_returns() {
         all.push(format!("{}{} places", scene.troubles(), scene.places.statuses().len()));
         all.join("\n")
     });
-    expect![[""]].assert_eq(&told);
+    expect![[r#"
+        Expected
+        Silent fra silent place/fra: place fra is silent: nothing was heard of its agent since watchbell started; it probes 1 monitors, and all of them can still be judged from other places
+        Heard fra heard
+        web@fra ok
+        fra silent place/fra: place fra is silent: nothing was heard of its agent since 2026-01-05T00:01:01.000Z; it probes 1 monitors, and all of them can still be judged from other places
+        later:  place/fra: place fra is silent: nothing was heard of its agent since 2026-01-05T00:01:01.000Z; it probes 1 monitors, and all of them can still be judged from other places
+        1 places"#]].assert_eq(&told);
 }
 
 #[test]
@@ -294,7 +306,11 @@ fn what_an_agent_says_of_itself_is_told() {
         assert_eq!(scene.troubles(), "");
         format!("{status}\n{troubles}")
     });
-    expect![[""]].assert_eq(&told);
+    expect![[r#"
+        {"name":"fra","state":"heard","heard_at":"2026-01-05T00:00:00.000Z","version":"1.2.3","monitors":1,"lag":0.0,"waiting":3,"dropped":12,"clock_ahead":-95.0,"own_network":"none of 192.0.2.1:53 answers","refused":[{"monitor":"web","reason":"unknown field `new`"}]}
+        own-network/fra: place fra: none of 192.0.2.1:53 answers
+        place-clock/fra: the clock of place fra is 1m35s behind this host's
+        place-monitors/fra: the agent of place fra (1.2.3) cannot probe 1 of its monitors, such as web: unknown field `new`"#]].assert_eq(&told);
 }
 
 #[test]

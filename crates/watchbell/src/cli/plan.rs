@@ -342,7 +342,14 @@ mod tests {
             {"name": "db", "uuid": "u3"},
         ]));
         let difference = Difference::of(&wanted, &running);
-        expect![[r#""#]].assert_eq(&difference.text());
+        expect![[r#"
+            + import: new
+            + db: new
+            ~ other: grace "1h" becomes "30m", schedule "0 3 * * *" becomes "0 4 * * *", uuid "u1" becomes "u9"
+            - old: no longer in the configuration
+            ! u2 `by hand`: made by a ping or the API, stands in no configuration
+            = same: is paused, and stays so
+        "#]].assert_eq(&difference.text());
         let nothing = Difference::of(&old, &running[..3]);
         assert!(nothing.is_empty() && nothing.extras.is_empty());
     }

@@ -300,11 +300,11 @@ fn a_page_goes_on_over_a_restart_of_the_server_and_of_an_agent() {
         },
         expect![[r#"
             32s firing MonitorDown: web is down: from home and fra: 10.0.0.2:80 refuses the connection: connection refused (2 of 2 places, since 00:10 UTC)
-            142s firing MonitorDown: mail is down: from home and nyc: 10.0.0.3:25 refuses the connection: connection refused (2 of 3 places, since 00:12 UTC; up from fra)
+            142s firing MonitorDown: mail is down: from home and fra: 10.0.0.3:25 refuses the connection: connection refused (2 of 3 places, since 00:12 UTC; up from nyc)
             142s firing MonitorDown: web is down: from home and fra: 10.0.0.2:80 refuses the connection: connection refused (2 of 2 places, since 00:10 UTC)
-            870s firing MonitorDown: mail is down: from home and nyc: 10.0.0.3:25 refuses the connection: connection refused (2 of 3 places, since 00:12 UTC; up from fra)
+            870s firing MonitorDown: mail is down: from home and fra: 10.0.0.3:25 refuses the connection: connection refused (2 of 3 places, since 00:12 UTC; up from nyc)
             870s resolved MonitorDown: web is down: from home and fra: 10.0.0.2:80 refuses the connection: connection refused (2 of 2 places, since 00:10 UTC)
-            890s resolved MonitorDown: mail is down: from home and nyc: 10.0.0.3:25 refuses the connection: connection refused (2 of 3 places, since 00:12 UTC; up from fra)"#]],
+            890s resolved MonitorDown: mail is down: from home and fra: 10.0.0.3:25 refuses the connection: connection refused (2 of 3 places, since 00:12 UTC; up from nyc)"#]],
     );
 }
 

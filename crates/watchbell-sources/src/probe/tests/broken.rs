@@ -28,10 +28,10 @@ fn each(more: impl Fn(&World), scripts: [&str; 3]) -> String {
 
 /// The talk up to TLS, with that certificate, and a little after it.
 fn with(certificate: &str) -> [String; 3] {
-    let after = ["> EHLO\n< 250 mail.example", "> a2 CAPABILITY\n< * CAPABILITY IMAP4rev1\n< a2 OK done", ""];
+    let after = ["> EHLO\n< 250 mail.example", "> c CAPABILITY\n< * CAPABILITY IMAP4rev1\n< c OK done", ""];
     [
         "< 220 mail.example ESMTP\n> EHLO\n< 250-mail.example\n< 250 STARTTLS\n> STARTTLS\n< 220 ready",
-        "< * OK [CAPABILITY IMAP4rev1 STARTTLS] ready\n> a1 STARTTLS\n< a1 OK begin",
+        "< * OK ready\n> a CAPABILITY\n< * CAPABILITY IMAP4rev1 STARTTLS\n< a OK done\n> b STARTTLS\n< b OK begin",
         "< +OK ready\n> CAPA\n< +OK\n< STLS\n< .\n> STLS\n< +OK begin",
     ]
     .into_iter()
@@ -49,12 +49,28 @@ fn certificate(kind: &str) -> String {
 
 #[test]
 fn a_certificate_behind_starttls_has_expired() {
-    expect![[""]].assert_eq(&certificate("expired"));
+    expect![[r#"
+        smtp down: the certificate has expired
+          [< 250-mail.example | < 250 STARTTLS | > STARTTLS | < 220 ready]
+          CN=mail.example until 2026-01-01T00:00:00.000Z
+        imap down: the server closed the connection instead of sending the answer to CAPABILITY
+          [< * OK [CAPABILITY IMAP4rev1 STARTTLS] ready | > a CAPABILITY]
+        pop3 down: the certificate has expired
+          [< STLS | < . | > STLS | < +OK begin]
+          CN=mail.example until 2026-01-01T00:00:00.000Z"#]].assert_eq(&certificate("expired"));
 }
 
 #[test]
 fn a_certificate_behind_starttls_is_for_another_name() {
-    expect![[""]].assert_eq(&certificate("other-name"));
+    expect![[r#"
+        smtp down: the certificate is not for `mail.example`
+          [< 250-mail.example | < 250 STARTTLS | > STARTTLS | < 220 ready]
+          CN=other.example until 2026-04-05T00:00:00.000Z
+        imap down: the server closed the connection instead of sending the answer to CAPABILITY
+          [< * OK [CAPABILITY IMAP4rev1 STARTTLS] ready | > a CAPABILITY]
+        pop3 down: the certificate is not for `mail.example`
+          [< STLS | > STLS | < +OK begin]
+          CN=other.example until 2026-04-05T00:00:00.000Z"#]].assert_eq(&certificate("other-name"));
 }
 
 #[test]
@@ -64,19 +80,51 @@ fn a_banner_comes_late_and_too_late() {
         let greetings = ["< 220 mail.example ESMTP", "< * OK ready", "< +OK ready"].map(|it| format!("{wait}\n{it}"));
         each(|_| {}, [&greetings[0], &greetings[1], &greetings[2]])
     };
-    expect![[""]].assert_eq(&late(8));
-    expect![[""]].assert_eq(&late(11));
+    expect![[r#"
+        smtp down: gave up after 10s waiting for the answer to EHLO
+          [< 220 mail.example ESMTP | > EHLO watchbell.invalid]
+          after 10s
+        imap down: gave up after 10s waiting for the answer to CAPABILITY
+          [< * OK ready | > a CAPABILITY]
+          after 10s
+        pop3 down: gave up after 10s waiting for the answer to CAPA
+          [< +OK ready | > CAPA]
+          after 10s"#]].assert_eq(&late(8));
+    expect![[r#"
+        smtp down: gave up after 10s waiting for a greeting
+          after 10s
+        imap down: gave up after 10s waiting for a greeting
+          after 10s
+        pop3 down: gave up after 10s waiting for a greeting
+          after 10s"#]].assert_eq(&late(11));
 }
 
 #[test]
 fn a_host_takes_connections_and_says_nothing_or_is_not_there() {
-    expect![[""]].assert_eq(&each(|_| {}, ["hang"; 3]));
-    expect![[""]].assert_eq(&each(|world| world.net.set_black_hole(HOST, true), ["hang"; 3]));
+    expect![[r#"
+        smtp down: gave up after 10s waiting for a greeting
+          after 10s
+        imap down: gave up after 10s waiting for a greeting
+          after 10s
+        pop3 down: gave up after 10s waiting for a greeting
+          after 10s"#]].assert_eq(&each(|_| {}, ["hang"; 3]));
+    expect![[r#"
+        smtp down: gave up after 10s waiting for a connection to mail.example:25
+          after 10s
+        imap down: gave up after 10s waiting for a connection to mail.example:143
+          after 10s
+        pop3 down: gave up after 10s waiting for a connection to mail.example:110
+          after 10s"#]].assert_eq(&each(|world| world.net.set_black_hole(HOST, true), ["hang"; 3]));
 }
 
 #[test]
 fn a_server_turns_away_for_now() {
-    expect![[""]].assert_eq(&each(
+    expect![[r#"
+        smtp down: expected a greeting with code 220, but the server answered `421 4.7.0 try again later, you are greylisted`
+        imap down: the server turns clients away: `BYE too many connections from your address`
+          [< * BYE too many connections from your address]
+        pop3 down: expected a greeting, but the server refuses: `[SYS/TEMP] mailbox is locked`
+          [< -ERR [SYS/TEMP] mailbox is locked]"#]].assert_eq(&each(
         |_| {},
         [
             "< 421 4.7.0 try again later, you are greylisted\nclose",
@@ -88,7 +136,13 @@ fn a_server_turns_away_for_now() {
 
 #[test]
 fn names_do_not_resolve_in_time() {
-    expect![[""]].assert_eq(&each(|world| world.net.set_unresolvable(HOST, true), ["hang"; 3]));
+    expect![[r#"
+        smtp down: the name `mail.example` does not resolve: temporary failure in name resolution
+          after 5s
+        imap down: the name `mail.example` does not resolve: temporary failure in name resolution
+          after 5s
+        pop3 down: the name `mail.example` does not resolve: temporary failure in name resolution
+          after 5s"#]].assert_eq(&each(|world| world.net.set_unresolvable(HOST, true), ["hang"; 3]));
 }
 
 #[test]
@@ -111,5 +165,7 @@ fn a_host_has_ipv6_addresses_only() {
         }
         all.join("\n")
     });
-    expect![[""]].assert_eq(&told);
+    expect![[r#"
+        down: [2001:db8::25]:25 refuses the connection: connection refused
+        up: 220 one / two"#]].assert_eq(&told);
 }

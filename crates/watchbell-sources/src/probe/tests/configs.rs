@@ -231,7 +231,18 @@ fn places_and_how_many_of_them() {
             {"name": "b", "runbook": "r", "places": ["fra", "fra"], "quorum": "3", "tcp": {"host": "a", "port": 1}},
             {"name": "c", "runbook": "r", "places": ["home", "fra"], "exec": {"command": ["true"]}},
             {"name": "d", "runbook": "r", "quorum": "2", "labels": {"place": "x"}, "tcp": {"host": "a", "port": 1}}]"#,
-        expect![[""]],
+        expect![[r#"
+            error monitors[1].quorum: 3 of 2 can never agree
+              from 1 to the number of `places`, or `majority`
+            error monitors[1].places[1]: `fra` stands here twice
+              take it out: each place has one vote
+            error monitors[2].places[1]: `exec` cannot be probed from elsewhere
+              agents run no programs and know nothing of other monitors: leave `places` out
+            error monitors[3].labels.place: the label `place` is set by watchbell
+              choose another name
+            error monitors[3].quorum: 2 of 1 can never agree
+              from 1 to the number of `places`, or `majority`
+        "#]],
     );
 }
 
@@ -247,5 +258,12 @@ fn places_of_the_configuration() {
     let mut problems = Problems::new();
     PlaceConfig::check_all(&places, &monitors, &Path::root(), &mut problems);
     let lines: Vec<String> = problems.0.iter().map(|it| format!("{}: {}", it.path, it.message)).collect();
-    expect![[""]].assert_eq(&lines.join("\n"));
+    expect![[r#"
+        places[1].name: `home` is watchbell itself
+        places[2].silent_after: `1s` is too short
+        places[2].name: there is already a place called `fra`
+        places[3].name: "a b" is not the name of a place
+        places[4].own_network.references[0].host: the host is empty
+        places[4].own_network.references[0].port: port 0 does not exist
+        monitors[0].places[1]: there is no place named `frs`"#]].assert_eq(&lines.join("\n"));
 }

@@ -132,8 +132,12 @@ fn failures_are_held_while_our_own_network_is_down_but_not_those_within_it() {
         lines(&log)
     });
     expect![[r#"
+        8s near up
         8s two up
+        56s near down
+        116s near down
         140s troubles: ["this host's own network is down: none of dns.example:53 answers. Failures of monitors are held until one does"]
+        173s near down
         173s two down
         200s troubles: 0"#]].assert_eq(&told);
 }
