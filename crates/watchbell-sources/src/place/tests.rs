@@ -242,11 +242,11 @@ fn a_place_that_falls_silent_is_told_of_once_and_returns() {
     });
     expect![[r#"
         Expected
-        Silent fra silent place/fra: place fra is silent: nothing was heard of its agent since watchbell started; it probes 1 monitors, and all of them can still be judged from other places
+        Silent fra silent place/fra: place fra is silent: nothing was heard of its agent since watchbell started; it probes 1 monitor, and all can still be judged from other places
         Heard fra heard
         web@fra ok
-        fra silent place/fra: place fra is silent: nothing was heard of its agent since 2026-01-05T00:01:01.000Z; it probes 1 monitors, and all of them can still be judged from other places
-        later:  place/fra: place fra is silent: nothing was heard of its agent since 2026-01-05T00:01:01.000Z; it probes 1 monitors, and all of them can still be judged from other places
+        fra silent place/fra: place fra is silent: nothing was heard of its agent since 2026-01-05T00:01:01.000Z; it probes 1 monitor, and all can still be judged from other places
+        later:  place/fra: place fra is silent: nothing was heard of its agent since 2026-01-05T00:01:01.000Z; it probes 1 monitor, and all can still be judged from other places
         1 places"#]].assert_eq(&told);
 }
 

@@ -53,8 +53,9 @@ fn a_certificate_behind_starttls_has_expired() {
         smtp down: the certificate has expired
           [< 250-mail.example | < 250 STARTTLS | > STARTTLS | < 220 ready]
           CN=mail.example until 2026-01-01T00:00:00.000Z
-        imap down: the server closed the connection instead of sending the answer to CAPABILITY
-          [< * OK [CAPABILITY IMAP4rev1 STARTTLS] ready | > a CAPABILITY]
+        imap down: the certificate has expired
+          [< * CAPABILITY IMAP4rev1 STARTTLS | < a OK done | > b STARTTLS | < b OK begin]
+          CN=mail.example until 2026-01-01T00:00:00.000Z
         pop3 down: the certificate has expired
           [< STLS | < . | > STLS | < +OK begin]
           CN=mail.example until 2026-01-01T00:00:00.000Z"#]].assert_eq(&certificate("expired"));
@@ -66,8 +67,9 @@ fn a_certificate_behind_starttls_is_for_another_name() {
         smtp down: the certificate is not for `mail.example`
           [< 250-mail.example | < 250 STARTTLS | > STARTTLS | < 220 ready]
           CN=other.example until 2026-04-05T00:00:00.000Z
-        imap down: the server closed the connection instead of sending the answer to CAPABILITY
-          [< * OK [CAPABILITY IMAP4rev1 STARTTLS] ready | > a CAPABILITY]
+        imap down: the certificate is not for `mail.example`
+          [< * CAPABILITY IMAP4rev1 STARTTLS | < a OK done | > b STARTTLS | < b OK begin]
+          CN=other.example until 2026-04-05T00:00:00.000Z
         pop3 down: the certificate is not for `mail.example`
           [< STLS | > STLS | < +OK begin]
           CN=other.example until 2026-04-05T00:00:00.000Z"#]].assert_eq(&certificate("other-name"));
