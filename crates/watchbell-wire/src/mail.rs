@@ -344,12 +344,18 @@ mod tests {
             let head = |at: usize| format!("Content-Type: multipart/mixed; boundary=b{at}\n\n--b{at}\n");
             (0..depth).map(head).collect::<String>() + "\ndeep"
         };
-        check(&deep(DEPTH_MAX - 1), expect![[r#"
+        check(
+            &deep(DEPTH_MAX - 1),
+            expect![[r#"
 
-            deep"#]]);
-        check(&deep(DEPTH_MAX), expect![[r#"
+            deep"#]],
+        );
+        check(
+            &deep(DEPTH_MAX),
+            expect![[r#"
 
-        "#]]);
+        "#]],
+        );
     }
 
     proptest! {

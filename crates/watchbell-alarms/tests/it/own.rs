@@ -69,7 +69,8 @@ fn no_results_are_not_told_while_the_own_network_is_down_and_are_when_it_is_back
             11m resolved self/own-network: watchbell: nothing outside answers [it is over]
             11m firing self/no-results: watchbell: no results of 1 monitor: IMAP
             12m resolved self/no-results: watchbell: no results of 1 monitor: IMAP [it is over]
-        "#]].assert_eq(&disk.raised.take());
+        "#]]
+        .assert_eq(&disk.raised.take());
     });
 }
 
@@ -91,6 +92,7 @@ fn troubles_of_networks_and_places_have_names_of_their_own() {
             self/own-network OwnNetworkDown -
             self/own-network/fra OwnNetworkDown fra
             self/place-clock/fra WatchbellTrouble -
-            self/place/fra PlaceSilent fra"#]].assert_eq(&named.join("\n"));
+            self/place/fra PlaceSilent fra"#]]
+        .assert_eq(&named.join("\n"));
     });
 }

@@ -128,12 +128,16 @@ fn silence_resolves_nothing() {
 
 #[test]
 fn all_silent_is_not_known() {
-    check(spec(TWO, "majority"), "10s home ok | 10s fra ok | 20s fra gone | 6m -", expect![[r#"
+    check(
+        spec(TWO, "majority"),
+        "10s home ok | 10s fra ok | 20s fra gone | 6m -",
+        expect![[r#"
         3m20s firing self/no-results: watchbell: no results of 1 monitor: imap
         monitor/imap INSUFFICIENT_DATA -> OK: it is up: * OK ready (up from home)
         monitor/imap OK -> INSUFFICIENT_DATA: too few places say anything, the quorum is majority: silent: home and fra
         self/no-results INSUFFICIENT_DATA -> ALARM: no results of 1 monitor: imap
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -149,20 +153,28 @@ fn a_restart_remembers_what_places_said() {
         "#]],
     );
     // Half of it before, half after.
-    check(spec(TWO, "2"), "10s home fail a | 10s fra ok | 20s crash | 30s fra fail b | 40s home fail a", expect![[r#"
+    check(
+        spec(TWO, "2"),
+        "10s home fail a | 10s fra ok | 20s crash | 30s fra fail b | 40s home fail a",
+        expect![[r#"
         40s firing monitor/imap: imap is down: from home: a; from fra: b (2 of 2 places, since 00:00 UTC)
         monitor/imap INSUFFICIENT_DATA -> OK: it is up: * OK ready (up from fra; down from home)
         monitor/imap OK -> ALARM: it is down: from home: a; from fra: b (2 of 2 places, since 00:00 UTC)
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_place_alone_is_named() {
-    check(spec(&["fra"], "majority"), "10s fra ok | 20s fra fail refused | 30s fra ok", expect![[r#"
+    check(
+        spec(&["fra"], "majority"),
+        "10s fra ok | 20s fra fail refused | 30s fra ok",
+        expect![[r#"
         20s firing monitor/imap: imap is down: from fra: refused (1 of 1 probes failed, since 00:00 UTC)
         30s resolved monitor/imap: imap is down: from fra: refused (1 of 1 probes failed, since 00:00 UTC) [it is up again after 10 seconds: * OK ready]
         monitor/imap INSUFFICIENT_DATA -> OK: it is up: * OK ready
         monitor/imap OK -> ALARM: it is down: from fra: refused (1 of 1 probes failed, since 00:00 UTC)
         monitor/imap ALARM -> OK: it is up again after 10 seconds: * OK ready
-    "#]]);
+    "#]],
+    );
 }

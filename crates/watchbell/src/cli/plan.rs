@@ -349,7 +349,8 @@ mod tests {
             - old: no longer in the configuration
             ! u2 `by hand`: made by a ping or the API, stands in no configuration
             = same: is paused, and stays so
-        "#]].assert_eq(&difference.text());
+        "#]]
+        .assert_eq(&difference.text());
         let nothing = Difference::of(&old, &running[..3]);
         assert!(nothing.is_empty() && nothing.extras.is_empty());
     }

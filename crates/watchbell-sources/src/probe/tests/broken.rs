@@ -58,7 +58,8 @@ fn a_certificate_behind_starttls_has_expired() {
           CN=mail.example until 2026-01-01T00:00:00.000Z
         pop3 down: the certificate has expired
           [< STLS | < . | > STLS | < +OK begin]
-          CN=mail.example until 2026-01-01T00:00:00.000Z"#]].assert_eq(&certificate("expired"));
+          CN=mail.example until 2026-01-01T00:00:00.000Z"#]]
+    .assert_eq(&certificate("expired"));
 }
 
 #[test]
@@ -72,7 +73,8 @@ fn a_certificate_behind_starttls_is_for_another_name() {
           CN=other.example until 2026-04-05T00:00:00.000Z
         pop3 down: the certificate is not for `mail.example`
           [< STLS | > STLS | < +OK begin]
-          CN=other.example until 2026-04-05T00:00:00.000Z"#]].assert_eq(&certificate("other-name"));
+          CN=other.example until 2026-04-05T00:00:00.000Z"#]]
+    .assert_eq(&certificate("other-name"));
 }
 
 #[test]
@@ -91,14 +93,16 @@ fn a_banner_comes_late_and_too_late() {
           after 10s
         pop3 down: gave up after 10s waiting for the answer to CAPA
           [< +OK ready | > CAPA]
-          after 10s"#]].assert_eq(&late(8));
+          after 10s"#]]
+    .assert_eq(&late(8));
     expect![[r#"
         smtp down: gave up after 10s waiting for a greeting
           after 10s
         imap down: gave up after 10s waiting for a greeting
           after 10s
         pop3 down: gave up after 10s waiting for a greeting
-          after 10s"#]].assert_eq(&late(11));
+          after 10s"#]]
+    .assert_eq(&late(11));
 }
 
 #[test]
@@ -109,14 +113,16 @@ fn a_host_takes_connections_and_says_nothing_or_is_not_there() {
         imap down: gave up after 10s waiting for a greeting
           after 10s
         pop3 down: gave up after 10s waiting for a greeting
-          after 10s"#]].assert_eq(&each(|_| {}, ["hang"; 3]));
+          after 10s"#]]
+    .assert_eq(&each(|_| {}, ["hang"; 3]));
     expect![[r#"
         smtp down: gave up after 10s waiting for a connection to mail.example:25
           after 10s
         imap down: gave up after 10s waiting for a connection to mail.example:143
           after 10s
         pop3 down: gave up after 10s waiting for a connection to mail.example:110
-          after 10s"#]].assert_eq(&each(|world| world.net.set_black_hole(HOST, true), ["hang"; 3]));
+          after 10s"#]]
+    .assert_eq(&each(|world| world.net.set_black_hole(HOST, true), ["hang"; 3]));
 }
 
 #[test]
@@ -144,7 +150,8 @@ fn names_do_not_resolve_in_time() {
         imap down: the name `mail.example` does not resolve: temporary failure in name resolution
           after 5s
         pop3 down: the name `mail.example` does not resolve: temporary failure in name resolution
-          after 5s"#]].assert_eq(&each(|world| world.net.set_unresolvable(HOST, true), ["hang"; 3]));
+          after 5s"#]]
+    .assert_eq(&each(|world| world.net.set_unresolvable(HOST, true), ["hang"; 3]));
 }
 
 #[test]
@@ -169,5 +176,6 @@ fn a_host_has_ipv6_addresses_only() {
     });
     expect![[r#"
         down: [2001:db8::25]:25 refuses the connection: connection refused
-        up: 220 one / two"#]].assert_eq(&told);
+        up: 220 one / two"#]]
+    .assert_eq(&told);
 }

@@ -265,5 +265,6 @@ fn places_of_the_configuration() {
         places[3].name: "a b" is not the name of a place
         places[4].own_network.references[0].host: the host is empty
         places[4].own_network.references[0].port: port 0 does not exist
-        monitors[0].places[1]: there is no place named `frs`"#]].assert_eq(&lines.join("\n"));
+        monitors[0].places[1]: there is no place named `frs`"#]]
+    .assert_eq(&lines.join("\n"));
 }
