@@ -281,12 +281,7 @@ mod tests {
                 line two
             "#]],
         );
-        check(
-            "no head at all\n",
-            expect![[r#"
-
-            "#]],
-        );
+        check("no head at all\n", expect!["\n\n"]);
         check(
             "\njust: text",
             expect![[r#"
@@ -328,12 +323,7 @@ mod tests {
 
             no boundary"#]],
         );
-        check(
-            "Content-Type: image/png\n\nnone",
-            expect![[r#"
-
-            "#]],
-        );
+        check("Content-Type: image/png\n\nnone", expect!["\n\n"]);
         check(
             "Content-Type: text/html\n\na<b",
             expect![[r#"
@@ -350,12 +340,7 @@ mod tests {
 
             deep"#]],
         );
-        check(
-            &deep(DEPTH_MAX),
-            expect![[r#"
-
-        "#]],
-        );
+        check(&deep(DEPTH_MAX), expect!["\n\n"]);
     }
 
     proptest! {
