@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::client::Client;
 use super::metrics::Options;
@@ -219,21 +219,7 @@ fn start(kind: Kind, binary: &Binary, folder: &Path, receiver: SocketAddr, more:
             command.args([&format!("--web.listen-address={address}"), "--cluster.listen-address="]);
         }
     }
-    let log = std::fs::File::create(folder.join("log"))?;
-    let child = command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
-    let mut process = Process(child.with_context(|| format!("{} cannot be started", binary.path.display()))?);
-    let begun = Instant::now();
-    loop {
-        if let Ok(mut client) = Client::connect(address)
-            && client.get("/api/v2/status").is_ok()
-        {
-            return Ok((process, client));
-        }
-        if begun.elapsed() > PATIENCE || process.0.try_wait()?.is_some() {
-            bail!("it is not ready: {}", std::fs::read_to_string(folder.join("log")).unwrap_or_default());
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    Ok((Process::start(command, folder, address, "/api/v2/status")?, Client::connect(address)?))
 }
 
 /// Takes pages.

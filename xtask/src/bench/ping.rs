@@ -5,10 +5,10 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Instant;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::client::Client;
 use super::metrics::Options;
@@ -26,7 +26,6 @@ const PINGS: usize = 100_000;
 const ALONE: usize = 200;
 /// Seconds for 10,000 pings: the budget of the design.
 const BUDGET: f64 = 1.0;
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs all of it; the table goes to the screen and to `output`.
 pub fn run(options: &Options) -> Result<()> {
@@ -137,19 +136,5 @@ fn start(binary: &Path, folder: &Path) -> Result<(Process, SocketAddr)> {
     let mut command = Command::new(binary);
     command.arg("--config").arg(&config).arg("--data").arg(folder.join("data"));
     command.args(["--listen", &address.to_string()]);
-    let log = std::fs::File::create(folder.join("log"))?;
-    let child = command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
-    let mut process = Process(child.with_context(|| format!("{} cannot be started", binary.display()))?);
-    let begun = Instant::now();
-    loop {
-        if let Ok(mut client) = Client::connect(address)
-            && client.get("/readyz").is_ok()
-        {
-            return Ok((process, address));
-        }
-        if begun.elapsed() > PATIENCE || process.0.try_wait()?.is_some() {
-            bail!("it is not ready: {}", std::fs::read_to_string(folder.join("log")).unwrap_or_default());
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    Ok((Process::start(command, folder, address, "/readyz")?, address))
 }

@@ -6,12 +6,12 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::client::{Client, escape};
 use super::metrics::Options;
@@ -25,7 +25,6 @@ const ASKERS: usize = 16;
 const MONITORS: usize = 10_000;
 const INTERVAL: Duration = Duration::from_secs(60);
 const HANGING: usize = 2;
-const PATIENCE: Duration = Duration::from_secs(60);
 /// Modules of both probers.
 const MODULES: &str = "modules:\n  http: {prober: http, timeout: 5s}\n  tcp: {prober: tcp, timeout: 5s}\n";
 
@@ -225,19 +224,5 @@ fn start(binary: &Path, ours: bool, folder: &Path, config: &str) -> Result<(Proc
         command.arg(format!("--config.file={}", file.display())).arg(format!("--web.listen-address={address}"));
         command.arg("--log.level=error");
     }
-    let log = std::fs::File::create(folder.join("log"))?;
-    let child = command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
-    let mut process = Process(child.with_context(|| format!("{} cannot be started", binary.display()))?);
-    let begun = Instant::now();
-    loop {
-        if let Ok(mut client) = Client::connect(address)
-            && client.get("/-/healthy").is_ok()
-        {
-            return Ok((process, address));
-        }
-        if begun.elapsed() > PATIENCE || process.0.try_wait()?.is_some() {
-            bail!("it is not ready: {}", std::fs::read_to_string(folder.join("log")).unwrap_or_default());
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    Ok((Process::start(command, folder, address, "/-/healthy")?, address))
 }

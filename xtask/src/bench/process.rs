@@ -1,10 +1,17 @@
 //! Processes that are measured: what they take, by `/proc`, and folders that go away with them.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Child;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+
+use super::client::Client;
+
+/// How long a process may take to be ready.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A folder that goes away with its owner.
 pub struct Folder(PathBuf);
@@ -34,6 +41,22 @@ impl Drop for Folder {
 pub struct Process(pub Child);
 
 impl Process {
+    /// Starts a command in a folder, which gets its log, and waits until `path` is answered well at `address`.
+    pub fn start(mut command: Command, folder: &Path, address: SocketAddr, path: &str) -> Result<Process> {
+        let log = std::fs::File::create(folder.join("log"))?;
+        let child = command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
+        let program = command.get_program().display();
+        let mut process = Process(child.with_context(|| format!("{program} cannot be started"))?);
+        let begun = Instant::now();
+        while Client::connect(address).and_then(|mut client| client.get(path)).is_err() {
+            if begun.elapsed() > PATIENCE || process.0.try_wait()?.is_some() {
+                bail!("{program} is not ready: {}", std::fs::read_to_string(folder.join("log")).unwrap_or_default());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(process)
+    }
+
     /// Asks it to end and waits.
     pub fn stop(mut self) -> Result<()> {
         signal(self.0.id(), "TERM")?;

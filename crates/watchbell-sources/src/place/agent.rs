@@ -21,9 +21,10 @@ const EXCHANGE_TIME_MAX: Duration = Duration::from_secs(20);
 const ANSWER_BYTES_MAX: usize = 32 << 20;
 /// Time between two exchanges, so that results go together.
 const PACE: Duration = Duration::from_millis(200);
-/// Time between tries while the server cannot be reached: at first, and at most.
+/// Time between tries while the server cannot be reached: at first, and at most, so that a cut that is over in time is
+/// not told of as silence.
 const AGAIN_MIN: Duration = Duration::from_secs(1);
-const AGAIN_MAX: Duration = Duration::from_secs(30);
+const AGAIN_MAX: Duration = Duration::from_secs(10);
 
 /// Why an agent cannot start.
 #[derive(Debug, thiserror::Error)]

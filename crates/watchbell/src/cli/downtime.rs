@@ -11,7 +11,7 @@ use watchbell_runtime::Runtime;
 
 use super::Output;
 use super::alerts::{SHORT, Whom, user};
-use super::reach::Api;
+use super::reach::{Api, only};
 
 const EXAMPLES: &str = "Examples:
   watchbell downtime list
@@ -185,10 +185,7 @@ async fn end(api: &Api, which: &str) -> Result<String> {
         it.state != "over" && (it.downtime.name == which || it.id.as_ref().is_some_and(|id| id.starts_with(which)))
     };
     let found: Vec<&Downtime> = downtimes.iter().filter(is).collect();
-    let [one] = found.as_slice() else {
-        let many = if found.is_empty() { "no downtime is" } else { "several downtimes are" };
-        bail!("{many} called `{which}`; `watchbell downtime list` shows what there is");
-    };
+    let one = only(&found, ("no downtime is", "several downtimes are"), which, "downtime")?;
     let Some(id) = &one.id else {
         bail!("`{which}` stands in the configuration; take it out there");
     };

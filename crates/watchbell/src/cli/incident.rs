@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use watchbell_runtime::Runtime;
 
 use super::Output;
 use super::alerts::{SHORT, Whom, user};
-use super::reach::Api;
+use super::reach::{Api, only};
 
 const EXAMPLES: &str = "Examples:
   watchbell incident list
@@ -211,10 +211,7 @@ async fn add(api: &Api, which: &str, body: &Value) -> Result<Incident> {
     let (incidents, _) = incidents(api).await?;
     let is = |it: &&Incident| it.resolved_at.is_none() && (it.title == which || it.id.starts_with(which));
     let found: Vec<&Incident> = incidents.iter().filter(is).collect();
-    let [one] = found.as_slice() else {
-        let many = if found.is_empty() { "no incident that is not over is" } else { "several incidents are" };
-        bail!("{many} called `{which}`; `watchbell incident list` shows what there is");
-    };
+    let one = only(&found, ("no incident that is not over is", "several incidents are"), which, "incident")?;
     read(&api.tell("POST", &format!("{PATH}/{}", one.id), body).await.map_err(anyhow::Error::msg)?)
 }
 

@@ -46,10 +46,11 @@ fn line(place: &Value) -> String {
     let number = |field: &str| place[field].as_u64().unwrap_or_default();
     let heard = place["heard_at"].as_str().and_then(Timestamp::parse_rfc3339).map(|at| format!(", heard {at}"));
     let mut line = format!(
-        "{:12} {:9} {} monitors, version {}{}",
+        "{:12} {:9} {} monitor{}, version {}{}",
         text("name"),
         text("state"),
         number("monitors"),
+        if number("monitors") == 1 { "" } else { "s" },
         text("version"),
         heard.unwrap_or_default()
     );

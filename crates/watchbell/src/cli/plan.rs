@@ -281,18 +281,16 @@ async fn reconcile(
     config: &crate::config::Config,
     delete_extras: bool,
 ) -> Result<(Difference, Vec<Done>)> {
-    let mut there = running(api).await?;
-    let difference = Difference::of(&config.heartbeats, &there);
-    if !difference.is_empty() {
-        api.ask("POST", "/-/reload", Vec::new()).await.map_err(anyhow::Error::msg)?;
-        there = running(api).await?;
-        let left = Difference::of(&config.heartbeats, &there);
-        anyhow::ensure!(
-            left.is_empty(),
-            "it has read its configuration, which is another one than this:\n{}",
-            left.text().trim_end()
-        );
-    }
+    let difference = Difference::of(&config.heartbeats, &running(api).await?);
+    // Also where no field of a heartbeat differs: what is told of it, such as its run book, may.
+    api.ask("POST", "/-/reload", Vec::new()).await.map_err(anyhow::Error::msg)?;
+    let there = running(api).await?;
+    let left = Difference::of(&config.heartbeats, &there);
+    anyhow::ensure!(
+        left.is_empty(),
+        "it has read its configuration, which is another one than this:\n{}",
+        left.text().trim_end()
+    );
     if delete_extras {
         for extra in &difference.extras {
             let path = format!("/api/v3/checks/{}", extra.uuid);

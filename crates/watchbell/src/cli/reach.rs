@@ -53,6 +53,16 @@ impl Door {
     }
 }
 
+/// The one thing that is called so; `none` and `several` begin the refusal of what is not one.
+pub(super) fn only<'a, T>(found: &[&'a T], (none, several): (&str, &str), which: &str, command: &str) -> Result<&'a T> {
+    let many = match found {
+        [one] => return Ok(one),
+        [] => none,
+        _ => several,
+    };
+    bail!("{many} called `{which}`; `watchbell {command} list` shows what there is")
+}
+
 /// A running watchbell.
 pub(super) struct Api {
     pub(super) runtime: Runtime,

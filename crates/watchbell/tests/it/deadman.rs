@@ -158,9 +158,6 @@ fn a_killed_watchbell_leaves_a_message_that_is_delivered() {
     let all = posts();
     assert!(all.windows(2).all(|pair| pair[1].at.since(pair[0].at) < Duration::from_secs(20)), "each in time: {all:?}");
     process.kill();
-    let left = posts().len();
-    std::thread::sleep(Duration::from_secs(12));
-    assert_eq!(posts().len(), left, "the dead put nothing off");
     assert!(all.iter().all(|it| it.body.contains("\"delay\":\"20s\"")));
 }
 
