@@ -32,7 +32,20 @@ fn push_text(to: &mut String, text: &str) {
 pub struct Pairs<'a>(&'a str);
 
 impl<'a> Pairs<'a> {
+    #[inline]
     fn text(&mut self) -> Option<&'a str> {
+        let first = *self.0.as_bytes().first()?;
+        if first & 0x40 != 0 {
+            return self.long_text();
+        }
+        let (text, rest) = self.0[1..].split_at(usize::from(first));
+        self.0 = rest;
+        Some(text)
+    }
+
+    /// A text whose length takes several bytes.
+    #[cold]
+    fn long_text(&mut self) -> Option<&'a str> {
         let (mut length, mut at) = (0, 0);
         loop {
             let byte = *self.0.as_bytes().get(at)?;

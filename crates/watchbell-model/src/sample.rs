@@ -95,6 +95,7 @@ pub fn stale_nan() -> f64 {
 }
 
 /// Whether a value is the staleness marker.
+#[inline]
 pub fn is_stale(value: f64) -> bool {
     value.to_bits() == STALE_NAN_BITS
 }

@@ -42,17 +42,7 @@ fn write_plain(out: &mut String, value: f64) {
 
 /// A whole number at the end of a text.
 pub fn write_whole(out: &mut String, number: u64) {
-    let mut digits = [0_u8; 20];
-    let (mut at, mut rest) = (digits.len(), number);
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    out.push_str(std::str::from_utf8(&digits[at..]).expect("digits are ASCII"));
+    out.push_str(itoa::Buffer::new().format(number));
 }
 
 /// All digits, never an exponent: Go's `'f'` with the shortest precision, as expressions and `count_values` print.

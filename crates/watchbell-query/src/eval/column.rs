@@ -18,6 +18,7 @@ pub(super) struct Grid {
 
 impl Grid {
     /// The moment of a step.
+    #[inline]
     pub(super) fn at(&self, step: usize) -> i64 {
         self.start.saturating_add(self.step.saturating_mul(step as i64))
     }

@@ -291,6 +291,24 @@ impl Evaluator<'_> {
         if !series.histograms.is_empty() {
             return self.slide_over_both(name, function, ranges, series, scalars, (grid, argument));
         }
+        let (over, at) = ((ranges, series), (grid, argument));
+        // What most panels ask for is one loop with its windows; the rest is called.
+        match name {
+            "rate" => self.slide_with(name, window::rate, over, scalars, at),
+            "increase" => self.slide_with(name, window::increase, over, scalars, at),
+            _ => self.slide_with(name, function, over, scalars, at),
+        }
+    }
+
+    /// As [`Evaluator::slide`], of a series of numbers.
+    fn slide_with(
+        &self,
+        name: &str,
+        function: impl Fn(&Window<'_>) -> Option<f64>,
+        (ranges, series): (&Ranges, &RangeSeries),
+        scalars: &[Vec<f64>],
+        (grid, argument): (&Grid, &Expr),
+    ) -> Result<Option<Column>, EvalError> {
         // These two give a sample of the series itself, which keeps its name.
         let keeps_name = matches!(name, "last_over_time" | "first_over_time");
         let mut now_arguments = vec![0.0; scalars.len()];
@@ -317,10 +335,10 @@ impl Evaluator<'_> {
             if let Some(look) = looks.get_mut(step) {
                 *look += (to - from) as u64;
             }
-            for (argument, values) in now_arguments.iter_mut().zip(scalars) {
-                *argument = values[step];
+            if !scalars.is_empty() {
+                now_arguments.iter_mut().zip(scalars).for_each(|(argument, values)| *argument = values[step]);
+                window::check_arguments(name, &now_arguments)?;
             }
-            window::check_arguments(name, &now_arguments)?;
             let window = Window {
                 samples: &samples[from..to],
                 end: ranges.end(now),

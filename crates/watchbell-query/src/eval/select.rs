@@ -66,11 +66,13 @@ pub(super) struct RangeSeries {
 
 impl Ranges {
     /// The end of the window of a step, which is part of the window; its start is not.
+    #[inline]
     pub(super) fn end(&self, at: i64) -> i64 {
         self.anchor.unwrap_or(at).saturating_sub(self.offset)
     }
 
     /// The time after which and the time until which samples belong to the window of a step.
+    #[inline]
     pub(super) fn bounds(&self, at: i64) -> (i64, i64) {
         let end = self.end(at);
         let start = end.saturating_sub(self.range);

@@ -47,7 +47,7 @@ pub(super) fn function(name: &str) -> Option<WindowFunction> {
         "double_exponential_smoothing" => double_exponential_smoothing,
         "first_over_time" => |window| Some(window.first().value),
         "idelta" => |window| instant_difference(window, false),
-        "increase" => |window| extrapolated(window, true, false),
+        "increase" => increase,
         "irate" => |window| instant_difference(window, true),
         "last_over_time" => |window| Some(window.last().value),
         "mad_over_time" => mad,
@@ -56,7 +56,7 @@ pub(super) fn function(name: &str) -> Option<WindowFunction> {
         "predict_linear" => predict_linear,
         "absent_over_time" | "present_over_time" => |_| Some(1.0),
         "quantile_over_time" => |window| Some(quantile(window.arguments[0], &mut window.values())),
-        "rate" => |window| extrapolated(window, true, true),
+        "rate" => rate,
         "resets" => resets,
         "stddev_over_time" => |window| Some(variance(window).sqrt()),
         "stdvar_over_time" => |window| Some(variance(window)),
@@ -166,10 +166,21 @@ pub(super) fn is_rising(samples: &[Sample]) -> bool {
     !samples.windows(2).any(|pair| pair[1].value < pair[0].value)
 }
 
+#[inline]
+pub(super) fn rate(window: &Window<'_>) -> Option<f64> {
+    extrapolated(window, true, true)
+}
+
+#[inline]
+pub(super) fn increase(window: &Window<'_>) -> Option<f64> {
+    extrapolated(window, true, false)
+}
+
 /// The difference from first to last sample, stretched to the window's ends where the samples come near enough.
 ///
 /// Near enough is within 1.1 times the mean distance of samples; else the series is taken to begin or end half such a
 /// distance outside of its samples. A counter is not stretched below zero, and what it lost in resets is added.
+#[inline]
 fn extrapolated(window: &Window<'_>, counter: bool, per_second: bool) -> Option<f64> {
     if let Some(reach) = window.reach {
         return extended(window, reach, counter, per_second);
@@ -224,6 +235,7 @@ pub(super) struct Stretch {
 
 impl Stretch {
     /// Of `count` samples; with `begin`, when counting began in the window, the first one stands there, at zero.
+    #[inline]
     pub(super) fn of(
         window: &Window<'_>,
         first: Timestamp,
@@ -242,6 +254,7 @@ impl Stretch {
 
     /// By how much a difference between first and last sample grows when it is stretched to the window's ends;
     /// `to_zero`: how long before the first sample a counter was at zero.
+    #[inline]
     pub(super) fn factor(&self, to_zero: Option<f64>) -> f64 {
         let near = |distance: f64| if distance >= self.distance * 1.1 { self.distance / 2.0 } else { distance };
         let mut to_start = near(self.to_start);

@@ -328,7 +328,7 @@ impl Narrow {
     fn take<T: Number + Into<u64>>(&self, packed: &[u8], count: usize, most: usize) -> Option<Vec<f64>> {
         let mut numbers = vec![T::default(); most.next_multiple_of(BATCH).min(count)];
         unpack(packed, count, &mut numbers)?;
-        let numbers = numbers.into_iter().take(most);
+        let numbers = numbers.iter().take(most).copied();
         let numbers = numbers.map(|number| self.least.wrapping_add(number.into().wrapping_mul(self.unit) as i64));
         let mut values = Vec::with_capacity(most + 1);
         match self.first {
