@@ -41,7 +41,7 @@ export interface Alarm {
 }
 
 /** What kind of thing an alarm judges. */
-export type AlarmKind = "monitor" | "certificate" | "heartbeat" | "rule" | "self";
+export type AlarmKind = "monitor" | "certificate" | "heartbeat" | "rule" | "composite" | "self";
 
 /** An alarm's page. */
 export interface AlarmPage {

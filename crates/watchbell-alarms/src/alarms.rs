@@ -57,6 +57,8 @@ pub struct Alarms {
     /// A moment earlier than [`Alarms::scheduled`] must be judged.
     pub(crate) sooner: Notify,
     pub(crate) scheduled: AtomicI64,
+    /// The state of an alarm has changed.
+    pub(crate) changed: Notify,
     /// When watchbell was last known to run before this start.
     pub(crate) gone_at: Timestamp,
     pub(crate) opened_at: Timestamp,
@@ -111,6 +113,7 @@ impl Alarms {
             waiting: tokio::sync::Mutex::new(waiting),
             sooner: Notify::new(),
             scheduled: AtomicI64::new(i64::MAX),
+            changed: Notify::new(),
             gone_at,
             opened_at: now,
             unwritten: Mutex::new(None),
@@ -205,6 +208,9 @@ impl Alarms {
                     dismissed.iter().for_each(|id| drop(world.items.heartbeats.remove(id)));
                 }
                 self.transitions.add(transitions.len() as u64);
+                if !transitions.is_empty() {
+                    self.changed.notify_one();
+                }
                 for transition in &transitions {
                     tracing::info!(alarm = transition.alarm, labels = %transition.labels, to = %transition.to,
                         "{}", transition.reason);

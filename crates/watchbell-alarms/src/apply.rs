@@ -12,7 +12,7 @@ use crate::rule::numbers::forget;
 use crate::rule::take::series_gone;
 use crate::rule::{GroupSpec, RuleGlobals};
 use crate::world::{Heard, World};
-use crate::{certificate, heartbeat, monitor, own};
+use crate::{certificate, composite, heartbeat, monitor, own};
 
 /// Why alerts of an alarm that is not configured any more end.
 const REMOVED: &str = "removed from the configuration";
@@ -26,6 +26,8 @@ pub struct Desired {
     pub heartbeats: Vec<heartbeat::Spec>,
     /// How bad it is when one that is made from now on is silent, and what to do then.
     pub heartbeat_defaults: heartbeat::Defaults,
+    /// Composite alarms; none rests on itself, by whatever way.
+    pub composites: Vec<composite::Spec>,
     /// Groups of rules.
     pub groups: Vec<GroupSpec>,
     /// What all rules share.
@@ -62,6 +64,9 @@ impl Alarms {
                     kept.excuse(spec, self.gone_at, now);
                 }
             });
+            // They are judged as soon as this is committed.
+            let composites = desired.composites.iter().cloned().map(|spec| (spec.name.clone(), spec)).collect();
+            self.take::<composite::Memory>(&world, &mut draft, composites, |_, _| {});
             // What is wrong with watchbell is not configured: these go on, whatever the configuration says.
             let known = world.items.own.keys().map(String::as_str);
             let restored = world.restored.keys().filter_map(|id| name_of::<own::Memory>(id));
@@ -98,6 +103,7 @@ impl Alarms {
         self.tell_silent();
         self.tell_failing();
         self.sooner.notify_one();
+        self.changed.notify_one();
         Ok(())
     }
 

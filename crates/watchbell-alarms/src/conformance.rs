@@ -1,11 +1,14 @@
-//! The recorded cases of Healthchecks: a check before a ping and after it, compared with our heartbeat.
+//! Recorded cases: Healthchecks' checks before a ping and after it, compared with our heartbeat; CloudWatch's composite
+//! alarms and their suppressors.
 
 use std::path::PathBuf;
 
 use serde_json::Value;
-use watchbell_model::{Ping, PingKind, Schedule, Span, Timestamp};
+use watchbell_model::{AlarmState, Ping, PingKind, Schedule, Span, Timestamp};
 use watchbell_runtime::Disk;
 
+use crate::composite::Rule;
+use crate::composite::tests::{play, spec as suppressed};
 use crate::heartbeat::{Memory, Spec};
 use crate::kept::{Kept, Kind};
 use crate::timeline::heartbeat_spec;
@@ -42,15 +45,63 @@ impl Kept<Memory> {
     }
 }
 
-#[test]
-fn conformance_pings_move_a_heartbeat_as_healthchecks_does() {
+/// A file of recorded cases, if there are any here.
+fn cases(file: &str) -> Option<String> {
     let folder = std::env::var_os("WATCHBELL_CONFORMANCE")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance"), PathBuf::from);
-    let file = folder.join("healthchecks/hc_http_corpus.jsonl");
-    let Ok(corpus) = Disk::Os.read_text(&file) else {
+    let file = folder.join(file);
+    let text = Disk::Os.read_text(&file).ok();
+    if text.is_none() {
         println!("skipped: there is no {}; name its folder in WATCHBELL_CONFORMANCE", file.display());
-        return;
-    };
+    }
+    text
+}
+
+#[test]
+fn conformance_rules_of_composites_hold_as_cloudwatch_says() {
+    let Some(text) = cases("cloudwatch/cw_composite_cases.json") else { return };
+    let cases: Value = serde_json::from_str(&text).unwrap();
+    let mut right = 0;
+    for case in cases["parse_and_eval"].as_array().unwrap() {
+        let rule: Rule = case["rule"].as_str().unwrap().parse().unwrap();
+        for (word, expected) in [("true", true), ("false", false)] {
+            for states in case[word].as_array().unwrap() {
+                let state = |name: &str| serde_json::from_value::<AlarmState>(states[name].clone()).unwrap();
+                assert_eq!(rule.holds(&state), expected, "{rule} with {states}");
+                right += 1;
+            }
+        }
+    }
+    for text in cases["must_reject"].as_array().unwrap() {
+        assert!(text.as_str().unwrap().parse::<Rule>().is_err(), "{text}");
+        right += 1;
+    }
+    println!("{right} recorded rules of composites are as they were");
+    assert!(right > 20, "{right}");
+}
+
+#[test]
+fn conformance_suppressors_act_when_cloudwatch_does() {
+    let Some(text) = cases("cloudwatch/cw_suppressor_cases.json") else { return };
+    let cases: Value = serde_json::from_str(&text).unwrap();
+    let seconds = |field: &str| cases[field].as_u64().unwrap();
+    let spec = suppressed(Some((seconds("wait_period"), seconds("extension_period"))));
+    for case in cases["cases"].as_array().unwrap() {
+        let events: Vec<(u64, &str, bool)> = case["events"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| (it[0].as_u64().unwrap(), it[1].as_str().unwrap(), it[2] == "ALARM"))
+            .collect();
+        let action = |it: &Value| format!("{} {}", it[0], it[1].as_str().unwrap());
+        let actions: Vec<String> = case["actions"].as_array().unwrap().iter().map(action).collect();
+        assert_eq!(play(&spec, case["suppressor_initial"] == "ALARM", &events), actions, "{case}");
+    }
+}
+
+#[test]
+fn conformance_pings_move_a_heartbeat_as_healthchecks_does() {
+    let Some(corpus) = cases("healthchecks/hc_http_corpus.jsonl") else { return };
     let mut right = 0;
     for case in corpus.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()) {
         let list = |when: &str, table: &str| case[when][table].as_array().cloned().unwrap_or_default();

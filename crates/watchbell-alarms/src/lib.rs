@@ -25,6 +25,7 @@ mod timeline;
 mod world;
 
 pub mod certificate;
+pub mod composite;
 pub mod heartbeat;
 pub mod monitor;
 pub mod own;

@@ -13,7 +13,7 @@ use crate::kept::{Item, Kept, Kind, Site, alert_labels};
 use crate::rule::run::RuleItem;
 use crate::rule::{self, GroupStatus};
 use crate::world::World;
-use crate::{certificate, heartbeat, monitor, own};
+use crate::{certificate, composite, heartbeat, monitor, own};
 
 /// A monitor as it stands.
 #[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
@@ -101,6 +101,7 @@ impl Alarms {
         all.extend(
             world.groups.values().flat_map(|group| &group.rules).filter_map(|item| rule_alarm(item, &self.site)),
         );
+        all.extend(world.items.composites.values().map(composite_alarm));
         all.extend(world.items.own.values().map(own_alarm));
         all
     }
@@ -117,6 +118,7 @@ impl Alarms {
                 let mut rules = world.groups.values().flat_map(|group| &group.rules);
                 rules.find(|item| item.id.as_deref() == Some(id)).and_then(|item| rule_alarm(item, &self.site))
             }
+            "composite" => world.items.composites.get(name).map(composite_alarm),
             "self" => world.items.own.get(name).map(own_alarm),
             _ => None,
         }
@@ -316,6 +318,22 @@ fn heartbeat_alarm(item: &Item<heartbeat::Memory>) -> AlarmStatus {
         labels: &spec.labels,
     };
     status(heartbeat::Memory::id(&spec.id), &item.kept, item.judged_at, facts)
+}
+
+fn composite_alarm(item: &Item<composite::Memory>) -> AlarmStatus {
+    let spec = &*item.spec;
+    let facts = Facts {
+        kind: AlarmKind::Composite,
+        name: &spec.name,
+        severity: spec.severity.as_str(),
+        condition: spec.rule.to_string(),
+        graph: None,
+        threshold: None,
+        runbook: Some(spec.runbook.reference.clone()),
+        labels: &spec.labels,
+    };
+    let status = status(composite::Memory::id(&spec.name), &item.kept, item.judged_at, facts);
+    AlarmStatus { reason: item.kept.why(spec), ..status }
 }
 
 fn own_alarm(item: &Item<own::Memory>) -> AlarmStatus {

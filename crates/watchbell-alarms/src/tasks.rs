@@ -13,14 +13,14 @@ use crate::draft::Draft;
 use crate::kept::{Item, Kept, Kind};
 use crate::pace::Pace;
 use crate::world::Items;
-use crate::{certificate, heartbeat, monitor, own};
+use crate::{certificate, composite, heartbeat, monitor, own};
 
 /// How many submissions are taken from the queue at once.
 const BATCH_MAX: usize = 1024;
 /// Firing alerts are raised again this often, so that whoever forgot them learns of them.
 pub(crate) const REFRESH: Duration = Duration::from_secs(60);
 /// After a decision could not be written, it is made again after this long.
-const RETRY: Duration = Duration::from_secs(2);
+pub(crate) const RETRY: Duration = Duration::from_secs(2);
 /// A deadline that is over although it was judged is judged again after this long, not at once.
 const DEADLINE_GAP: Duration = Duration::from_millis(100);
 
@@ -35,6 +35,7 @@ impl Alarms {
         let mut tasks = vec![
             task("decide", |alarms, stop| Box::pin(async move { alarms.take_submissions(stop).await })),
             task("deadlines", |alarms, stop| Box::pin(async move { alarms.watch_deadlines(stop).await })),
+            task("composites", |alarms, stop| Box::pin(async move { alarms.watch_composites(stop).await })),
             task("troubles", |alarms, stop| Box::pin(async move { alarms.watch_troubles(stop).await })),
             task("refresh", |alarms, stop| Box::pin(async move { alarms.refresh_often(stop).await })),
         ];
@@ -234,6 +235,7 @@ impl Alarms {
             draft.alerts.extend(raised::<monitor::Memory>(items).cloned());
             draft.alerts.extend(raised::<certificate::Memory>(items).cloned());
             draft.alerts.extend(raised::<heartbeat::Memory>(items).cloned());
+            draft.alerts.extend(raised::<composite::Memory>(items).cloned());
             draft.alerts.extend(raised::<own::Memory>(items).cloned());
             let rules = world.groups.values().flat_map(|group| &group.rules);
             // One that nothing has confirmed for too long is over, whatever its rule thinks of it.

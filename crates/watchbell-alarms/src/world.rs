@@ -13,7 +13,7 @@ use crate::monitor::Presence;
 use crate::rule::RuleGlobals;
 use crate::rule::instance::Instances;
 use crate::rule::run::{Group, GroupKey};
-use crate::{certificate, heartbeat, monitor, own};
+use crate::{certificate, composite, heartbeat, monitor, own};
 
 /// Alarms by kind and name.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +21,7 @@ pub(crate) struct Items {
     pub(crate) monitors: BTreeMap<String, Item<monitor::Memory>>,
     pub(crate) certificates: BTreeMap<String, Item<certificate::Memory>>,
     pub(crate) heartbeats: BTreeMap<String, Item<heartbeat::Memory>>,
+    pub(crate) composites: BTreeMap<String, Item<composite::Memory>>,
     pub(crate) own: BTreeMap<String, Item<own::Memory>>,
 }
 
@@ -30,6 +31,7 @@ impl Items {
         self.monitors.extend(decided.monitors);
         self.certificates.extend(decided.certificates);
         self.heartbeats.extend(decided.heartbeats);
+        self.composites.extend(decided.composites);
         self.own.extend(decided.own);
     }
 

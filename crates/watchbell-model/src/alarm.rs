@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Labels, RunbookRef, Timestamp};
 
-/// Names an alarm for ever: `monitor/imap`, `certificate/imap`, `heartbeat/backup`, `rule/host/DiskFull`, `self/config`.
+/// Names an alarm for ever: `monitor/imap`, `certificate/imap`, `heartbeat/backup`, `rule/host/DiskFull`, `composite/shop`, `self/config`.
 pub type AlarmId = String;
 
 /// What an alarm says of its data.
@@ -43,6 +43,8 @@ pub enum AlarmKind {
     Heartbeat,
     /// A Prometheus alerting rule.
     Rule,
+    /// States of other alarms together.
+    Composite,
     /// watchbell itself: a refused configuration, a page given up, a store that failed.
     #[serde(rename = "self")]
     Own,

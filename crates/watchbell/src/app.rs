@@ -31,10 +31,10 @@ use watchbell_sources::scrape::Targets;
 use watchbell_sources::{Context, host, probe};
 use watchbell_store::RemoteConfig;
 
+use crate::composites::Names;
 use crate::config::{Config, Good, Loaded, render_finding, runbook_or};
-use crate::deadman;
 use crate::forward::Forward;
-use crate::standing;
+use crate::{composites, deadman, standing};
 
 /// What the stages keep things in. The series may be lost without losing a page (`store_may_die`).
 pub struct Stores {
@@ -255,6 +255,7 @@ impl App {
             ("monitors", monitors.len()),
             ("modules", good.modules.len()),
             ("heartbeats", config.heartbeats.len()),
+            ("alarms", config.alarms.len()),
             ("scrape_configs", config.scrape_configs.len()),
             ("status_pages", config.status_pages.len()),
             ("receivers", config.receivers.len()),
@@ -295,7 +296,7 @@ impl App {
         let receivers = deadman::receivers(&config.receivers, &config.deadman);
         let retry_for = NotifyConfig::RETRY_FOR;
         self.notify.apply(NotifyConfig { receivers, templates, runbooks, site, retry_for });
-        self.alerts.apply(&crate::default::alerts(config)).map_err(|problems| {
+        self.alerts.apply(&crate::default::alerts(config, &good.rules)).map_err(|problems| {
             let words: Vec<String> = problems.0.into_iter().map(|it| format!("{}: {}", it.path, it.message)).collect();
             anyhow::anyhow!("the routes cannot be put in force: {}", words.join("; "))
         })?;
@@ -614,6 +615,8 @@ fn desired(good: &Good, monitors: &[MonitorConfig], made: &[HeartbeatTerms]) -> 
         })
         .chain(made.iter().map(|terms| heartbeat_defaults.spec(terms)))
         .collect();
+    let composites =
+        composites::specs(config, &Names::of(config, &good.rules), |runbook| book(runbook_or(runbook, "service-down")));
     let defaults = rule::GroupDefaults {
         interval: config.global.evaluation_interval,
         query_offset: config.global.rule_query_offset,
@@ -639,7 +642,7 @@ fn desired(good: &Good, monitors: &[MonitorConfig], made: &[HeartbeatTerms]) -> 
         .chain([(String::new(), "self".to_owned())])
         .map(|(key, name)| (key, book(RunbookRef::Named(name))))
         .collect();
-    Ok(Desired { monitors, heartbeats, heartbeat_defaults, groups, rule_globals, own_runbooks })
+    Ok(Desired { monitors, heartbeats, heartbeat_defaults, composites, groups, rule_globals, own_runbooks })
 }
 
 /// The buttons of providers' own that tell us when they are pressed.

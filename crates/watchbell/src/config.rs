@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 use crate::addresses::PingAddressesConfig;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use watchbell_alarms::composite::AlarmConfig;
 use watchbell_alarms::rule::RuleFile;
 use watchbell_alarms::unit_test::TestFile;
 use watchbell_alerts::{DowntimeConfig, EscalationConfig, InhibitRule, RouteConfig, ScheduleConfig, TimeInterval};
@@ -109,6 +110,9 @@ pub struct Config {
     /// Scheduled jobs that report when they have run.
     #[serde(default)]
     pub heartbeats: Vec<HeartbeatConfig>,
+    /// Alarms of other alarms.
+    #[serde(default)]
+    pub alarms: Vec<AlarmConfig>,
     /// The API by which clients of Healthchecks make and read heartbeats.
     #[serde(default)]
     pub healthchecks: HealthchecksConfig,

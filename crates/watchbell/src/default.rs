@@ -1,10 +1,14 @@
 //! What holds when nothing is said.
 
+use std::collections::BTreeMap;
+
+use watchbell_alarms::rule::RuleFile;
 use watchbell_alerts::RouteConfig;
 use watchbell_model::Span;
 
+use crate::composites::Names;
 use crate::config::Config;
-use crate::deadman;
+use crate::{composites, deadman, dependencies};
 
 /// The receiver of alerts nobody asked to be told of: it has no channel.
 pub const NOBODY: &str = "nobody";
@@ -25,9 +29,11 @@ fn route(config: &Config) -> RouteConfig {
 }
 
 /// All that the alerts stage is configured by: what is written, and what is made of it.
-pub fn alerts(config: &Config) -> watchbell_alerts::Config {
+pub fn alerts(config: &Config, rules: &[(String, RuleFile)]) -> watchbell_alerts::Config {
     let written = written(config);
-    watchbell_alerts::Config { route: deadman::route(written.route, &config.deadman), ..written }
+    let mut dependencies = dependencies::all(config);
+    composites::inhibit(config, &Names::of(config, rules), &mut dependencies);
+    watchbell_alerts::Config { route: deadman::route(written.route, &config.deadman), dependencies, ..written }
 }
 
 /// What the configuration says of alerts, for a check that names its places.
@@ -39,6 +45,6 @@ pub fn written(config: &Config) -> watchbell_alerts::Config {
         schedules: config.schedules.clone(),
         escalations: config.escalations.clone(),
         downtimes: config.downtimes.clone(),
-        dependencies: crate::dependencies::all(config),
+        dependencies: BTreeMap::new(),
     }
 }

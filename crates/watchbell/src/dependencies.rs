@@ -26,7 +26,7 @@ fn id(monitor: &str) -> String {
     format!("monitor/{monitor}")
 }
 
-/// All dependencies, by the ids of alarms.
+/// All dependencies of monitors and heartbeats, by the ids of alarms.
 pub fn all(config: &Config) -> BTreeMap<String, Dependency> {
     let one = |(alarm, _, on): (String, Path, &[String])| {
         let monitors = config.monitors.iter().filter(|it| on.contains(&it.name));
@@ -50,7 +50,8 @@ pub fn check(config: &Config, problems: &mut Problems) {
     }
     let all = all(config);
     for (alarm, path, _) in entries(config) {
-        if let Some(way) = way_back(&alarm, &all) {
+        let on = |alarm: &str| all.get(alarm).into_iter().flat_map(|it| &it.on);
+        if let Some(way) = way_back(&alarm, on) {
             problems
                 .error(&path, format!("it depends on itself: {}", way.join(" on ")))
                 .hint("nobody would be told of any of them; take out what the others can be up without");
@@ -58,12 +59,15 @@ pub fn check(config: &Config, problems: &mut Problems) {
     }
 }
 
-/// How an alarm depends on itself, if it does.
-fn way_back(alarm: &str, all: &BTreeMap<String, Dependency>) -> Option<Vec<String>> {
+/// How an alarm depends on itself, if it does; `on` says on what each one depends.
+pub(crate) fn way_back<'a, I>(alarm: &str, on: impl Fn(&str) -> I) -> Option<Vec<String>>
+where
+    I: IntoIterator<Item = &'a String>,
+{
     let mut ways = vec![vec![alarm.to_owned()]];
     let mut seen = BTreeSet::new();
     while let Some(way) = ways.pop() {
-        for next in all.get(way.last()?).into_iter().flat_map(|it| &it.on) {
+        for next in on(way.last()?) {
             let further: Vec<String> = way.iter().chain([next]).cloned().collect();
             if next == alarm {
                 return Some(further);

@@ -6,6 +6,7 @@
 pub mod addresses;
 pub mod app;
 pub mod cli;
+mod composites;
 pub mod config;
 pub mod deadman;
 pub mod default;

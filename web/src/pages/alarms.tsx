@@ -10,6 +10,7 @@ const KINDS: Record<Alarm["kind"], string> = {
   certificate: "Certificates",
   heartbeat: "Heartbeats",
   rule: "Rules",
+  composite: "Composites",
   self: "watchbell itself",
 };
 
@@ -26,7 +27,7 @@ export function AlarmsPage() {
     <>
       <div class="page-head">
         <h1>Alarms</h1>
-        <p>Everything that is judged: monitors, certificates, heartbeats, rules and watchbell itself.</p>
+        <p>Everything that is judged: monitors, certificates, heartbeats, rules, composites of them and watchbell itself.</p>
         <Search value={text} onInput={(value) => setQuery({ q: value })} label="Search alarms" />
         <div class="tabs" role="group" aria-label="State">
           {[

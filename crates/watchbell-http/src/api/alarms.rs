@@ -142,7 +142,7 @@ fn graphs(status: &AlarmStatus) -> Vec<view::Graph> {
             vec![graph("How long a probe takes", query, "seconds", None), graph("Up or down", up, "state", None)]
         }
         AlarmKind::Certificate => vec![graph("Days until the certificate ends", query, "", status.threshold)],
-        AlarmKind::Heartbeat | AlarmKind::Rule | AlarmKind::Own => {
+        AlarmKind::Heartbeat | AlarmKind::Rule | AlarmKind::Composite | AlarmKind::Own => {
             vec![graph("What is judged", query, "", status.threshold)]
         }
     }

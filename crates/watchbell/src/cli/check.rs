@@ -10,7 +10,7 @@ use watchbell_query::promql::Features;
 use watchbell_runtime::Runtime;
 
 use super::{Files, Output, WRONG};
-use crate::config::{Finding, load, load_rules, render_findings};
+use crate::config::{Finding, Good, load, load_rules, render_findings};
 
 /// The exit code for warnings that were asked to count, as promtool's.
 const LINT: u8 = 3;
@@ -81,7 +81,7 @@ pub(super) async fn run(runtime: &Runtime, files: &Files, labels: &[String], out
     let paths = files.paths(runtime);
     let loaded = load(runtime, &paths).await;
     if let (false, Some(good)) = (labels.is_empty(), &loaded.good) {
-        return Ok(routes(&good.config, labels, output));
+        return Ok(routes(good, labels, output));
     }
     let errors = loaded.findings.iter().filter(|finding| finding.problem.level == Level::Error).count();
     let warnings = loaded.findings.len() - errors;
@@ -126,7 +126,7 @@ fn in_words(page: &StatusPageConfig) -> String {
 }
 
 /// Who would be told of an alert, as amtool's `config routes test` says it.
-fn routes(config: &crate::config::Config, labels: &[String], output: Output) -> ExitCode {
+fn routes(good: &Good, labels: &[String], output: Output) -> ExitCode {
     let mut pairs = Vec::new();
     for text in labels {
         match text.split_once('=').filter(|(name, _)| !name.is_empty()) {
@@ -137,7 +137,7 @@ fn routes(config: &crate::config::Config, labels: &[String], output: Output) -> 
             }
         }
     }
-    let routes = crate::default::alerts(config).routes_for(&Labels::from_pairs(pairs));
+    let routes = crate::default::alerts(&good.config, &good.rules).routes_for(&Labels::from_pairs(pairs));
     match output {
         Output::Text => routes.iter().for_each(|(receiver, route)| println!("{receiver}  by {route}")),
         Output::Json => {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use watchbell_alarms::Pictures;
+use watchbell_alarms::composite::AlarmConfig;
 use watchbell_alarms::rule::RuleFile;
 use watchbell_alerts::RouteConfig;
 use watchbell_http::StatusPageConfig;
@@ -15,6 +16,7 @@ use watchbell_sources::probe::blackbox::ModuleConfig;
 use watchbell_sources::scrape::ScrapeConfig;
 
 use super::Config;
+use crate::composites::{self, Names};
 use crate::deadman::DeadmanConfig;
 use crate::forward::AlertmanagerConfig;
 
@@ -90,6 +92,8 @@ pub(super) fn check(
     }
     crate::default::written(config).check(&top, &names, problems);
     crate::dependencies::check(config, problems);
+    AlarmConfig::check_all(&config.alarms, &top.field("alarms"), problems);
+    composites::check(config, &Names::of(config, rules), problems);
     let mut files = BTreeSet::new();
     for (file, _) in rules {
         if !files.insert(file) {
@@ -145,7 +149,7 @@ fn remote(config: &Config, problems: &mut Problems) {
     }
 }
 
-/// Every monitor and heartbeat has a run book that opens and says what is asked of it.
+/// Every monitor, heartbeat and alarm has a run book that opens and says what is asked of it.
 fn runbooks(config: &Config, library: &Library, problems: &mut Problems) {
     let top = Path::root();
     for (at, it) in config.monitors.iter().enumerate() {
@@ -157,6 +161,11 @@ fn runbooks(config: &Config, library: &Library, problems: &mut Problems) {
         let path = top.field("heartbeats").index(at);
         let path = if it.runbook.is_some() { path.field("runbook") } else { path };
         library.demand(it.runbook.as_ref(), &format!("the heartbeat `{}`", it.name), &slug(&it.name), &path, problems);
+    }
+    for (at, it) in config.alarms.iter().enumerate() {
+        let path = top.field("alarms").index(at);
+        let path = if it.runbook.is_some() { path.field("runbook") } else { path };
+        library.demand(it.runbook.as_ref(), &format!("the alarm `{}`", it.name), &slug(&it.name), &path, problems);
     }
     for (source, runbook) in &config.runbooks.sources {
         let path = top.field("runbooks").field("sources").field(source);

@@ -51,6 +51,23 @@ fn every_error_is_told_at_once() {
 }
 
 #[test]
+fn what_is_wrong_with_composite_alarms_is_told() {
+    let monitor = |name: &str| format!("  - {{name: {name}, runbook: down, tcp: {{host: a, port: 1}}}}\n");
+    check(
+        &format!(
+            "monitors:\n{}{}heartbeats: [{{name: b, period: 1h, runbook: down}}]\nalarms:\n  \
+             - {{name: One, composite: ALARM(Two), runbook: down}}\n  \
+             - {{name: Two, composite: ALARM(One) OR ALARM(ab), runbook: down, suppressor: {{alarm: nobody, wait: 2d}}}}\n  \
+             - {{name: Two, composite: 'ALARM(a', labels: {{source: x}}, runbook: down}}\n  \
+             - {{name: b, composite: ALARM(b) AND TRUE}}\n",
+            monitor("a"),
+            monitor("aa"),
+        ),
+        expect_test::expect![[r#""#]],
+    );
+}
+
+#[test]
 fn what_is_not_yaml_is_told_with_its_line() {
     check(
         "monitors:\n  - name: a\n   tcp: {host: a}\n",

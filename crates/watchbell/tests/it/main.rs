@@ -6,6 +6,7 @@ mod amtool;
 mod blackbox;
 mod browser;
 mod clients;
+mod composites;
 mod configs;
 mod deadman;
 mod discovered;
