@@ -12,4 +12,5 @@ pub mod default;
 pub mod dependencies;
 pub mod embedded;
 pub mod forward;
+mod sights;
 mod standing;

@@ -57,9 +57,7 @@ impl Processes {
     /// Starts a program to speak to. The error says why it could not be started.
     pub fn talk(&self, talker: &Talker) -> Result<Talking, String> {
         match self {
-            Processes::Os => {
-                start(talker).map_err(|error| cannot_start(&talker.program, &error.to_string()))
-            }
+            Processes::Os => start(talker).map_err(|error| cannot_start(&talker.program, &error.to_string())),
             Processes::Sim(programs) => {
                 let run = programs.1.lock().expect("no panic while held").get(&talker.program).cloned();
                 let run = run.ok_or_else(|| cannot_start(&talker.program, "no such file or directory"))?;
@@ -141,8 +139,7 @@ fn start(talker: &Talker) -> io::Result<Talking> {
     // From here on it is killed in any case.
     let said: Arc<Mutex<Vec<u8>>> = Arc::default();
     let running = Running { child, folder: talker.folder.clone(), reader: None };
-    let mut talking =
-        Talking { stream: Box::new(tokio::io::empty()), running: Some(running), said: Arc::clone(&said) };
+    let mut talking = Talking { stream: Box::new(tokio::io::empty()), running: Some(running), said: Arc::clone(&said) };
     let reader = crate::thread::spawn("program-output", move || {
         let mut buffer = [0; 4096];
         while let Ok(count @ 1..) = io::Read::read(&mut stderr, &mut buffer) {

@@ -245,7 +245,7 @@ impl Kind for DnsConfig {
             let others = attempt.seen.phases.iter().map(|(_, time)| *time).sum();
             attempt.spent("request", took.saturating_sub(others));
             for (phase, time) in attempt.seen.phases.clone() {
-                attempt.sample("probe_dns_duration_seconds", &[("phase", phase)], time.as_secs_f64());
+                attempt.sample("probe_dns_duration_seconds", &[("phase", &phase)], time.as_secs_f64());
             }
             let message = asked?;
             attempt.sample("probe_dns_answer_rrs", &[], message.answers.len() as f64);

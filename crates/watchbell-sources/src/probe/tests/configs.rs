@@ -268,3 +268,18 @@ fn places_of_the_configuration() {
         monitors[0].places[1]: there is no place named `frs`"#]]
     .assert_eq(&lines.join("\n"));
 }
+
+#[test]
+fn steps_of_a_browser() {
+    check(
+        r##"[{"name": "good", "runbook": "r", "browser": {"steps": [{"open": "https://a.example/"}, {"press": "Enter"},
+                {"fill": {"selector": "#q", "value": "x"}}]}},
+            {"name": "none", "runbook": "r", "browser": {"steps": [], "patience": "0s"}},
+            {"name": "bad", "runbook": "r", "browser": {"steps": [{"click": "b"}, {}, {"wait": "b", "click": "b"},
+                {"press": "enter"}, {"expect": {"selector": "b", "text": ""}}, {"expect_text": " "}]}}]"##,
+        expect![[r#""#]],
+    );
+    let steps = vec![r#"{"open": "https://a.example/"}"#; 51].join(",");
+    let many = format!(r#"[{{"name": "many", "runbook": "r", "browser": {{"steps": [{steps}]}}}}]"#);
+    check(&many, expect![[r#""#]]);
+}
