@@ -140,7 +140,27 @@ fn steps_work_or_say_what_was_there_instead() {
             answers(vec![ok, json!(false)]),
         ),
     ];
-    expect![[r#""#]].assert_eq(&told.join("\n"));
+    expect![[r#"
+        up: all 9 steps worked; the page is `Shop` (https://shop.example/?q=<typed>), 200 OK
+          in 0 s, None
+        up: all 2 steps worked; the page is `Shop` (https://shop.example/?q=hunter22), 200 OK
+          in 0 s, None
+        down: step 2, click `#go`: there is no such element; the page is `Shop` (https://shop.example/?q=hunter22), 200 OK
+          in 2 s, Some("PNG")
+        down: step 2, click `#go`: `div.banner` lies over the element; the page is `Shop` (https://shop.example/?q=hunter22), 200 OK
+          in 2 s, Some("PNG")
+        down: step 2, click `#!`: it is not a selector of CSS; the page is `Shop` (https://shop.example/?q=hunter22), 200 OK
+          in 0 s, Some("PNG")
+        down: step 2, expect `h1`: expected `Hello`, but it says `Welcome`; the page is `Shop` (https://shop.example/?q=hunter22), 200 OK
+          in 2 s, Some("PNG")
+        down: step 2, expect_text `Hello`: the page says `A B`; the page is `Shop` (https://shop.example/?q=hunter22), 200 OK
+          in 2 s, Some("PNG")
+        down: step 2, expect_title `Sale`: the title is `Shop`; the page is `Shop` (https://shop.example/?q=hunter22), 200 OK
+          in 2 s, Some("PNG")
+        down: step 2, expect_url `sale`: the address is `https://shop.example/?q=hunter22`; the page is `Shop` (https://shop.example/?q=hunter22), 200 OK
+          in 2 s, Some("PNG")
+        down: step 3, script `f()`: it is `false`; the page is `Shop` (https://shop.example/?q=<typed>), 200 OK
+          in 2 s, Some("PNG")"#]].assert_eq(&told.join("\n"));
 }
 
 #[test]
@@ -168,7 +188,23 @@ fn pages_that_cannot_be_had_and_browsers_that_do_not_work() {
             told(&run_among(&monitor(""), &world.runtime(), &Live::default()).await)
         }),
     ];
-    expect![[r#""#]].assert_eq(&told.join("\n"));
+    expect![[r#"
+        down: step 1, open `https://shop.example/`: the certificate has expired, or is not valid yet (net::ERR_CERT_DATE_INVALID); the page is `Shop` (https://shop.example/?q=hunter22)
+          in 0 s, Some("PNG")
+        down: step 1, open `https://shop.example/`: the browser could not open it: NEW; the page is `Shop` (https://shop.example/?q=hunter22)
+          in 0 s, Some("PNG")
+        up: the step worked; the page is `Shop` (https://shop.example/?q=hunter22), 200 OK; the console has an error: `TypeError: no` (https://shop.example/app.js:7)
+          in 0 s, None
+        down: step 1, open `https://shop.example/`: gave up after 30s: the page does not answer (a script may run without end); the page is `Shop` (https://shop.example/?q=hunter22)
+          in 28 s, Some("PNG")
+        down: the browser did not start: gave up after 30s waiting for the browser to start
+          in 30 s, None
+        down: step 2, wait `b`: gave up after 30s: the page does not answer (a script may run without end)
+          in 29 s, Some("PNG")
+        down: step 1, open `https://shop.example/`: the page crashed: it took too much memory, or found a bug of the browser; the page is `Shop` (https://shop.example/?q=hunter22), 200 OK
+          in 0 s, Some("PNG")
+        down: there is no browser on this machine: none of `chromium`, `chromium-browser`, `google-chrome`, `google-chrome-stable` is in PATH
+        down: the browser did not start: the browser is gone: broken pipe"#]].assert_eq(&told.join("\n"));
 }
 
 #[test]
@@ -180,7 +216,16 @@ fn steps_are_series_and_phases() {
         let points = points.iter().map(|it| format!("{:?} {}", it.labels, it.value));
         format!("{:?}\n{}", result.phases, points.collect::<Vec<_>>().join("\n"))
     });
-    expect![[r#""#]].assert_eq(&lines);
+    expect![[r#"
+        [("start", 0.0), ("1 open", 0.0), ("2 wait", 0.1)]
+        probe_success{instance="https://shop.example/", job="monitor", monitor="m"} 1
+        probe_duration_seconds{instance="https://shop.example/", job="monitor", monitor="m"} 0.1
+        probe_browser_queue_seconds{instance="https://shop.example/", job="monitor", monitor="m"} 0
+        probe_browser_start_seconds{instance="https://shop.example/", job="monitor", monitor="m"} 0
+        probe_browser_step_duration_seconds{instance="https://shop.example/", job="monitor", kind="open", monitor="m", step="1"} 0
+        probe_browser_step_duration_seconds{instance="https://shop.example/", job="monitor", kind="wait", monitor="m", step="2"} 0.1
+        probe_browser_status_code{instance="https://shop.example/", job="monitor", monitor="m"} 200
+        probe_browser_console_errors{instance="https://shop.example/", job="monitor", monitor="m"} 0"#]].assert_eq(&lines);
 }
 
 #[test]
@@ -197,7 +242,7 @@ fn one_browser_at_a_time_and_the_line_is_no_part_of_the_time() {
         });
         format!("{starts} starts, {took:?} s, together {}", world.clock.monotonic().as_secs_f64().round())
     });
-    expect![[r#""#]].assert_eq(&told);
+    expect!["2 starts, [28.0, 28.0] s, together 56"].assert_eq(&told);
 }
 
 #[test]
