@@ -11,14 +11,14 @@ use watchbell_sources::probe::Live;
 const BEFORE_MAX: Duration = Duration::from_secs(60);
 
 /// Screenshots first, since they say more than a graph that falls to zero.
-pub struct Sights {
+pub(crate) struct Sights {
     live: Live,
     graphs: Arc<Pictures>,
 }
 
 impl Sights {
     /// Of what these monitors see, and of these graphs.
-    pub fn new(live: Live, graphs: Arc<Pictures>) -> Arc<Sights> {
+    pub(crate) fn new(live: Live, graphs: Arc<Pictures>) -> Arc<Sights> {
         Arc::new(Sights { live, graphs })
     }
 
