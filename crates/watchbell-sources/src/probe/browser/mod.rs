@@ -200,8 +200,9 @@ fn no_start(fault: &Fault, said: &str) -> Failure {
     } else {
         ""
     };
-    // Its chat about buses that it cannot reach is no reason.
-    let last = said.lines().rev().find(|line| !line.trim().is_empty() && !line.contains("dbus/"));
+    // Its chat about buses that it cannot reach is no reason, and what follows a reason is about the crash.
+    let reason = said.lines().find(|line| line.contains(":FATAL:"));
+    let last = reason.or(said.lines().rev().find(|line| !line.trim().is_empty() && !line.contains("dbus/")));
     let last = last.map(|line| format!(", and said `{}`", shown(line))).unwrap_or_default();
     Failure(format!("the browser did not start: {fault}{last}{hint}"))
 }

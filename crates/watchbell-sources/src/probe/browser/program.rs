@@ -101,7 +101,8 @@ impl BrowsersConfig {
     /// How it is started with a profile of its own and `proxy` as its only way out.
     pub(super) fn talker(&self, runtime: &Runtime, proxy: std::net::SocketAddr) -> Result<Talker, String> {
         let base = runtime.environment.get("TMPDIR").filter(|folder| !folder.is_empty());
-        let name = format!("watchbell-browser-{:016x}", runtime.rng.next_u64());
+        // Short, since the browser puts a socket into it, whose path may have no more than 107 bytes.
+        let name = format!("watchbell-browser-{:08x}", runtime.rng.below(1 << 32));
         let folder = Path::new(base.as_deref().unwrap_or("/tmp")).join(name);
         let here = folder.display().to_string();
         let mut arguments: Vec<String> = SILENT.iter().map(|it| (*it).to_owned()).collect();
