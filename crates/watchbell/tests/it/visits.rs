@@ -48,7 +48,7 @@ fn page(request: &str) -> (&'static str, String) {
         ("GET", "/away") => ("302 Found\r\nLocation: http://169.254.169.254/latest/", String::new()),
         ("GET", "/metadata") => html("<title>Page</title><h1>Page</h1><img src='http://169.254.169.254/latest/'>"),
         ("GET", "/broken") => ("503 Service Unavailable", "<h1>Out of order</h1>".into()),
-        ("POST", "/discord") => ("204 No Content", String::new()),
+        ("POST", "/discord") => ("200 OK", r#"{"id": "1"}"#.into()),
         _ => ("404 Not Found", "nothing here".into()),
     }
 }
@@ -222,7 +222,7 @@ fn pages_that_take_their_time_or_fail() {
     );
 
     let error = format!("[{}]", open("/error"));
-    let words = ["the console has 2 errors: `ReferenceError: nobody is not defined` (http://", "/error:2)", "404"];
+    let words = ["the console has 2 errors: `", "`ReferenceError: nobody is not defined` (http://", "/error:2)", "404"];
     check(&visit("", "20s", &error), &[&["up: the step worked"][..], &words].concat());
     let strict = format!("{error}\n      console_error_is_down: true");
     check(&visit("", "20s", &strict), &[&["down: the step worked"][..], &words].concat());
@@ -262,14 +262,14 @@ fn addresses_that_are_denied_cannot_be_reached_in_any_way() {
     );
     check(&visit(&allowed, "20s", &lead), &["down: step ", denied]);
     // And without a guard, an address where nothing listens.
-    let told = visit("", "20s", &steps(&format!("http://{}:9/", site.at)));
+    let told = visit("", "20s", &steps(&format!("http://{}:7000/", site.at)));
     check(&told, &["down: step 1, open", "refuses the connection: connection refused"]);
     check(&visit("", "20s", &steps("http://nowhere.invalid/")), &["the name `nowhere.invalid` does not resolve"]);
 }
 
 #[test]
 fn a_page_carries_what_the_browser_saw() {
-    let (site, folder) = (Site::start(), Folder::new("screenshot"));
+    let (site, folder) = (Site::start(), Folder::new("shot"));
     let file = folder.write(
         "watchbell.yml",
         &format!(

@@ -347,6 +347,7 @@ fn net_words(error: &str) -> String {
         "EMPTY_RESPONSE" => "the server closed the connection and answered nothing",
         "TOO_MANY_REDIRECTS" => "it leads on and on without end",
         "ABORTED" => "it is nothing that can be shown: a download, or an answer without content",
+        "UNSAFE_PORT" => "browsers open no pages at this port",
         "INVALID_RESPONSE" | "INVALID_HTTP_RESPONSE" => "the answer is not HTTP",
         other => return format!("the browser could not open it: {other}"),
     };
