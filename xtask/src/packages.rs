@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 /// A package and a file that shows it is there.
-const NEEDED: [(&str, &str); 21] = [
+const NEEDED: [(&str, &str); 24] = [
     ("postfix", "/usr/sbin/postfix"),
     ("dovecot-imapd", "/usr/lib/dovecot/imap"),
     ("dovecot-pop3d", "/usr/lib/dovecot/pop3-login"),
@@ -15,6 +15,9 @@ const NEEDED: [(&str, &str); 21] = [
     ("mosquitto", "/usr/sbin/mosquitto"),
     ("chrony", "/usr/sbin/chronyd"),
     ("dnsmasq-base", "/usr/sbin/dnsmasq"),
+    ("unbound", "/usr/sbin/unbound"),
+    ("nginx-light", "/usr/sbin/nginx"),
+    ("python3-websockets", "/usr/lib/python3/dist-packages/websockets"),
     ("postgresql", "/usr/lib/postgresql/15/bin/initdb"),
     ("mariadb-server", "/usr/sbin/mariadbd"),
     ("monitoring-plugins-basic", "/usr/lib/nagios/plugins/check_dummy"),

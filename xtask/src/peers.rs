@@ -8,6 +8,12 @@ use anyhow::{Context, Result, bail};
 
 /// The suite of Debian with newer versions than the one that is installed.
 const SUITE: &str = "forky";
+/// The only one with a MySQL.
+const NEWEST: &str = "sid";
+/// MySQL's server.
+const MYSQL: &str = "mysql-server-core";
+/// What it names and does not need to run.
+const NEEDLESS: [&str; 3] = ["perl", "openssl-provider", "libc-gconv"];
 
 /// A binary and what it says it is.
 #[derive(Clone)]
@@ -46,6 +52,39 @@ pub fn senders() {
             Err(error) => eprintln!("== {error:#}"),
         }
     }
+    match mysql() {
+        Ok(()) => eprintln!("== {MYSQL} is there for the tests"),
+        Err(error) => eprintln!("{MYSQL} of {NEWEST} cannot be fetched ({error:#}); its test is skipped"),
+    }
+}
+
+/// Unpacks MySQL, whose own way to sign in MariaDB does not have, with all libraries that it needs: it runs by its own
+/// loader, whatever this machine has.
+fn mysql() -> Result<()> {
+    let folder = crate::root().join("target/peers");
+    let there = folder.join(MYSQL);
+    if there.join("ready").exists() {
+        return Ok(());
+    }
+    let apt = Apt::of(NEWEST, &folder)?;
+    let kinds = ["recommends", "suggests", "conflicts", "breaks", "replaces", "enhances"];
+    let without = kinds.map(|kind| format!("--no-{kind}"));
+    let arguments: Vec<&str> =
+        ["depends", "--recurse"].into_iter().chain(without.iter().map(String::as_str)).chain([MYSQL]).collect();
+    let output = apt.command("apt-cache").args(arguments).output()?;
+    let packages = String::from_utf8_lossy(&output.stdout).into_owned();
+    let is_needed = |line: &&str| {
+        line.starts_with(|c: char| c.is_ascii_lowercase()) && !NEEDLESS.iter().any(|needless| line.contains(needless))
+    };
+    let packages: Vec<&str> = packages.lines().filter(is_needed).collect();
+    apt.run(&[&["download"][..], packages.as_slice()].concat())?;
+    for entry in std::fs::read_dir(apt.debs())?.filter_map(Result::ok) {
+        if !Command::new("dpkg").arg("-x").arg(entry.path()).arg(&there).status()?.success() {
+            bail!("{} cannot be unpacked", entry.path().display());
+        }
+    }
+    std::fs::write(there.join("ready"), "")?;
+    Ok(())
 }
 
 /// Of a version of Debian's what it packages.
@@ -61,53 +100,61 @@ pub fn of(path: PathBuf) -> Result<Binary> {
     Ok(Binary { path, version })
 }
 
-/// Downloads and unpacks one package with lists of its own: the system's sources and packages stay as they are.
+/// Downloads and unpacks one package.
 fn fetch(package: &str, folder: &Path) -> Result<()> {
-    let state = folder.join("apt");
-    for sub in ["lists/partial", "cache/archives/partial", "debs"] {
-        std::fs::create_dir_all(state.join(sub))?;
-    }
-    let keys = "/usr/share/keyrings/debian-archive-keyring.gpg";
-    std::fs::write(
-        state.join("sources.list"),
-        format!("deb [signed-by={keys}] http://deb.debian.org/debian {SUITE} main\n"),
-    )?;
-    let apt = |arguments: &[&str]| -> Result<()> {
-        let set = |name: &str, value: &Path| format!("{name}={}", value.display());
-        let status = Command::new("apt-get")
-            .args([
-                "-q",
-                "-o",
-                &set("Dir::Etc::sourcelist", &state.join("sources.list")),
-                "-o",
-                "Dir::Etc::sourceparts=-",
-            ])
-            .args([
-                "-o",
-                &set("Dir::State::lists", &state.join("lists")),
-                "-o",
-                &set("Dir::Cache", &state.join("cache")),
-            ])
-            .args(["-o", "APT::Sandbox::User=", "-o", "Acquire::http::Timeout=20"])
-            .args(arguments)
-            .current_dir(state.join("debs"))
-            .stdout(Stdio::null())
-            .status()?;
-        if !status.success() {
-            bail!("apt-get {} failed", arguments.join(" "));
-        }
-        Ok(())
-    };
-    if std::fs::read_dir(state.join("lists"))?.count() <= 1 {
-        apt(&["update"])?;
-    }
-    apt(&["download", package])?;
+    let apt = Apt::of(SUITE, folder)?;
+    apt.run(&["download", package])?;
     let (_, file) = deb(package, folder)?;
     let status = Command::new("dpkg").arg("-x").arg(file).arg(folder.join(package)).status()?;
     if !status.success() {
         bail!("the package cannot be unpacked");
     }
     Ok(())
+}
+
+/// A suite of Debian with lists of its own: the system's sources and packages stay as they are.
+struct Apt(PathBuf);
+
+impl Apt {
+    fn of(suite: &str, folder: &Path) -> Result<Apt> {
+        let apt = Apt(folder.join(if suite == SUITE { "apt".to_owned() } else { format!("apt-{suite}") }));
+        for sub in ["lists/partial", "cache/archives/partial", "debs"] {
+            std::fs::create_dir_all(apt.0.join(sub))?;
+        }
+        let keys = "/usr/share/keyrings/debian-archive-keyring.gpg";
+        std::fs::write(
+            apt.0.join("sources.list"),
+            format!("deb [signed-by={keys}] http://deb.debian.org/debian {suite} main\n"),
+        )?;
+        if std::fs::read_dir(apt.0.join("lists"))?.count() <= 1 {
+            apt.run(&["update"])?;
+        }
+        Ok(apt)
+    }
+
+    /// Where packages are downloaded to.
+    fn debs(&self) -> PathBuf {
+        self.0.join("debs")
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let set = |name: &str, value: &str| format!("{name}={}", self.0.join(value).display());
+        let mut command = Command::new(program);
+        command
+            .args(["-q", "-o", &set("Dir::Etc::sourcelist", "sources.list"), "-o", "Dir::Etc::sourceparts=-"])
+            .args(["-o", &set("Dir::State::lists", "lists"), "-o", &set("Dir::Cache", "cache")])
+            .args(["-o", "APT::Sandbox::User=", "-o", "Acquire::http::Timeout=20"])
+            .current_dir(self.debs());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Result<()> {
+        let status = self.command("apt-get").args(arguments).stdout(Stdio::null()).status()?;
+        if !status.success() {
+            bail!("apt-get {} failed", arguments.join(" "));
+        }
+        Ok(())
+    }
 }
 
 /// The version and the file of a package that was downloaded.

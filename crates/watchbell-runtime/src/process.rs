@@ -1,11 +1,16 @@
-//! The process itself: signals, its supervisor, its name for the world.
+//! The process itself: signals, its supervisor, its name for the world; and other programs.
+
+mod talk;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::net::Stream;
 use crate::{Clock, Disk};
+
+pub use talk::{Talker, Talking};
 
 /// Why the process was asked to do something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +81,11 @@ pub fn folder() -> String {
     std::env::current_dir().map(|folder| folder.display().to_string()).unwrap_or_default()
 }
 
+/// Whether this process may do everything on this machine.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
 /// How many cores this process may use.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
@@ -143,15 +153,21 @@ pub enum Processes {
 }
 
 type Program = Arc<dyn Fn(&Command) -> Option<Ended> + Send + Sync>;
+type Spoken = Arc<dyn Fn(&Talker) -> Stream + Send + Sync>;
 
-/// The programs of a simulated machine.
+/// The programs of a simulated machine: those that run to their end, and those that are spoken to.
 #[derive(Default)]
-pub struct SimProcesses(Mutex<BTreeMap<PathBuf, Program>>);
+pub struct SimProcesses(Mutex<BTreeMap<PathBuf, Program>>, Mutex<BTreeMap<PathBuf, Spoken>>);
 
 impl SimProcesses {
     /// From now on the program is there and does this; `None` is one that hangs.
     pub fn put(&self, program: &str, run: impl Fn(&Command) -> Option<Ended> + Send + Sync + 'static) {
         self.0.lock().expect("no panic while held").insert(program.into(), Arc::new(run));
+    }
+
+    /// From now on there is a program to speak to; `run` gives our end of the talk.
+    pub fn put_talker(&self, program: &str, run: impl Fn(&Talker) -> Stream + Send + Sync + 'static) {
+        self.1.lock().expect("no panic while held").insert(program.into(), Arc::new(run));
     }
 }
 
@@ -162,7 +178,7 @@ impl Processes {
             Processes::Os => crate::thread::blocking(move || run_blocking(&command)).await,
             Processes::Sim(programs) => {
                 let program = programs.0.lock().expect("no panic while held").get(&command.program).cloned();
-                let program = program.ok_or_else(|| cannot_start(&command, "no such file or directory"))?;
+                let program = program.ok_or_else(|| cannot_start(&command.program, "no such file or directory"))?;
                 match program(&command) {
                     Some(ended) => Ok(ended),
                     None => {
@@ -175,8 +191,8 @@ impl Processes {
     }
 }
 
-fn cannot_start(command: &Command, reason: &str) -> String {
-    format!("`{}` cannot be started: {reason}", command.program.display())
+fn cannot_start(program: &std::path::Path, reason: &str) -> String {
+    format!("`{}` cannot be started: {reason}", program.display())
 }
 
 fn took_too_long(command: &Command) -> String {
@@ -195,7 +211,7 @@ fn run_blocking(command: &Command) -> Result<Ended, String> {
         // A group of its own, so that what it has started can be ended with it.
         .process_group(0)
         .spawn()
-        .map_err(|error| cannot_start(command, &error.to_string()))?;
+        .map_err(|error| cannot_start(&command.program, &error.to_string()))?;
     let words = |error: std::io::Error| error.to_string();
     let (mut stdin, input) = (child.stdin.take().expect("it is piped"), command.input.clone());
     // A program that reads nothing is not at fault; the pipe is closed at the end in any case.

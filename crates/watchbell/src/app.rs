@@ -34,6 +34,7 @@ use watchbell_store::RemoteConfig;
 use crate::composites::Names;
 use crate::config::{Config, Good, Loaded, render_finding, runbook_or};
 use crate::forward::Forward;
+use crate::sights::Sights;
 use crate::{composites, deadman, standing};
 
 /// What the stages keep things in. The series may be lost without losing a page (`store_may_die`).
@@ -59,6 +60,7 @@ pub struct App {
     pub alarms: Arc<Alarms>,
     /// Pictures of what is wrong.
     pictures: Arc<Pictures>,
+    sights: Arc<Sights>,
     /// Groups and routes.
     pub alerts: Arc<Alerts>,
     /// Tells people.
@@ -157,7 +159,6 @@ impl App {
             Alarms::open(runtime.clone(), Arc::clone(&state), Arc::clone(&query), Arc::clone(&append), raise, site_url)
                 .context("the alarms cannot be read")?;
         let pictures = Pictures::new(runtime.clone(), Arc::clone(&query), &alarms);
-        notify.draw_with(Arc::clone(&pictures) as Arc<dyn Draw>);
         let observe = Arc::clone(&alarms) as Arc<dyn Observe>;
         let context = Context {
             runtime: runtime.clone(),
@@ -166,6 +167,8 @@ impl App {
             state: Arc::clone(&state),
             live: probe::Live::default(),
         };
+        let sights = Sights::new(context.live.clone(), Arc::clone(&pictures));
+        notify.draw_with(Arc::clone(&sights) as Arc<dyn Draw>);
         let heartbeats = Heartbeats::open(context.clone(), good.config.ping_key.clone())
             .await
             .context("the heartbeats cannot be read")?;
@@ -198,6 +201,7 @@ impl App {
             runtime,
             alarms,
             pictures,
+            sights,
             alerts,
             notify,
             heartbeats,
@@ -230,6 +234,7 @@ impl App {
 
         // A group's names are its own, so that a monitor may be called as it likes. Groups are stopped in this order.
         let supervisor = &self.runtime.supervisor;
+        self.context.live.set_browsers(config.browsers.clone());
         self.context.live.set_own_network(config.own_network.clone()).await;
         supervisor.reconcile("probe", probe::tasks(&monitors, &config.egress, &self.context));
         let Config { places, egress, own_network, .. } = config;
@@ -330,7 +335,7 @@ impl App {
             targets: self.targets.clone(),
             intake: self.intake.clone(),
             alarms: Arc::clone(&self.alarms),
-            draw: Arc::clone(&self.pictures) as Arc<dyn Draw>,
+            draw: Arc::clone(&self.sights) as Arc<dyn Draw>,
             alerts: Arc::clone(&self.alerts),
             notify: Arc::clone(&self.notify),
             query: Arc::clone(&self.query),

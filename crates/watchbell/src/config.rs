@@ -39,7 +39,7 @@ use watchbell_sources::host::HostConfig;
 use watchbell_sources::intake::OtlpConfig;
 use watchbell_sources::place::PlaceConfig;
 use watchbell_sources::probe::blackbox::ModuleConfig;
-use watchbell_sources::probe::{EgressConfig, MonitorConfig, OwnNetworkConfig};
+use watchbell_sources::probe::{BrowsersConfig, EgressConfig, MonitorConfig, OwnNetworkConfig};
 use watchbell_sources::scrape::{NameEscaping, NameValidation, ScrapeConfig, ScrapeProtocol};
 use watchbell_store::{MetricsConfig, RemoteConfig, RemoteReadConfig, RemoteWriteConfig};
 
@@ -104,6 +104,9 @@ pub struct Config {
     /// Where monitors and modules may connect to.
     #[serde(default)]
     pub egress: EgressConfig,
+    /// The browser of monitors with `browser`.
+    #[serde(default)]
+    pub browsers: BrowsersConfig,
     /// What tells whether this host's own network works.
     #[serde(default)]
     pub own_network: OwnNetworkConfig,
@@ -528,6 +531,7 @@ pub async fn load(runtime: &Runtime, paths: &[PathBuf]) -> Loaded {
             let (library, mut found) = library(runtime, &config.runbooks);
             let templates = files.templates(runtime, &config.templates, &base, &mut found);
             check::check(&config, &rules, &library, &templates, &mut found);
+            check::browser(&config, runtime, &mut found);
             if ["receivers", "schedules", "escalations"].iter().any(|part| Salvaged::is_broken(&problems, part)) {
                 // A receiver that could not be read is not one that is missing.
                 let names_some = |problem: &Problem| {

@@ -13,4 +13,5 @@ pub mod default;
 pub mod dependencies;
 pub mod embedded;
 pub mod forward;
+mod sights;
 mod standing;

@@ -6,6 +6,7 @@
 //! Invariant: every wait goes through [`Attempt::within`], so no step can outlast the monitor's timeout and the message
 //! names the step that hung.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -38,7 +39,7 @@ impl Failure {
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     /// Time per phase, in the order in which they began; a phase that comes twice is summed.
-    pub(crate) phases: Vec<(&'static str, Duration)>,
+    pub(crate) phases: Vec<(Cow<'static, str>, Duration)>,
     /// The address that took the connection.
     pub(crate) peer: Option<SocketAddr>,
     /// The certificate that was shown.
@@ -115,6 +116,12 @@ impl<'a> Attempt<'a> {
         self.ended.get_or_insert(self.runtime.clock.monotonic());
     }
 
+    /// The probe's time begins now: until here it waited for its turn.
+    pub(crate) fn begin_again(&mut self) {
+        self.begun = self.runtime.clock.monotonic();
+        self.deadline = self.begun + self.timeout.duration();
+    }
+
     /// What was stopped goes on: another talk follows.
     pub(crate) fn go_on(&mut self) {
         self.ended = None;
@@ -136,7 +143,8 @@ impl<'a> Attempt<'a> {
         done.map_err(|_| Failure(format!("gave up after {} waiting for {waiting_for}", self.timeout)))
     }
 
-    pub(crate) fn spent(&mut self, phase: &'static str, time: Duration) {
+    pub(crate) fn spent(&mut self, phase: impl Into<Cow<'static, str>>, time: Duration) {
+        let phase = phase.into();
         match self.seen.phases.iter_mut().find(|(have, _)| *have == phase) {
             Some((_, total)) => *total += time,
             None => self.seen.phases.push((phase, time)),
@@ -292,7 +300,7 @@ impl<'a> Attempt<'a> {
         let mut seen = self.seen;
         if self.is_talk {
             let others = seen.phases.iter().map(|(_, time)| *time).sum();
-            seen.phases.push(("processing", duration.saturating_sub(others)));
+            seen.phases.push(("processing".into(), duration.saturating_sub(others)));
         }
         (duration, seen)
     }

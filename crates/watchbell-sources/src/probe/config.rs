@@ -18,7 +18,7 @@ pub const RETRIES_MAX: u32 = 100;
 /// The longest name of a monitor, in bytes.
 pub const NAME_BYTES_MAX: usize = 200;
 
-const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+pub(super) const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 const RETRY_INTERVAL_DEFAULT_MAX: Duration = Duration::from_secs(20);
 
 /// When an expiring certificate raises an alert.
@@ -82,7 +82,8 @@ impl MonitorConfig {
 
     /// How long one probe may take: `timeout` or its default.
     pub fn probe_timeout(&self) -> Span {
-        self.timeout.unwrap_or_else(|| Span(TIMEOUT_DEFAULT.min(self.interval.duration() * 4 / 5)))
+        let longest = self.given().first().map_or(TIMEOUT_DEFAULT, |(_, kind)| kind.timeout_default());
+        self.timeout.unwrap_or_else(|| Span(longest.min(self.interval.duration() * 4 / 5)))
     }
 
     /// Time between failed probes while retries are left: `retry_interval` or its default.

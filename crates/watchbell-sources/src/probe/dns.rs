@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use watchbell_model::{Path, Problems, Url};
-use watchbell_runtime::http::{self, Progress, Request};
+use watchbell_runtime::http::{self, Progress, Request, Versions};
 use watchbell_wire::dns::{self, Message, Query};
 
 use super::attempt::{Attempt, Failure, Trust};
@@ -245,7 +245,7 @@ impl Kind for DnsConfig {
             let others = attempt.seen.phases.iter().map(|(_, time)| *time).sum();
             attempt.spent("request", took.saturating_sub(others));
             for (phase, time) in attempt.seen.phases.clone() {
-                attempt.sample("probe_dns_duration_seconds", &[("phase", phase)], time.as_secs_f64());
+                attempt.sample("probe_dns_duration_seconds", &[("phase", &phase)], time.as_secs_f64());
             }
             let message = asked?;
             attempt.sample("probe_dns_answer_rrs", &[], message.answers.len() as f64);
@@ -322,6 +322,8 @@ impl Resolver<'_> {
             .header("accept", "application/dns-message");
         request.timeout = attempt.remaining();
         request.body_max = ANSWER_BYTES_MAX;
+        // RFC 8484 recommends HTTP/2; some servers, such as unbound, speak nothing else.
+        request.versions = Versions::Both;
         request.tls = attempt.tls_options(self.trust)?;
         request.tls.server_name = Some(self.trust.server_name.to_owned()).filter(|name| !name.is_empty());
         request.verify = self.trust.verify;

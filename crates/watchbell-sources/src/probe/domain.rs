@@ -139,7 +139,7 @@ async fn get(attempt: &mut Attempt<'_>, url: Url, what: &str) -> Result<Value, F
     let response = http::send(attempt.runtime, request).await;
     let response = response.map_err(|error| Failure(format!("{what} cannot be had from {place}: {error}")))?;
     for (phase, time) in &response.phases {
-        attempt.spent(phase, *time);
+        attempt.spent(*phase, *time);
     }
     match response.status {
         200 => {}

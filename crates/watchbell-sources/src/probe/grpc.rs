@@ -216,7 +216,7 @@ impl Kind for GrpcConfig {
                 attempt.sample("probe_grpc_healthcheck_response", &labels, if said { 1.0 } else { 0.0 });
             }
             for (phase, time) in attempt.seen.phases.clone() {
-                attempt.sample("probe_grpc_duration_seconds", &[("phase", phase)], time.as_secs_f64());
+                attempt.sample("probe_grpc_duration_seconds", &[("phase", &phase)], time.as_secs_f64());
             }
             let what = if self.service.is_empty() { "the server" } else { &self.service };
             match (answer, health.serving) {

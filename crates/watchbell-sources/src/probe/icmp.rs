@@ -52,7 +52,7 @@ impl Kind for IcmpConfig {
             attempt.ask(&socket, &sent, &waiting_for, |bytes| answer(bytes, to, &sent)).await??;
             attempt.spent("rtt", clock.monotonic() - begun);
             for (phase, time) in attempt.seen.phases.clone() {
-                attempt.sample("probe_icmp_duration_seconds", &[("phase", phase)], time.as_secs_f64());
+                attempt.sample("probe_icmp_duration_seconds", &[("phase", &phase)], time.as_secs_f64());
             }
             Ok(format!("{to} answers"))
         })

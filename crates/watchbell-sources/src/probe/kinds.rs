@@ -1,5 +1,7 @@
 //! The kinds of monitors: each is a file of its own with a struct that implements [`Kind`], and a line in the list below.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 use watchbell_model::{BoxFuture, Labels, Path, Problems, Quorum, RunbookRef, Severity, Span};
@@ -31,6 +33,11 @@ pub(crate) trait Kind {
         super::config::INTERVAL_MIN
     }
 
+    /// How long a probe may take where the configuration does not say.
+    fn timeout_default(&self) -> Duration {
+        super::config::TIMEOUT_DEFAULT
+    }
+
     /// Whether it looks at this very host, so that its failures have nothing to do with the network.
     fn is_here(&self) -> bool {
         false
@@ -57,8 +64,8 @@ macro_rules! monitor_of_kinds {
             /// Time from the start of one probe to the start of the next.
             #[serde(default = "MonitorConfig::default_interval")]
             pub interval: Span,
-            /// How long one probe may take, all its steps together; shorter than `interval`. By default `10s`, but no more than
-            /// four fifths of `interval`.
+            /// How long one probe may take, all its steps together; shorter than `interval`. By default `10s`, and
+            /// `30s` for `browser`, but no more than four fifths of `interval`.
             #[serde(default)]
             pub timeout: Option<Span>,
             /// How many probes may fail in a row on top of the first before the monitor counts as down.
@@ -187,6 +194,8 @@ monitor_of_kinds! {
     mysql: super::mysql::MysqlConfig,
     /// Connects to an MQTT broker.
     mqtt: super::mqtt::MqttConfig,
+    /// Uses a site as a person does, in a browser.
+    browser: super::browser::BrowserConfig,
     /// Opens a WebSocket.
     websocket: super::websocket::WebsocketConfig,
     /// Looks at what DNS says of a domain's mail.

@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use ring::digest;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use watchbell_model::{HOME, HttpClientConfig, ProbeResult, Quorum, Verdict, Vote};
 use watchbell_runtime::{HttpClient, Runtime};
 
+use super::browser::{Browsers, BrowsersConfig, Screenshot};
 use super::config::MonitorConfig;
 use super::own_network::{OwnNetwork, OwnNetworkConfig};
 
@@ -21,6 +22,7 @@ struct Shared {
     state: Mutex<State>,
     asks: watch::Sender<u64>,
     own_network: tokio::sync::Mutex<OwnNetwork>,
+    browsers: Mutex<Browsers>,
 }
 
 #[derive(Default)]
@@ -48,6 +50,7 @@ struct Monitor {
     woken: Arc<Notify>,
     /// Keeps the token of OAuth 2.0.
     client: Option<(HttpClientConfig, Arc<HttpClient>)>,
+    screenshot: Option<Screenshot>,
 }
 
 /// What was seen from a place.
@@ -164,6 +167,26 @@ impl Live {
                 client
             }
         }
+    }
+
+    /// How browsers are started from now on, and how many.
+    pub fn set_browsers(&self, config: BrowsersConfig) {
+        self.0.browsers.lock().expect("no panic while held").set(config);
+    }
+
+    /// How a browser is started, and the line in which one waits for that.
+    pub(crate) fn browsers(&self) -> (BrowsersConfig, Arc<Semaphore>) {
+        self.0.browsers.lock().expect("no panic while held").line()
+    }
+
+    /// Keeps what a page looked like when a step of the monitor failed.
+    pub(crate) fn keep_screenshot(&self, name: &str, screenshot: Screenshot) {
+        self.state().monitors.entry(name.to_owned()).or_default().screenshot = Some(screenshot);
+    }
+
+    /// What the page looked like when a step of the monitor failed last, since watchbell has started.
+    pub fn screenshot(&self, name: &str) -> Option<Screenshot> {
+        self.state().monitors.get(name)?.screenshot.clone()
     }
 
     /// Keeps a result, and wakes the groups for which it changes something. When a place sees the first failure, the

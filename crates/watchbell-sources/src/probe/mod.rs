@@ -11,6 +11,7 @@
 mod answer;
 mod attempt;
 pub mod blackbox;
+mod browser;
 mod config;
 mod dialogue;
 mod dns;
@@ -54,6 +55,7 @@ use watchbell_model::{HOME, Point, ProbeResult, Span};
 use watchbell_runtime::Runtime;
 
 pub use answer::{HeaderCondition, JsonCondition, StatusError, StatusRange};
+pub use browser::{BROWSER_STEPS_MAX, BrowserConfig, BrowsersConfig, ExpectConfig, FillConfig, Screenshot, StepConfig};
 pub use config::{
     CertificateConfig, INTERVAL_MIN, LatencyConfig, MonitorConfig, NAME_BYTES_MAX, RETRIES_MAX, check_all,
 };
@@ -96,7 +98,12 @@ const MESSAGE_CHARS_MAX: usize = 1000;
 
 /// Probes once, now. What only a running watchbell knows, such as what was pushed, is not known here.
 pub async fn run_once(monitor: &MonitorConfig, runtime: &Runtime) -> ProbeResult {
-    let (result, ..) = probe(monitor, runtime, &Live::default()).await;
+    run_among(monitor, runtime, &Live::default()).await
+}
+
+/// As [`run_once`], with what is known.
+pub async fn run_among(monitor: &MonitorConfig, runtime: &Runtime, live: &Live) -> ProbeResult {
+    let (result, ..) = probe(monitor, runtime, live).await;
     result
 }
 
@@ -127,7 +134,7 @@ async fn probe(monitor: &MonitorConfig, runtime: &Runtime, live: &Live) -> (Prob
         success,
         duration: Span(duration),
         message: message.chars().take(MESSAGE_CHARS_MAX).collect(),
-        phases: seen.phases.iter().map(|(name, time)| ((*name).to_owned(), time.as_secs_f64())).collect(),
+        phases: seen.phases.iter().map(|(name, time)| (name.to_string(), time.as_secs_f64())).collect(),
         certificate: seen.certificate.clone(),
     };
     let points = samples::samples(monitor, &result, &seen);

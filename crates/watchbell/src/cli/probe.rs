@@ -20,9 +20,11 @@ pub(super) async fn run(runtime: &Runtime, names: &[String], files: &Files, outp
         eprintln!("watchbell: there is no monitor `{name}`; there are: {}", there.join(", "));
         return Ok(ExitCode::from(WRONG));
     }
+    let live = probe::Live::default();
+    live.set_browsers(good.config.browsers);
     let mut down = 0;
     for monitor in monitors.iter().filter(|monitor| names.is_empty() || names.contains(&monitor.name)) {
-        let result = probe::run_once(monitor, runtime).await;
+        let result = probe::run_among(monitor, runtime, &live).await;
         down += u32::from(!result.success);
         match output {
             Output::Json => println!("{}", serde_json::to_string(&result)?),

@@ -7,12 +7,13 @@ use watchbell_alarms::composite::AlarmConfig;
 use watchbell_alarms::rule::RuleFile;
 use watchbell_alerts::RouteConfig;
 use watchbell_http::StatusPageConfig;
-use watchbell_model::{Path, Problems, RelabelConfig, RunbookRef};
+use watchbell_model::{HOME, Path, Problems, RelabelConfig, RunbookRef};
 use watchbell_notify::{Library, ReceiverConfig, Templates};
+use watchbell_runtime::Runtime;
 use watchbell_sources::heartbeat::HeartbeatConfig;
 use watchbell_sources::place::PlaceConfig;
-use watchbell_sources::probe;
 use watchbell_sources::probe::blackbox::ModuleConfig;
+use watchbell_sources::probe::{self, MonitorConfig};
 use watchbell_sources::scrape::ScrapeConfig;
 
 use super::Config;
@@ -40,6 +41,7 @@ pub(super) fn check(
     PlaceConfig::check_all(&config.places, &config.monitors, &top, problems);
     ModuleConfig::check_all(&config.modules, &top.field("modules"), problems);
     config.egress.check(&top.field("egress"), problems);
+    config.browsers.check(&top.field("browsers"), problems);
     config.own_network.check(&top.field("own_network"), problems);
     HeartbeatConfig::check_all(&config.heartbeats, &top.field("heartbeats"), problems);
     config.ping_addresses.check(&top.field("ping_addresses"), problems);
@@ -109,6 +111,25 @@ pub(super) fn check(
     if config.site.url.is_none() && config.receivers.iter().any(|receiver| !receiver.is_empty()) {
         let problem = problems.warning(&top.field("site"), "links in pages lead to an address of this machine only");
         problem.hint("give `site: {url: https://…}`, the address under which a phone reaches watchbell");
+    }
+}
+
+/// Says of monitors that need a browser that there is none on this machine. A warning: the other monitors are worth a start,
+/// and these are down as long as it is so.
+pub(super) fn browser(config: &Config, runtime: &Runtime, problems: &mut Problems) {
+    let needs = |monitor: &MonitorConfig| monitor.browser.is_some() && monitor.is_at(HOME);
+    let mut needing = config.monitors.iter().enumerate().filter(|(_, monitor)| needs(monitor)).peekable();
+    if needing.peek().is_none() {
+        return;
+    }
+    let Err(words) = config.browsers.find(runtime) else { return };
+    for (at, _) in needing {
+        problems
+            .warning(
+                &Path::root().field("monitors").index(at).field("browser"),
+                format!("{words}; the monitor will be down"),
+            )
+            .hint("install it (Debian: `apt-get install chromium`), or say where it is: `browsers: {program: /…}`");
     }
 }
 

@@ -12,25 +12,25 @@ use crate::peers::{Dovecot, IMAPS, POP3, POP3S, Postfix, SMTP, must_have};
 use crate::servers::{self, Server, is_root};
 
 /// A folder with the authority's root and a certificate for addresses that tests listen on.
-struct Trust {
-    authority: Authority,
-    folder: Folder,
+pub struct Trust {
+    pub authority: Authority,
+    pub folder: Folder,
 }
 
 impl Trust {
-    fn new() -> Trust {
+    pub fn new() -> Trust {
         let (authority, folder) = (Authority::new(), Folder::new("monitors"));
         folder.write("ca.pem", &authority.pem());
         Trust { authority, folder }
     }
 
-    fn issue(&self) -> (String, String) {
+    pub fn issue(&self) -> (String, String) {
         self.authority.issue(&["server.watchbell.test"], Clock::os().now() + Duration::from_secs(90 * 86_400))
     }
 }
 
 /// What `watchbell probe` says of one monitor.
-fn probe(folder: &Folder, monitor: &str) -> String {
+pub fn probe(folder: &Folder, monitor: &str) -> String {
     let file = folder.write(
         "watchbell.yml",
         &format!("host: {{enabled: false}}\nmonitors:\n  - {{name: m, timeout: 5s, runbook: 'https://example.org/', {monitor}}}\n"),
@@ -39,7 +39,7 @@ fn probe(folder: &Folder, monitor: &str) -> String {
 }
 
 /// What `watchbell probe` says of the one monitor of a configuration.
-fn told(folder: &Folder, file: &Path) -> String {
+pub fn told(folder: &Folder, file: &Path) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_watchbell"))
         .args(["probe", "--config", &file.display().to_string(), "--output", "json"])
         .current_dir(folder.path())
@@ -54,13 +54,13 @@ fn told(folder: &Folder, file: &Path) -> String {
 
 /// Probes with `kind: {host: …, port: …, MORE}`; the answer must contain these words.
 #[track_caller]
-fn check(folder: &Folder, server: &Server, kind: &str, more: &str, words: &str) {
+pub fn check(folder: &Folder, server: &Server, kind: &str, more: &str, words: &str) {
     let monitor = format!("{kind}: {{host: {}, port: {}, {more}}}", server.at, server.port);
     let told = probe(folder, &monitor);
     assert!(told.contains(words), "{monitor}\n  expected: {words}\n  told:     {told}");
 }
 
-const SECURE: &str = "tls: true, server_name: server.watchbell.test, roots_file: ca.pem";
+pub const SECURE: &str = "tls: true, server_name: server.watchbell.test, roots_file: ca.pem";
 
 #[test]
 fn pop3_and_a_message_that_goes_round() {

@@ -272,3 +272,129 @@ pub fn mariadb(certificate: &str, key: &str) -> Server {
     let options: Vec<&str> = options.iter().map(String::as_str).collect();
     start(folder, at, 3306, true, "/usr/sbin/mariadbd", &options)
 }
+
+/// A resolver with answers of its own for `watchbell.test`: over TLS at 8853, over HTTPS at 8443, in clear text at 5353.
+pub fn unbound(certificate: &str, key: &str) -> Server {
+    must_have("/usr/sbin/unbound", "unbound");
+    let (folder, at) = (Folder::new("unbound"), own_address());
+    let (certificate, key) = (folder.write("cert.pem", certificate), folder.write("key.pem", key));
+    let text = format!(
+        "server:\n  interface: {at}@5353\n  interface: {at}@8853\n  interface: {at}@8443\n  tls-port: 8853\n  \
+         https-port: 8443\n  tls-service-pem: \"{}\"\n  tls-service-key: \"{}\"\n  access-control: 127.0.0.0/8 allow\n  \
+         do-daemonize: no\n  username: \"\"\n  chroot: \"\"\n  directory: \"{}\"\n  pidfile: \"\"\n  use-syslog: no\n  \
+         num-threads: 1\n  module-config: iterator\n  local-zone: \"watchbell.test.\" static\n  \
+         local-data: \"mail.watchbell.test. A 192.0.2.1\"\n  local-data: 'watchbell.test. TXT \"v=spf1 mx -all\"'\n  \
+         local-zone: \"kept.test.\" refuse\nremote-control:\n  control-enable: no\n",
+        certificate.display(),
+        key.display(),
+        folder.path().display()
+    );
+    let file = folder.write("unbound.conf", &text).display().to_string();
+    start(folder, at, 8853, true, "/usr/sbin/unbound", &["-d", "-p", "-c", &file])
+}
+
+/// The Python library `websockets` as a server at 8080, over TLS at 8443, with an nginx before it: at 8081 one that hands
+/// WebSockets on, at 8082 one that was not told to.
+pub fn websockets(certificate: &str, key: &str) -> (Server, Server) {
+    must_have("/usr/lib/python3/dist-packages/websockets", "python3-websockets");
+    must_have("/usr/sbin/nginx", "nginx-light");
+    let (folder, at) = (Folder::new("websockets"), own_address());
+    folder.write("cert.pem", certificate);
+    folder.write("key.pem", key);
+    let program = folder.write("server.py", WEBSOCKETS).display().to_string();
+    let here = folder.path().display().to_string();
+    let server = start(folder, at, 8443, true, "/usr/bin/python3", &[&program, &at.to_string(), &here]);
+    let folder = Folder::new("websockets-nginx");
+    let here = folder.path().display().to_string();
+    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|name| format!("{name}_temp_path {here}/{name};"))
+        .concat();
+    let upgrade =
+        "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;";
+    let configuration = format!(
+        "pid {here}/pid; error_log {here}/error.log; worker_processes 1; daemon off; events {{}}\n\
+         http {{ access_log off; {temporary}\n\
+         server {{ listen {at}:8081; location / {{ proxy_pass http://{at}:8080; {upgrade} }} }}\n\
+         server {{ listen {at}:8082; location / {{ proxy_pass http://{at}:8080; }} }}\n\
+         server {{ listen {at}:8083; location / {{ proxy_pass http://{at}:9; {upgrade} }} }}\n}}\n"
+    );
+    let file = folder.write("nginx.conf", &configuration).display().to_string();
+    if is_root() {
+        done("chmod", &["-R", "a+rX", &here]);
+    }
+    (server, start(folder, at, 8081, true, "/usr/sbin/nginx", &["-p", &here, "-c", &file]))
+}
+
+/// Greets, and says again in capitals what it hears; `/key` wants a token, `/closes` closes at once, `/mute` says nothing.
+const WEBSOCKETS: &str = r#"
+import asyncio, http, ssl, sys
+import websockets
+
+async def serve(socket, path):
+    if path == "/closes":
+        return await socket.close(4001, "under maintenance")
+    if path != "/mute":
+        await socket.send("welcome to " + (socket.subprotocol or "nothing"))
+    async for message in socket:
+        await socket.send(message.upper())
+
+async def ask(path, headers):
+    if path == "/key" and headers.get("Authorization") != "Bearer s3cret":
+        return (http.HTTPStatus.UNAUTHORIZED, [], b"who are you?\n")
+
+async def main():
+    at, here = sys.argv[1:]
+    secure = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    secure.load_cert_chain(here + "/cert.pem", here + "/key.pem")
+    known = {"subprotocols": ["chat"], "process_request": ask}
+    async with websockets.serve(serve, at, 8080, **known), websockets.serve(serve, at, 8443, ssl=secure, **known):
+        await asyncio.Future()
+
+asyncio.run(main())
+"#;
+
+/// MySQL of a newer Debian, whose users sign in by `caching_sha2_password`: `probe` with the password `s3cret`. `None` where
+/// it could not be fetched.
+pub fn mysql(certificate: &str, key: &str) -> Option<Server> {
+    let there = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/mysql-server-core/usr");
+    let there = there.canonicalize().ok().filter(|there| there.join("sbin/mysqld").exists());
+    let Some(there) = there else {
+        eprintln!("skipped: there is no MySQL in target/peers (cargo xtask test fetches it)");
+        return None;
+    };
+    let (folder, at) = (Folder::new("mysql"), own_address());
+    let here = folder.path().display().to_string();
+    let (certificate, key) = (folder.write("cert.pem", certificate), folder.write("key.pem", key));
+    let init = folder.write("init.sql", "create user if not exists 'probe'@'%' identified by 's3cret';\n");
+    // It comes with libraries of its own, the C library among them.
+    let loader = there.join("lib64/ld-linux-x86-64.so.2").display().to_string();
+    let (libraries, program) = (there.join("lib/x86_64-linux-gnu"), there.join("sbin/mysqld"));
+    let mut options = vec![
+        "--library-path".to_owned(),
+        libraries.display().to_string(),
+        program.display().to_string(),
+        "--no-defaults".into(),
+        format!("--basedir={}", there.display()),
+        format!("--datadir={here}/data"),
+    ];
+    if is_root() {
+        options.push("--user=root".into());
+    }
+    let run: Vec<&str> = options.iter().map(String::as_str).chain(["--initialize-insecure"]).collect();
+    done(&loader, &run);
+    options.extend([
+        "--port=3306".into(),
+        format!("--bind-address={at}"),
+        format!("--socket={here}/socket"),
+        format!("--pid-file={here}/pid"),
+        "--mysqlx=off".into(),
+        // No folder of the machine.
+        "--secure-file-priv=".into(),
+        format!("--ssl-cert={}", certificate.display()),
+        format!("--ssl-key={}", key.display()),
+        format!("--init-file={}", init.display()),
+        "--innodb-flush-log-at-trx-commit=0".into(),
+    ]);
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    Some(start(folder, at, 3306, true, &loader, &options))
+}

@@ -60,7 +60,7 @@ fn all_problems_are_found_at_once() {
             error monitors[0].certificate.alert_days: 0 days before the end is too late
               a monitor that verifies is down from that moment on anyway; the smallest step is 1
             error monitors[0]: it does not say what to probe
-              add one of `tcp`, `tls`, `http`, `grpc`, `smtp`, `submission`, `imap`, `pop3`, `ssh`, `redis`, `dns`, `ntp`, `postgresql`, `mysql`, `mqtt`, `websocket`, `mail_domain`, `mail_roundtrip`, `domain`, `exec`, `push`, `group`, `icmp`, such as `tcp: {host: example.org, port: 22}`
+              add one of `tcp`, `tls`, `http`, `grpc`, `smtp`, `submission`, `imap`, `pop3`, `ssh`, `redis`, `dns`, `ntp`, `postgresql`, `mysql`, `mqtt`, `browser`, `websocket`, `mail_domain`, `mail_roundtrip`, `domain`, `exec`, `push`, `group`, `icmp`, such as `tcp: {host: example.org, port: 22}`
             error monitors[1].interval: `10ms` is too short
               the shortest is `1s`
             error monitors[1]: it has 2 at once: tcp, tls
@@ -267,4 +267,42 @@ fn places_of_the_configuration() {
         places[4].own_network.references[0].port: port 0 does not exist
         monitors[0].places[1]: there is no place named `frs`"#]]
     .assert_eq(&lines.join("\n"));
+}
+
+#[test]
+fn steps_of_a_browser() {
+    check(
+        r##"[{"name": "good", "runbook": "r", "browser": {"steps": [{"open": "https://a.example/"}, {"press": "Enter"},
+                {"fill": {"selector": "#q", "value": "x"}}]}},
+            {"name": "none", "runbook": "r", "browser": {"steps": [], "patience": "0s"}},
+            {"name": "bad", "runbook": "r", "browser": {"steps": [{"click": "b"}, {}, {"wait": "b", "click": "b"},
+                {"press": "enter"}, {"expect": {"selector": "b", "text": ""}}, {"expect_text": " "}]}}]"##,
+        expect![[r#"
+            error monitors[1].browser.patience: no page is as fast as that
+              the default is `5s`
+            error monitors[1].browser.steps: the first step does not open a page
+              such as `- open: https://www.example.org/`
+            error monitors[2].browser.steps: the first step does not open a page
+              such as `- open: https://www.example.org/`
+            error monitors[2].browser.steps[1]: the step does nothing
+              one of `open`, `click`, `fill`, `press`, `wait`, `expect`, `expect_text`, `expect_title`, `expect_url` and `script`
+            error monitors[2].browser.steps[2]: the step does 2 things at once: click, wait
+              make a step of each, one after the other: put a `-` before it
+            error monitors[2].browser.steps[3].press: `enter` is not a key
+              one character, or one of `Enter`, `Tab`, `Escape`, `Space`, `Backspace`, `Delete`, `ArrowLeft`, `ArrowUp`, `ArrowRight`, `ArrowDown`, `Home`, `End`, `PageUp`, `PageDown`
+            error monitors[2].browser.steps[4].expect.text: every element contains an empty text
+              use `wait` for an element that must merely be visible
+            error monitors[2].browser.steps[5].expect_text: it is empty
+              an empty selector fits nothing, and an empty text everything
+        "#]],
+    );
+    let steps = vec![r#"{"open": "https://a.example/"}"#; 51].join(",");
+    let many = format!(r#"[{{"name": "many", "runbook": "r", "browser": {{"steps": [{steps}]}}}}]"#);
+    check(
+        &many,
+        expect![[r#"
+        error monitors[0].browser.steps: 51 steps are too many
+          at most 50: make two monitors of it
+    "#]],
+    );
 }

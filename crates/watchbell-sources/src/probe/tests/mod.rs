@@ -1,6 +1,7 @@
 //! Probes against simulated servers, each written as a script of what the server says and hears.
 
 mod broken;
+mod browser;
 mod configs;
 mod databases;
 mod datagrams;
