@@ -11,6 +11,7 @@
 mod answer;
 mod attempt;
 pub mod blackbox;
+mod brotli;
 mod config;
 mod dialogue;
 mod dns;

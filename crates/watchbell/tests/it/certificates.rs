@@ -89,10 +89,9 @@ fn play(route: &'static str) -> String {
 #[test]
 fn ten_monitors_with_one_certificate_are_one_page() {
     expect_test::expect![[r#"
-        day 1 firing: firing shop
-        day 1 firing: firing m0, firing m1, firing m2, firing m3, firing m4, firing m5, firing m6, firing m7, firing m8, firing m9
-        day 1 firing: firing m0, firing m3, firing m4, firing m5, firing m6, firing m7, firing m8, firing m9, resolved m1, resolved m2
-        day 1 resolved: resolved m0, resolved m3, resolved m4, resolved m5, resolved m6, resolved m7, resolved m8, resolved m9
+        1h firing: firing shop
+        1h firing: firing m0, firing m1, firing m2, firing m3, firing m4, firing m5, firing m6, firing m7, firing m8, firing m9
+        3h resolved: resolved m0, resolved m1, resolved m2, resolved m3, resolved m4, resolved m5, resolved m6, resolved m7, resolved m8, resolved m9
     "#]].assert_eq(&play(""));
 }
 
@@ -118,6 +117,6 @@ fn a_certificate_that_is_seen_late_is_one_page_too() {
         pages(&phone, begun)
     });
     expect_test::expect![[r#"
-        day 0 firing: firing m0, firing m1, firing m2, firing m3, firing m4, firing m5, firing m6, firing m7, firing m8, firing m9
+        0h firing: firing m0, firing m1, firing m2, firing m3, firing m4, firing m5, firing m6, firing m7, firing m8, firing m9
     "#]].assert_eq(&told);
 }
