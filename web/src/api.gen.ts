@@ -113,6 +113,18 @@ export interface AlertGroup {
 /** Whether anybody is told of an alert. */
 export type AlertState = "active" | "suppressed";
 
+/** What the configuration says of a heartbeat's alerts; Healthchecks has no words for it. */
+export interface Alerting {
+  /** Names of monitors without which the job cannot report. */
+  depends_on: string[];
+  /** Labels of its alerts. */
+  labels: Record<string, string>;
+  /** The run book that is named, if one is. */
+  runbook: string | null;
+  /** How bad it is when the job is silent or fails. */
+  severity: Severity;
+}
+
 /** A status page as it stands. */
 export interface Board {
   /** A few words under it. */
@@ -486,6 +498,8 @@ export type Health = "up" | "maintenance" | "unknown" | "degraded" | "down";
 
 /** A heartbeat as it stands. */
 export interface Heartbeat {
+  /** What the configuration says of its alerts, if it stands there. */
+  alerting: Alerting | null;
   /** Whether it stands in the configuration; otherwise a ping or the API made it. */
   configured: boolean;
   /** When it alarms unless a sign of life comes. */
@@ -882,6 +896,9 @@ export interface Session {
   /** When it was used last, to within ten minutes. */
   seen_at: Timestamp;
 }
+
+/** How bad it is, as the label `severity` says and routes match. */
+export type Severity = "info" | "warning" | "critical";
 
 /** A silence. */
 export interface Silence {

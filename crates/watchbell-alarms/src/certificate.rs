@@ -6,6 +6,10 @@
 //! fire until the certificate is renewed. So whatever a route groups by, each threshold is news for its group, nobody
 //! is told "resolved" because a worse alert took over, and the renewal ends all at once. A certificate that is first
 //! seen late raises the nearest threshold only.
+//!
+//! The label `certificate` is the same for all monitors that saw the same one, so that a route can make one page of them.
+//! An alert keeps the one it began with: where several servers stand behind one name, each with a certificate of its own,
+//! it does not end and begin again with every probe.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,6 +22,11 @@ use crate::world::Items;
 
 /// The alert's name.
 pub const ALERT_NAME: &str = "CertificateExpiring";
+/// The label that says which certificate it is: the start of its fingerprint.
+pub const LABEL: &str = "certificate";
+
+/// How much of a fingerprint is the label, in hex digits.
+const LABEL_DIGITS: usize = 16;
 
 /// When to say that a certificate ends.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -64,6 +73,9 @@ pub(crate) struct Memory {
 struct Passed {
     days: u32,
     at: Timestamp,
+    /// The start of the fingerprint of what was seen then; empty for what was passed before it was kept.
+    #[serde(default)]
+    certificate: String,
 }
 
 impl Memory {
@@ -127,7 +139,7 @@ impl Kind for Memory {
                 name: ALERT_NAME,
                 severity: spec.severity(passed.days).as_str(),
                 labels: &spec.labels,
-                own: &[("monitor", &spec.monitor), ("days", &days)],
+                own: &[("monitor", &spec.monitor), ("days", &days), (LABEL, &passed.certificate)],
                 summary,
                 description: &description,
                 runbook_url: &spec.runbook.url,
@@ -152,7 +164,8 @@ impl Kind for Memory {
         if let Some(days) = thresholds.into_iter().find(|days| days_before(end, *days) <= now)
             && kept.memory.passed.iter().all(|passed| passed.days > days)
         {
-            kept.memory.passed.push(Passed { days, at: now });
+            let certificate = seen.fingerprint.chars().take(LABEL_DIGITS).collect();
+            kept.memory.passed.push(Passed { days, at: now, certificate });
             // A further threshold is another reason for the same state.
             if kept.state == AlarmState::Alarm {
                 kept.reason = reason(end, now);

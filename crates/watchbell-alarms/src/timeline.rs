@@ -334,15 +334,32 @@ mod cases {
             expect![[r#"
                 0d INSUFFICIENT_DATA -> OK: it expires in 30 days, at 2026-02-04 00:00 UTC
                 9d OK -> ALARM: it expires in 21 days, at 2026-02-04 00:00 UTC
-                9d   firing {alertname="CertificateExpiring", days="21", monitor="IMAP", severity="warning", source="certificate/IMAP"}: the certificate of IMAP expires in 21 days, at 2026-02-04 00:00 UTC
-                23d   firing {alertname="CertificateExpiring", days="7", monitor="IMAP", severity="warning", source="certificate/IMAP"}: the certificate of IMAP expires in 7 days, at 2026-02-04 00:00 UTC
-                29d   firing {alertname="CertificateExpiring", days="1", monitor="IMAP", severity="critical", source="certificate/IMAP"}: the certificate of IMAP expires in 1 day, at 2026-02-04 00:00 UTC
-                30d   firing {alertname="CertificateExpiring", days="0", monitor="IMAP", severity="critical", source="certificate/IMAP"}: the certificate of IMAP has expired, at 00:00 UTC
+                9d   firing {alertname="CertificateExpiring", certificate="a", days="21", monitor="IMAP", severity="warning", source="certificate/IMAP"}: the certificate of IMAP expires in 21 days, at 2026-02-04 00:00 UTC
+                23d   firing {alertname="CertificateExpiring", certificate="a", days="7", monitor="IMAP", severity="warning", source="certificate/IMAP"}: the certificate of IMAP expires in 7 days, at 2026-02-04 00:00 UTC
+                29d   firing {alertname="CertificateExpiring", certificate="a", days="1", monitor="IMAP", severity="critical", source="certificate/IMAP"}: the certificate of IMAP expires in 1 day, at 2026-02-04 00:00 UTC
+                30d   firing {alertname="CertificateExpiring", certificate="a", days="0", monitor="IMAP", severity="critical", source="certificate/IMAP"}: the certificate of IMAP has expired, at 00:00 UTC
                 31d ALARM -> OK: it expires in 59 days, at 2026-04-05 00:00 UTC
-                31d   resolved {alertname="CertificateExpiring", days="21", monitor="IMAP", severity="warning", source="certificate/IMAP"}: the certificate of IMAP expires in 21 days, at 2026-02-04 00:00 UTC
-                31d   resolved {alertname="CertificateExpiring", days="7", monitor="IMAP", severity="warning", source="certificate/IMAP"}: the certificate of IMAP expires in 7 days, at 2026-02-04 00:00 UTC
-                31d   resolved {alertname="CertificateExpiring", days="1", monitor="IMAP", severity="critical", source="certificate/IMAP"}: the certificate of IMAP expires in 1 day, at 2026-02-04 00:00 UTC
-                31d   resolved {alertname="CertificateExpiring", days="0", monitor="IMAP", severity="critical", source="certificate/IMAP"}: the certificate of IMAP has expired, at 00:00 UTC
+                31d   resolved {alertname="CertificateExpiring", certificate="a", days="21", monitor="IMAP", severity="warning", source="certificate/IMAP"}: the certificate of IMAP expires in 21 days, at 2026-02-04 00:00 UTC
+                31d   resolved {alertname="CertificateExpiring", certificate="a", days="7", monitor="IMAP", severity="warning", source="certificate/IMAP"}: the certificate of IMAP expires in 7 days, at 2026-02-04 00:00 UTC
+                31d   resolved {alertname="CertificateExpiring", certificate="a", days="1", monitor="IMAP", severity="critical", source="certificate/IMAP"}: the certificate of IMAP expires in 1 day, at 2026-02-04 00:00 UTC
+                31d   resolved {alertname="CertificateExpiring", certificate="a", days="0", monitor="IMAP", severity="critical", source="certificate/IMAP"}: the certificate of IMAP has expired, at 00:00 UTC
+            "#]],
+        );
+    }
+
+    #[test]
+    fn servers_behind_one_name_with_certificates_of_their_own_are_one_alert() {
+        check_certificate(
+            &[21],
+            "0d seen a 20d | 1d seen b 21d | 2d seen a 20d | 3d seen b 21d | 4d seen a 80d",
+            expect![[r#"
+                0d INSUFFICIENT_DATA -> ALARM: it expires in 20 days, at 2026-01-25 00:00 UTC
+                0d   firing {alertname="CertificateExpiring", certificate="a", days="21", monitor="IMAP", severity="warning", source="certificate/IMAP"}: the certificate of IMAP expires in 20 days, at 2026-01-25 00:00 UTC
+                1d   firing {alertname="CertificateExpiring", certificate="a", days="21", monitor="IMAP", severity="warning", source="certificate/IMAP"}: the certificate of IMAP expires in 21 days, at 2026-01-26 00:00 UTC
+                2d   firing {alertname="CertificateExpiring", certificate="a", days="21", monitor="IMAP", severity="warning", source="certificate/IMAP"}: the certificate of IMAP expires in 20 days, at 2026-01-25 00:00 UTC
+                3d   firing {alertname="CertificateExpiring", certificate="a", days="21", monitor="IMAP", severity="warning", source="certificate/IMAP"}: the certificate of IMAP expires in 21 days, at 2026-01-26 00:00 UTC
+                4d ALARM -> OK: it expires in 76 days, at 2026-03-26 00:00 UTC
+                4d   resolved {alertname="CertificateExpiring", certificate="a", days="21", monitor="IMAP", severity="warning", source="certificate/IMAP"}: the certificate of IMAP expires in 21 days, at 2026-01-26 00:00 UTC
             "#]],
         );
     }
@@ -353,28 +370,28 @@ mod cases {
             &[21, 7, 1],
             "0d seen a 5d | 1d seen b 8d | 2d seen c 80d",
             expect![[r#"
-            0d INSUFFICIENT_DATA -> ALARM: it expires in 5 days, at 2026-01-10 00:00 UTC
-            0d   firing {alertname="CertificateExpiring", days="7", monitor="IMAP", severity="warning", source="certificate/IMAP"}: the certificate of IMAP expires in 5 days, at 2026-01-10 00:00 UTC
-            1d   firing {alertname="CertificateExpiring", days="7", monitor="IMAP", severity="warning", source="certificate/IMAP"}: the certificate of IMAP expires in 8 days, at 2026-01-13 00:00 UTC
-            2d ALARM -> OK: it expires in 78 days, at 2026-03-26 00:00 UTC
-            2d   resolved {alertname="CertificateExpiring", days="7", monitor="IMAP", severity="warning", source="certificate/IMAP"}: the certificate of IMAP expires in 8 days, at 2026-01-13 00:00 UTC
-        "#]],
+                0d INSUFFICIENT_DATA -> ALARM: it expires in 5 days, at 2026-01-10 00:00 UTC
+                0d   firing {alertname="CertificateExpiring", certificate="a", days="7", monitor="IMAP", severity="warning", source="certificate/IMAP"}: the certificate of IMAP expires in 5 days, at 2026-01-10 00:00 UTC
+                1d   firing {alertname="CertificateExpiring", certificate="a", days="7", monitor="IMAP", severity="warning", source="certificate/IMAP"}: the certificate of IMAP expires in 8 days, at 2026-01-13 00:00 UTC
+                2d ALARM -> OK: it expires in 78 days, at 2026-03-26 00:00 UTC
+                2d   resolved {alertname="CertificateExpiring", certificate="a", days="7", monitor="IMAP", severity="warning", source="certificate/IMAP"}: the certificate of IMAP expires in 8 days, at 2026-01-13 00:00 UTC
+            "#]],
         );
         check_certificate(
             &[14],
             "0d seen a 14d | 1d seen a 14d",
             expect![[r#"
-            0d INSUFFICIENT_DATA -> ALARM: it expires in 14 days, at 2026-01-19 00:00 UTC
-            0d   firing {alertname="CertificateExpiring", days="14", monitor="IMAP", severity="warning", source="certificate/IMAP"}: the certificate of IMAP expires in 14 days, at 2026-01-19 00:00 UTC
-        "#]],
+                0d INSUFFICIENT_DATA -> ALARM: it expires in 14 days, at 2026-01-19 00:00 UTC
+                0d   firing {alertname="CertificateExpiring", certificate="a", days="14", monitor="IMAP", severity="warning", source="certificate/IMAP"}: the certificate of IMAP expires in 14 days, at 2026-01-19 00:00 UTC
+            "#]],
         );
         check_certificate(
             &[21, 7],
             "1d seen a 0s",
             expect![[r#"
-            1d INSUFFICIENT_DATA -> ALARM: it has expired, at 2026-01-05 00:00 UTC
-            1d   firing {alertname="CertificateExpiring", days="0", monitor="IMAP", severity="critical", source="certificate/IMAP"}: the certificate of IMAP has expired, at 2026-01-05 00:00 UTC
-        "#]],
+                1d INSUFFICIENT_DATA -> ALARM: it has expired, at 2026-01-05 00:00 UTC
+                1d   firing {alertname="CertificateExpiring", certificate="a", days="0", monitor="IMAP", severity="critical", source="certificate/IMAP"}: the certificate of IMAP has expired, at 2026-01-05 00:00 UTC
+            "#]],
         );
     }
 

@@ -142,9 +142,15 @@ fn of_status_pages() -> Vec<Door> {
     vec![
         open("/status/{name}", get(status::html)),
         open("/status/{name}/feed.atom", get(status::atom)),
+        open("/status/{name}/feed.rss", get(status::rss)),
+        open("/status/{name}/rss", get(status::rss)),
         open("/status/{name}/badge/{file}", get(status::badge_of_page)),
         open("/status/{name}/badge/{item}/{file}", get(status::badge_of_item)),
         open("/api/badge/{item}/{*kind}", get(status::badge_of_kuma)),
+        open("/api/status-page/{name}", get(status::kuma_page)),
+        open("/api/status-page/heartbeat/{name}", get(status::kuma_heartbeats)),
+        open("/api/status-page/{name}/manifest.json", get(status::kuma_manifest)),
+        open("/api/status-page/{name}/badge", get(status::badge_of_kuma_page)),
         open("/api/watchbell/v1/status/{name}", get(status::json)),
     ]
 }

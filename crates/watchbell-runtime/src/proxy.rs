@@ -41,7 +41,7 @@ pub struct Proxy {
 
 impl Proxies {
     /// Those that the environment names.
-    pub fn of_environment(environment: &Environment, of_text: impl Fn(&str) -> Option<Proxy>) -> Proxies {
+    pub fn of_environment(environment: &Environment, mut of_text: impl FnMut(&str) -> Option<Proxy>) -> Proxies {
         let get = |name: &str| {
             let given = environment.get(name).or_else(|| environment.get(&name.to_ascii_lowercase()));
             given.filter(|text| !text.is_empty())

@@ -52,6 +52,7 @@ pub use modules::Modules;
 pub use prometheus::{ExemplarsConfig, RuntimeConfig, TracingConfig, TsdbConfig};
 pub use report::{Finding, one as render_finding, render as render_findings};
 pub use secrets::SecretConfig;
+pub use shown::secret_fields;
 
 /// Where watchbell listens when nothing is said.
 pub const ADDRESS_DEFAULT: &str = "127.0.0.1:9800";

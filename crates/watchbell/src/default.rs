@@ -1,7 +1,9 @@
 //! What holds when nothing is said.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use watchbell_alarms::certificate;
 use watchbell_alarms::rule::RuleFile;
 use watchbell_alerts::RouteConfig;
 use watchbell_model::Span;
@@ -13,8 +15,16 @@ use crate::{composites, deadman, dependencies};
 /// The receiver of alerts nobody asked to be told of: it has no channel.
 pub const NOBODY: &str = "nobody";
 
+/// The longest that certificates are waited for; monitors that are rarer than that may be a page of their own.
+const CERTIFICATES_WAIT_MAX: Duration = Duration::from_secs(3600);
+/// Changes of a certificate's group are told this much apart: long enough that a renewal is told when every monitor has
+/// seen it. What cannot wait is that a monitor is down, and that does not.
+const CERTIFICATES_INTERVAL: Span = Span::hours(1);
+/// How often an end that is weeks away is told again.
+const CERTIFICATES_REPEAT: Span = Span::days(1);
+
 /// The route in force: as configured; else every alert to the first receiver, in groups of one alert name and source,
-/// at once.
+/// at once; but each certificate that ends is one group, however many monitors see it.
 fn route(config: &Config) -> RouteConfig {
     if let Some(route) = &config.route {
         return route.clone();
@@ -24,6 +34,22 @@ fn route(config: &Config) -> RouteConfig {
         receiver: Some(receiver.to_owned()),
         group_by: Some(vec!["alertname".into(), "source".into()]),
         group_wait: Some(Span::ZERO),
+        routes: vec![certificates(config)],
+        ..RouteConfig::default()
+    }
+}
+
+/// One group for each certificate. It waits until every monitor was probed once and has seen it.
+fn certificates(config: &Config) -> RouteConfig {
+    let intervals =
+        config.monitors.iter().map(|monitor| monitor.interval.duration() + monitor.probe_timeout().duration());
+    let wait = intervals.max().unwrap_or_default().min(CERTIFICATES_WAIT_MAX);
+    RouteConfig {
+        matchers: vec![format!("alertname=\"{}\"", certificate::ALERT_NAME)],
+        group_by: Some(vec!["alertname".into(), certificate::LABEL.into()]),
+        group_wait: Some(Span(wait)),
+        group_interval: Some(CERTIFICATES_INTERVAL),
+        repeat_interval: Some(CERTIFICATES_REPEAT),
         ..RouteConfig::default()
     }
 }

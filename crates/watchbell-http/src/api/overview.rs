@@ -142,6 +142,7 @@ fn heartbeats_of(app: &Shared, statuses: &[AlarmStatus]) -> Vec<view::Heartbeat>
             uuid: known.uuid,
             configured: known.configured,
             definition: known.definition,
+            alerting: known.alerting,
             runbook: status.map(|status| alarms::runbook(status.runbook.as_ref(), &status.id)),
             name: heartbeat.name,
         })

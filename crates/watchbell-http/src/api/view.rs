@@ -6,7 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use watchbell_model::{AlarmKind, AlarmState, HeartbeatState, Labels, Timestamp, Transition};
-use watchbell_sources::heartbeat::Definition;
+use watchbell_sources::heartbeat::{Alerting, Definition};
 
 mod status;
 
@@ -227,6 +227,8 @@ pub(crate) struct Heartbeat {
     pub configured: bool,
     /// What is wanted of it, in Healthchecks' words.
     pub definition: Definition,
+    /// What the configuration says of its alerts, if it stands there.
+    pub alerting: Option<Alerting>,
     /// What to do when it is silent.
     pub runbook: Option<RunbookLink>,
 }

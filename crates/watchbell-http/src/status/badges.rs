@@ -22,11 +22,18 @@ pub(crate) async fn of_page(
 ) -> Response {
     answer(&app, &visitor, &name, |board| {
         let (kind, format) = file.rsplit_once('.')?;
-        let badge =
-            Badge { label: board.title.clone(), message: board.state.word().to_owned(), tone: tone(board.state) };
-        if kind == "status" { badge.answer(format) } else { None }
+        if kind == "status" { whole(board).answer(format) } else { None }
     })
     .await
+}
+
+/// `/api/status-page/{name}/badge`, where Uptime Kuma has it.
+pub(crate) async fn of_kuma_page(State(app): State<App>, Path(name): Path<String>, visitor: Visitor) -> Response {
+    answer(&app, &visitor, &name.to_ascii_lowercase(), |board| whole(board).answer("svg")).await
+}
+
+fn whole(board: &Board) -> Badge {
+    Badge { label: board.title.clone(), message: board.state.word().to_owned(), tone: tone(board.state) }
 }
 
 /// `/status/{name}/badge/{item}/{file}`.

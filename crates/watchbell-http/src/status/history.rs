@@ -18,6 +18,7 @@ const SETTLED: Duration = Duration::from_secs(120);
 const ALARMS_AT_ONCE: usize = 100;
 const TIME_AT_ONCE: i64 = 10 * DAY_MS;
 const DAY_MS: i64 = 86_400_000;
+const MINUTE_MS: i64 = 60_000;
 
 /// Stretches that are over, by their width and the alarm.
 #[derive(Debug, Default)]
@@ -81,9 +82,7 @@ fn fill(
     pasts: &mut BTreeMap<AlarmId, Past>,
     (from, to): (i64, i64),
 ) -> Result<(), QueryError> {
-    let pattern = alarms.iter().map(|alarm| literal(alarm)).collect::<Vec<_>>().join("|");
-    let names = Matcher::new("alarm", MatchOp::Regex, pattern);
-    let names = names.map_err(|error| QueryError::Unavailable(error.to_string()))?;
+    let names = of(alarms)?;
     let mut add = |metric: &str, put: fn(&mut Minutes, &Rollup)| -> Result<(), QueryError> {
         let matchers = [Matcher::equal(Labels::NAME, metric), names.clone()];
         let Some(width) = pasts.values().next().map(|past| past.width) else { return Ok(()) };
@@ -104,6 +103,49 @@ fn fill(
         (minutes.up, minutes.down) = (minutes.up + up, minutes.down + count(rollup).saturating_sub(up));
     })?;
     add(MAINTENANCE, |minutes, rollup| minutes.maintenance += count(rollup))
+}
+
+/// Samples of the last minutes up to and with `now`, minute by minute.
+pub(super) fn recent(
+    query: &dyn Query,
+    alarms: &[AlarmId],
+    minutes: i64,
+    now: Timestamp,
+) -> Result<BTreeMap<AlarmId, BTreeMap<Timestamp, Minute>>, QueryError> {
+    let from = Timestamp(now.as_millis() - (minutes - 1) * MINUTE_MS);
+    let mut found: BTreeMap<AlarmId, BTreeMap<Timestamp, Minute>> = BTreeMap::new();
+    for alarms in alarms.chunks(ALARMS_AT_ONCE) {
+        let names = of(alarms)?;
+        for metric in [UP, MAINTENANCE] {
+            for series in query.select(&[Matcher::equal(Labels::NAME, metric), names.clone()], from, now)? {
+                let Some(alarm) = series.labels.get("alarm") else { continue };
+                let place = found.entry(alarm.to_owned()).or_default();
+                place.extend(series.samples.iter().filter(|sample| !sample.value.is_nan()).map(|sample| {
+                    let minute = match metric {
+                        MAINTENANCE => Minute::Maintenance,
+                        _ if sample.value > 0.0 => Minute::Up,
+                        _ => Minute::Down,
+                    };
+                    (sample.timestamp, minute)
+                }));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// What was written down of a minute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Minute {
+    Up,
+    Down,
+    Maintenance,
+}
+
+/// The series of these alarms.
+fn of(alarms: &[AlarmId]) -> Result<Matcher, QueryError> {
+    let pattern = alarms.iter().map(|alarm| literal(alarm)).collect::<Vec<_>>().join("|");
+    Matcher::new("alarm", MatchOp::Regex, pattern).map_err(|error| QueryError::Unavailable(error.to_string()))
 }
 
 fn count(rollup: &Rollup) -> u32 {

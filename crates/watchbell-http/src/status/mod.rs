@@ -11,12 +11,13 @@ mod config;
 mod days;
 mod feed;
 mod history;
+mod kuma;
 mod page;
 mod record;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -38,7 +39,9 @@ use crate::guard::{Peer, host_of};
 use crate::html::{door, encode};
 use crate::{App, Shared};
 
-pub(crate) use badges::{of_item as badge_of_item, of_kuma as badge_of_kuma, of_page as badge_of_page};
+pub(crate) use badges::{
+    of_item as badge_of_item, of_kuma as badge_of_kuma, of_kuma_page as badge_of_kuma_page, of_page as badge_of_page,
+};
 pub(crate) use board::{Board, Figure, Health};
 pub use config::{StatusGroupConfig, StatusItemConfig, StatusPageConfig, Theme};
 pub use record::{described as status_metadata, minute as status_minute};
@@ -70,7 +73,31 @@ struct Shown {
     html: Document,
     json: Document,
     feed: Document,
+    /// These are put together when somebody asks.
+    rss: OnceLock<Document>,
+    kuma: OnceLock<Document>,
+    beats: OnceLock<Document>,
+    /// Where people find it.
+    address: String,
 }
+
+impl Shown {
+    fn rss(&self) -> &Document {
+        let make = || Document::new("application/rss+xml; charset=utf-8", feed::rss(&self.board, &self.address));
+        self.rss.get_or_init(make)
+    }
+
+    fn kuma(&self) -> &Document {
+        self.kuma.get_or_init(|| Document::new(JSON, kuma::page(&self.board, &self.page)))
+    }
+
+    /// Reads the store: call it first where blocking is allowed.
+    fn beats(&self, query: &dyn watchbell_model::Query) -> &Document {
+        self.beats.get_or_init(|| Document::new(JSON, kuma::heartbeats(&self.board, &self.page, query)))
+    }
+}
+
+const JSON: &str = "application/json";
 
 struct Document {
     kind: &'static str,
@@ -165,10 +192,15 @@ fn make(app: &Shared, page: Arc<StatusPageConfig>) -> Shown {
     let (revision, made) = (app.alerts.incidents_revision(), app.runtime.clock.monotonic());
     let board = board::board(app, &page);
     let json = serde_json::to_string(&board).expect("our own documents serialise");
+    let address = address(app, &page);
     Shown {
         html: Document::new("text/html; charset=utf-8", page::html(&board, &page)),
-        json: Document::new("application/json", json),
-        feed: Document::new("application/atom+xml; charset=utf-8", feed::atom(&board, &address(app, &page))),
+        json: Document::new(JSON, json),
+        feed: Document::new("application/atom+xml; charset=utf-8", feed::atom(&board, &address)),
+        rss: OnceLock::new(),
+        kuma: OnceLock::new(),
+        beats: OnceLock::new(),
+        address,
         board,
         page,
         revision,
@@ -352,6 +384,46 @@ pub(crate) async fn html(State(app): State<App>, Path(name): Path<String>, visit
 /// `GET /status/{name}/feed.atom`.
 pub(crate) async fn atom(State(app): State<App>, Path(name): Path<String>, visitor: Visitor) -> Response {
     visitor.see(&app, &name, false, |shown| &shown.feed).await
+}
+
+/// `GET /status/{name}/feed.rss`, and where Uptime Kuma has it.
+pub(crate) async fn rss(State(app): State<App>, Path(name): Path<String>, visitor: Visitor) -> Response {
+    visitor.see(&app, &name.to_ascii_lowercase(), false, Shown::rss).await
+}
+
+/// `GET /api/status-page/{name}`, as Uptime Kuma answers it.
+pub(crate) async fn kuma_page(State(app): State<App>, Path(name): Path<String>, visitor: Visitor) -> Response {
+    visitor.see(&app, &name.to_ascii_lowercase(), false, Shown::kuma).await
+}
+
+/// `GET /api/status-page/heartbeat/{name}`, as Uptime Kuma answers it.
+pub(crate) async fn kuma_heartbeats(State(app): State<App>, Path(name): Path<String>, visitor: Visitor) -> Response {
+    let Some(page) = page_named(&app, &name.to_ascii_lowercase()) else { return nothing(false) };
+    if let Some(refused) = visitor.instead(&app, &page, false) {
+        return refused;
+    }
+    let shown = shown(&app, &page).await;
+    if shown.beats.get().is_none() {
+        // One reads, the others wait for it without a thread.
+        let turn = Arc::clone(&app.status.turn).lock_owned().await;
+        let (app, shown) = (Arc::clone(&app), Arc::clone(&shown));
+        thread::blocking(move || {
+            shown.beats(&*app.query);
+            drop(turn);
+        })
+        .await;
+    }
+    shown.beats(&*app.query).answer(&visitor.headers, page.public)
+}
+
+/// `GET /api/status-page/{name}/manifest.json`, as Uptime Kuma answers it: what a phone calls the page on its screen.
+pub(crate) async fn kuma_manifest(State(app): State<App>, Path(name): Path<String>, visitor: Visitor) -> Response {
+    let Some(page) = page_named(&app, &name.to_ascii_lowercase()) else { return nothing(false) };
+    if let Some(refused) = visitor.instead(&app, &page, false) {
+        return refused;
+    }
+    let title = page.title.clone().unwrap_or_else(|| crate::api::site_name(&app));
+    Document::new(JSON, kuma::manifest(&page.name, &title)).answer(&visitor.headers, page.public)
 }
 
 /// `GET /api/watchbell/v1/status/{name}`.

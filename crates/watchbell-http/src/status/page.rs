@@ -41,6 +41,7 @@ pub(super) fn html(board: &Board, page: &StatusPageConfig) -> String {
          <link rel=\"icon\" href=\"/assets/{icon}.svg\" type=\"image/svg+xml\">\n\
          <link rel=\"stylesheet\" href=\"{style}\">\n{dark}\
          <link rel=\"alternate\" type=\"application/atom+xml\" title=\"{title}\" href=\"{path}/feed.atom\">\n\
+         <link rel=\"alternate\" type=\"application/rss+xml\" title=\"{title}\" href=\"{path}/feed.rss\">\n\
          <body>\n<main>\n<header><h1>{title}</h1>{}</header>\n",
         escape(&board.summary),
         paragraphs(&board.description),

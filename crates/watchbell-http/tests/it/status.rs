@@ -120,7 +120,13 @@ fn a_page_says_what_works_and_nothing_of_the_inside() {
             assert!(page.body.contains(part), "{part} is missing in {}", page.body);
         }
         let mut forms = vec![page.body];
-        for path in ["/status/public/feed.atom", "/api/watchbell/v1/status/public"] {
+        for path in [
+            "/status/public/feed.atom",
+            "/api/watchbell/v1/status/public",
+            "/status/public/feed.rss",
+            "/api/status-page/public",
+            "/api/status-page/heartbeat/public",
+        ] {
             let answer = site.look(path).await;
             assert_eq!(answer.status, 200, "{path}");
             forms.push(answer.body);
@@ -130,7 +136,9 @@ fn a_page_says_what_works_and_nothing_of_the_inside() {
                 assert!(!form.contains(inside), "{inside} is in {form}");
             }
         }
-        assert!(forms[1].contains("<title>Reading mail is down</title>"), "{}", forms[1]);
+        for feed in [&forms[1], &forms[3]] {
+            assert!(feed.contains("<title>Reading mail is down</title>"), "{feed}");
+        }
         // Where the page's configuration allows it, what the probe saw is told.
         let team = site.board("team").await;
         let reason = team["groups"][0]["items"][0]["reason"].as_str().unwrap();
@@ -286,11 +294,22 @@ fn each_page_opens_for_those_it_is_for() {
             (to_sign_in.status.as_u16(), &to_sign_in.headers["location"]),
             (303, &"/signin?next=/status/inside".parse().unwrap())
         );
-        for form in ["feed.atom", "badge/status.svg", "badge/reading-mail/status.svg"] {
-            assert_eq!(status(get(&format!("/status/public/{form}"))).await, 200, "{form}");
-            assert_eq!(status(get(&format!("/status/team/{form}"))).await, 401, "{form}");
-            assert_eq!(status(get(&format!("/status/team/{form}?token={TOKEN}"))).await, 200, "{form}");
-            assert_eq!(status(get(&format!("/status/inside/{form}"))).await, 401, "{form}");
+        for form in [
+            "/status/PAGE/feed.atom",
+            "/status/PAGE/feed.rss",
+            "/status/PAGE/badge/status.svg",
+            "/status/PAGE/badge/reading-mail/status.svg",
+            "/api/status-page/PAGE",
+            "/api/status-page/heartbeat/PAGE",
+            "/api/status-page/PAGE/manifest.json",
+            "/api/status-page/PAGE/badge",
+        ] {
+            let of = |page: &str| form.replace("PAGE", page);
+            assert_eq!(status(get(&of("public"))).await, 200, "{form}");
+            assert_eq!(status(get(&of("team"))).await, 401, "{form}");
+            assert_eq!(status(get(&format!("{}?token={TOKEN}", of("team")))).await, 200, "{form}");
+            assert_eq!(status(get(&of("inside"))).await, 401, "{form}");
+            assert_eq!(status(get(&of("none"))).await, 404, "{form}");
         }
         // The token opens its page once, and the cookie from then on.
         let opened = site.send(get(&format!("/status/team?token={TOKEN}"))).await;
@@ -357,6 +376,7 @@ struct Counted(Arc<Memory>, AtomicUsize);
 
 impl Query for Counted {
     fn select(&self, matchers: &[Matcher], start: Timestamp, end: Timestamp) -> Result<Vec<Series>, QueryError> {
+        self.1.fetch_add(1, Ordering::SeqCst);
         self.0.select(matchers, start, end)
     }
 
@@ -394,6 +414,11 @@ fn a_crowd_costs_no_more_than_one() {
         // The hours that are over are known; what is under way is read once for all of them.
         assert_eq!(reads(), 2);
 
+        // So it is with what Kuma's clients ask for.
+        let crowd = (0..200).map(|_| site.look("/api/status-page/heartbeat/public"));
+        assert!(futures_util::future::join_all(crowd).await.iter().all(|it| it.status == 200));
+        assert_eq!(reads(), 2);
+
         let tag = later.headers["etag"].to_str().unwrap().to_owned();
         let known = site.send(ask("GET", "/status/public").public().header("if-none-match", tag)).await;
         assert_eq!((known.status.as_u16(), known.bytes.len()), (304, 0));
@@ -402,6 +427,200 @@ fn a_crowd_costs_no_more_than_one() {
         assert!(packed.bytes.len() * 4 < first.bytes.len(), "{} of {}", packed.bytes.len(), first.bytes.len());
         let head = site.send(ask("HEAD", "/status/public").public()).await;
         assert_eq!((head.status.as_u16(), head.bytes.len()), (200, 0));
+    });
+}
+
+/// What gethomepage's widget makes of the two answers: how many are up and down, and the mean of their shares.
+fn widget(page: &Value, beats: &Value) -> String {
+    let lists = beats["heartbeatList"].as_object().unwrap();
+    let up = lists.values().filter(|list| list.as_array().unwrap().last().unwrap()["status"] == 1).count();
+    let shares: Vec<f64> =
+        beats["uptimeList"].as_object().unwrap().values().map(|share| share.as_f64().unwrap()).collect();
+    let percent = 100.0 * shares.iter().sum::<f64>() / shares.len() as f64;
+    let incident = page["incident"]["createdDate"].as_str().unwrap_or("none");
+    format!("{up} up, {} down, {percent:.1} %, incident {incident}", lists.len() - up)
+}
+
+#[test]
+fn clients_of_uptime_kuma_read_a_page() {
+    play(|site| async move {
+        site.with_pages();
+        let fails = Err("connection refused");
+        site.minutes((0..130).map(|minute| if minute < 40 { fails } else { Ok(20) })).await;
+        let cookie = site.sign_in().await;
+        let downtime = json!({ "name": "secret move", "matchers": ["source=\"monitor/smtp\""], "lasts": "1h" });
+        let made = site.post(&cookie, "downtimes", json!({ "downtime": downtime })).await;
+        assert_eq!(made.status, 200, "{}", made.body);
+        site.minutes([fails, fails, fails]).await;
+        let incident =
+            json!({ "title": "Mail <late>", "text": "We look.", "affects": ["Reading mail"], "impact": "outage" });
+        let opened = site.post(&cookie, "incidents", incident).await;
+        assert_eq!(opened.status, 200, "{}", opened.body);
+
+        let read = async |path: &str| -> Value {
+            let answer = site.look(path).await;
+            assert_eq!(
+                (answer.status.as_u16(), &answer.headers["content-type"]),
+                (200, &"application/json".parse().unwrap())
+            );
+            assert!(!answer.body.contains("secret move") && !answer.body.contains("refused"), "{}", answer.body);
+            serde_json::from_str(&answer.body).unwrap()
+        };
+        // As Kuma, whatever the case.
+        let page = read("/api/status-page/Public").await;
+        let beats = read("/api/status-page/heartbeat/public").await;
+        expect![[r#"
+            {
+              "config": {
+                "analyticsId": null,
+                "analyticsScriptUrl": null,
+                "analyticsType": null,
+                "autoRefreshInterval": 60,
+                "customCSS": "",
+                "description": "",
+                "footerText": "Ask anna.",
+                "icon": "/assets/icon.svg",
+                "published": true,
+                "rssTitle": null,
+                "showCertificateExpiry": true,
+                "showOnlyLastHeartbeat": false,
+                "showPoweredBy": false,
+                "showTags": false,
+                "slug": "public",
+                "theme": "auto",
+                "title": "Example <mail>"
+              },
+              "incident": {
+                "active": true,
+                "content": "We look.",
+                "createdDate": "2026-01-05 02:13:00.000",
+                "id": 1767579180000,
+                "lastUpdatedDate": "2026-01-05 02:13:00.000",
+                "pin": true,
+                "status_page_id": 1,
+                "style": "danger",
+                "title": "Mail <late>"
+              },
+              "incidents": [
+                {
+                  "active": true,
+                  "content": "We look.",
+                  "createdDate": "2026-01-05 02:13:00.000",
+                  "id": 1767579180000,
+                  "lastUpdatedDate": "2026-01-05 02:13:00.000",
+                  "pin": true,
+                  "status_page_id": 1,
+                  "style": "danger",
+                  "title": "Mail <late>"
+                }
+              ],
+              "maintenanceList": [
+                {
+                  "active": true,
+                  "cron": null,
+                  "dateRange": [
+                    null,
+                    "2026-01-05 03:10:00.000"
+                  ],
+                  "daysOfMonth": [],
+                  "description": "Sending mail",
+                  "duration": null,
+                  "durationMinutes": null,
+                  "id": 1,
+                  "intervalDay": 1,
+                  "status": "under-maintenance",
+                  "strategy": "manual",
+                  "timeRange": [
+                    {
+                      "hours": 0,
+                      "minutes": 0
+                    },
+                    {
+                      "hours": 0,
+                      "minutes": 0
+                    }
+                  ],
+                  "timeslotList": [],
+                  "timezone": "UTC",
+                  "timezoneOffset": "+00:00",
+                  "timezoneOption": "UTC",
+                  "title": "Maintenance",
+                  "weekdays": []
+                }
+              ],
+              "publicGroupList": [
+                {
+                  "id": 1,
+                  "monitorList": [
+                    {
+                      "certExpiryDaysRemaining": 59,
+                      "id": 1,
+                      "name": "Reading mail",
+                      "sendUrl": 0,
+                      "type": "push",
+                      "validCert": true
+                    },
+                    {
+                      "certExpiryDaysRemaining": 60,
+                      "id": 2,
+                      "name": "Sending mail",
+                      "sendUrl": 0,
+                      "type": "push",
+                      "validCert": true
+                    }
+                  ],
+                  "name": "Mail",
+                  "weight": 1
+                },
+                {
+                  "id": 2,
+                  "monitorList": [
+                    {
+                      "certExpiryDaysRemaining": "",
+                      "id": 3,
+                      "name": "Backups",
+                      "sendUrl": 0,
+                      "type": "push",
+                      "validCert": false
+                    }
+                  ],
+                  "name": "Behind it",
+                  "weight": 2
+                }
+              ]
+            }"#]]
+        .assert_eq(&serde_json::to_string_pretty(&page).unwrap());
+        let of = |number: &str| beats["heartbeatList"][number].as_array().unwrap().clone();
+        assert_eq!([of("1").len(), of("2").len(), of("3").len()], [100, 100, 1]);
+        let runs = |number: &str| {
+            let list = of(number);
+            let runs = list.chunk_by(|a, b| a["status"] == b["status"]);
+            runs.map(|run| format!("{}x{}", run.len(), run[0]["status"])).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!([runs("1"), runs("2"), runs("3")], ["7x0 91x1 2x0", "97x1 3x3", "1x2"]);
+        expect![[r#"
+            {"msg":"","ping":null,"status":0,"time":"2026-01-05 02:11:00.000"} {"msg":"","ping":null,"status":0,"time":"2026-01-05 02:12:00.000"}
+            {"msg":"","ping":45.0,"status":3,"time":"2026-01-05 02:12:00.000"}"#]].assert_eq(&format!("{} {}\n{}", of("1")[98], of("1")[99], of("2")[99]));
+        expect!["0 up, 3 down, 56.3 %, incident 2026-01-05 02:13:00.000"].assert_eq(&widget(&page, &beats));
+        expect![[r#"{"display":"standalone","icons":[{"sizes":"any","src":"/assets/icon.svg","type":"image/svg+xml"}],"name":"Example <mail>","start_url":"/status/public"}"#]].assert_eq(&read("/api/status-page/public/manifest.json").await.to_string());
+        let badge = site.look("/api/status-page/public/badge").await;
+        assert!(badge.body.contains("<title>Example &lt;mail&gt;: down</title>"), "{}", badge.body);
+        let rss = site.look("/status/public/rss").await;
+        assert_eq!(&rss.headers["content-type"], "application/rss+xml; charset=utf-8");
+        expect![[r#"
+            <?xml version="1.0" encoding="utf-8"?>
+            <rss version="2.0" xmlns:atom="http://www.w3.org/2005/Atom">
+            <channel>
+            <title>Example &lt;mail&gt;</title>
+            <link>https://status.example.org/status/public</link>
+            <description>1 of 3 is down</description>
+            <atom:link rel="self" type="application/rss+xml" href="https://status.example.org/status/public/feed.rss"/>
+            <lastBuildDate>Mon, 5 Jan 2026 02:13:00 +0000</lastBuildDate>
+            <item><title>Investigating: Mail &lt;late&gt;</title><link>https://status.example.org/status/public</link><guid isPermaLink="false">urn:uuid:6c8f1db2-15c3-49d9-bb51-eb792a02e6e8:0</guid><pubDate>Mon, 5 Jan 2026 02:13:00 +0000</pubDate><description>We look.</description></item>
+            <item><title>Reading mail is down</title><link>https://status.example.org/status/public</link><guid isPermaLink="false">urn:watchbell:public:reading-mail:1767579060000</guid><pubDate>Mon, 5 Jan 2026 02:11:00 +0000</pubDate><description>Reading mail is down since 2026-01-05T02:11:00.000Z.</description></item>
+            </channel>
+            </rss>
+        "#]].assert_eq(&rss.body);
     });
 }
 

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use watchbell_model::{Cron, Labels, OnCalendar, Path, Problems, RunbookRef, Schedule, Severity, Span, Zone};
 
-use super::definition::{Definition, ScheduleKind, slug_of};
+use super::definition::{Alerting, Definition, ScheduleKind, slug_of};
 use super::request::is_uuid;
 
 /// Shortest and longest period and grace, as in Healthchecks.
@@ -242,6 +242,16 @@ impl HeartbeatConfig {
             filter_http_body: is_read(Place::Http),
             filter_default_fail: keywords.otherwise_failure,
             ..default
+        }
+    }
+
+    /// What it says of alerts.
+    pub fn alerting(&self) -> Alerting {
+        Alerting {
+            severity: self.severity,
+            runbook: self.runbook.clone(),
+            labels: self.labels.clone(),
+            depends_on: self.depends_on.clone(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use watchbell_model::{HeartbeatTerms, Labels, PingKind, Schedule, Span, Zone};
+use watchbell_model::{HeartbeatTerms, Labels, PingKind, RunbookRef, Schedule, Severity, Span, Zone};
 
 use super::request::PingRequest;
 
@@ -17,6 +17,19 @@ pub enum ScheduleKind {
     Cron,
     /// By [`Definition::schedule`], a calendar expression of systemd.
     OnCalendar,
+}
+
+/// What the configuration says of a heartbeat's alerts; Healthchecks has no words for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Alerting {
+    /// How bad it is when the job is silent or fails.
+    pub severity: Severity,
+    /// The run book that is named, if one is.
+    pub runbook: Option<RunbookRef>,
+    /// Labels of its alerts.
+    pub labels: Labels,
+    /// Names of monitors without which the job cannot report.
+    pub depends_on: Vec<String>,
 }
 
 /// A heartbeat as somebody made it.

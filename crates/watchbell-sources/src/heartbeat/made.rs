@@ -135,6 +135,7 @@ impl Heartbeats {
                 uuid: before.uuid.clone(),
                 made_at: before.made_at,
                 definition,
+                alerting: None,
                 live: Arc::clone(&before.live),
             };
             this.put(changed).await.map(|it| it.known())
@@ -208,7 +209,15 @@ impl Heartbeats {
         }
         let runtime = &self.0.context.runtime;
         let (uuid, made_at) = (runtime.rng.uuid(), Some(runtime.clock.now()));
-        self.put(Heartbeat { id: uuid.clone(), uuid, made_at, definition, live: Arc::new(Live::default()) }).await
+        self.put(Heartbeat {
+            id: uuid.clone(),
+            uuid,
+            made_at,
+            definition,
+            alerting: None,
+            live: Arc::new(Live::default()),
+        })
+        .await
     }
 
     /// Keeps a made heartbeat and has it judged.

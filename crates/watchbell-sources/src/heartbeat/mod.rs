@@ -30,7 +30,7 @@ use watchbell_runtime::metrics::Counter;
 use crate::Context;
 
 pub use config::{AddressTo, HeartbeatConfig, KeywordsConfig, Place, variable_of};
-pub use definition::{Definition, ScheduleKind, slug_of};
+pub use definition::{Alerting, Definition, ScheduleKind, slug_of};
 pub use log::{LOG_MAX, PingRecord};
 pub use made::{ChangeError, Held, MADE_MAX};
 pub use mail::PingMailConfig;
@@ -78,6 +78,8 @@ struct Heartbeat {
     /// When it was made; `None` if it is configured.
     made_at: Option<Timestamp>,
     definition: Definition,
+    /// Of a configured one.
+    alerting: Option<Alerting>,
     live: Arc<Live>,
 }
 
@@ -100,6 +102,8 @@ pub struct Known {
     pub configured: bool,
     /// What is wanted of it.
     pub definition: Definition,
+    /// What is wanted of its alerts, if it is configured.
+    pub alerting: Option<Alerting>,
     /// How many pings came, ever.
     pub pings: u64,
 }
@@ -141,6 +145,7 @@ impl Heartbeat {
             uuid: self.uuid.clone(),
             configured: self.made_at.is_none(),
             definition: self.definition.clone(),
+            alerting: self.alerting.clone(),
             pings: self.live.pings.load(Ordering::SeqCst),
         }
     }
@@ -261,16 +266,21 @@ impl Heartbeats {
                 }
             };
             let live = self.live(&config.name, paused)?;
-            let heartbeat =
-                Heartbeat { id: config.name.clone(), uuid, made_at: None, definition: config.definition(), live };
-            all.push(Arc::new(heartbeat));
+            all.push(Arc::new(Heartbeat {
+                id: config.name.clone(),
+                uuid,
+                made_at: None,
+                definition: config.definition(),
+                alerting: Some(config.alerting()),
+                live,
+            }));
         }
         let made = self.set().made.clone();
         for (uuid, Made { made_at, paused, definition }) in made {
             if all.iter().all(|it| it.uuid != uuid) {
                 let live = self.live(&uuid, paused)?;
                 let id = uuid.clone();
-                all.push(Arc::new(Heartbeat { id, uuid, made_at: Some(made_at), definition, live }));
+                all.push(Arc::new(Heartbeat { id, uuid, made_at: Some(made_at), definition, alerting: None, live }));
             }
         }
         state.commit(made_up).await?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use watchbell_model::{Append, MemoryState, Observe, Secret, Url};
-use watchbell_runtime::http::{Kept, Request, Response};
+use watchbell_runtime::http::{Kept, Proxies, Request, Response};
 use watchbell_runtime::tls::TlsOptions;
 use watchbell_runtime::{CancellationToken, Runtime};
 
@@ -58,7 +58,8 @@ enum Failed {
 }
 
 impl Agent {
-    /// An agent of this server, which has probed nothing yet.
+    /// An agent of this server, which has probed nothing yet. It reports through the proxies; what it probes it reaches
+    /// directly.
     ///
     /// # Errors
     /// If the server is another host and the way to it is not secret, unless that is `insecure`ly wanted.
@@ -67,6 +68,7 @@ impl Agent {
         server: &Url,
         token: &Secret,
         tls: TlsOptions,
+        proxies: Proxies,
         insecure: bool,
     ) -> Result<Agent, AgentError> {
         let is_loopback =
@@ -78,7 +80,8 @@ impl Agent {
         let mut request = Request::post(url, Vec::new())
             .header("authorization", format!("Bearer {}", token.expose()))
             .header("content-type", "application/json");
-        (request.timeout, request.body_max, request.tls) = (EXCHANGE_TIME_MAX, ANSWER_BYTES_MAX, tls);
+        (request.timeout, request.body_max) = (EXCHANGE_TIME_MAX, ANSWER_BYTES_MAX);
+        (request.tls, request.proxies) = (tls, proxies);
         let buffer = Arc::new(Buffer::new(runtime.clock.clone()));
         let context = Context {
             runtime: runtime.clone(),

@@ -16,6 +16,7 @@ use watchbell_runtime::tls::TlsOptions;
 
 use super::answer::{HeaderCondition, JsonCondition, StatusRange};
 use super::attempt::{Attempt, Failure, HttpSeen};
+use super::brotli;
 use super::dialogue::shown;
 use super::kinds::{Kind, Probing};
 use super::tls::with_trust;
@@ -122,6 +123,8 @@ pub enum HttpCompression {
     Gzip,
     /// The same without its header.
     Deflate,
+    /// As Brotli does.
+    Br,
 }
 
 impl HttpCompression {
@@ -129,6 +132,7 @@ impl HttpCompression {
         match self {
             HttpCompression::Gzip => "gzip",
             HttpCompression::Deflate => "deflate",
+            HttpCompression::Br => "br",
         }
     }
 }
@@ -325,13 +329,14 @@ impl HttpConfig {
             return Err(Failure(words));
         }
         let body = response.body.as_slice();
+        let broken = |error: std::io::Error| Failure(format!("the body cannot be unpacked: {error}"));
         let reader: Box<dyn Read> = match compression {
             HttpCompression::Gzip => Box::new(MultiGzDecoder::new(body)),
             HttpCompression::Deflate => Box::new(DeflateDecoder::new(body)),
+            HttpCompression::Br => Box::new(brotli::unpack(body).map_err(broken)?),
         };
         let mut bytes = Vec::new();
-        let read = reader.take(HTTP_BODY_BYTES_MAX as u64).read_to_end(&mut bytes);
-        read.map_err(|error| Failure(format!("the body cannot be unpacked: {error}")))?;
+        reader.take(HTTP_BODY_BYTES_MAX as u64).read_to_end(&mut bytes).map_err(broken)?;
         Ok(Cow::Owned(bytes))
     }
 

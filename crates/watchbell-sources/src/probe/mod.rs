@@ -11,6 +11,7 @@
 mod answer;
 mod attempt;
 pub mod blackbox;
+mod brotli;
 mod browser;
 mod config;
 mod dialogue;

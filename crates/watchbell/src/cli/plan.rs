@@ -1,8 +1,12 @@
 //! `watchbell plan` and `watchbell apply`: the heartbeats of the configuration beside those of a running watchbell.
 //!
+//! All that the configuration says of a heartbeat is compared. No secret is printed: of a field that holds one, here or
+//! there, only that it changes.
+//!
 //! What stands in the configuration is made, changed and taken away by a reload; what was made by a ping or by the API is
 //! drift: said, and never taken away unasked. What is paused stays paused.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::process::ExitCode;
 
@@ -12,12 +16,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use watchbell_model::HeartbeatState;
 use watchbell_runtime::Runtime;
-use watchbell_sources::heartbeat::{Definition, HeartbeatConfig};
+use watchbell_sources::heartbeat::{Alerting, Definition, HeartbeatConfig};
 
 use super::Output;
 use super::alerts::Whom;
 use super::reach::Api;
 use crate::addresses::{Done, Outcome, Writer};
+use crate::config::{Good, secret_fields};
+
+/// What stands in place of a secret.
+const HIDDEN: &str = "<secret>";
 
 /// The exit code of a plan with something to do.
 const TO_DO: u8 = 3;
@@ -67,6 +75,9 @@ struct Running {
     configured: bool,
     state: HeartbeatState,
     definition: Definition,
+    /// Not said by an older watchbell.
+    #[serde(default)]
+    alerting: Option<Alerting>,
     ping_url: Option<String>,
 }
 
@@ -97,14 +108,33 @@ struct Extra {
     name: String,
 }
 
+/// Fields that hold secrets, by the heartbeat's name, in the configuration and in the one in force.
+struct Secrets([BTreeMap<String, BTreeSet<String>>; 2]);
+
+impl Secrets {
+    /// Whether the value of a field, by its name in the plan, must not be seen.
+    fn hide(&self, heartbeat: &str, field: &str) -> bool {
+        let sources: &[&str] = match field {
+            // Who knows it can ping.
+            "uuid" => return true,
+            "kind" | "timeout" | "schedule" => &["period", "cron", "oncalendar"],
+            "zone" => &["timezone"],
+            "start_keywords" | "success_keywords" | "failure_keywords" => &["keywords"],
+            same => &[same],
+        };
+        let all = self.0.iter().filter_map(|fields| fields.get(heartbeat));
+        all.flatten().any(|field| sources.contains(&field.as_str()))
+    }
+}
+
 impl Difference {
-    fn of(wanted: &[HeartbeatConfig], running: &[Running]) -> Difference {
+    fn of(wanted: &[HeartbeatConfig], running: &[Running], secrets: &Secrets) -> Difference {
         let mut found = Difference::default();
         for config in wanted {
             match running.iter().find(|it| it.configured && it.name == config.name) {
                 None => found.new.push(config.name.clone()),
                 Some(it) => {
-                    let fields = changes(config, it);
+                    let fields = changes(config, it, secrets);
                     if !fields.is_empty() {
                         found.changed.push(Changed { name: config.name.clone(), fields });
                     }
@@ -161,23 +191,38 @@ impl Difference {
 }
 
 /// Fields that are not as the configuration wants them.
-fn changes(config: &HeartbeatConfig, it: &Running) -> Map<String, Value> {
+fn changes(config: &HeartbeatConfig, it: &Running, secrets: &Secrets) -> Map<String, Value> {
     let mut fields = Map::new();
-    let fields_of = |definition: &Definition| match serde_json::to_value(definition) {
-        Ok(Value::Object(fields)) => fields,
-        _ => Map::new(),
-    };
-    let (is, becomes) = (fields_of(&it.definition), fields_of(&config.definition()));
-    for (field, becomes) in becomes {
-        let is = is.get(&field).cloned().unwrap_or_default();
+    let mut change = |field: &str, is: Value, becomes: Value| {
+        let shown = if secrets.hide(&config.name, field) {
+            json!({ "is": HIDDEN, "becomes": HIDDEN })
+        } else {
+            json!({ "is": is, "becomes": becomes })
+        };
         if is != becomes {
-            fields.insert(field, json!({ "is": is, "becomes": becomes }));
+            fields.insert(field.to_owned(), shown);
         }
+    };
+    let mut compare = |is: Map<String, Value>, becomes: Map<String, Value>| {
+        for (field, becomes) in becomes {
+            change(&field, is.get(&field).cloned().unwrap_or_default(), becomes);
+        }
+    };
+    compare(fields_of(&it.definition), fields_of(&config.definition()));
+    if let Some(is) = &it.alerting {
+        compare(fields_of(is), fields_of(&config.alerting()));
     }
-    if let Some(uuid) = config.uuid.as_deref().filter(|uuid| !uuid.eq_ignore_ascii_case(&it.uuid)) {
-        fields.insert("uuid".into(), json!({ "is": it.uuid, "becomes": uuid }));
+    if let Some(uuid) = &config.uuid {
+        change("uuid", json!(it.uuid.to_ascii_lowercase()), json!(uuid.to_ascii_lowercase()));
     }
     fields
+}
+
+fn fields_of(all: &impl Serialize) -> Map<String, Value> {
+    match serde_json::to_value(all) {
+        Ok(Value::Object(fields)) => fields,
+        _ => Map::new(),
+    }
 }
 
 async fn running(api: &Api) -> Result<Vec<Running>> {
@@ -185,9 +230,19 @@ async fn running(api: &Api) -> Result<Vec<Running>> {
     serde_json::from_slice(&body).context("its answer is not ours; is it an older watchbell?")
 }
 
-/// The configuration, or the code to exit with.
-async fn wanted(runtime: &Runtime, whom: &Whom) -> Result<crate::config::Config, ExitCode> {
-    super::good(runtime, &whom.files).await.map(|good| good.config)
+/// Where secrets are: in the configuration, and in the one in force.
+async fn secrets(api: &Api, good: &Good) -> Result<Secrets> {
+    let body = api.ask("GET", "/api/v1/status/config", Vec::new()).await.map_err(anyhow::Error::msg)?;
+    let in_force: Value = serde_json::from_slice(&body).context("its answer is not ours; is it an older watchbell?")?;
+    let in_force = in_force["data"]["yaml"].as_str().unwrap_or_default();
+    Ok(Secrets([secret_fields(&good.shown), secret_fields(in_force)]))
+}
+
+/// A running watchbell beside the configuration.
+async fn compare(api: &Api, good: &Good) -> Result<(Difference, Vec<Running>)> {
+    let there = running(api).await?;
+    let secrets = secrets(api, good).await?;
+    Ok((Difference::of(&good.config.heartbeats, &there, &secrets), there))
 }
 
 /// Every place of every heartbeat that is there.
@@ -239,19 +294,19 @@ fn show(difference: &Difference, done: &[Done], is_plan: bool, output: Output) -
 }
 
 pub(super) async fn plan(runtime: &Runtime, arguments: PlanArguments) -> Result<ExitCode> {
-    let config = match wanted(runtime, &arguments.whom).await {
-        Ok(config) => config,
+    let good = match super::good(runtime, &arguments.whom.files).await {
+        Ok(good) => good,
         Err(code) => return Ok(code),
     };
     let api = arguments.whom.api(runtime).await?;
-    let there = running(&api).await;
-    let writer = Writer::new(runtime, &config.ping_addresses, true);
-    let done = match &there {
-        Ok(there) => places(&api, &writer, &config.heartbeats, there).await,
+    let compared = compare(&api, &good).await;
+    let writer = Writer::new(runtime, &good.config.ping_addresses, true);
+    let done = match &compared {
+        Ok((_, there)) => places(&api, &writer, &good.config.heartbeats, there).await,
         Err(_) => Vec::new(),
     };
     api.close().await;
-    let difference = Difference::of(&config.heartbeats, &there?);
+    let (difference, _) = compared?;
     show(&difference, &done, true, arguments.output)?;
     let to_do = !difference.is_empty() || done.iter().any(|it| matches!(it.outcome, Ok(Outcome::Written)));
     Ok(match done.iter().any(|it| it.outcome.is_err()) {
@@ -262,12 +317,12 @@ pub(super) async fn plan(runtime: &Runtime, arguments: PlanArguments) -> Result<
 }
 
 pub(super) async fn apply(runtime: &Runtime, arguments: ApplyArguments) -> Result<ExitCode> {
-    let config = match wanted(runtime, &arguments.whom).await {
-        Ok(config) => config,
+    let good = match super::good(runtime, &arguments.whom.files).await {
+        Ok(good) => good,
         Err(code) => return Ok(code),
     };
     let api = arguments.whom.api(runtime).await?;
-    let done = reconcile(runtime, &api, &config, arguments.delete_extras).await;
+    let done = reconcile(runtime, &api, &good, arguments.delete_extras).await;
     api.close().await;
     let (difference, done) = done?;
     show(&difference, &done, false, arguments.output)?;
@@ -275,17 +330,11 @@ pub(super) async fn apply(runtime: &Runtime, arguments: ApplyArguments) -> Resul
 }
 
 /// Makes it so; gives what differed before, and what became of the places.
-async fn reconcile(
-    runtime: &Runtime,
-    api: &Api,
-    config: &crate::config::Config,
-    delete_extras: bool,
-) -> Result<(Difference, Vec<Done>)> {
-    let difference = Difference::of(&config.heartbeats, &running(api).await?);
-    // Also where no field of a heartbeat differs: what is told of it, such as its run book, may.
+async fn reconcile(runtime: &Runtime, api: &Api, good: &Good, delete_extras: bool) -> Result<(Difference, Vec<Done>)> {
+    let (difference, _) = compare(api, good).await?;
+    // Also for what is compared nowhere, such as what a secret holds.
     api.ask("POST", "/-/reload", Vec::new()).await.map_err(anyhow::Error::msg)?;
-    let there = running(api).await?;
-    let left = Difference::of(&config.heartbeats, &there);
+    let (left, there) = compare(api, good).await?;
     anyhow::ensure!(
         left.is_empty(),
         "it has read its configuration, which is another one than this:\n{}",
@@ -297,8 +346,8 @@ async fn reconcile(
             api.ask("DELETE", &path, Vec::new()).await.map_err(anyhow::Error::msg)?;
         }
     }
-    let writer = Writer::new(runtime, &config.ping_addresses, false);
-    Ok((difference, places(api, &writer, &config.heartbeats, &there).await))
+    let writer = Writer::new(runtime, &good.config.ping_addresses, false);
+    Ok((difference, places(api, &writer, &good.config.heartbeats, &there).await))
 }
 
 #[cfg(test)]
@@ -311,6 +360,11 @@ mod tests {
         serde_json::from_value(json).unwrap()
     }
 
+    /// As the configuration in force says.
+    fn secrets(shown: &str) -> Secrets {
+        Secrets([BTreeMap::new(), secret_fields(shown)])
+    }
+
     fn there(config: &HeartbeatConfig, configured: bool, state: HeartbeatState) -> Running {
         Running {
             name: config.name.clone(),
@@ -318,6 +372,7 @@ mod tests {
             configured,
             state,
             definition: config.definition(),
+            alerting: configured.then(|| config.alerting()),
             ping_url: None,
         }
     }
@@ -335,21 +390,40 @@ mod tests {
         running.extend(made.iter().map(|it| there(it, false, HeartbeatState::New)));
         let wanted = configs(json!([
             {"name": "same", "period": "1h"},
-            {"name": "other", "cron": "0 4 * * *", "grace": "30m", "tags": ["a"], "uuid": "u9"},
+            {"name": "other", "cron": "0 4 * * *", "grace": "30m", "tags": ["a"], "uuid": "u9", "severity": "warning",
+             "runbook": "disk-full", "labels": {"team": "db"}, "depends_on": ["router"]},
             {"name": "import"},
             {"name": "db", "uuid": "u3"},
         ]));
-        let difference = Difference::of(&wanted, &running);
+        let difference = Difference::of(&wanted, &running, &secrets(""));
         expect![[r#"
             + import: new
             + db: new
-            ~ other: grace "1h" becomes "30m", schedule "0 3 * * *" becomes "0 4 * * *", uuid "u1" becomes "u9"
+            ~ other: depends_on [] becomes ["router"], grace "1h" becomes "30m", labels {} becomes {"team":"db"}, runbook null becomes "disk-full", schedule "0 3 * * *" becomes "0 4 * * *", severity "critical" becomes "warning", uuid "<secret>" becomes "<secret>"
             - old: no longer in the configuration
             ! u2 `by hand`: made by a ping or the API, stands in no configuration
             = same: is paused, and stays so
         "#]]
         .assert_eq(&difference.text());
-        let nothing = Difference::of(&old, &running[..3]);
+        let nothing = Difference::of(&old, &running[..3], &secrets(""));
         assert!(nothing.is_empty() && nothing.extras.is_empty());
+    }
+
+    #[test]
+    fn what_holds_a_secret_only_changes() {
+        let shown = "heartbeats:\n  - name: job\n    runbook: <secret>\n    \
+                     labels:\n      a: b\n      key: <secret>\n    keywords:\n      success: [<secret>]\n  - name: other\n";
+        let is = configs(json!([{"name": "job", "uuid": "u1", "grace": "1h", "labels": {"key": "hush"},
+            "runbook": "https://wiki.example.org/hush", "keywords": {"success": ["hush"]}}]));
+        let running = [there(&is[0], true, HeartbeatState::Up)];
+        let wanted = configs(json!([{"name": "job", "uuid": "u2", "grace": "2h", "runbook": "job"}]));
+        let difference = Difference::of(&wanted, &running, &secrets(shown));
+        expect![[r#"
+            ~ job: filter_body true becomes false, filter_http_body true becomes false, filter_subject true becomes false, grace "1h" becomes "2h", labels "<secret>" becomes "<secret>", runbook "<secret>" becomes "<secret>", success_keywords "<secret>" becomes "<secret>", uuid "<secret>" becomes "<secret>"
+        "#]]
+        .assert_eq(&difference.text());
+        // A secret of the new one is as secret.
+        let difference = Difference::of(&is, &[there(&wanted[0], true, HeartbeatState::Up)], &secrets(shown));
+        assert!(!difference.text().contains("hush"), "{}", difference.text());
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! A secret is what the schema calls a password, what a `${secret:name}` stood in, and a password in an address.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use serde_json::Value;
 
-use super::yaml::{Kind, Node};
+use super::yaml::{self, Kind, Node};
 
 /// What stands in place of a secret, as in Prometheus.
 const HIDDEN: &str = "<secret>";
@@ -16,6 +17,29 @@ pub(super) fn text(root: &Node, schema: &Value) -> String {
     let mut shown = Shown { definitions: schema.get("$defs"), out: String::new() };
     shown.block(root, Some(schema), 0);
     shown.out
+}
+
+/// Which fields of the heartbeats of a shown configuration hold a secret, by the heartbeat's name.
+pub fn secret_fields(shown: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let root = yaml::parse(shown, 0).ok();
+    let Some(Kind::List(heartbeats)) = root.as_ref().and_then(|root| root.get("heartbeats")).map(|it| &it.kind) else {
+        return BTreeMap::new();
+    };
+    let one = |heartbeat: &Node| {
+        let Kind::Map(fields) = &heartbeat.kind else { return None };
+        let Kind::Scalar { text: name, .. } = &heartbeat.get("name")?.kind else { return None };
+        let hiding = fields.iter().filter(|(_, value)| hides(value)).map(|(key, _)| key.name.clone());
+        Some((name.clone(), hiding.collect()))
+    };
+    heartbeats.iter().filter_map(one).collect()
+}
+
+fn hides(node: &Node) -> bool {
+    match &node.kind {
+        Kind::Scalar { text, .. } => text.contains(HIDDEN),
+        Kind::List(items) => items.iter().any(hides),
+        Kind::Map(pairs) => pairs.iter().any(|(_, value)| hides(value)),
+    }
 }
 
 struct Shown<'a> {

@@ -5,7 +5,10 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// A folder that goes away with its owner.
 pub struct Folder(PathBuf);
@@ -237,4 +240,44 @@ pub fn serve<F: Future<Output = ()> + Send + 'static>(
         });
     });
     Served { address: address.recv().expect("it listens"), stop: Some(stop), thread: Some(thread) }
+}
+
+/// A proxy that opens tunnels to whoever shows `authorization`; it finds every host at `to`, and keeps what it was asked.
+pub fn connect_proxy(at: SocketAddr, authorization: &'static str, to: SocketAddr) -> (Served, Arc<Mutex<Vec<String>>>) {
+    let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+    let asks = Arc::clone(&asked);
+    let served = serve(at, move |mut stream| {
+        let asked = Arc::clone(&asks);
+        async move {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let Ok(byte) = stream.read_u8().await else { return };
+                head.push(byte);
+            }
+            let head = String::from_utf8_lossy(&head).into_owned();
+            let shown = head.lines().any(|line| line == format!("Proxy-Authorization: {authorization}"));
+            let first = head.lines().next().unwrap_or_default();
+            let answer = match (shown, first.starts_with("CONNECT ")) {
+                (false, _) => "407 Proxy Authentication Required",
+                (true, false) => "405 Method Not Allowed",
+                (true, true) => "200 Connection established",
+            };
+            asked.lock().expect("no panic while held").push(format!("{first}: {answer}"));
+            if stream.write_all(format!("HTTP/1.1 {answer}\r\n\r\n").as_bytes()).await.is_err()
+                || !answer.starts_with("200")
+            {
+                return;
+            }
+            relay(stream, to).await;
+        }
+    });
+    (served, asked)
+}
+
+/// Hands on what comes on either side until one ends.
+pub async fn relay(mut stream: watchbell_runtime::Stream, to: SocketAddr) {
+    let net = watchbell_runtime::Runtime::os().net;
+    if let Ok(mut other) = net.connect(&to.ip().to_string(), to.port()).await {
+        let _ = tokio::io::copy_bidirectional(&mut stream, &mut other.stream).await;
+    }
 }

@@ -5,6 +5,7 @@
 mod amtool;
 mod blackbox;
 mod browser;
+mod certificates;
 mod clients;
 mod composites;
 mod configs;

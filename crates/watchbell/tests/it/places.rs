@@ -7,10 +7,11 @@ use std::time::Duration;
 use expect_test::{Expect, expect};
 use tokio::sync::watch;
 use watchbell_model::{Matcher, Query as _, Secret, Timestamp, is_stale};
+use watchbell_runtime::http::Proxies;
 use watchbell_runtime::sim::{self, SimNet, World};
 use watchbell_runtime::tls::TlsOptions;
 use watchbell_runtime::{CancellationToken, Net, Runtime};
-use watchbell_sim::Receiver;
+use watchbell_sim::{Authority, Receiver};
 use watchbell_sources::place::{Agent, PlaceState};
 
 use crate::kit::{self, Folder, Process, wait_until};
@@ -72,7 +73,9 @@ impl Away {
         let runtime = self.world.runtime();
         let runtime = Runtime { net: Net::sim(self.world.clock.clone(), Arc::clone(&self.net)), ..runtime };
         let server = "http://watch.example".parse().unwrap();
-        let agent = Agent::new(runtime.clone(), &server, &Secret::new(token), TlsOptions::default(), true).unwrap();
+        let agent =
+            Agent::new(runtime.clone(), &server, &Secret::new(token), TlsOptions::default(), Proxies::default(), true)
+                .unwrap();
         let stop = CancellationToken::new();
         runtime.supervisor.detached(agent.run(stop.clone()));
         self.running = Some((runtime, stop));
@@ -402,11 +405,16 @@ fn a_place_that_flaps_makes_no_monitor_down() {
 
 /// An agent that reports to the server.
 fn agent(folder: &Folder, server: SocketAddr, token: &str) -> std::process::Child {
+    agent_with(folder, &["--server", &format!("http://{server}")], &[("WATCHBELL_TOKEN", token)])
+}
+
+fn agent_with(folder: &Folder, arguments: &[&str], environment: &[(&str, &str)]) -> std::process::Child {
     let log =
         std::fs::OpenOptions::new().create(true).append(true).open(folder.path().join("agent.log")).expect("a log");
     std::process::Command::new(env!("CARGO_BIN_EXE_watchbell"))
-        .args(["agent", "--server", &format!("http://{server}")])
-        .env("WATCHBELL_TOKEN", token)
+        .arg("agent")
+        .args(arguments)
+        .envs(environment.iter().copied())
         .current_dir(folder.path())
         .stdin(std::process::Stdio::null())
         .stdout(std::process::Stdio::null())
@@ -501,6 +509,86 @@ fn a_server_and_two_agents_as_processes() {
     // Nobody reads the token of an agent on its way to another host.
     let (well, told) = command(&folder, &["agent", "--server", "http://watch.example.org", "--token", "wb_x"]);
     assert!(!well && told.contains("http://watch.example.org is not secret on its way: use https"), "{told}");
+}
+
+#[test]
+fn an_agent_behind_a_proxy_reports_through_it_and_probes_directly() {
+    let folder = Folder::new("proxied");
+    let own = |port| SocketAddr::new(kit::own_address().into(), port);
+    let target = kit::serve(own(8025), |stream| async move { drop::<watchbell_runtime::Stream>(stream) });
+    folder.write(
+        "watchbell.yml",
+        &format!(
+            "host: {{enabled: false}}\nlisteners: [{{address: '127.0.0.1:0'}}]\nsite: {{url: 'https://watch.internal'}}\n\
+             places: [{{name: fra}}]\nmonitors:\n  - {{name: web, interval: 1s, retries: 0, runbook: 'https://example.org/', places: [fra], \
+             tcp: {{host: {}, port: {}}}}}\n",
+            target.address.ip(),
+            target.address.port()
+        ),
+    );
+    let server = Process::start(&folder, &["--config", "watchbell.yml", "--data", "data"], &[]);
+    let (well, token) = command(&folder, &["token", "new", "fra", "--place", "fra", "--data", "data"]);
+    assert!(well, "{token}");
+    let (_, api) = command(&folder, &["token", "new", "script", "--data", "data"]);
+    let bearer = format!("Bearer {}", api.trim());
+    let monitors = || server.request("GET", "/api/watchbell/v1/monitors", &[("authorization", bearer.as_str())], "").1;
+
+    // In front of the server stands one that speaks TLS, and its name is known to the proxy alone.
+    let authority = Authority::new();
+    let ca = folder.write("ca.pem", &authority.pem()).display().to_string();
+    let tls = authority.server(&["watch.internal"], Timestamp(4_000_000_000_000));
+    let behind = server.address;
+    let front = kit::serve(own(443), move |stream| {
+        let tls = Arc::clone(&tls);
+        async move {
+            if let Some(stream) = watchbell_sim::tls(&tls, stream).await {
+                kit::relay(stream, behind).await;
+            }
+        }
+    });
+    // `anna:a-word`
+    let (proxy, asked) = kit::connect_proxy(own(3128), "Basic YW5uYTphLXdvcmQ=", front.address);
+    let asked = || asked.lock().unwrap().clone();
+    let (at, token) = (proxy.address, token.trim());
+    let arguments = ["--server", "https://watch.internal", "--ca", &ca];
+
+    // A wrong password is told, and nothing else is tried.
+    let refused = Running(agent_with(
+        &folder,
+        &arguments,
+        &[("WATCHBELL_TOKEN", token), ("HTTPS_PROXY", &format!("http://anna:wrong@{at}"))],
+    ));
+    let log = || std::fs::read_to_string(folder.path().join("agent.log")).unwrap_or_default();
+    wait_until("the refusal is in the log", || log().contains("407 Proxy Authentication Required"));
+    assert!(!log().contains("wrong") && !monitors().contains(r#""vote":"up""#), "{}", log());
+    drop(refused);
+
+    for (name, more, environment) in [
+        ("of the environment", vec![], vec![("HTTPS_PROXY", format!("http://anna:a-word@{at}"))]),
+        // What is given goes before the environment, whatever NO_PROXY says.
+        (
+            "given",
+            vec!["--proxy".to_owned(), format!("anna:a-word@{at}")],
+            vec![("HTTPS_PROXY", "http://127.0.0.1:1".to_owned()), ("NO_PROXY", "*".to_owned())],
+        ),
+    ] {
+        let before = asked().len();
+        let all: Vec<&str> = arguments.into_iter().chain(more.iter().map(String::as_str)).collect();
+        let mut variables: Vec<(&str, &str)> =
+            environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        variables.push(("WATCHBELL_TOKEN", token));
+        let _agent = Running(agent_with(&folder, &all, &variables));
+        wait_until(name, || asked().len() > before && monitors().contains(r#""vote":"up""#));
+        // One tunnel is kept, and probes do not go through it.
+        assert_eq!(asked()[before..], ["CONNECT watch.internal:443 HTTP/1.1: 200 Connection established"], "{name}");
+    }
+    assert!(!log().contains("a-word"), "{}", log());
+    // An address that none can be is told at once, without its password.
+    let (well, told) = command(
+        &folder,
+        &["agent", "--server", "https://watch.internal", "--token", "wb_x", "--proxy", "ftp://u:hush@proxy"],
+    );
+    assert!(!well && told.contains("--proxy: the proxy's address must start with") && !told.contains("hush"), "{told}");
 }
 
 #[test]

@@ -593,8 +593,6 @@ impl ModuleConfig {
             Some("HTTP/3 is not spoken")
         } else if http.fail_if_body_json_matches_cel.is_some() || http.fail_if_body_json_not_matches_cel.is_some() {
             Some("expressions in CEL are not understood")
-        } else if http.compression.eq_ignore_ascii_case("br") {
-            Some("bodies compressed by Brotli are not read")
         } else {
             None
         }
@@ -659,6 +657,8 @@ mod tests {
             ("gzip", "gzip;q=0", false),
             ("", "deflate", true),
             ("gzip", "", true),
+            ("br", "gzip, br;q=0.5", true),
+            ("br", "gzip", false),
         ] {
             assert_eq!(accepts(encoding, header), yes, "{encoding} {header}");
         }

@@ -9,6 +9,7 @@ use watchbell_runtime::http::{self, Progress, Request, Response, Versions};
 use watchbell_runtime::tls::TlsReport;
 
 use super::super::attempt::Failure;
+use super::super::brotli;
 use super::config::{HeaderMatch, HttpModule};
 use super::pattern::Pattern;
 use super::{Module, Probe};
@@ -250,6 +251,7 @@ fn body(http: &HttpModule, response: &Response) -> Result<Text, Failure> {
         _ if response.truncated => return Err(too_long()),
         "gzip" => unpacked(MultiGzDecoder::new(response.body.as_slice()), limit)?,
         "deflate" => unpacked(DeflateDecoder::new(response.body.as_slice()), limit)?,
+        "br" => unpacked(brotli::unpack(&response.body).map_err(unreadable)?, limit)?,
         other => return Err(Failure(format!("unsupported compression algorithm `{other}`"))),
     };
     if limit > 0 && text.length > limit {
@@ -272,13 +274,17 @@ fn unpacked(from: impl Read, limit: u64) -> Result<Text, Failure> {
                 text.length += count as u64;
                 text.truncated |= count > room;
             }
-            Err(error) => return Err(Failure(format!("Failed to read HTTP response body: {error}"))),
+            Err(error) => return Err(unreadable(error)),
         }
     }
     if text.length > DECOMPRESSED_BYTES_MAX {
         return Err(Failure(format!("the body becomes longer than {DECOMPRESSED_BYTES_MAX} bytes")));
     }
     Ok(text)
+}
+
+fn unreadable(error: std::io::Error) -> Failure {
+    Failure(format!("Failed to read HTTP response body: {error}"))
 }
 
 fn too_long() -> Failure {

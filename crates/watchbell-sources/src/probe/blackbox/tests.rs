@@ -268,6 +268,19 @@ fn a_web_page() {
     ] {
         assert_eq!(verdict(http.clone(), page), expected, "{http}");
     }
+    // `hello` as Brotli packs it.
+    let packed =
+        "request\n< HTTP/1.1 200 OK\n< Content-Encoding: br\n< Content-Length: 9\n< \n<bytes \\x0b\\x02\\x80hello\\x03";
+    for (http, expected) in [
+        (json!({"compression": "br", "fail_if_body_not_matches_regexp": ["^hello$"]}), "true"),
+        (json!({"compression": "BR", "headers": {"Accept-Encoding": "br"}, "body_size_limit": "5B"}), "true"),
+        (json!({"compression": "br", "body_size_limit": "4B"}), "false"),
+        (json!({"compression": "br", "fail_if_body_matches_regexp": ["hel+o"]}), "false by a regular expression"),
+        (json!({"compression": "gzip"}), "false"),
+    ] {
+        assert_eq!(verdict(http.clone(), packed), expected, "{http}");
+    }
+    assert_eq!(verdict(json!({"compression": "br"}), page), "false");
     let away = "request\n< HTTP/1.1 302 Found\n< Location: /there\n< Set-Cookie: a=b; Path=/\n< Content-Length: 0\n< ";
     let (success, metrics, _) = probe(
         json!({"prober": "http", "http": {"follow_redirects": false, "valid_status_codes": [302]}}),

@@ -211,6 +211,14 @@ fn headers_versions_and_sizes_of_the_answer() {
     // `hello` as gzip writes it.
     let zipped = "request\n< HTTP/1.1 200 OK\n< Content-Encoding: gzip\n< Content-Length: 25\n< \n<bytes \\x1f\\x8b\\x08\\x00\\x00\\x00\\x00\\x00\\x00\\x03\\xcb\\x48\\xcd\\xc9\\xc9\\x07\\x00\\x86\\xa6\\x10\\x36\\x05\\x00\\x00\\x00";
     check(&wanting(r#""compression": "gzip", "keyword": "hello""#), zipped, expect!["up: 200 OK"]);
+    let packed =
+        "request\n< HTTP/1.1 200 OK\n< Content-Encoding: br\n< Content-Length: 9\n< \n<bytes \\x0b\\x02\\x80hello\\x03";
+    check(&wanting(r#""compression": "br", "keyword": "hello""#), packed, expect!["up: 200 OK"]);
+    check(
+        &wanting(r#""compression": "gzip""#),
+        packed,
+        expect!["down: expected a body compressed by gzip, but it is br"],
+    );
     check_heard(
         &wanting(r#""compression": "gzip""#),
         zipped,
