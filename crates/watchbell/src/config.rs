@@ -25,7 +25,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use watchbell_alarms::rule::RuleFile;
 use watchbell_alarms::unit_test::TestFile;
-use watchbell_alerts::{DowntimeConfig, EscalationConfig, InhibitRule, RouteConfig, ScheduleConfig, TimeInterval};
+use watchbell_alerts::{
+    DowntimeConfig, EscalationConfig, InhibitRule, MatcherMode, RouteConfig, ScheduleConfig, TimeInterval,
+};
 use watchbell_http::{CallbacksConfig, HealthchecksConfig, QueryConfig, SinkConfig, StatusPageConfig};
 use watchbell_model::{
     ByteSize, Labels, Level, Problem, Problems, RelabelConfig, RunbookRef, Secret, Segment, Span, Url,
@@ -154,6 +156,10 @@ pub struct Config {
     /// Who is told of which alert, in Alertmanager's shape. Without it every alert goes to the first receiver.
     #[serde(default)]
     pub route: Option<RouteConfig>,
+    /// How matchers are read: as Alertmanager does by default, or as it does with `--enable-feature=utf8-strict-mode` or
+    /// `classic-mode`.
+    #[serde(default)]
+    pub matcher_mode: MatcherMode,
     /// Where pages go, in Alertmanager's shape.
     #[serde(default)]
     pub receivers: Vec<ReceiverConfig>,

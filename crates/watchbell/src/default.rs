@@ -33,6 +33,7 @@ pub fn alerts(config: &Config) -> watchbell_alerts::Config {
 /// What the configuration says of alerts, for a check that names its places.
 pub fn written(config: &Config) -> watchbell_alerts::Config {
     watchbell_alerts::Config {
+        matcher_mode: config.matcher_mode,
         route: route(config),
         inhibit_rules: config.inhibit_rules.clone(),
         time_intervals: config.time_intervals.iter().chain(&config.mute_time_intervals).cloned().collect(),
