@@ -141,7 +141,8 @@ pub struct Config {
     /// Metrics that come by OpenTelemetry's protocol.
     #[serde(default)]
     pub otlp: OtlpConfig,
-    /// Where samples go on to, as in a `prometheus.yml`: one at most, short for `storage.metrics.remote.write`.
+    /// Where samples go on to, as in a `prometheus.yml`, each with a queue of its own: short for `storage.metrics.remote.write`
+    /// and `also`.
     #[serde(default)]
     pub remote_write: Vec<RemoteWriteConfig>,
     /// Where samples are read back from: one at most, short for `storage.metrics.remote.read`.
@@ -439,8 +440,7 @@ impl Config {
 
     /// The store beyond this machine, whichever way it is written.
     pub fn remote(&self) -> Option<RemoteConfig> {
-        let short =
-            || Some(RemoteConfig::of_prometheus(self.remote_write.first()?.clone(), self.remote_read.first().cloned()));
+        let short = || RemoteConfig::of_prometheus(&self.remote_write, self.remote_read.first().cloned());
         let remote = self.storage.metrics.remote.clone().or_else(short)?;
         Some(RemoteConfig { external_labels: self.global.external_labels.clone(), ..remote })
     }
