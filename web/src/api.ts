@@ -20,6 +20,11 @@ export class Refused extends Error {
   }
 }
 
+/** What is said of a call that failed. */
+export function words(problem: unknown): string {
+  return problem instanceof Error ? problem.message : String(problem);
+}
+
 /** Calls the own API; a session that ended leads to the sign-in page. */
 export async function call<T>(path: string, init?: RequestInit): Promise<T> {
   const answer = await fetch(path.startsWith("/") ? path : BASE + path, {
@@ -70,7 +75,7 @@ export function follow<T>(path: string, topics: string[], first?: T): Resource<T
       data.value = await call<T>(path);
       error.value = undefined;
     } catch (problem) {
-      error.value = problem instanceof Error ? problem.message : String(problem);
+      error.value = words(problem);
     }
   };
   const refresh = (): Promise<void> => {

@@ -302,3 +302,24 @@ export function matches(text: string, ...fields: (string | null | undefined)[]):
   const all = fields.join(" ").toLowerCase();
   return words.every((word) => all.includes(word));
 }
+
+/** The end of a form: why it was refused, the button that sends it, the way out. */
+export function FormEnd({ error, does, onCancel }: { error: string; does: string; onCancel: () => void }) {
+  return (
+    <>
+      {error && (
+        <p class="bad-text" role="alert">
+          {error}
+        </p>
+      )}
+      <div class="do">
+        <button type="submit" class="button primary">
+          {does}
+        </button>
+        <button type="button" class="button" onClick={onCancel}>
+          Cancel
+        </button>
+      </div>
+    </>
+  );
+}

@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::downtime::{DowntimeConfig, DowntimeError, MadeDowntime};
 use crate::episode::{Episode, EpisodeKey, Judgement, Verdict};
 use crate::incident::{Incident, IncidentChange, IncidentError};
+use crate::matcher::MatcherMode;
 use crate::rows::{self, Rows};
 use crate::silence::{Silence, SilenceError};
 use crate::view::{Acknowledgement, AlertView, DowntimeView, GroupView, PlannedDowntime};
@@ -167,6 +168,11 @@ impl Alerts {
     /// Who would be told of an alert with these labels, in the order of the routes.
     pub fn receivers_for(&self, labels: &Labels) -> Vec<String> {
         self.book().receivers_for(labels)
+    }
+
+    /// How the text of matchers is read.
+    pub fn matcher_mode(&self) -> MatcherMode {
+        self.book().matcher_mode()
     }
 
     /// All silences that are not forgotten yet, by name.
@@ -390,9 +396,10 @@ impl Alerts {
                     let _ = answer.send(self.acknowledge_now(&which, by).await);
                 }
                 Command::MakeDowntime { new, answer } => {
+                    let new = new.settled(self.matcher_mode());
                     let changes = self.book().plan_downtime(&new);
                     let _ = answer.send(match changes {
-                        Ok(changes) => self.keep_downtime(*new, changes).await,
+                        Ok(changes) => self.keep_downtime(new, changes).await,
                         Err(error) => Err(error),
                     });
                 }
@@ -467,7 +474,10 @@ impl Alerts {
 
     async fn set_silence_now(&self, silence: Silence) -> Result<String, SilenceError> {
         let now = self.runtime.clock.now();
-        let writes = self.book().silences.set(silence, self.runtime.rng.uuid(), now)?;
+        let writes = {
+            let book = self.book();
+            book.silences.set(silence, self.runtime.rng.uuid(), book.matcher_mode(), now)?
+        };
         self.commit(writes.iter().map(rows::put_silence).collect()).await?;
         let id = writes.last().map(|silence| silence.id.clone()).unwrap_or_default();
         let mut book = self.book();

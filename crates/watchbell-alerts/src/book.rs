@@ -25,6 +25,7 @@ use crate::downtime::MadeDowntimes;
 use crate::episode::Episodes;
 use crate::group::{Climb, Group};
 use crate::incident::Incidents;
+use crate::matcher::MatcherMode;
 use crate::rows::{self, AlertRow, GroupRow, Rows};
 use crate::silence::Silences;
 
@@ -118,6 +119,11 @@ impl Book {
         } else {
             self.adopt(policy, moment);
         }
+    }
+
+    /// How matchers are read.
+    pub(crate) fn matcher_mode(&self) -> MatcherMode {
+        self.policy.as_ref().map(|policy| policy.matcher_mode).unwrap_or_default()
     }
 
     /// A plan was made and its commit is under way.

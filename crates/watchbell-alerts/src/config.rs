@@ -11,7 +11,7 @@ use crate::downtime::{DowntimeConfig, Downtimes};
 use crate::duty::{Duty, EscalationConfig, ScheduleConfig};
 use crate::inhibit::Inhibition;
 use crate::interval::{Intervals, TimeInterval};
-use crate::matcher::{is_classic_only, parse_matchers};
+use crate::matcher::{Difference, MatcherMode, print_matchers};
 use crate::route::Tree;
 
 /// Which receiver is told of which alerts, how they are grouped and how often. Routes form a tree: an alert enters at
@@ -101,6 +101,8 @@ pub struct InhibitRule {
 /// All that the alerts stage is configured by.
 #[derive(Debug, Clone, Default)]
 pub struct Config {
+    /// How matchers are read.
+    pub matcher_mode: MatcherMode,
     /// The root of the routes.
     pub route: RouteConfig,
     /// Which alerts hold others back.
@@ -120,6 +122,7 @@ pub struct Config {
 /// The configuration, read and ready to decide.
 #[derive(Debug, Default)]
 pub(crate) struct Policy {
+    pub(crate) matcher_mode: MatcherMode,
     pub(crate) tree: Tree,
     pub(crate) inhibitions: Vec<Inhibition>,
     pub(crate) intervals: Intervals,
@@ -148,14 +151,15 @@ impl Config {
 
     pub(crate) fn compile(&self, path: &Path, problems: &mut Problems) -> Policy {
         let intervals = Intervals::compile(&self.time_intervals, &path.field("time_intervals"), problems);
-        let tree = Tree::compile(&self.route, &path.field("route"), problems);
+        let mode = self.matcher_mode;
+        let tree = Tree::compile(&self.route, mode, &path.field("route"), problems);
         let rules = self.inhibit_rules.iter().enumerate();
         let inhibitions =
-            rules.map(|(at, rule)| rule.compile(&path.field("inhibit_rules").index(at), problems)).collect();
+            rules.map(|(at, rule)| rule.compile(mode, &path.field("inhibit_rules").index(at), problems)).collect();
         let duty = Duty::compile(&self.schedules, &self.escalations, &intervals, path, problems);
-        let downtimes = Downtimes::compile(&self.downtimes, &intervals, &path.field("downtimes"), problems);
+        let downtimes = Downtimes::compile(&self.downtimes, mode, &intervals, &path.field("downtimes"), problems);
         let dependencies = Dependencies::new(self.dependencies.clone());
-        Policy { tree, inhibitions, intervals, duty, downtimes, dependencies }
+        Policy { matcher_mode: mode, tree, inhibitions, intervals, duty, downtimes, dependencies }
     }
 }
 
@@ -202,18 +206,18 @@ impl RouteConfig {
         }
     }
 
-    pub(crate) fn matchers(&self, path: &Path, problems: &mut Problems) -> Vec<Matcher> {
+    pub(crate) fn matchers(&self, mode: MatcherMode, path: &Path, problems: &mut Problems) -> Vec<Matcher> {
         let fields = [("match", &self.match_), ("match_re", &self.match_re)];
-        read_matchers(path, ("matchers", &self.matchers), fields, problems)
+        read_matchers(mode, path, ("matchers", &self.matchers), fields, problems)
     }
 }
 
 impl InhibitRule {
-    fn compile(&self, path: &Path, problems: &mut Problems) -> Inhibition {
+    fn compile(&self, mode: MatcherMode, path: &Path, problems: &mut Problems) -> Inhibition {
         let source = [("source_match", &self.source_match), ("source_match_re", &self.source_match_re)];
-        let source = read_matchers(path, ("source_matchers", &self.source_matchers), source, problems);
+        let source = read_matchers(mode, path, ("source_matchers", &self.source_matchers), source, problems);
         let target = [("target_match", &self.target_match), ("target_match_re", &self.target_match_re)];
-        let target = read_matchers(path, ("target_matchers", &self.target_matchers), target, problems);
+        let target = read_matchers(mode, path, ("target_matchers", &self.target_matchers), target, problems);
         for (side, matchers) in [("source", &source), ("target", &target)] {
             if matchers.is_empty() {
                 problems
@@ -221,12 +225,16 @@ impl InhibitRule {
                     .hint(format!("give `{side}_matchers`"));
             }
         }
+        for (at, name) in self.equal.iter().enumerate() {
+            check_name(mode, name, &path.field("equal").index(at), problems);
+        }
         Inhibition::new(source, target, self.equal.clone())
     }
 }
 
 /// Reads the new and the two deprecated ways of writing matchers; sorted as Alertmanager sorts them.
 fn read_matchers(
+    mode: MatcherMode,
     path: &Path,
     (field, texts): (&str, &[String]),
     [(plain_field, plain), (regex_field, regex)]: [(&str, &BTreeMap<String, String>); 2],
@@ -248,25 +256,40 @@ fn read_matchers(
             }
         }
     }
-    for name in plain.keys().filter(|name| name.is_empty()) {
-        problems.error(&path.field(plain_field).field(name), "a label name cannot be empty");
+    for (field, name) in
+        plain.keys().map(|name| (plain_field, name)).chain(regex.keys().map(|name| (regex_field, name)))
+    {
+        check_name(mode, name, &path.field(field).field(name), problems);
     }
-    matchers.extend(read_matcher_texts(texts, &path.field(field), problems));
+    matchers.extend(read_matcher_texts(mode, texts, &path.field(field), problems));
     matchers.sort_by(|a, b| (&a.name, &a.value, a.op).cmp(&(&b.name, &b.value, b.op)));
     matchers
 }
 
+/// A label name must be one that the mode takes.
+pub(crate) fn check_name(mode: MatcherMode, name: &str, path: &Path, problems: &mut Problems) {
+    if let Some(wrong) = mode.refuses_name(name) {
+        let problem = problems.error(path, wrong);
+        if !name.is_empty() {
+            problem.hint("use letters, digits and `_`, or `matcher_mode: fallback`, which takes any name");
+        }
+    }
+}
+
 /// Reads matchers, all of which must hold; `path` is their list.
-pub(crate) fn read_matcher_texts(texts: &[String], path: &Path, problems: &mut Problems) -> Vec<Matcher> {
+pub(crate) fn read_matcher_texts(
+    mode: MatcherMode,
+    texts: &[String],
+    path: &Path,
+    problems: &mut Problems,
+) -> Vec<Matcher> {
     let mut matchers = Vec::new();
     for (at, text) in texts.iter().enumerate() {
         let path = path.index(at);
-        match parse_matchers(text) {
+        match mode.parse(text) {
             Ok(read) => {
-                if is_classic_only(text) {
-                    problems
-                        .warning(&path, format!("`{text}` is only a matcher by Alertmanager's old rules"))
-                        .hint(format!("write it as `{}`", crate::matcher::print_matchers(&read)));
+                if mode == MatcherMode::Fallback {
+                    warn_of_difference(text, &read, &path, problems);
                 }
                 if read.is_empty() {
                     problems.warning(&path, "the matcher is empty, so it takes every alert");
@@ -277,12 +300,39 @@ pub(crate) fn read_matcher_texts(texts: &[String], path: &Path, problems: &mut P
                 matchers.extend(read);
             }
             Err(error) => {
-                let hint = "write it as `name=\"value\"`, with `=`, `!=`, `=~` or `!~`";
+                let other = MatcherMode::Fallback.parse(text).ok().filter(|_| mode != MatcherMode::Fallback);
+                let hint = match (mode, other) {
+                    (MatcherMode::Utf8Strict, Some(read)) => format!("write it as `{}`", print_matchers(&read)),
+                    (_, Some(_)) => "`matcher_mode: fallback` takes it".to_owned(),
+                    (_, None) => "write it as `name=\"value\"`, with `=`, `!=`, `=~` or `!~`".to_owned(),
+                };
                 problems.error(&path, error.to_string()).hint(hint);
             }
         }
     }
     matchers
+}
+
+/// Says what the newer reading makes of a text that was read by the classic one.
+fn warn_of_difference(text: &str, read: &[Matcher], path: &Path, problems: &mut Problems) {
+    let classic = print_matchers(read);
+    match Difference::of(text) {
+        None => {}
+        Some(Difference::ClassicOnly) => {
+            problems
+                .warning(path, format!("`{text}` is only a matcher by Alertmanager's old rules"))
+                .hint(format!("write it as `{classic}`"));
+        }
+        Some(Difference::Disagreement) => {
+            let modern = MatcherMode::Utf8Strict.parse(text).map(|read| print_matchers(&read)).unwrap_or_default();
+            problems
+                .warning(
+                    path,
+                    format!("`{text}` means `{classic}` by Alertmanager's old rules, which hold, and `{modern}` by its new ones"),
+                )
+                .hint(format!("write it as `{classic}`, which both read alike"));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -301,8 +351,12 @@ mod tests {
     }
 
     fn check(route: &str, inhibit_rules: &str, expect: Expect) {
+        check_config(&config(route, inhibit_rules), expect);
+    }
+
+    fn check_config(config: &Config, expect: Expect) {
         let mut problems = Problems::new();
-        config(route, inhibit_rules).check(&Path::root(), &["ops", "pager"], &mut problems);
+        config.check(&Path::root(), &["ops", "pager"], &mut problems);
         let line = |problem: &watchbell_model::Problem| {
             let hint = problem.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
             format!("{:?} {}: {}{hint}\n", problem.level, problem.path, problem.message)
@@ -348,6 +402,42 @@ mod tests {
         "#]],
         );
         check(r#"{"receiver": "ops", "routes": [{"receiver": "pager", "match": {"a": "b"}}]}"#, "[]", expect![[""]]);
+    }
+
+    #[test]
+    fn modes_refuse_what_they_do_not_read() {
+        let route = r#"{"receiver": "ops", "group_by": ["Σ", "..."], "routes": [
+            {"matchers": ["a=\"b\\tc\"", "a=b c", "\"Σ\"=d", "a"], "match": {"a-b": "c"}}]}"#;
+        let inhibit_rules = r#"[{"source_matchers": ["a=b"], "target_matchers": ["c=d"], "equal": ["é"]}]"#;
+        let by = |matcher_mode| Config { matcher_mode, ..config(route, inhibit_rules) };
+        check_config(
+            &by(MatcherMode::Fallback),
+            expect![[r#"
+            Error route.group_by: `...` stands for all labels and cannot have others beside it (keep one of both)
+            Warning route.routes[0].matchers[0]: `a="b\tc"` means `{a="b\\tc"}` by Alertmanager's old rules, which hold, and `{a="b	c"}` by its new ones (write it as `{a="b\\tc"}`, which both read alike)
+            Warning route.routes[0].matchers[1]: `a=b c` is only a matcher by Alertmanager's old rules (write it as `{a="b c"}`)
+            Error route.routes[0].matchers[3]: `a` is not a matcher: expected an operator such as `=` or `=~` at position 1 (write it as `name="value"`, with `=`, `!=`, `=~` or `!~`)
+        "#]],
+        );
+        check_config(
+            &by(MatcherMode::Utf8Strict),
+            expect![[r#"
+            Error route.group_by: `...` stands for all labels and cannot have others beside it (keep one of both)
+            Error route.routes[0].matchers[1]: `a=b c` is not a matcher: expected a comma or the end at position 5 (write it as `{a="b c"}`)
+            Error route.routes[0].matchers[3]: `a` is not a matcher: expected an operator such as `=` or `=~` at position 1 (write it as `name="value"`, with `=`, `!=`, `=~` or `!~`)
+        "#]],
+        );
+        check_config(
+            &by(MatcherMode::Classic),
+            expect![[r#"
+            Error route.group_by[0]: `Σ` is not a label name in the mode `classic` (use letters, digits and `_`, or `matcher_mode: fallback`, which takes any name)
+            Error route.group_by: `...` stands for all labels and cannot have others beside it (keep one of both)
+            Error route.routes[0].match.a-b: `a-b` is not a label name in the mode `classic` (use letters, digits and `_`, or `matcher_mode: fallback`, which takes any name)
+            Error route.routes[0].matchers[2]: `"Σ"=d` is not a matcher: `"Σ"=d` does not begin with a label name (`matcher_mode: fallback` takes it)
+            Error route.routes[0].matchers[3]: `a` is not a matcher: it has no operator (write it as `name="value"`, with `=`, `!=`, `=~` or `!~`)
+            Error inhibit_rules[0].equal[0]: `é` is not a label name in the mode `classic` (use letters, digits and `_`, or `matcher_mode: fallback`, which takes any name)
+        "#]],
+        );
     }
 
     #[test]

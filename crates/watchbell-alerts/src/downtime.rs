@@ -19,6 +19,7 @@ use watchbell_model::{Cron, Labels, Matcher, Path, Problems, Span, Timestamp, ne
 use crate::config::read_matcher_texts;
 use crate::duty::{LOOK_AGAIN, civil, moment};
 use crate::interval::Intervals;
+use crate::matcher::MatcherMode;
 
 pub(crate) use made::MadeDowntimes;
 pub use made::{DOWNTIME_RETENTION, DOWNTIMES_MAX, DowntimeError, MadeDowntime};
@@ -78,6 +79,7 @@ impl Downtimes {
     /// Reads all; `path` is their list.
     pub(crate) fn compile(
         configs: &[DowntimeConfig],
+        mode: MatcherMode,
         intervals: &Intervals,
         path: &Path,
         problems: &mut Problems,
@@ -93,7 +95,7 @@ impl Downtimes {
                     .error(&path.field("name"), format!("there are two downtimes named `{}`", config.name))
                     .hint("give each a name of its own");
             }
-            downtimes.extend(Downtime::compile(config, intervals, &path, problems));
+            downtimes.extend(Downtime::compile(config, mode, intervals, &path, problems));
         }
         Downtimes(downtimes)
     }
@@ -131,12 +133,13 @@ impl InForce<'_> {
 impl Downtime {
     fn compile(
         config: &DowntimeConfig,
+        mode: MatcherMode,
         intervals: &Intervals,
         path: &Path,
         problems: &mut Problems,
     ) -> Option<Downtime> {
         let zone = crate::interval::zone(&config.time_zone, &path.field("time_zone"), problems);
-        let matchers = read_matcher_texts(&config.matchers, &path.field("matchers"), problems);
+        let matchers = read_matcher_texts(mode, &config.matchers, &path.field("matchers"), problems);
         if config.matchers.is_empty() {
             problems
                 .error(&path.field("matchers"), "without matchers it would cover every alert")

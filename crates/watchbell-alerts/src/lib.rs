@@ -38,6 +38,6 @@ pub use incident::{
     IncidentChange, IncidentError, IncidentUpdate, Stage,
 };
 pub use interval::{RangeText, TimeInterval, TimeIntervalSpec, TimeRange};
-pub use matcher::{MATCHER_TEXT_MAX, MatcherTextError, parse_matcher, parse_matchers};
+pub use matcher::{MATCHER_TEXT_MAX, MatcherMode, MatcherTextError};
 pub use silence::{SILENCE_RETENTION, SILENCES_MAX, Silence, SilenceError, SilenceState};
 pub use view::{Acknowledgement, AlertState, AlertView, DowntimeView, GroupView, PlannedDowntime};

@@ -3,8 +3,116 @@
 //! Two readings exist in the field. The newer one takes any UTF-8 name and quotes what is special; the classic one
 //! knows only plain names but takes nearly anything as a value. As Alertmanager does by default, both are tried: a text
 //! that the classic reading understands keeps its classic meaning, so that no existing configuration changes its meaning.
+//! [`MatcherMode`] leaves one of them out.
 
+use schemars::JsonSchema;
+use serde::Deserialize;
 use watchbell_model::{MatchOp, Matcher};
+
+/// How the text of matchers is read, and which label names are taken, as Alertmanager's modes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(from = "Written")]
+pub enum MatcherMode {
+    /// By both readings; where they differ the classic one holds. Any UTF-8 is a label name.
+    #[default]
+    Fallback,
+    /// By the newer reading alone: what it does not take is refused. Any UTF-8 is a label name.
+    Utf8Strict,
+    /// By the classic reading alone; a label name is letters, digits and `_`, and no digit first.
+    Classic,
+}
+
+/// The modes as they are written.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum Written {
+    /// By the newer rules and by the classic ones; where they differ the classic ones hold.
+    Fallback,
+    /// By the newer rules alone.
+    Utf8Strict,
+    /// By the classic rules alone; label names are letters, digits and `_`, and no digit first.
+    Classic,
+    /// The same as `utf8-strict`, as Alertmanager's flag has it.
+    Utf8StrictMode,
+    /// The same as `classic`, as Alertmanager's flag has it.
+    ClassicMode,
+}
+
+impl From<Written> for MatcherMode {
+    fn from(written: Written) -> MatcherMode {
+        match written {
+            Written::Fallback => MatcherMode::Fallback,
+            Written::Utf8Strict | Written::Utf8StrictMode => MatcherMode::Utf8Strict,
+            Written::Classic | Written::ClassicMode => MatcherMode::Classic,
+        }
+    }
+}
+
+impl MatcherMode {
+    /// Reads matchers separated by commas, with or without braces around them.
+    ///
+    /// # Errors
+    /// The mode does not take the text.
+    pub fn parse(self, text: &str) -> Result<Vec<Matcher>, MatcherTextError> {
+        let refuse = |reason: String| MatcherTextError { text: text.chars().take(200).collect(), reason };
+        if text.len() > MATCHER_TEXT_MAX {
+            return Err(refuse(format!("it is longer than {MATCHER_TEXT_MAX} bytes")));
+        }
+        match self {
+            MatcherMode::Fallback => match (modern(text), classic(text)) {
+                (_, Ok(matchers)) | (Ok(matchers), Err(_)) => Ok(matchers),
+                (Err(reason), Err(_)) => Err(refuse(reason)),
+            },
+            MatcherMode::Utf8Strict => modern(text).map_err(refuse),
+            MatcherMode::Classic => classic(text).map_err(refuse),
+        }
+    }
+
+    /// Reads exactly one matcher.
+    ///
+    /// # Errors
+    /// The mode does not take the text, or it is none or several.
+    pub fn parse_one(self, text: &str) -> Result<Matcher, MatcherTextError> {
+        let mut matchers = self.parse(text)?;
+        match (matchers.pop(), matchers.is_empty()) {
+            (Some(matcher), true) => Ok(matcher),
+            (None, _) => Err(MatcherTextError { text: text.to_owned(), reason: "it is empty".into() }),
+            (Some(_), false) => Err(MatcherTextError { text: text.to_owned(), reason: "it is more than one".into() }),
+        }
+    }
+
+    /// What is wrong with a label name, if the mode does not take it.
+    pub fn refuses_name(self, name: &str) -> Option<String> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        match self {
+            _ if name.is_empty() => Some("a label name cannot be empty".to_owned()),
+            MatcherMode::Classic if name.starts_with(|c: char| c.is_ascii_digit()) || !name.chars().all(plain) => {
+                Some(format!("`{name}` is not a label name in the mode `classic`"))
+            }
+            MatcherMode::Fallback | MatcherMode::Utf8Strict | MatcherMode::Classic => None,
+        }
+    }
+}
+
+/// Where the two readings of a text that the classic one takes part ways.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Difference {
+    /// The newer one does not take it.
+    ClassicOnly,
+    /// The newer one takes it for something else.
+    Disagreement,
+}
+
+impl Difference {
+    /// Of a text, if there is one.
+    pub(crate) fn of(text: &str) -> Option<Difference> {
+        let classic = classic(text).ok()?;
+        match modern(text) {
+            Err(_) => Some(Difference::ClassicOnly),
+            Ok(modern) => (modern != classic).then_some(Difference::Disagreement),
+        }
+    }
+}
 
 /// Why a text is not a list of matchers.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -18,33 +126,6 @@ pub struct MatcherTextError {
 
 /// The longest text that is read.
 pub const MATCHER_TEXT_MAX: usize = 16 * 1024;
-
-/// Reads matchers separated by commas, with or without braces around them.
-pub fn parse_matchers(text: &str) -> Result<Vec<Matcher>, MatcherTextError> {
-    let refuse = |reason: String| MatcherTextError { text: text.chars().take(200).collect(), reason };
-    if text.len() > MATCHER_TEXT_MAX {
-        return Err(refuse(format!("it is longer than {MATCHER_TEXT_MAX} bytes")));
-    }
-    match (modern(text), classic(text)) {
-        (_, Ok(matchers)) | (Ok(matchers), Err(_)) => Ok(matchers),
-        (Err(reason), Err(_)) => Err(refuse(reason)),
-    }
-}
-
-/// Reads exactly one matcher.
-pub fn parse_matcher(text: &str) -> Result<Matcher, MatcherTextError> {
-    let mut matchers = parse_matchers(text)?;
-    match (matchers.pop(), matchers.is_empty()) {
-        (Some(matcher), true) => Ok(matcher),
-        (None, _) => Err(MatcherTextError { text: text.to_owned(), reason: "it is empty".into() }),
-        (Some(_), false) => Err(MatcherTextError { text: text.to_owned(), reason: "it is more than one".into() }),
-    }
-}
-
-/// Whether only the classic reading takes the text, or takes it otherwise than the newer one does.
-pub(crate) fn is_classic_only(text: &str) -> bool {
-    classic(text).is_ok_and(|classic| modern(text).as_ref() != Ok(&classic))
-}
 
 /// The text of matchers as Alertmanager prints them in a route's key.
 pub(crate) fn print_matchers(matchers: &[Matcher]) -> String {
@@ -275,9 +356,13 @@ mod tests {
     use super::*;
 
     fn check(texts: &[&str], expect: Expect) {
-        let line = |text: &&str| match parse_matchers(text) {
+        let line = |text: &&str| match MatcherMode::Fallback.parse(text) {
             Ok(matchers) => {
-                let mark = if is_classic_only(text) { "  (classic)" } else { "" };
+                let mark = match Difference::of(text) {
+                    None => "",
+                    Some(Difference::ClassicOnly) => "  (classic)",
+                    Some(Difference::Disagreement) => "  (disagreement)",
+                };
                 format!("{text:34} {}{mark}\n", print_matchers(&matchers))
             }
             Err(error) => format!("{text:34} error: {}\n", error.reason),
@@ -385,7 +470,7 @@ mod tests {
                 {foo=                              {foo=""}  (classic)
                 {foo=}b                            {foo="}b"}  (classic)
                 foo=a b                            {foo="a b"}  (classic)
-                foo="a\tb"                         {foo="a\\tb"}  (classic)
+                foo="a\tb"                         {foo="a\\tb"}  (disagreement)
             "#]],
         );
     }
@@ -438,17 +523,65 @@ mod tests {
         );
     }
 
+    /// Each text by the newer reading alone, by the classic one alone, and by both.
+    #[test]
+    fn a_mode_leaves_a_reading_out() {
+        let texts =
+            ["a=b", "a-b=c", "\"Σ\"=c", "a=b c", "a=\"b\\tc\"", "a:b=c", "{a=b", "a=", "1a=b", "{a=b}}", "a==b"];
+        let read = |mode: MatcherMode, text: &str| match mode.parse(text) {
+            Ok(matchers) => print_matchers(&matchers),
+            Err(_) => "-".to_owned(),
+        };
+        let line = |text: &&str| {
+            let all = [MatcherMode::Utf8Strict, MatcherMode::Classic, MatcherMode::Fallback].map(|it| read(it, text));
+            format!("{text:10} {:14} {:14} {}\n", all[0], all[1], all[2])
+        };
+        expect![[r#"
+            a=b        {a="b"}        {a="b"}        {a="b"}
+            a-b=c      {a-b="c"}      -              {a-b="c"}
+            "Σ"=c      {Σ="c"}        -              {Σ="c"}
+            a=b c      -              {a="b c"}      {a="b c"}
+            a="b\tc"   {a="b	c"}      {a="b\\tc"}    {a="b\\tc"}
+            a:b=c      {a:b="c"}      {a:b="c"}      {a:b="c"}
+            {a=b       -              {a="b"}        {a="b"}
+            a=         -              {a=""}         {a=""}
+            1a=b       {1a="b"}       -              {1a="b"}
+            {a=b}}     -              {a="b}"}       {a="b}"}
+            a==b       -              {a="=b"}       {a="=b"}
+        "#]]
+        .assert_eq(&texts.iter().map(line).collect::<String>());
+    }
+
+    #[test]
+    fn names_are_plain_in_the_classic_mode() {
+        let refused = |name: &str| {
+            [MatcherMode::Fallback, MatcherMode::Utf8Strict, MatcherMode::Classic]
+                .map(|it| it.refuses_name(name).is_some())
+        };
+        assert_eq!(refused("a_B0"), [false, false, false]);
+        assert_eq!(refused(""), [true, true, true]);
+        for name in ["0a", "a-b", "a:b", "Σ"] {
+            assert_eq!(refused(name), [false, false, true], "{name}");
+        }
+    }
+
     proptest::proptest! {
         #[test]
         fn what_is_printed_reads_back(name in "[a-z_]{1,4}|[ -~]{1,6}|[äé🙂 ]{1,3}", value in "[ -~\n🙂]{0,8}") {
             let matcher = Matcher::new(name, MatchOp::Equal, value).unwrap();
             let text = print_matchers(std::slice::from_ref(&matcher));
-            proptest::prop_assert_eq!(parse_matchers(&text).unwrap(), vec![matcher]);
+            proptest::prop_assert_eq!(MatcherMode::Utf8Strict.parse(&text).unwrap(), vec![matcher.clone()]);
+            proptest::prop_assert_eq!(MatcherMode::Fallback.parse(&text).unwrap(), vec![matcher.clone()]);
+            if MatcherMode::Classic.refuses_name(&matcher.name).is_none() {
+                proptest::prop_assert_eq!(MatcherMode::Classic.parse(&text).unwrap(), vec![matcher]);
+            }
         }
 
         #[test]
         fn no_text_breaks_the_reader(text in "[{}=!~,\"\\\\'a\n xu0]{0,16}") {
-            let _ = parse_matchers(&text);
+            for mode in [MatcherMode::Fallback, MatcherMode::Utf8Strict, MatcherMode::Classic] {
+                let _ = mode.parse(&text);
+            }
         }
     }
 }

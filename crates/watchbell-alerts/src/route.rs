@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use watchbell_model::{Labels, Matcher, Path, Problems, Span, Timestamp};
 
-use crate::config::RouteConfig;
+use crate::config::{RouteConfig, check_name};
 use crate::interval::Intervals;
-use crate::matcher::print_matchers;
+use crate::matcher::{MatcherMode, print_matchers};
 
 const GROUP_WAIT: Span = Span::seconds(30);
 const GROUP_INTERVAL: Span = Span::minutes(5);
@@ -62,7 +62,7 @@ enum GroupBy {
 
 impl Tree {
     /// Reads the routes; what cannot be read is a problem.
-    pub(crate) fn compile(config: &RouteConfig, path: &Path, problems: &mut Problems) -> Tree {
+    pub(crate) fn compile(config: &RouteConfig, mode: MatcherMode, path: &Path, problems: &mut Problems) -> Tree {
         let mut tree = Tree(Vec::new());
         if config.receiver.as_ref().is_none_or(String::is_empty) {
             problems
@@ -86,7 +86,7 @@ impl Tree {
             always: false,
             children: Vec::new(),
         };
-        tree.add(config, &root, 0, path, problems);
+        tree.add(config, mode, &root, 0, path, problems);
         let root = &tree.0[0];
         for (field, bad) in [
             ("matchers", !root.matchers.is_empty()),
@@ -115,12 +115,13 @@ impl Tree {
     fn add(
         &mut self,
         config: &RouteConfig,
+        mode: MatcherMode,
         parent: &Route,
         depth: usize,
         path: &Path,
         problems: &mut Problems,
     ) -> usize {
-        let matchers = config.matchers(path, problems);
+        let matchers = config.matchers(mode, path, problems);
         let key = print_matchers(&matchers);
         let duration = |own: Option<Span>, inherited: Duration| own.map_or(inherited, Span::duration);
         let timing = Timing {
@@ -137,7 +138,7 @@ impl Tree {
         self.0.push(Route {
             key: if depth == 0 { key } else { format!("{}/{key}", parent.key) },
             receiver: config.receiver.clone().unwrap_or_else(|| parent.receiver.clone()),
-            group_by: group_by(config.group_by.as_deref().unwrap_or_default(), path, problems)
+            group_by: group_by(config.group_by.as_deref().unwrap_or_default(), mode, path, problems)
                 .unwrap_or_else(|| parent.group_by.clone()),
             matchers,
             continue_: config.continue_,
@@ -156,7 +157,7 @@ impl Tree {
         for (number, child) in config.routes.iter().enumerate() {
             let path = path.field("routes").index(number);
             let names_none = child.matchers.is_empty() && child.match_.is_empty() && child.match_re.is_empty();
-            let child = self.add(child, &this, depth + 1, &path, problems);
+            let child = self.add(child, mode, &this, depth + 1, &path, problems);
             if names_none && !self.0[child].continue_ && number + 1 < config.routes.len() {
                 problems
                     .warning(&path, "this route takes every alert, so the routes after it are never reached")
@@ -238,15 +239,15 @@ fn labels(own: &BTreeMap<String, String>, parent: &Labels, path: &Path, problems
     Labels::from_pairs(all)
 }
 
-fn group_by(names: &[String], path: &Path, problems: &mut Problems) -> Option<GroupBy> {
+fn group_by(names: &[String], mode: MatcherMode, path: &Path, problems: &mut Problems) -> Option<GroupBy> {
     let path = path.field("group_by");
     if names.is_empty() {
         return None;
     }
     let mut set = BTreeSet::new();
     for (at, name) in names.iter().enumerate() {
-        if name.is_empty() {
-            problems.error(&path.index(at), "a label name cannot be empty");
+        if name != "..." {
+            check_name(mode, name, &path.index(at), problems);
         }
         if !set.insert(name.clone()) {
             problems.error(&path.index(at), format!("`{name}` is named twice")).hint("take one of them out");

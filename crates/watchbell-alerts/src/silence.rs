@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use watchbell_model::{Labels, MatchOp, Matcher, Span, StateError, Timestamp};
 
+use crate::matcher::MatcherMode;
+
 /// How many silences are kept, those that ended and are not yet forgotten included.
 pub const SILENCES_MAX: usize = 10_000;
 /// How long a silence that ended is kept.
@@ -86,13 +88,13 @@ impl Silence {
         self.matchers.iter().any(|set| set.iter().all(|matcher| matcher.matches_labels(labels)))
     }
 
-    fn check(&self, now: Timestamp) -> Result<(), SilenceError> {
+    fn check(&self, mode: MatcherMode, now: Timestamp) -> Result<(), SilenceError> {
         let invalid = |text: &str| Err(SilenceError::Invalid(text.to_owned()));
         if self.matchers.is_empty() || self.matchers.iter().any(Vec::is_empty) {
             return invalid("a silence needs at least one matcher");
         }
-        if self.matchers.iter().flatten().any(|matcher| matcher.name.is_empty()) {
-            return invalid("a label name cannot be empty");
+        if let Some(wrong) = self.matchers.iter().flatten().find_map(|matcher| mode.refuses_name(&matcher.name)) {
+            return invalid(&wrong);
         }
         if self.matchers.iter().any(|set| set.iter().all(|matcher| matcher.matches(""))) {
             return invalid("at least one matcher must not match the empty value, or every alert would be silenced");
@@ -139,9 +141,10 @@ impl Silences {
         &self,
         mut silence: Silence,
         new_id: String,
+        mode: MatcherMode,
         now: Timestamp,
     ) -> Result<Vec<Silence>, SilenceError> {
-        silence.check(now)?;
+        silence.check(mode, now)?;
         silence.updated_at = now;
         let mut writes = Vec::new();
         if !silence.id.is_empty() {
@@ -245,7 +248,7 @@ mod tests {
     fn silence(id: &str, matcher: &str, starts_at: i64, ends_at: i64) -> Silence {
         Silence {
             id: id.into(),
-            matchers: vec![crate::parse_matchers(matcher).expect("matchers")],
+            matchers: vec![MatcherMode::Fallback.parse(matcher).expect("matchers")],
             starts_at: Timestamp(starts_at * 1000),
             ends_at: Timestamp(ends_at * 1000),
             created_by: "me".into(),
@@ -267,7 +270,7 @@ mod tests {
                 silence.starts_at.0 / 1000,
                 silence.ends_at.0 / 1000
             );
-            match silences.set(silence, new.to_owned(), Timestamp(now * 1000)) {
+            match silences.set(silence, new.to_owned(), MatcherMode::Fallback, Timestamp(now * 1000)) {
                 Ok(writes) => {
                     for write in writes {
                         text += &format!("{} {}..{}; ", write.id, write.starts_at.0 / 1000, write.ends_at.0 / 1000);

@@ -35,8 +35,8 @@ fn main() {
             stage.series.append(host(clock.now(), minute, quiet).into()).await.expect("memory takes it");
             if minute == 300 || minute == 420 {
                 let name = if minute == 300 { "backup" } else { "log-rotate" };
-                let address = stage.heartbeats.addresses().into_iter().find(|it| it.name == name).expect("it is there");
-                stage.heartbeats.ping(PingRequest::from_path(&address.uuid, "").expect("an address")).await;
+                let job = stage.heartbeats.all().into_iter().find(|it| it.id == name).expect("it is there");
+                stage.heartbeats.ping(PingRequest::from_path(&job.uuid, "").expect("an address")).await;
             }
         }
         *stage.config.status_pages.lock().expect("no panic") = stage::status_pages(status_pages());

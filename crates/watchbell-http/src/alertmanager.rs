@@ -8,7 +8,7 @@ use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, Uri};
 use serde_json::json;
-use watchbell_alerts::{AlertState, AlertView, Silence, SilenceError, SilenceState, parse_matcher};
+use watchbell_alerts::{AlertState, AlertView, Silence, SilenceError, SilenceState};
 use watchbell_model::{Labels, Matcher, Raise};
 use watchbell_wire::alertmanager::{
     AlertStatus, GettableAlert, GettableAlertGroup, GettableMatcher, GettableSilence, Receiver, SilenceStatus,
@@ -24,19 +24,26 @@ fn refuse(status: StatusCode, reason: impl std::fmt::Display) -> Response {
 
 /// `POST /api/v2/alerts`. Answers when the alerts are on disk.
 pub(crate) async fn post_alerts(State(app): State<App>, body: Bytes) -> Response {
-    let posted = match decode_alerts(&body, app.runtime.clock.now(), app.config.resolve_timeout()) {
+    let mut posted = match decode_alerts(&body, app.runtime.clock.now(), app.config.resolve_timeout()) {
         Ok(posted) => posted,
         Err(error) => return refuse(StatusCode::BAD_REQUEST, error),
     };
+    let mut reasons: Vec<String> = posted.refused.iter().map(ToString::to_string).collect();
+    let mode = app.alerts.matcher_mode();
+    posted.alerts.retain(|alert| {
+        let mut names = alert.labels.iter().chain(alert.annotations.iter()).map(|(name, _)| name);
+        let wrong = names.find_map(|name| mode.refuses_name(name));
+        reasons.extend(wrong.clone());
+        wrong.is_none()
+    });
     if !posted.alerts.is_empty()
         && let Err(error) = app.alerts.raise(posted.alerts, Vec::new()).await
     {
         return refuse(StatusCode::SERVICE_UNAVAILABLE, error);
     }
-    if posted.refused.is_empty() {
+    if reasons.is_empty() {
         return Json(json!({})).into_response();
     }
-    let reasons: Vec<String> = posted.refused.iter().map(ToString::to_string).collect();
     refuse(StatusCode::BAD_REQUEST, reasons.join("; "))
 }
 
@@ -51,14 +58,15 @@ struct Filter {
 }
 
 impl Filter {
-    fn read(uri: &Uri) -> Result<Filter, String> {
+    fn read(app: &App, uri: &Uri) -> Result<Filter, String> {
+        let mode = app.alerts.matcher_mode();
         let Query(all) = Query::<Vec<(String, String)>>::try_from_uri(uri).map_err(|error| error.to_string())?;
         let flag = |name: &str| all.iter().find(|(have, _)| have == name).is_none_or(|(_, value)| value != "false");
         let texts = all.iter().filter(|(name, _)| name == "filter").map(|(_, text)| text);
         let receiver = all.iter().find(|(name, value)| name == "receiver" && !value.is_empty());
         let regex = |text: &str| Matcher::new("receiver", watchbell_model::MatchOp::Regex, text);
         Ok(Filter {
-            matchers: texts.map(|text| parse_matcher(text).map_err(|e| e.to_string())).collect::<Result<_, _>>()?,
+            matchers: texts.map(|text| mode.parse_one(text).map_err(|e| e.to_string())).collect::<Result<_, _>>()?,
             receiver: receiver.map(|(_, text)| regex(text).map_err(|error| error.to_string())).transpose()?,
             active: flag("active"),
             silenced: flag("silenced"),
@@ -82,7 +90,7 @@ impl Filter {
 
 /// `GET /api/v2/alerts`.
 pub(crate) async fn alerts(State(app): State<App>, uri: Uri) -> Response {
-    let filter = match Filter::read(&uri) {
+    let filter = match Filter::read(&app, &uri) {
         Ok(filter) => filter,
         Err(reason) => return refuse(StatusCode::BAD_REQUEST, reason),
     };
@@ -118,7 +126,7 @@ fn gettable(app: &App, seen: AlertView) -> GettableAlert {
 
 /// `GET /api/v2/alerts/groups`.
 pub(crate) async fn groups(State(app): State<App>, uri: Uri) -> Response {
-    let filter = match Filter::read(&uri) {
+    let filter = match Filter::read(&app, &uri) {
         Ok(filter) => filter,
         Err(reason) => return refuse(StatusCode::BAD_REQUEST, reason),
     };
@@ -143,7 +151,7 @@ pub(crate) async fn groups(State(app): State<App>, uri: Uri) -> Response {
 
 /// `GET /api/v2/silences`.
 pub(crate) async fn silences(State(app): State<App>, uri: Uri) -> Response {
-    let filter = match Filter::read(&uri) {
+    let filter = match Filter::read(&app, &uri) {
         Ok(filter) => filter,
         Err(reason) => return refuse(StatusCode::BAD_REQUEST, reason),
     };

@@ -105,16 +105,6 @@ pub enum TlsVersion {
     Tls13,
 }
 
-/// A field of Prometheus that is understood, but does nothing here yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NotYet;
-
-impl<'de> Deserialize<'de> for NotYet {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<NotYet, D::Error> {
-        de::IgnoredAny::deserialize(from).map(|_| NotYet)
-    }
-}
-
 /// A number of bytes: `512KB`, `10MB`, `1GiB`; a unit is 1024 of the one before, as in Prometheus.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct ByteSize(pub u64);

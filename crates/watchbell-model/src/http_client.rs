@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::{Authorization, BasicAuth, Path, Problems, Secret, SigV4Config, TlsConfig, Url};
+use crate::{Authorization, AzureAd, BasicAuth, GoogleIam, Path, Problems, Secret, SigV4Config, TlsConfig, Url};
 
 /// Headers that are set by whoever speaks, so that `http_headers` may not.
 const HEADERS_RESERVED: [&str; 18] = [
@@ -49,6 +49,10 @@ pub struct HttpClientConfig {
     pub oauth2: Option<OAuth2>,
     /// As whom requests to Amazon's Prometheus are signed.
     pub sigv4: Option<SigV4Config>,
+    /// As whom Azure Monitor is asked.
+    pub azuread: Option<AzureAd>,
+    /// As whom Google's Cloud Monitoring is asked.
+    pub google_iam: Option<GoogleIam>,
     /// How far it is trusted.
     pub tls_config: TlsConfig,
     /// Through what it is reached; see [`proxy`].
@@ -72,6 +76,8 @@ impl Default for HttpClientConfig {
             authorization: None,
             oauth2: None,
             sigv4: None,
+            azuread: None,
+            google_iam: None,
             tls_config: TlsConfig::default(),
             proxy_url: None,
             no_proxy: None,
@@ -305,6 +311,7 @@ impl HttpClientConfig {
         self.check_proxy(path, problems);
         self.check_headers(path, problems);
         self.check_sigv4(path, problems);
+        self.check_clouds(path, problems);
         let Some(oauth2) = &self.oauth2 else { return };
         if self.basic_auth.is_some() || self.authorization.is_some() {
             problems
@@ -322,6 +329,21 @@ impl HttpClientConfig {
             problems
                 .error(path, "there are other credentials beside `sigv4`")
                 .hint("at most one of `basic_auth`, `oauth2`, `authorization` and `sigv4` goes with a request");
+        }
+    }
+
+    fn check_clouds(&self, path: &Path, problems: &mut Problems) {
+        if let Some(azuread) = &self.azuread {
+            azuread.check(&path.field("azuread"), problems);
+        }
+        let clouds = [("azuread", self.azuread.is_some()), ("google_iam", self.google_iam.is_some())];
+        let given: Vec<&str> = clouds.into_iter().filter_map(|(name, given)| given.then_some(name)).collect();
+        let others =
+            self.basic_auth.is_some() || self.authorization.is_some() || self.oauth2.is_some() || self.sigv4.is_some();
+        if given.len() > 1 || (others && !given.is_empty()) {
+            problems.error(path, format!("there are other credentials beside `{}`", given[0])).hint(
+                "at most one of `basic_auth`, `oauth2`, `authorization`, `sigv4`, `azuread` and `google_iam` goes with a request",
+            );
         }
     }
 
@@ -459,6 +481,8 @@ macro_rules! with_http_client {
                     authorization: self.authorization.clone().or_else(bearer),
                     oauth2: self.oauth2.clone(),
                     sigv4: None,
+                    azuread: None,
+                    google_iam: None,
                     tls_config: self.tls_config.clone(),
                     proxy_url: self.proxy_url.clone(),
                     no_proxy: self.no_proxy.clone(),

@@ -9,6 +9,7 @@ mod alert;
 mod append;
 mod civil;
 mod client;
+mod cloud;
 mod cron;
 mod heartbeat;
 mod histogram;
@@ -38,7 +39,8 @@ pub use append::{
     Append, AppendError, Appended, Batch, BatchHistogram, BatchSample, Exemplar, Metadata, MetricType, SeriesKey,
     SeriesRef,
 };
-pub use client::{Authorization, BasicAuth, ByteSize, NotYet, TlsConfig, TlsVersion, check_credentials};
+pub use client::{Authorization, BasicAuth, ByteSize, TlsConfig, TlsVersion, check_credentials};
+pub use cloud::{AzureAd, AzureApplication, AzureCloud, AzureSdk, GoogleIam, ManagedIdentity, WorkloadIdentity};
 pub use cron::{Cron, CronError};
 pub use heartbeat::{Flip, HeartbeatState, HeartbeatStatus, HeartbeatTerms};
 pub use histogram::{BucketSpan, Buckets, Histogram, HistogramError, ResetHint};
@@ -62,5 +64,7 @@ pub use schedule::{Schedule, Zone};
 pub use secret::Secret;
 pub use sigv4::SigV4Config;
 pub use time::{Span, SpanError, Timestamp};
-pub use upkeep::{Checkup, Cleaned, Counted, Deleted, Figures, Import, Imported, Part, Snapshot, Upkeep, UpkeepError};
+pub use upkeep::{
+    Checkup, Cleaned, Counted, Deleted, Figures, Import, Imported, Part, Snapshot, StoredBlock, Upkeep, UpkeepError,
+};
 pub use url::{RunbookRef, Url, UrlError};

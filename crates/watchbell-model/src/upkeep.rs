@@ -73,6 +73,9 @@ pub struct Figures {
     pub pairs: u64,
     /// What lies where.
     pub parts: Vec<Part>,
+    /// Files of samples, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocks: Vec<StoredBlock>,
     /// Metrics by their series, the greatest first.
     pub metrics: Counted,
     /// Labels by how many values they have.
@@ -81,6 +84,25 @@ pub struct Figures {
     pub label_bytes: Counted,
     /// Pairs of a label and its value, as `name=value`, by their series.
     pub label_pairs: Counted,
+}
+
+/// A file of samples.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredBlock {
+    /// The file's name, without its ending.
+    pub name: String,
+    /// The first and the last time in it.
+    pub range: (Timestamp, Timestamp),
+    /// Series in it.
+    pub series: u64,
+    /// Samples in it.
+    pub samples: u64,
+    /// Bytes it takes.
+    pub bytes: u64,
+    /// Whether it was put together from others.
+    pub merged: bool,
+    /// The version of its format.
+    pub version: u8,
 }
 
 /// A part of the store.

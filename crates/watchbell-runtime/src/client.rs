@@ -1,8 +1,9 @@
 //! The HTTP client of scrapes, discoveries and channels: credentials, headers, trust and proxies of Prometheus' `http_config`.
 //!
-//! Files are read anew for every request, so that a renewed secret counts at once. A token of OAuth 2.0 is fetched when
+//! Files are read anew for every request, so that a renewed secret counts at once. A token of OAuth 2.0 or of a cloud is fetched when
 //! it is first needed and kept until shortly before it ends, or until it is refused.
 
+mod cloud;
 mod token;
 
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use crate::tls::TlsOptions;
 use crate::{Disk, Runtime, aws};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use watchbell_model::{HttpClientConfig, HttpHeader, OAuth2, Secret};
+use watchbell_model::{AzureAd, GoogleIam, HttpClientConfig, HttpHeader, OAuth2, Secret};
 
 /// How many redirects are followed, as in Go.
 pub const REDIRECTS_MAX: u32 = 10;
@@ -35,6 +36,25 @@ struct Token {
     until: Option<Duration>,
 }
 
+/// Where tokens come from.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    OAuth2(&'a OAuth2),
+    Azure(&'a AzureAd),
+    Google(&'a GoogleIam),
+}
+
+impl Source<'_> {
+    /// In words.
+    fn name(self) -> String {
+        match self {
+            Source::OAuth2(oauth2) => oauth2.token_url.to_string(),
+            Source::Azure(_) => "Azure".to_owned(),
+            Source::Google(_) => "Google".to_owned(),
+        }
+    }
+}
+
 impl HttpClient {
     /// Speaks as the configuration says.
     pub fn new(config: HttpClientConfig) -> HttpClient {
@@ -52,7 +72,7 @@ impl HttpClient {
 
     /// Forgets a token that this answer refuses, for those who send requests themselves.
     pub async fn took(&self, response: &Response) {
-        if response.status == 401 && self.config.oauth2.is_some() {
+        if response.status == 401 && self.source().is_some() {
             *self.token.lock().await = None;
         }
         if let Some(signer) = self.signer.as_ref().filter(|_| matches!(response.status, 401 | 403)) {
@@ -87,11 +107,11 @@ impl HttpClient {
     /// file cannot be read, or why there is no token.
     pub async fn prepare(&self, runtime: &Runtime, request: Request) -> Result<Request, String> {
         let mut request = self.plain(runtime, request)?;
-        if let Some(oauth2) = &self.config.oauth2 {
+        if let Some(source) = self.source() {
             let wait = request.timeout.min(token::TIMEOUT);
-            let token = runtime.clock.timeout(wait, self.token(runtime, oauth2)).await;
+            let token = runtime.clock.timeout(wait, self.token(runtime, source)).await;
             let token =
-                token.map_err(|_| format!("no token from {} within {} s", oauth2.token_url, wait.as_secs_f64()))?;
+                token.map_err(|_| format!("no token from {} within {} s", source.name(), wait.as_secs_f64()))?;
             request = request.header("authorization", token?);
         }
         match &self.signer {
@@ -123,14 +143,25 @@ impl HttpClient {
         Ok(request)
     }
 
+    /// Where tokens come from, if there are any.
+    fn source(&self) -> Option<Source<'_>> {
+        let HttpClientConfig { oauth2, azuread, google_iam, .. } = &self.config;
+        let cloud = || azuread.as_ref().map(Source::Azure).or_else(|| google_iam.as_ref().map(Source::Google));
+        oauth2.as_ref().map(Source::OAuth2).or_else(cloud)
+    }
+
     /// The header's value; fetched once, however many ask.
-    async fn token(&self, runtime: &Runtime, oauth2: &OAuth2) -> Result<String, String> {
+    async fn token(&self, runtime: &Runtime, source: Source<'_>) -> Result<String, String> {
         let now = runtime.clock.monotonic();
         let mut held = self.token.lock().await;
         if let Some(token) = held.as_ref().filter(|token| token.until.is_none_or(|until| now < until)) {
             return Ok(token.value.expose().to_owned());
         }
-        let (value, lasts) = token::fetch(runtime, oauth2).await?;
+        let (value, lasts) = match source {
+            Source::OAuth2(oauth2) => token::fetch(runtime, oauth2).await?,
+            Source::Azure(azure) => cloud::azure(runtime, azure).await?,
+            Source::Google(google) => cloud::google(runtime, google).await?,
+        };
         let until = lasts.map(|lasts| now + lasts.saturating_sub(TOKEN_MARGIN));
         *held = Some(Token { value: Secret::new(value.clone()), until });
         Ok(value)

@@ -4,6 +4,8 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use watchbell_model::{Histogram, ResetHint};
+
 use crate::printf::{self, Output, TooLong};
 use crate::render::{Run, too_long};
 use crate::{DEPTH_MAX, Dialect, OUTPUT_MAX, Value, number, prometheus, time_format};
@@ -273,6 +275,7 @@ pub(crate) fn field(run: &mut Run<'_>, value: &Value, name: &str, args: Vec<Valu
         }
         (Value::Time(at), _) => time_method(at, name, &args),
         (Value::Duration(nanos), _) => duration_method(*nanos, name),
+        (Value::Histogram(histogram, text), _) if args.is_empty() => histogram_field(histogram, text, name),
         (Value::Null, _) => Err(format!("there is nothing to take `.{name}` of")),
         _ => Err(format!("a {} has no field `{name}`", value.kind())),
     }
@@ -324,12 +327,37 @@ fn duration_method(nanos: i64, name: &str) -> Result<Value, String> {
     })
 }
 
+/// Under the names of Prometheus' `FloatHistogram`.
+fn histogram_field(histogram: &Histogram, text: &Arc<str>, name: &str) -> Result<Value, String> {
+    let list = |numbers: &[f64]| Value::list(numbers.iter().map(|number| Value::Float(*number)));
+    Ok(match name {
+        "Count" => Value::Float(histogram.count),
+        "Sum" => Value::Float(histogram.sum),
+        "Schema" => Value::Int(histogram.schema.into()),
+        "ZeroCount" => Value::Float(histogram.zero_count),
+        "ZeroThreshold" => Value::Float(histogram.zero_threshold),
+        "PositiveBuckets" => list(&histogram.positive.counts),
+        "NegativeBuckets" => list(&histogram.negative.counts),
+        "CustomValues" => list(&histogram.custom_values),
+        "CounterResetHint" => Value::Int(match histogram.reset {
+            ResetHint::Unknown => 0,
+            ResetHint::Reset => 1,
+            ResetHint::NotReset => 2,
+            ResetHint::Gauge => 3,
+        }),
+        "UsesCustomBuckets" => Value::Bool(histogram.has_custom_buckets()),
+        "String" => Value::Str(Arc::clone(text)),
+        _ => return Err(format!("a histogram has no field `{name}`, but `Count`, `Sum` and others")),
+    })
+}
+
 /// How many steps reading a value costs.
 fn weight(value: &Value) -> usize {
     match value {
         Value::Str(text) => text.len() / 256,
         Value::List(list) => list.len() / 16,
         Value::Map(map) | Value::Record(map) => map.len() / 16,
+        Value::Histogram(histogram, _) => histogram.size(),
         _ => 0,
     }
 }
@@ -544,7 +572,7 @@ fn json(out: &mut Output, value: &Value) -> Result<(), TooLong> {
         },
         Value::Float(it) if it.is_finite() => out.push(&number::general(*it, None)),
         Value::Float(_) => out.push("null"),
-        Value::Str(text) | Value::Histogram(text) => json_text(out, text),
+        Value::Str(text) | Value::Histogram(_, text) => json_text(out, text),
         Value::Time(at) => json_text(out, &time_format::layout(at, "2006-01-02T15:04:05.999999999Z07:00")),
         Value::List(list) => {
             out.push("[")?;

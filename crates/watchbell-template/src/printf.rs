@@ -50,7 +50,7 @@ impl Output {
             }
             Value::Time(it) => self.push(&time_format::go_string(it)),
             Value::Duration(it) => self.push(&time_format::duration(*it)),
-            Value::Histogram(text) => self.push(text),
+            Value::Histogram(_, text) => self.push(text),
         }
     }
 
@@ -179,7 +179,7 @@ fn one(out: &mut Output, verb: char, flags: &Flags, value: &Value) -> Result<(),
         ('v', Value::Duration(_)) | ('s', Value::Duration(_) | Value::Time(_)) => (shown(value)?, false),
         ('d', Value::Duration(it)) => (it.to_string(), true),
         ('v', _) => (shown(value)?, false),
-        ('s', Value::List(_) | Value::Map(_) | Value::Record(_) | Value::Histogram(_)) => (shown(value)?, false),
+        ('s', Value::List(_) | Value::Map(_) | Value::Record(_) | Value::Histogram(..)) => (shown(value)?, false),
         ('q', Value::Str(text)) => (quoted(&cut(text)), false),
         ('q' | 'c', Value::Int(it)) => {
             let c = u32::try_from(*it).ok().and_then(char::from_u32).unwrap_or(char::REPLACEMENT_CHARACTER);

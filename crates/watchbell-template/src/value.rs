@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use watchbell_model::{Labels, Timestamp};
+use watchbell_model::{Histogram, Labels, Timestamp};
 
 /// A value in a template. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -30,8 +30,8 @@ pub enum Value {
     Time(Arc<jiff::Zoned>),
     /// A length of time in nanoseconds.
     Duration(i64),
-    /// A native histogram, as Prometheus writes it; no number.
-    Histogram(Arc<str>),
+    /// A native histogram, and how Prometheus writes it. No number, but its fields are: `.Count`, `.Sum` and so on.
+    Histogram(Arc<Histogram>, Arc<str>),
 }
 
 impl Value {
@@ -55,7 +55,7 @@ impl Value {
             Value::Str(it) => !it.is_empty(),
             Value::List(it) => !it.is_empty(),
             Value::Map(it) => !it.is_empty(),
-            Value::Record(_) | Value::Time(_) | Value::Histogram(_) => true,
+            Value::Record(_) | Value::Time(_) | Value::Histogram(..) => true,
         }
     }
 
@@ -72,7 +72,7 @@ impl Value {
             Value::Record(_) => "struct",
             Value::Time(_) => "time.Time",
             Value::Duration(_) => "time.Duration",
-            Value::Histogram(_) => "*histogram.FloatHistogram",
+            Value::Histogram(..) => "*histogram.FloatHistogram",
         }
     }
 }

@@ -26,7 +26,9 @@ use serde::Deserialize;
 use watchbell_alarms::composite::AlarmConfig;
 use watchbell_alarms::rule::RuleFile;
 use watchbell_alarms::unit_test::TestFile;
-use watchbell_alerts::{DowntimeConfig, EscalationConfig, InhibitRule, RouteConfig, ScheduleConfig, TimeInterval};
+use watchbell_alerts::{
+    DowntimeConfig, EscalationConfig, InhibitRule, MatcherMode, RouteConfig, ScheduleConfig, TimeInterval,
+};
 use watchbell_http::{CallbacksConfig, HealthchecksConfig, QueryConfig, SinkConfig, StatusPageConfig};
 use watchbell_model::{
     ByteSize, Labels, Level, Problem, Problems, RelabelConfig, RunbookRef, Secret, Segment, Span, Url,
@@ -147,7 +149,8 @@ pub struct Config {
     /// Metrics that come by OpenTelemetry's protocol.
     #[serde(default)]
     pub otlp: OtlpConfig,
-    /// Where samples go on to, as in a `prometheus.yml`: one at most, short for `storage.metrics.remote.write`.
+    /// Where samples go on to, as in a `prometheus.yml`, each with a queue of its own: short for `storage.metrics.remote.write`
+    /// and `also`.
     #[serde(default)]
     pub remote_write: Vec<RemoteWriteConfig>,
     /// Where samples are read back from: one at most, short for `storage.metrics.remote.read`.
@@ -162,6 +165,10 @@ pub struct Config {
     /// Who is told of which alert, in Alertmanager's shape. Without it every alert goes to the first receiver.
     #[serde(default)]
     pub route: Option<RouteConfig>,
+    /// How matchers are read: as Alertmanager does by default, or as it does with `--enable-feature=utf8-strict-mode` or
+    /// `classic-mode`.
+    #[serde(default)]
+    pub matcher_mode: MatcherMode,
     /// Where pages go, in Alertmanager's shape.
     #[serde(default)]
     pub receivers: Vec<ReceiverConfig>,
@@ -441,8 +448,7 @@ impl Config {
 
     /// The store beyond this machine, whichever way it is written.
     pub fn remote(&self) -> Option<RemoteConfig> {
-        let short =
-            || Some(RemoteConfig::of_prometheus(self.remote_write.first()?.clone(), self.remote_read.first().cloned()));
+        let short = || RemoteConfig::of_prometheus(&self.remote_write, self.remote_read.first().cloned());
         let remote = self.storage.metrics.remote.clone().or_else(short)?;
         Some(RemoteConfig { external_labels: self.global.external_labels.clone(), ..remote })
     }

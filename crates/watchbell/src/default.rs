@@ -65,6 +65,7 @@ pub fn alerts(config: &Config, rules: &[(String, RuleFile)]) -> watchbell_alerts
 /// What the configuration says of alerts, for a check that names its places.
 pub fn written(config: &Config) -> watchbell_alerts::Config {
     watchbell_alerts::Config {
+        matcher_mode: config.matcher_mode,
         route: route(config),
         inhibit_rules: config.inhibit_rules.clone(),
         time_intervals: config.time_intervals.iter().chain(&config.mute_time_intervals).cloned().collect(),

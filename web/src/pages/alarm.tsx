@@ -1,6 +1,6 @@
 // One alarm: its state, why, its graph, its past, its run book.
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { follow } from "../api";
+import { follow, words } from "../api";
 import type { AlarmPage as Page, Graph, Transition } from "../api.gen";
 import type { Drawing } from "../chart";
 import { Ago, Copy, Empty, Glyph, LabelChips, Loading, RunbookButton, STATE_WORDS, Section, SeverityTag, Since, Trouble, markOfAlarm } from "../parts";
@@ -190,7 +190,7 @@ function Canvas({ graph, seconds, history, page, tall }: { graph: Graph; seconds
         drawing.current.draw(graph, data, ribbon);
         setError("");
       } catch (problem) {
-        if (!gone) setError(problem instanceof Error ? problem.message : String(problem));
+        if (!gone) setError(words(problem));
       }
     })();
     return () => {

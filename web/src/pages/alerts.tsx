@@ -1,8 +1,8 @@
 // Alerts that fire, and the silences that hold some back.
 import { useEffect, useMemo, useState } from "preact/hooks";
-import { call, follow } from "../api";
+import { call, follow, words } from "../api";
 import type { Alert, AlertGroup, NewSilence, Silence, SilenceMatcher } from "../api.gen";
-import { Ago, Empty, Glyph, LabelChips, Loading, RunbookButton, Search, SeverityTag, Since, Trouble, matches } from "../parts";
+import { Ago, Empty, FormEnd, Glyph, LabelChips, Loading, RunbookButton, Search, SeverityTag, Since, Trouble, matches } from "../parts";
 import { route, setQuery } from "../route";
 import { clock, now } from "../time";
 import { Downtimes } from "./downtimes";
@@ -26,7 +26,7 @@ function Acknowledge({ alert }: { alert: Alert }) {
       await call(`alerts/${alert.fingerprint}/acknowledgement`, { method });
       setError("");
     } catch (problem) {
-      setError(problem instanceof Error ? problem.message : String(problem));
+      setError(words(problem));
     }
   };
   return (
@@ -182,7 +182,7 @@ function SilenceRow({ silence, onDone }: { silence: Silence; onDone: () => void 
       await call(`silences/${encodeURIComponent(silence.id)}`, { method: "DELETE" });
       onDone();
     } catch (problem) {
-      setError(problem instanceof Error ? problem.message : String(problem));
+      setError(words(problem));
     }
   };
   return (
@@ -237,7 +237,7 @@ function SilenceForm({ matchers: first, onDone }: { matchers: SilenceMatcher[]; 
       await call("silences", { method: "POST", body: JSON.stringify(body) });
       onDone();
     } catch (problem) {
-      setError(problem instanceof Error ? problem.message : String(problem));
+      setError(words(problem));
     }
   };
   return (
@@ -269,19 +269,7 @@ function SilenceForm({ matchers: first, onDone }: { matchers: SilenceMatcher[]; 
         ))}
       </fieldset>
       <input aria-label="Why" value={comment} onInput={(event) => setComment(event.currentTarget.value)} placeholder="Why" />
-      {error && (
-        <p class="bad-text" role="alert">
-          {error}
-        </p>
-      )}
-      <div class="do">
-        <button type="submit" class="button primary">
-          Silence
-        </button>
-        <button type="button" class="button" onClick={onDone}>
-          Cancel
-        </button>
-      </div>
+      <FormEnd error={error} does="Silence" onCancel={onDone} />
     </form>
   );
 }

@@ -1,8 +1,8 @@
 // Known periods in which certain alerts page nobody: those of the configuration, and those that are made here.
 import { useEffect, useMemo, useState } from "preact/hooks";
-import { call, follow } from "../api";
+import { call, follow, words } from "../api";
 import type { Downtime, NewDowntime } from "../api.gen";
-import { Ago, Empty, Glyph, Trouble } from "../parts";
+import { Ago, Empty, FormEnd, Glyph, Trouble } from "../parts";
 import { clock, now } from "../time";
 
 type Kind = "now" | "once" | "again";
@@ -57,7 +57,7 @@ function Row({ downtime, onDone }: { downtime: Downtime; onDone: () => void }) {
       await call(`downtimes/${encodeURIComponent(downtime.id ?? "")}`, { method: "DELETE" });
       onDone();
     } catch (problem) {
-      setError(problem instanceof Error ? problem.message : String(problem));
+      setError(words(problem));
     }
   };
   const { name, matchers, during = [], cron } = downtime.downtime;
@@ -120,7 +120,7 @@ function Form({ onDone }: { onDone: () => void }) {
       await call("downtimes", { method: "POST", body: JSON.stringify(body) });
       onDone();
     } catch (problem) {
-      setError(problem instanceof Error ? problem.message : String(problem));
+      setError(words(problem));
     }
   };
   return (
@@ -148,19 +148,7 @@ function Form({ onDone }: { onDone: () => void }) {
       {kind !== "once" && <input name="lasts" aria-label="How long" placeholder="How long, such as 2h" required />}
       <input name="why" aria-label="Why" placeholder="Why" />
       {kind !== "now" && <p class="dim">Times are those of {zone}.</p>}
-      {error && (
-        <p class="bad-text" role="alert">
-          {error}
-        </p>
-      )}
-      <div class="do">
-        <button type="submit" class="button primary">
-          Make it
-        </button>
-        <button type="button" class="button" onClick={onDone}>
-          Cancel
-        </button>
-      </div>
+      <FormEnd error={error} does="Make it" onCancel={onDone} />
     </form>
   );
 }

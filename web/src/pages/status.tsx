@@ -1,8 +1,8 @@
 // Status pages, and what they tell those who use what is watched: incidents are opened, told of and ended here.
 import { useEffect, useMemo, useState } from "preact/hooks";
-import { call, follow } from "../api";
+import { call, follow, words } from "../api";
 import type { Health, Impact, Incident, NewIncident, NewIncidentUpdate, Stage, StatusPage } from "../api.gen";
-import { Ago, Empty, Glyph, Loading, type Mark, Section, Trouble } from "../parts";
+import { Ago, Empty, FormEnd, Glyph, Loading, type Mark, Section, Trouble } from "../parts";
 import { clock, now } from "../time";
 
 const STAGES: [Stage, string][] = [
@@ -25,10 +25,6 @@ function markOf(state: Health): Mark {
 function markOfIncident(incident: Incident): Mark {
   if (incident.resolved_at) return "ok";
   return ({ notice: "none", degraded: "warn", outage: "alarm" } as const)[incident.impact];
-}
-
-function words(problem: unknown): string {
-  return problem instanceof Error ? problem.message : String(problem);
 }
 
 export function StatusPagesPage() {
@@ -218,19 +214,7 @@ function Update({ incident, onDone }: { incident: Incident; onDone: () => void }
       <textarea name="text" aria-label="What is new" placeholder="What those should know who use it" rows={3} required autoFocus />
       <Choice name="stage" label="How far you are" all={STAGES} value={incident.stage} />
       <Choice name="impact" label="What people feel" all={IMPACTS} value={incident.impact} />
-      {error && (
-        <p class="bad-text" role="alert">
-          {error}
-        </p>
-      )}
-      <div class="do">
-        <button type="submit" class="button primary">
-          Tell them
-        </button>
-        <button type="button" class="button" onClick={onDone}>
-          Cancel
-        </button>
-      </div>
+      <FormEnd error={error} does="Tell them" onCancel={onDone} />
     </form>
   );
 }
@@ -283,19 +267,7 @@ function Open({ pages, onDone }: { pages: StatusPage[]; onDone: () => void }) {
           ))}
         </fieldset>
       )}
-      {error && (
-        <p class="bad-text" role="alert">
-          {error}
-        </p>
-      )}
-      <div class="do">
-        <button type="submit" class="button primary">
-          Open it
-        </button>
-        <button type="button" class="button" onClick={onDone}>
-          Cancel
-        </button>
-      </div>
+      <FormEnd error={error} does="Open it" onCancel={onDone} />
     </form>
   );
 }

@@ -1,6 +1,6 @@
 // What people were told of, over or not, and whether it was worth it.
 import { useEffect, useMemo, useState } from "preact/hooks";
-import { call, follow } from "../api";
+import { call, follow, words } from "../api";
 import type { Episode, Judgement, NewVerdict } from "../api.gen";
 import { Ago, Empty, Glyph, Section, SeverityTag, Trouble } from "../parts";
 import { clock, full, now, span } from "../time";
@@ -55,7 +55,7 @@ function Row({ episode, named, onDone }: { episode: Episode; named: boolean; onD
       setError("");
       onDone();
     } catch (problem) {
-      setError(problem instanceof Error ? problem.message : String(problem));
+      setError(words(problem));
     }
   };
   const give = (verdict: Judgement, note: string) => {

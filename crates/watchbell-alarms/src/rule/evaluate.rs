@@ -135,7 +135,7 @@ pub(crate) fn evaluate(rule: &RuleSpec, limit: u64, scene: Scene<'_>) -> Result<
     let mut found = Vec::with_capacity(result.len());
     for Element { labels, sample: Sample { value, .. }, histogram } in result {
         let one = if rule.alerts {
-            scene.alert(rule, &labels, value, histogram.as_deref())
+            scene.alert(rule, &labels, value, histogram.as_ref())
         } else {
             let own = rule.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
             let named = labels.iter().chain(own).chain([(Labels::NAME, rule.name.as_str())]);
@@ -171,15 +171,15 @@ pub(crate) fn evaluate(rule: &RuleSpec, limit: u64, scene: Scene<'_>) -> Result<
 pub(crate) const NO_DATA: &str = "the expression finds no data";
 
 impl Scene<'_> {
-    fn alert(self, rule: &RuleSpec, labels: &Labels, value: f64, histogram: Option<&Histogram>) -> Found {
-        let in_text = |value: f64, histogram: Option<&Histogram>| match histogram {
-            Some(histogram) => watchbell_template::Value::Histogram(format_histogram(histogram).into()),
+    fn alert(self, rule: &RuleSpec, labels: &Labels, value: f64, histogram: Option<&Arc<Histogram>>) -> Found {
+        let in_text = |value: f64, histogram: Option<&Arc<Histogram>>| match histogram {
+            Some(it) => watchbell_template::Value::Histogram(Arc::clone(it), format_histogram(it).into()),
             None => value.into(),
         };
         let ask = |text: &str| -> Result<watchbell_template::Vector, String> {
             let expr = promql::parse(text).map_err(|error| error.to_string())?;
             let found = self.instant(&expr, self.at).map_err(|error| error.to_string())?;
-            let one = |it: Element| (it.labels, in_text(it.sample.value, it.histogram.as_deref()));
+            let one = |it: Element| (it.labels, in_text(it.sample.value, it.histogram.as_ref()));
             Ok(found.into_iter().map(one).collect())
         };
         // As in Prometheus, an alert whose text is broken still fires, and says so.

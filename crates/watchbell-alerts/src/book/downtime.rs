@@ -19,7 +19,7 @@ impl Book {
             return Err(DowntimeError::Invalid("the configuration is not there yet".to_owned()));
         };
         let configured: Vec<&str> = policy.downtimes.iter().map(|it| it.config.name.as_str()).collect();
-        self.downtimes.check(new, &configured, &policy.intervals)?;
+        self.downtimes.check(new, &configured, policy.matcher_mode, &policy.intervals)?;
         Ok(self.with_downtime(new))
     }
 

@@ -7,6 +7,7 @@ use watchbell_model::{Path, Problems, Span, StateError, Timestamp};
 
 use super::{Downtime, DowntimeConfig};
 use crate::interval::Intervals;
+use crate::matcher::{Difference, MatcherMode, print_matchers};
 
 /// How many downtimes that were made are kept, those that are over and not yet forgotten included.
 pub const DOWNTIMES_MAX: usize = 1000;
@@ -29,6 +30,20 @@ pub struct MadeDowntime {
     /// When somebody ended it, if somebody did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
+}
+
+impl MadeDowntime {
+    /// With matchers that every mode reads alike: what is kept means the same when the mode is another.
+    pub(crate) fn settled(mut self, mode: MatcherMode) -> MadeDowntime {
+        for text in &mut self.downtime.matchers {
+            if Difference::of(text).is_some()
+                && let Ok(read) = mode.parse(text)
+            {
+                *text = print_matchers(&read);
+            }
+        }
+        self
+    }
 }
 
 /// Why a downtime was not made or ended.
@@ -66,7 +81,9 @@ impl MadeDowntimes {
     pub(crate) fn insert(&mut self, row: MadeDowntime) {
         let none = Intervals::default();
         let open = row.ended_at.is_none();
-        let ready = open.then(|| Downtime::compile(&row.downtime, &none, &Path::root(), &mut Problems::new()));
+        // Whatever the mode was or is: what was made stays what it was (`settled`).
+        let (mode, mut unsaid) = (MatcherMode::Fallback, Problems::new());
+        let ready = open.then(|| Downtime::compile(&row.downtime, mode, &none, &Path::root(), &mut unsaid));
         self.0.insert(row.id.clone(), Made { row, ready: ready.flatten() });
     }
 
@@ -89,10 +106,11 @@ impl MadeDowntimes {
         &self,
         new: &MadeDowntime,
         configured: &[&str],
+        mode: MatcherMode,
         intervals: &Intervals,
     ) -> Result<(), DowntimeError> {
         let mut problems = Problems::new();
-        let downtime = Downtime::compile(&new.downtime, intervals, &Path::root(), &mut problems);
+        let downtime = Downtime::compile(&new.downtime, mode, intervals, &Path::root(), &mut problems);
         let name = new.downtime.name.trim();
         let open = self.0.values().filter(|made| made.row.ended_at.is_none());
         let mut open = open.filter(|made| made.ready.as_ref().is_some_and(|it| it.over_at(new.made_at).is_none()));
@@ -163,6 +181,25 @@ mod tests {
         }
     }
 
+    /// A tab by the newer reading stays one when the mode is another.
+    #[test]
+    fn what_readings_differ_in_is_settled_when_it_is_made() {
+        let text = r#"{"name": "x", "matchers": ["a=\"b\\tc\"", "a=b"], "from": "1970-01-01", "until": "1970-01-02"}"#;
+        let mut all = MadeDowntimes::default();
+        for (mode, kept, covered) in [
+            (MatcherMode::Utf8Strict, "{a=\"b\tc\"}", "b\tc"),
+            (MatcherMode::Classic, "{a=\"b\\\\tc\"}", "b\\tc"),
+            (MatcherMode::Fallback, "{a=\"b\\\\tc\"}", "b\\tc"),
+        ] {
+            let mut row = made("1", text).settled(mode);
+            assert_eq!(row.downtime.matchers, [kept, "a=b"], "{mode:?}");
+            row.downtime.matchers.pop();
+            all.insert(row);
+            let ready = all.ready().next().expect("it is understood");
+            assert!(ready.covers(&watchbell_model::Labels::from_pairs([("a", covered)])), "{mode:?}");
+        }
+    }
+
     #[test]
     fn it_ends_by_itself_or_early_and_is_forgotten_after_a_while() {
         let hour = |hour: i64| Timestamp(hour * 3_600_000);
@@ -184,10 +221,11 @@ mod tests {
     fn what_is_wrong_with_it_is_said() {
         let mut all = MadeDowntimes::default();
         all.insert(made("1", ONCE));
-        let said = |json: &str| match all.check(&made("2", json), &["nights"], &Intervals::default()) {
-            Ok(()) => "good".to_owned(),
-            Err(error) => error.to_string(),
-        };
+        let said =
+            |json: &str| match all.check(&made("2", json), &["nights"], MatcherMode::Fallback, &Intervals::default()) {
+                Ok(()) => "good".to_owned(),
+                Err(error) => error.to_string(),
+            };
         let with = |name: &str, rest: &str| format!(r#"{{"name": "{name}", "matchers": ["a=b"], {rest}}}"#);
         let times = r#""from": "1970-01-01T01:00", "until": "1970-01-01T02:00""#;
         for (json, words) in [

@@ -28,8 +28,8 @@
 //! | TestClusterVSInstance | `test_cluster_vs_instance` |
 //! | TestAddUTF8Alerts | `test_add_utf8_alerts` |
 //! | TestAddUTF8Silences | `test_add_utf8_silences` |
-//! | TestCannotAddUTF8AlertsInClassicMode | none: there is one mode, which takes them (`test_add_utf8_alerts`) |
-//! | TestCannotAddUTF8SilencesInClassicMode | none: the same (`test_add_utf8_silences`) |
+//! | TestCannotAddUTF8AlertsInClassicMode | `test_cannot_add_utf8_alerts_in_classic_mode` in `watchbell-http/tests/it/acceptance.rs` |
+//! | TestCannotAddUTF8SilencesInClassicMode | `test_cannot_add_utf8_silences_in_classic_mode` in the same |
 //! | TestSendAlertsToUTF8Route | `test_send_alerts_to_utf8_route` |
 //! | TestWebWithPrefix | `test_web_with_prefix` in `watchbell-http/tests/it/acceptance.rs` |
 //! | amtool: TestAmtoolVersion | `test_amtool_version` in `watchbell/tests/it/amtool.rs`, as the following |

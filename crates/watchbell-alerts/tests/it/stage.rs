@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 use watchbell_alerts::{
-    Acknowledgement, Alerts, Config, DowntimeConfig, DowntimeError, Episode, InhibitRule, Judgement, RouteConfig,
-    Silence, TimeInterval, Verdict, parse_matchers,
+    Acknowledgement, Alerts, Config, DowntimeConfig, DowntimeError, Episode, InhibitRule, Judgement, MatcherMode,
+    RouteConfig, Silence, TimeInterval, Verdict,
 };
 use watchbell_model::{
     Alert, BoxFuture, Change, Deliver, GroupNotification, Labels, MemoryState, Raise, Span, State, StateError,
@@ -251,7 +251,7 @@ impl Stage {
             "silence" => {
                 let silence = Silence {
                     id: String::new(),
-                    matchers: vec![parse_matchers(words[2]).expect("matchers")],
+                    matchers: vec![MatcherMode::Fallback.parse(words[2]).expect("matchers")],
                     starts_at: now,
                     ends_at: now + words[4].parse::<Span>().expect("a duration").duration(),
                     created_by: "me".into(),

@@ -65,6 +65,57 @@ fn test_web_with_prefix() {
     });
 }
 
+impl Site {
+    /// Reads matchers and names as this Alertmanager's mode does.
+    fn read_by(&self, mode: &str) {
+        let matcher_mode = serde_json::from_value(json!(mode)).unwrap();
+        let route = serde_json::from_value(json!({"receiver": "on-call"})).unwrap();
+        self.stage.alerts.apply(&watchbell_alerts::Config { matcher_mode, route, ..Default::default() }).unwrap();
+    }
+
+    async fn posted(&self, path: &str, body: Value) -> (StatusCode, String) {
+        let asked = ask("POST", path).header("content-type", "application/json");
+        let answer = self.send(asked.body(body.to_string())).await;
+        (answer.status, answer.body)
+    }
+}
+
+#[test]
+fn test_cannot_add_utf8_alerts_in_classic_mode() {
+    play(|site| async move {
+        site.read_by("classic-mode");
+        let alerts = json!([{"labels": {"a": "a", "00": "b", "Σ": "c"}}, {"labels": {"a": "b"}}]);
+        let refused = "\"`00` is not a label name in the mode `classic`\"".to_owned();
+        assert_eq!(site.posted("/api/v2/alerts", alerts.clone()).await, (StatusCode::BAD_REQUEST, refused));
+        let found = site.query("", &[]).await;
+        assert_eq!((found.len(), &found[0]["labels"]), (1, &json!({"a": "b"})), "the other one is taken");
+        let filter = watchbell_runtime::client::escape("\"Σ\"=c");
+        let answer = site.send(ask("GET", format!("/api/v2/alerts?filter={filter}"))).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{}", answer.body);
+        site.read_by("utf8-strict-mode");
+        assert_eq!(site.posted("/api/v2/alerts", alerts).await.0, StatusCode::OK);
+        assert_eq!(site.query("", &["\"Σ\"=c"]).await.len(), 1);
+    });
+}
+
+#[test]
+fn test_cannot_add_utf8_silences_in_classic_mode() {
+    play(|site| async move {
+        site.read_by("classic");
+        let silence = |name: &str| {
+            let now = site.stage.runtime.clock.now();
+            let matcher = json!({"name": name, "value": "b", "isRegex": false, "isEqual": true});
+            let end = now + std::time::Duration::from_secs(60);
+            json!({"matchers": [matcher], "startsAt": now, "endsAt": end, "createdBy": "me", "comment": "why"})
+        };
+        let refused = "\"`Σ` is not a label name in the mode `classic`\"".to_owned();
+        assert_eq!(site.posted("/api/v2/silences", silence("Σ")).await, (StatusCode::BAD_REQUEST, refused));
+        assert_eq!(site.posted("/api/v2/silences", silence("a")).await.0, StatusCode::OK);
+        site.read_by("fallback");
+        assert_eq!(site.posted("/api/v2/silences", silence("Σ")).await.0, StatusCode::OK);
+    });
+}
+
 /// What a route says of its groups is in the list of groups, written over them.
 #[test]
 fn groups_have_the_labels_of_their_route() {

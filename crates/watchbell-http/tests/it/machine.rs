@@ -242,22 +242,22 @@ fn a_prometheus_posts_alerts_and_amtool_silences_them() {
 #[test]
 fn a_job_pings_as_it_pings_healthchecks() {
     play(|site| async move {
-        let address = site.stage.heartbeats.addresses().remove(0);
+        let job = site.stage.heartbeats.all().remove(0);
         for method in ["GET", "HEAD", "POST", "PUT"] {
-            let answer = site.send(ask(method, format!("/ping/{}", address.uuid)).public().host("any.name")).await;
+            let answer = site.send(ask(method, format!("/ping/{}", job.uuid)).public().host("any.name")).await;
             assert_eq!(answer.status, 200);
             assert_eq!(answer.headers["access-control-allow-origin"], "*");
             assert_eq!(answer.headers["ping-body-limit"], "10000");
             assert!(answer.headers["cache-control"].to_str().unwrap().contains("no-cache"));
         }
-        let bad = site.send(ask("POST", format!("/ping/{}/300", address.uuid))).await;
+        let bad = site.send(ask("POST", format!("/ping/{}/300", job.uuid))).await;
         assert_eq!((bad.status.as_u16(), bad.body.as_str()), (400, "invalid url format"));
-        let big = site.send(ask("POST", format!("/ping/{}", address.uuid)).body("x".repeat(100_001))).await;
+        let big = site.send(ask("POST", format!("/ping/{}", job.uuid)).body("x".repeat(100_001))).await;
         assert_eq!(big.status, 413);
-        let pings = site.stage.heartbeats.pings(&address.name, 10).unwrap();
+        let pings = site.stage.heartbeats.pings(&job.id, 10).unwrap();
         assert_eq!(pings.len(), 4);
         site.stage.state.set_broken(true);
-        assert_eq!(site.send(ask("GET", format!("/ping/{}", address.uuid))).await.status, 503);
+        assert_eq!(site.send(ask("GET", format!("/ping/{}", job.uuid))).await.status, 503);
     });
 }
 

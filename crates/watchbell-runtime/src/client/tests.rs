@@ -1,5 +1,7 @@
 //! What servers, proxies and token servers hear.
 
+mod clouds;
+
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -69,6 +71,8 @@ fn client(json: serde_json::Value) -> HttpClient {
         proxy_from_environment: Option<bool>,
         proxy_connect_header: Option<BTreeMap<String, Vec<Secret>>>,
         http_headers: Option<BTreeMap<String, HttpHeader>>,
+        azuread: Option<AzureAd>,
+        google_iam: Option<GoogleIam>,
     }
     let it: Config = serde_json::from_value(json).unwrap();
     HttpClient::new(HttpClientConfig {
@@ -81,6 +85,8 @@ fn client(json: serde_json::Value) -> HttpClient {
         proxy_from_environment: it.proxy_from_environment.unwrap_or_default(),
         proxy_connect_header: it.proxy_connect_header.unwrap_or_default(),
         http_headers: it.http_headers.unwrap_or_default(),
+        azuread: it.azuread,
+        google_iam: it.google_iam,
         ..HttpClientConfig::default()
     })
 }

@@ -11,7 +11,7 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use watchbell_model::{GRANT_JWT_BEARER, OAuth2};
+use watchbell_model::{GRANT_JWT_BEARER, OAuth2, Timestamp};
 
 use super::{HttpClient, encoded, escape, held};
 use crate::Runtime;
@@ -21,6 +21,9 @@ use crate::http::{self, Request};
 pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 /// For how long a signed statement holds, as in Prometheus.
 const STATEMENT_LASTS: Duration = Duration::from_secs(600);
+
+/// The value of the header `authorization`, and how long it holds, if the server says so.
+pub(super) type Fetched = (String, Option<Duration>);
 
 /// What a token's server answers.
 #[derive(Deserialize)]
@@ -32,10 +35,29 @@ struct Answer {
     /// Some servers write it as text.
     #[serde(default)]
     expires_in: Value,
+    /// Azure's App Service says when instead, in seconds since 1970.
+    #[serde(default)]
+    expires_on: Value,
 }
 
-/// The value of the header `authorization`, and how long it holds, if the server says so.
-pub(super) async fn fetch(runtime: &Runtime, oauth2: &OAuth2) -> Result<(String, Option<Duration>), String> {
+/// What an answer of success says.
+pub(super) fn read(body: &[u8], now: Timestamp) -> Result<Fetched, String> {
+    let answer: Answer = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    if answer.access_token.is_empty() {
+        return Err("the answer has no `access_token`".into());
+    }
+    let kind = match answer.token_type.to_ascii_lowercase().as_str() {
+        "" | "bearer" => "Bearer".to_owned(),
+        _ => answer.token_type,
+    };
+    let number = |value: &Value| value.as_f64().or_else(|| value.as_str()?.parse().ok());
+    let seconds = number(&answer.expires_in).or_else(|| Some(number(&answer.expires_on)? - now.as_seconds()));
+    let lasts = seconds.filter(|seconds| *seconds > 0.0).and_then(|it| Duration::try_from_secs_f64(it).ok());
+    Ok((format!("{kind} {}", answer.access_token), lasts))
+}
+
+/// A token for a client of OAuth 2.0.
+pub(super) async fn fetch(runtime: &Runtime, oauth2: &OAuth2) -> Result<Fetched, String> {
     let refuse = |reason: String| format!("no token from {}: {reason}", oauth2.token_url);
     let mut form: BTreeMap<&str, String> = BTreeMap::new();
     form.insert("grant_type", "client_credentials".into());
@@ -75,17 +97,7 @@ pub(super) async fn fetch(runtime: &Runtime, oauth2: &OAuth2) -> Result<(String,
             failed = refuse(format!("it answered with status {}", response.status));
             continue;
         }
-        let answer: Answer = serde_json::from_slice(&response.body).map_err(|error| refuse(error.to_string()))?;
-        if answer.access_token.is_empty() {
-            return Err(refuse("the answer has no `access_token`".into()));
-        }
-        let kind = match answer.token_type.to_ascii_lowercase().as_str() {
-            "" | "bearer" => "Bearer".to_owned(),
-            _ => answer.token_type,
-        };
-        let seconds = answer.expires_in.as_f64().or_else(|| answer.expires_in.as_str()?.parse().ok());
-        let lasts = seconds.filter(|seconds| *seconds > 0.0).and_then(|it| Duration::try_from_secs_f64(it).ok());
-        return Ok((format!("{kind} {}", answer.access_token), lasts));
+        return read(&response.body, runtime.clock.now()).map_err(refuse);
     }
     Err(failed)
 }
@@ -125,6 +137,9 @@ fn statement(runtime: &Runtime, oauth2: &OAuth2) -> Result<String, String> {
     }
     for (name, value) in &oauth2.claims {
         claims[name] = value.clone();
+    }
+    if let Some(claims) = claims.as_object_mut() {
+        claims.retain(|_, value| !value.is_null());
     }
     let part = |it: &Value| URL_SAFE_NO_PAD.encode(it.to_string());
     let text = format!("{}.{}", part(&header), part(&claims));

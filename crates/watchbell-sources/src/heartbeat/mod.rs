@@ -108,19 +108,6 @@ pub struct Known {
     pub pings: u64,
 }
 
-/// Where a heartbeat's job reports: `/ping/<uuid>` or `/ping/<key>/<slug>`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HeartbeatAddress {
-    /// The heartbeat's id.
-    pub name: String,
-    /// Its own address.
-    pub uuid: String,
-    /// Its name in addresses with the ping key.
-    pub slug: String,
-    /// The ping key, the same for all heartbeats.
-    pub key: Secret,
-}
-
 /// What is kept under the name of a configured heartbeat.
 #[derive(Serialize, Deserialize)]
 struct Kept {
@@ -360,18 +347,6 @@ impl Heartbeats {
                 PingAnswer::UNAVAILABLE
             }
         }
-    }
-
-    /// Where all jobs report, in order of ids.
-    pub fn addresses(&self) -> Vec<HeartbeatAddress> {
-        let set = self.set();
-        let one = |it: &Arc<Heartbeat>| HeartbeatAddress {
-            name: it.id.clone(),
-            uuid: it.uuid.clone(),
-            slug: it.definition.slug.clone(),
-            key: set.key.clone(),
-        };
-        set.by_id.values().map(one).collect()
     }
 
     /// All heartbeats: those that are configured by name, then those that were made, the oldest first.

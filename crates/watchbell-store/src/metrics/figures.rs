@@ -1,9 +1,11 @@
 //! How much there is, in figures for a person.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
-use watchbell_model::{Counted, Figures, Part, Timestamp};
+use watchbell_model::{Counted, Figures, Part, StoredBlock, Timestamp};
 
+use super::block::Block;
 use super::block_entries::Reader;
 use super::{Inner, MetricStore};
 
@@ -72,7 +74,23 @@ impl MetricStore {
         let mut figures = tally.figures(top);
         figures.active = active;
         figures.parts = self.parts();
+        figures.blocks = self.stored_blocks();
         figures
+    }
+
+    fn stored_blocks(&self) -> Vec<StoredBlock> {
+        let one = |block: &Arc<Block>| StoredBlock {
+            name: format!("{:010}", block.number),
+            range: (Timestamp(block.meta.first), Timestamp(block.meta.last)),
+            series: block.meta.series,
+            samples: block.meta.samples,
+            bytes: block.bytes(),
+            merged: !block.meta.replaces.is_empty(),
+            version: block.index.version(),
+        };
+        let mut blocks: Vec<StoredBlock> = self.inner.blocks.serving().iter().map(one).collect();
+        blocks.sort_by(|a, b| (a.range, &a.name).cmp(&(b.range, &b.name)));
+        blocks
     }
 
     fn parts(&self) -> Vec<Part> {

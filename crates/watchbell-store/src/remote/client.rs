@@ -8,6 +8,7 @@ use watchbell_runtime::http::{Request, Response};
 use watchbell_runtime::{HttpClient, Runtime};
 
 use super::config::{RemoteConfig, RemoteReadConfig};
+use super::target::Target;
 
 /// What goes with every request to one address.
 pub(crate) struct Client {
@@ -17,23 +18,24 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn for_write(config: &RemoteConfig) -> Client {
-        let write = &config.write;
-        Client::new(config, &write.headers, write.client(), write.remote_timeout.duration())
+    pub(crate) fn for_write(target: &Target) -> Client {
+        let write = &target.config;
+        Client::new(target.tenant.clone(), &write.headers, write.client(), write.remote_timeout.duration())
     }
 
     pub(crate) fn for_read(config: &RemoteConfig, read: &RemoteReadConfig) -> Client {
-        Client::new(config, &read.headers, read.client(), read.remote_timeout.duration())
+        let tenant = config.tenant.clone().map(|tenant| (config.tenant_header.clone(), tenant));
+        Client::new(tenant, &read.headers, read.client(), read.remote_timeout.duration())
     }
 
     fn new(
-        config: &RemoteConfig,
+        tenant: Option<(String, String)>,
         headers: &BTreeMap<String, String>,
         http: HttpClientConfig,
         timeout: Duration,
     ) -> Client {
         let mut headers: Vec<_> = headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-        headers.extend(config.tenant.iter().map(|tenant| (config.tenant_header.clone(), tenant.clone())));
+        headers.extend(tenant);
         Client { headers, http: HttpClient::new(http), timeout }
     }
 

@@ -1,11 +1,11 @@
 //! A bigger store: where samples go on to and where they are read back from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use watchbell_model::{
-    ByteSize, HttpClientConfig, Labels, NotYet, Path, Problems, RelabelConfig, SigV4Config, Span, Url,
+    AzureAd, ByteSize, GoogleIam, HttpClientConfig, Labels, Path, Problems, RelabelConfig, SigV4Config, Span, Url,
     is_reserved_header,
 };
 
@@ -13,6 +13,8 @@ use watchbell_model::{
 const QUEUE_SIZE_MIN: u64 = 32 << 20;
 /// How many requests may be under way at once at most.
 const SHARDS_MAX: usize = 200;
+/// How many places samples may go on to; each has a queue of its own.
+const WRITES_MAX: usize = 16;
 
 /// A store beyond this machine that all samples are sent on to and read back from: anything that takes Prometheus'
 /// remote write. Samples wait in a queue on disk until it has taken them, so it may be away for hours. Rules are
@@ -22,13 +24,16 @@ const SHARDS_MAX: usize = 200;
 pub struct RemoteConfig {
     /// Where samples are sent, in the shape of Prometheus' `remote_write`.
     pub write: RemoteWriteConfig,
+    /// Where they are sent besides, each with a queue of its own: one that does not answer delays no other.
+    #[serde(default)]
+    pub also: Vec<RemoteWriteConfig>,
     /// Where they are read back from. Without it only what is kept here is seen.
     #[serde(default)]
     pub read: Option<RemoteReadConfig>,
     /// Labels that series have there and not here, as `global.external_labels` says.
     #[serde(skip, default = "Labels::empty")]
     pub external_labels: Labels,
-    /// The tenant, sent with every request.
+    /// The tenant, sent with every request to `write` and `read`.
     #[serde(default)]
     pub tenant: Option<String>,
     /// The header that names the tenant: `X-Scope-OrgID` for Mimir and Loki, `THANOS-TENANT` for Thanos.
@@ -39,7 +44,7 @@ pub struct RemoteConfig {
     /// `off` everything is read from there, and rules cannot be evaluated while it is away.
     #[serde(default)]
     pub local: Local,
-    /// What waits on disk for the other store.
+    /// What waits on disk for the other store, and for each of `also`.
     #[serde(default)]
     pub queue: QueueConfig,
 }
@@ -79,9 +84,10 @@ watchbell_model::with_http_client! {
     pub struct RemoteWriteConfig {
         /// The address, such as `https://mimir.example.org/api/v1/push` or `http://victoria:8428/api/v1/write`.
         pub url: Url,
-        /// What it is called in troubles.
-        #[serde(default = "RemoteWriteConfig::default_name")]
-        pub name: String,
+        /// What it is called in troubles and metrics; with it a queue stays its own when the address changes. By default
+        /// the address.
+        #[serde(default)]
+        pub name: Option<String>,
         /// How long one request may take.
         #[serde(default = "RemoteWriteConfig::default_timeout")]
         pub remote_timeout: Span,
@@ -112,14 +118,12 @@ watchbell_model::with_http_client! {
         /// As whom requests to Amazon's Prometheus are signed.
         #[serde(default)]
         pub sigv4: Option<SigV4Config>,
-        /// Not supported yet.
+        /// As whom Azure Monitor is asked.
         #[serde(default)]
-        #[schemars(skip)]
-        pub azuread: Option<NotYet>,
-        /// Not supported yet.
+        pub azuread: Option<AzureAd>,
+        /// As whom Google's Cloud Monitoring is asked.
         #[serde(default)]
-        #[schemars(skip)]
-        pub google_iam: Option<NotYet>,
+        pub google_iam: Option<GoogleIam>,
     }
 }
 
@@ -249,22 +253,25 @@ impl RemoteConfig {
         "X-Scope-OrgID".into()
     }
 
-    /// What a `prometheus.yml` with one `remote_write` and at most one `remote_read` asks for.
-    pub fn of_prometheus(write: RemoteWriteConfig, read: Option<RemoteReadConfig>) -> RemoteConfig {
-        RemoteConfig {
+    /// What a `prometheus.yml` with these `remote_write` and at most one `remote_read` asks for; nothing without any.
+    pub fn of_prometheus(writes: &[RemoteWriteConfig], read: Option<RemoteReadConfig>) -> Option<RemoteConfig> {
+        let (write, also) = writes.split_first()?;
+        Some(RemoteConfig {
             external_labels: Labels::empty(),
-            write,
+            write: write.clone(),
+            also: also.to_vec(),
             read,
             tenant: None,
             tenant_header: RemoteConfig::default_tenant_header(),
             local: Local::Cache,
             queue: QueueConfig::default(),
-        }
+        })
     }
 
     /// Makes files it names relative to the folder of the configuration.
     pub fn anchor(&mut self, base: &std::path::Path) {
-        self.write.anchor_http_client(base);
+        self.write.anchor(base);
+        self.also.iter_mut().for_each(|write| write.anchor(base));
         if let Some(read) = &mut self.read {
             read.anchor_http_client(base);
         }
@@ -272,7 +279,9 @@ impl RemoteConfig {
 
     /// What is wrong with it.
     pub fn check(&self, path: &Path, problems: &mut Problems) {
-        self.write.check(&path.field("write"), problems);
+        let also = (0..).zip(&self.also).map(|(at, write)| (path.field("also").index(at), write));
+        let writes: Vec<_> = std::iter::once((path.field("write"), &self.write)).chain(also).collect();
+        RemoteWriteConfig::check_all(&writes, path, problems);
         if let Some(read) = &self.read {
             read.check(&path.field("read"), problems);
         } else if self.local == Local::Off {
@@ -299,29 +308,62 @@ impl RemoteConfig {
 }
 
 impl RemoteWriteConfig {
-    fn default_name() -> String {
-        "the remote store".into()
-    }
-
     fn default_timeout() -> Span {
         Span::seconds(30)
     }
 
-    /// How the other store is spoken to.
-    pub(crate) fn client(&self) -> HttpClientConfig {
-        HttpClientConfig { sigv4: self.sigv4.clone(), follow_redirects: false, ..self.http_client() }
+    /// Makes files it names relative to the folder of the configuration.
+    pub fn anchor(&mut self, base: &std::path::Path) {
+        self.anchor_http_client(base);
+        if let Some(azuread) = &mut self.azuread {
+            azuread.anchor(base);
+        }
+        if let Some(google_iam) = &mut self.google_iam {
+            google_iam.anchor(base);
+        }
     }
 
-    /// What is wrong with it.
-    pub fn check(&self, path: &Path, problems: &mut Problems) {
+    /// How the other store is spoken to.
+    pub(crate) fn client(&self) -> HttpClientConfig {
+        HttpClientConfig {
+            sigv4: self.sigv4.clone(),
+            azuread: self.azuread.clone(),
+            google_iam: self.google_iam.clone(),
+            follow_redirects: false,
+            ..self.http_client()
+        }
+    }
+
+    /// What is wrong with all that samples are sent to, each with its place; `path` is where they stand.
+    pub fn check_all(writes: &[(Path, &RemoteWriteConfig)], path: &Path, problems: &mut Problems) {
+        let mut names = BTreeSet::new();
+        for (path, write) in writes {
+            write.check(path, problems);
+            match &write.name {
+                Some(name) if name.trim().is_empty() => {
+                    problems.error(&path.field("name"), "the name is empty").hint("leave it out, or give one");
+                }
+                Some(name) if !names.insert(name) => {
+                    problems
+                        .error(&path.field("name"), format!("there are two named `{name}`"))
+                        .hint("give each a name of its own: its queue goes by it");
+                }
+                Some(_) | None => {}
+            }
+        }
+        if writes.len() > WRITES_MAX {
+            problems
+                .error(path, format!("there are {} places that samples go on to", writes.len()))
+                .hint(format!("at most {WRITES_MAX} can be"));
+        }
+    }
+
+    fn check(&self, path: &Path, problems: &mut Problems) {
         self.check_bearer(path, problems);
         self.client().check(path, problems);
         check_timeout(self.remote_timeout, path, problems);
         check_headers(&self.headers, path, problems);
         RelabelConfig::check_all(&self.write_relabel_configs, &path.field("write_relabel_configs"), problems);
-        for (field, given) in [("azuread", &self.azuread), ("google_iam", &self.google_iam)] {
-            not_yet(given, path, field, "use `oauth2`, `basic_auth` or `authorization`", problems);
-        }
         let (send, path) = (&self.queue_config, path.field("queue_config"));
         let given = send.max_shards != SendConfig::default().max_shards;
         if send.min_shards.is_some_and(|least| least == 0 || (given && least > send.max_shards)) {
@@ -419,12 +461,6 @@ fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-fn not_yet(given: &Option<NotYet>, path: &Path, field: &str, hint: &str, problems: &mut Problems) {
-    if given.is_some() {
-        problems.error(&path.field(field), format!("`{field}` is not supported yet")).hint(hint);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -442,6 +478,7 @@ mod tests {
                 "queue_config": { "max_shards": 0, "capacity": 5, "min_backoff": "9s" },
             },
             "read": { "url": "http://mimir/query", "required_matchers": { "job": "a" } },
+            "also": [{ "url": "http://vm/w", "name": "vm" }, { "url": "http://vm/w", "name": "vm", "remote_timeout": "0s" }, { "url": "http://x", "name": " " }],
             "tenant_header": "",
             "queue": { "size": "1MB", "age": "1s" },
         }))
@@ -456,14 +493,18 @@ mod tests {
         expect_test::expect![[r#"
             remote.write.basic_auth: there is no password; such as `password: ${secret:name}`
             remote.write: there are other credentials beside `sigv4`; at most one of `basic_auth`, `oauth2`, `authorization` and `sigv4` goes with a request
+            remote.write.azuread: it is not clear as whom Azure is asked; give one of `managed_identity`, `workload_identity`, `oauth` and `sdk`
+            remote.write: there are other credentials beside `azuread`; at most one of `basic_auth`, `oauth2`, `authorization`, `sigv4`, `azuread` and `google_iam` goes with a request
             remote.write.remote_timeout: `0s` is not a usable bound; above 0, at most `10m`
             remote.write.headers.Authorization: the header `Authorization` is set already; credentials stand in `basic_auth` or `authorization`
             remote.write.headers.bad header: `bad header` cannot be sent as a header; 
             remote.write.write_relabel_configs[0].modulus: `hashmod` asks for a modulus; the number of parts, such as 4
-            remote.write.azuread: `azuread` is not supported yet; use `oauth2`, `basic_auth` or `authorization`
             remote.write.queue_config.max_shards: 0 is not a usable number; from 1 to 200
             remote.write.queue_config.capacity: 5 is not usable; at least `max_samples_per_send`, at most 1,000,000
             remote.write.queue_config.min_backoff: `9s` is not between 0 and `max_backoff`; the default is `30ms`
+            remote.also[1].remote_timeout: `0s` is not a usable bound; above 0, at most `10m`
+            remote.also[1].name: there are two named `vm`; give each a name of its own: its queue goes by it
+            remote.also[2].name: the name is empty; leave it out, or give one
             remote.read.url: `http://mimir/query` does not end in `/read` or `/export`; such as `http://prometheus:9090/api/v1/read` or `http://victoria:8428/api/v1/export`; or say `kind`
             remote.tenant_header: `` is not the name of a header; 
             remote.queue.size: 1048576 bytes hold too little; at least 32MB; the default is 2GB

@@ -17,6 +17,7 @@ mod record;
 mod send;
 mod shards;
 mod store;
+mod target;
 
 pub use config::{
     Local, Message, QueueConfig, ReadKind, RemoteConfig, RemoteReadConfig, RemoteWriteConfig, SendConfig,

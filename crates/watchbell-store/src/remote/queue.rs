@@ -21,6 +21,7 @@ use watchbell_runtime::{DiskFile, Runtime, fault};
 use super::config::QueueConfig;
 use super::position::{Position, Sent};
 use super::record;
+use super::target::Target;
 use crate::metrics::Fsync;
 use crate::metrics::frames::{frame, frames, unpack};
 
@@ -48,7 +49,7 @@ pub(crate) struct Queue {
     runtime: Runtime,
     dir: PathBuf,
     damaged: PathBuf,
-    name: String,
+    target: Arc<Target>,
     limits: QueueConfig,
     fsync: Fsync,
     /// Wall time at the opening, and how long the clock had run: a clock that is set drops nothing.
@@ -107,7 +108,7 @@ impl Queue {
     pub(crate) fn open(
         runtime: &Runtime,
         dir: &Path,
-        name: &str,
+        target: &Arc<Target>,
         limits: QueueConfig,
         fsync: Fsync,
     ) -> io::Result<Queue> {
@@ -133,7 +134,7 @@ impl Queue {
             runtime: runtime.clone(),
             dir: queue_dir,
             damaged: dir.join("damaged"),
-            name: name.to_owned(),
+            target: Arc::clone(target),
             limits,
             fsync,
             opened: (runtime.clock.now().0, runtime.clock.monotonic()),
@@ -155,14 +156,18 @@ impl Queue {
             dropped: metrics.counter(
                 "watchbell_remote_samples_dropped_total",
                 "Samples that went because the queue for the remote store was full or they had waited too long.",
-                &[],
+                &[("remote", &target.name)],
             ),
             failures: metrics.counter(
                 "watchbell_remote_queue_failures_total",
                 "Writes of the queue for the remote store that failed.",
-                &[],
+                &[("remote", &target.name)],
             ),
-            bytes: metrics.gauge("watchbell_remote_queue_bytes", "Bytes that wait on disk for the remote store.", &[]),
+            bytes: metrics.gauge(
+                "watchbell_remote_queue_bytes",
+                "Bytes that wait on disk for the remote store.",
+                &[("remote", &target.name)],
+            ),
         };
         queue.bytes.set(queue.lock().bytes() as f64);
         Ok(queue)
@@ -193,14 +198,14 @@ impl Queue {
         drop(inner);
         match result {
             Ok(()) => {
-                self.runtime.troubles.clear(WRITE);
+                self.runtime.troubles.clear(&self.target.trouble(WRITE));
                 self.changed.notify_one();
                 Ok(())
             }
             Err(error) => {
                 self.failures.inc();
-                let words = format!("samples cannot be queued for {}: {error}", self.name);
-                self.runtime.troubles.set(WRITE, Severity::Critical, words);
+                let words = format!("samples cannot be queued for {}: {error}", self.target.name);
+                self.runtime.troubles.set(&self.target.trouble(WRITE), Severity::Critical, words);
                 Err(error.to_string())
             }
         }
@@ -303,8 +308,8 @@ impl Queue {
                 inner.number += 1;
                 drop(inner);
                 self.failures.inc();
-                let words = format!("the queue for {} cannot be made to survive power loss: {error}", self.name);
-                self.runtime.troubles.set(WRITE, Severity::Critical, words);
+                let words = format!("the queue for {} cannot be made to survive power loss: {error}", self.target.name);
+                self.runtime.troubles.set(&self.target.trouble(WRITE), Severity::Critical, words);
             }
         }
     }
@@ -353,10 +358,10 @@ impl Queue {
                 let words = format!(
                     "{} samples for {} were dropped: the oldest, of {}, {why}",
                     inner.dropped,
-                    self.name,
+                    self.target.name,
                     watchbell_model::Timestamp(begun)
                 );
-                self.runtime.troubles.set(DROPPED, Severity::Critical, words);
+                self.runtime.troubles.set(&self.target.trouble(DROPPED), Severity::Critical, words);
             }
         }
     }
@@ -446,8 +451,8 @@ impl Queue {
 
     /// Says that something in the queue was damaged.
     pub(crate) fn tell_damaged(&self, words: String) {
-        let words = format!("samples that waited for {} were damaged and are not sent: {words}", self.name);
-        self.runtime.troubles.set(DAMAGED, Severity::Warning, words);
+        let words = format!("samples that waited for {} were damaged and are not sent: {words}", self.target.name);
+        self.runtime.troubles.set(&self.target.trouble(DAMAGED), Severity::Warning, words);
     }
 
     /// Everything before this place was taken or set aside: it need not be kept.
@@ -470,7 +475,7 @@ impl Queue {
         let empty = inner.place().is_none() && at == inner.read;
         if empty && inner.dropped > 0 {
             inner.dropped = 0;
-            self.runtime.troubles.clear(DROPPED);
+            self.runtime.troubles.clear(&self.target.trouble(DROPPED));
         }
         self.bytes.set(inner.bytes() as f64);
     }

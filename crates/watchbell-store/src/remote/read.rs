@@ -50,7 +50,7 @@ impl Reader {
             kind: read.kind()?,
             url: read.url.clone(),
             api: api(read),
-            name: config.write.name.clone(),
+            name: config.write.name.clone().unwrap_or_else(|| "the remote store".to_owned()),
             required: read.required_matchers.clone(),
             external: if read.filter_external_labels { config.external_labels.clone() } else { Labels::empty() },
             requests: counter("watchbell_remote_reads_total", "Questions asked of the remote store."),

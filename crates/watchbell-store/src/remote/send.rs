@@ -24,10 +24,11 @@ use watchbell_wire::snappy;
 
 use super::answer::{Verdict, judge};
 use super::client::Client;
-use super::config::{Message, RemoteConfig, RemoteWriteConfig};
+use super::config::Message;
 use super::queue::{Frame, Queue};
 use super::record::{self, Piece};
 use super::shards::{Batch, Shards};
+use super::target::Target;
 
 /// How long sending goes on after it was asked to stop; the rest is sent after the next start.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
@@ -50,7 +51,7 @@ const REFUSED: &str = "remote/refused";
 
 pub(crate) struct Sender {
     runtime: Runtime,
-    config: RemoteWriteConfig,
+    target: Arc<Target>,
     client: Arc<Client>,
     queue: Arc<Queue>,
     external: Labels,
@@ -70,8 +71,9 @@ struct Numbers {
 }
 
 impl Numbers {
-    fn new(metrics: &Metrics) -> Numbers {
-        let counter = |name, help| metrics.counter(name, help, &[]);
+    fn new(metrics: &Metrics, remote: &str) -> Numbers {
+        let labels = [("remote", remote)];
+        let counter = |name, help| metrics.counter(name, help, &labels);
         Numbers {
             sent: counter("watchbell_remote_samples_total", "Samples that the remote store has taken."),
             refused: counter(
@@ -91,12 +93,12 @@ impl Numbers {
             lag: metrics.gauge(
                 "watchbell_remote_lag_seconds",
                 "How long the oldest sample has waited for the remote store.",
-                &[],
+                &labels,
             ),
             seconds: metrics.histogram(
                 "watchbell_remote_request_duration_seconds",
                 "How long requests to the remote store took.",
-                &[],
+                &labels,
                 &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0],
             ),
         }
@@ -121,16 +123,24 @@ struct Run {
 type Answer = (usize, Arc<Batch>, Version, Result<Response, String>, Duration);
 
 impl Sender {
-    pub(crate) fn new(runtime: &Runtime, config: &RemoteConfig, queue: Arc<Queue>) -> Sender {
+    pub(crate) fn new(runtime: &Runtime, target: &Arc<Target>, external: &Labels, queue: Arc<Queue>) -> Sender {
         Sender {
             runtime: runtime.clone(),
-            config: config.write.clone(),
-            client: Arc::new(Client::for_write(config)),
-            external: config.external_labels.clone(),
-            relabel: Relabel::new(&config.write.write_relabel_configs),
+            client: Arc::new(Client::for_write(target)),
+            external: external.clone(),
+            relabel: Relabel::new(&target.config.write_relabel_configs),
+            target: Arc::clone(target),
             queue,
-            numbers: Numbers::new(&runtime.metrics),
+            numbers: Numbers::new(&runtime.metrics, &target.name),
         }
+    }
+
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
+    }
+
+    pub(crate) fn queue(&self) -> &Arc<Queue> {
+        &self.queue
     }
 
     /// Sends until it is asked to stop, and then for a bounded time what is left.
@@ -138,8 +148,8 @@ impl Sender {
         // The first after a start and each after a panic: what was read and has not ended is read again.
         let repeated = self.queue.rewind();
         let mut run = Run {
-            shards: Shards::new(self.config.queue_config.clone(), repeated),
-            version: match self.config.protobuf_message {
+            shards: Shards::new(self.target.config.queue_config.clone(), repeated),
+            version: match self.target.config.protobuf_message {
                 Message::V1 => Version::V1,
                 Message::V2 => Version::V2,
             },
@@ -195,7 +205,7 @@ impl Sender {
                 .into();
             }
             let Some(frame) = run.ahead.pop_front() else { return };
-            let most = self.config.queue_config.max_samples_per_send;
+            let most = self.target.config.queue_config.max_samples_per_send;
             let read = frame.record().and_then(|record| record::decode(&record, most));
             let (queued, pieces) = read.unwrap_or_else(|| {
                 self.queue.tell_damaged("a record is whole but makes no sense".into());
@@ -210,13 +220,13 @@ impl Sender {
 
     /// What of a piece is sent.
     fn wanted(&self, run: &mut Run, mut piece: Piece) -> Option<Piece> {
-        if !self.config.send_exemplars {
+        if !self.target.config.send_exemplars {
             piece.exemplars.clear();
         }
-        if !self.config.send_native_histograms {
+        if !self.target.config.send_native_histograms {
             piece.histograms.clear();
         }
-        if piece.metadata.is_some() && !self.config.metadata_config.send {
+        if piece.metadata.is_some() && !self.target.config.metadata_config.send {
             return None;
         }
         self.leave_out_old(&mut piece);
@@ -249,7 +259,9 @@ impl Sender {
 
     /// Drops what `sample_age_limit` says is too old by now.
     fn leave_out_old(&self, piece: &mut Piece) {
-        let Some(limit) = self.config.queue_config.sample_age_limit.filter(|limit| !limit.is_zero()) else { return };
+        let Some(limit) = self.target.config.queue_config.sample_age_limit.filter(|limit| !limit.is_zero()) else {
+            return;
+        };
         let (oldest, before) = (self.runtime.clock.now() - limit.duration(), piece.samples());
         piece.samples.retain(|sample| sample.timestamp >= oldest);
         piece.histograms.retain(|sample| sample.timestamp >= oldest);
@@ -292,13 +304,13 @@ impl Sender {
         self.numbers.requests.inc();
         self.numbers.bytes.add(body.len() as u64);
         let begun = self.runtime.clock.monotonic();
-        let request = typed(self.client.post(self.config.url.clone(), body), version);
+        let request = typed(self.client.post(self.target.config.url.clone(), body), version);
         let answer = self.client.send(&self.runtime, request).await;
         (shard, batch, version, answer, self.runtime.clock.monotonic().saturating_sub(begun))
     }
 
     fn answered(&self, run: &mut Run, (shard, batch, version, answer, took): Answer) {
-        let (now, name) = (self.runtime.clock.monotonic(), &self.config.name);
+        let (now, name) = (self.runtime.clock.monotonic(), &self.target.name);
         self.numbers.seconds.observe(took.as_secs_f64());
         let (count, unit) = (batch.samples(), self.runtime.rng.unit());
         let done = match judge(version, &answer, self.runtime.clock.now()) {
@@ -358,10 +370,10 @@ impl Sender {
         run.refused += count;
         run.refused_at = Some(self.runtime.clock.monotonic());
         let example = batch.pieces.first().map(|piece| piece.labels.to_string()).unwrap_or_default();
-        let name = &self.config.name;
+        let name = &self.target.name;
         tracing::warn!(remote = name, count, example, "samples are refused for good: {words}");
         let words = format!("{name} refused {} samples for good, such as some of {example}: {words}", run.refused);
-        self.runtime.troubles.set(REFUSED, Severity::Warning, words);
+        self.runtime.troubles.set(&self.target.trouble(REFUSED), Severity::Warning, words);
     }
 
     /// What is done from time to time: the queue's upkeep, the lag.
@@ -377,7 +389,7 @@ impl Sender {
         }
         if run.refused_at.is_some_and(|at| now >= at + REFUSED_QUIET) {
             (run.refused_at, run.refused) = (None, 0);
-            self.runtime.troubles.clear(REFUSED);
+            self.runtime.troubles.clear(&self.target.trouble(REFUSED));
         }
         let lag = run.shards.oldest().map_or(Duration::ZERO, |oldest| self.runtime.clock.now().since(oldest));
         self.numbers.lag.set(lag.as_secs_f64());
@@ -386,10 +398,10 @@ impl Sender {
                 // By the minute, so that the words do not change all the time.
                 let oldest = Timestamp(oldest.0 - oldest.0.rem_euclid(60_000));
                 let why = run.failing.as_deref().unwrap_or("it takes samples more slowly than they come");
-                let words = format!("samples wait for {} since {oldest}: {why}", self.config.name);
-                self.runtime.troubles.set(LAG, Severity::Warning, words);
+                let words = format!("samples wait for {} since {oldest}: {why}", self.target.name);
+                self.runtime.troubles.set(&self.target.trouble(LAG), Severity::Warning, words);
             }
-            _ => self.runtime.troubles.clear(LAG),
+            _ => self.runtime.troubles.clear(&self.target.trouble(LAG)),
         }
     }
 }

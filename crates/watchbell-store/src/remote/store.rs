@@ -23,6 +23,7 @@ use super::queue::Queue;
 use super::read::{Reader, merge};
 use super::record;
 use super::send::Sender;
+use super::target::{Target, folders};
 use crate::OpenError;
 use crate::metrics::{MetricStore, MetricsConfig, SELECT_SAMPLES_MAX};
 
@@ -43,8 +44,8 @@ struct Inner {
     retention: Span,
     series_limit: u64,
     known: Mutex<Known>,
-    queue: Arc<Queue>,
-    sender: Sender,
+    /// One for each place that samples go on to, with its queue.
+    senders: Vec<Sender>,
     reader: Option<Reader>,
     waiter: Waiter,
 }
@@ -68,9 +69,14 @@ impl RemoteStore {
             Some(local) => since(runtime, dir, local).map_err(OpenError::io("write in", dir))?,
             None => Timestamp::MAX,
         };
-        let queue = Queue::open(runtime, dir, &config.write.name, config.queue.clone(), metrics.fsync)
-            .map_err(OpenError::io("open the queue in", dir))?;
-        let queue = Arc::new(queue);
+        let targets = Target::all(config);
+        let folders = folders(&runtime.disk, dir, &targets).map_err(OpenError::io("make folders in", dir))?;
+        let mut senders = Vec::with_capacity(targets.len());
+        for (target, dir) in targets.into_iter().map(Arc::new).zip(&folders) {
+            let queue = Queue::open(runtime, dir, &target, config.queue.clone(), metrics.fsync)
+                .map_err(OpenError::io("open the queue in", dir))?;
+            senders.push(Sender::new(runtime, &target, &config.external_labels, Arc::new(queue)));
+        }
         let inner = Inner {
             runtime: runtime.clone(),
             local,
@@ -78,40 +84,43 @@ impl RemoteStore {
             retention: metrics.retention,
             series_limit: metrics.series_limit,
             known: Mutex::default(),
-            sender: Sender::new(runtime, config, Arc::clone(&queue)),
-            queue,
+            senders,
             reader: Reader::new(runtime, config),
             waiter: Waiter::here(),
         };
         Ok(RemoteStore { inner: Arc::new(inner) })
     }
 
-    /// What sends; without it samples wait in the queue. Asked to stop, it goes on for some seconds to empty the queue.
-    pub fn task(&self) -> Task {
+    /// What sends, each to its place; without it samples wait in the queues. Asked to stop, they go on for some seconds to
+    /// empty their queues.
+    pub fn tasks(&self) -> Vec<Task> {
+        let sends = (0..).zip(&self.inner.senders).map(|(at, sender)| {
+            let store = self.clone();
+            Task::new(sender.target().task(), 0, move |stop| {
+                let store = store.clone();
+                async move { store.inner.senders[at].run(stop).await }
+            })
+        });
         let store = self.clone();
-        Task::new("remote", 0, move |stop| {
+        let forget = Task::new("remote-series", 0, move |stop| {
             let store = store.clone();
             async move {
-                let clock = &store.inner.runtime.clock;
-                let forget = async {
-                    loop {
-                        clock.sleep(TURN_EVERY).await;
-                        store.inner.known().turn();
+                loop {
+                    tokio::select! {
+                        biased;
+                        () = stop.cancelled() => return,
+                        () = store.inner.runtime.clock.sleep(TURN_EVERY) => store.inner.known().turn(),
                     }
-                };
-                tokio::select! {
-                    biased;
-                    () = store.inner.sender.run(stop) => {}
-                    () = forget => {}
                 }
             }
-        })
+        });
+        sends.chain([forget]).collect()
     }
 
     /// Refuses further batches; what waits survives power loss and is sent after the next start. The local store is
     /// closed by whoever opened it.
     pub fn close(&self) {
-        self.inner.queue.close();
+        self.inner.senders.iter().for_each(|sender| sender.queue().close());
     }
 
     /// From when on the local store has all that came.
@@ -158,10 +167,12 @@ impl Inner {
         let batch = without(batch, &appended.refused_at);
         let records = record::encode(&batch, &labels, self.runtime.clock.now());
         if !records.is_empty() {
-            let queue = Arc::clone(&self.queue);
+            let queues: Vec<Arc<Queue>> = self.senders.iter().map(|sender| Arc::clone(sender.queue())).collect();
+            // Each gets it, whatever becomes of the others; who asks again adds the same samples.
+            let add = move || queues.iter().map(|queue| queue.add(&records)).fold(Ok(()), Result::and);
             match &self.runtime.disk {
-                Disk::Os => thread::blocking(move || queue.add(&records)).await,
-                Disk::Sim(_) => queue.add(&records),
+                Disk::Os => thread::blocking(add).await,
+                Disk::Sim(_) => add(),
             }
             .map_err(AppendError::Unavailable)?;
         }

@@ -14,6 +14,7 @@ mod remote;
 mod rollups;
 mod scrub;
 mod sending;
+mod several;
 mod soak;
 mod state;
 mod writing;

@@ -58,8 +58,12 @@ pub(crate) struct Receiver {
 pub(crate) type Shared = Arc<Mutex<Receiver>>;
 
 pub(crate) fn serve(world: &World, receiver: &Shared) {
+    serve_as(world, "vm", receiver);
+}
+
+pub(crate) fn serve_as(world: &World, host: &str, receiver: &Shared) {
     let (receiver, rng, clock) = (Arc::clone(receiver), world.rng.clone(), world.clock.clone());
-    world.net.serve("vm", 8428, move |stream| {
+    world.net.serve(host, 8428, move |stream| {
         let (receiver, rng, clock) = (Arc::clone(&receiver), rng.clone(), clock.clone());
         async move {
             let _ = answer(stream, &receiver, &rng, &clock).await;
@@ -255,7 +259,9 @@ pub(crate) fn start_with(world: &World, config: &RemoteConfig) -> Process {
     let metrics = MetricsConfig { fsync: Fsync::Always, ..MetricsConfig::default() };
     let (local, _) = MetricStore::open(&runtime, Path::new("/data/metrics"), metrics.clone()).unwrap();
     let store = RemoteStore::open(&runtime, Path::new(DIR), config, &metrics, Some(local.clone())).unwrap();
-    runtime.supervisor.spawn("store", store.task());
+    for task in store.tasks() {
+        runtime.supervisor.spawn("store", task);
+    }
     Process { runtime, store, local }
 }
 
@@ -267,7 +273,7 @@ impl Process {
 
     pub(crate) fn number(&self, name: &str) -> f64 {
         let text = self.runtime.metrics.render();
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix("{remote=\"vm\"} "));
         line.unwrap_or_else(|| panic!("there is no {name}")).parse().unwrap()
     }
 

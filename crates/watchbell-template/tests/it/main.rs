@@ -1,11 +1,19 @@
 //! Templates and what they write: Go's language, Prometheus' and Alertmanager's functions, and the limits.
 
+use std::sync::Arc;
+
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
-use watchbell_model::{Labels, Timestamp};
+use watchbell_model::{BucketSpan, Buckets, Histogram, Labels, Timestamp};
 use watchbell_template::{Context, Template, Value, prometheus};
 
 const NOW: Timestamp = Timestamp(1_795_213_620_500);
+
+fn latency() -> Value {
+    let positive = Buckets { spans: vec![BucketSpan { offset: 1, length: 1 }], counts: vec![3.0] };
+    let histogram = Histogram { count: 4.0, sum: 5.5, zero_count: 1.0, positive, ..Histogram::default() };
+    Value::Histogram(Arc::new(histogram), "{count:4, sum:5.5, [-0,0]:1, (1,2]:3}".into())
+}
 
 fn rule(text: &str) -> String {
     let labels = Labels::from_pairs([("instance", "mail-1.example.org:9100"), ("job", "mail")]);
@@ -15,7 +23,7 @@ fn rule(text: &str) -> String {
             (Labels::metric("up", &[("instance", "b")]), 1.0.into()),
             (Labels::metric("up", &[("instance", "a")]), 0.0.into()),
         ]),
-        "latency" => Ok(vec![(Labels::empty(), Value::Histogram("{count:4, sum:5, (1,2]:3}".into()))]),
+        "latency" => Ok(vec![(Labels::empty(), latency())]),
         "none" => Ok(vec![]),
         _ => Err(format!("cannot parse `{expr}`")),
     };
@@ -41,14 +49,23 @@ fn a_histogram_is_written_and_is_no_number() {
             "{{ with query \"latency\" }}{{ . | first | value }}{{ end }}",
             "{{ range query \"latency\" }}{{ if .Value }}{{ .Value | printf \"%s %v\" .Value }}{{ end }}{{ end }}",
             "{{ query \"latency\" | first | value | humanize }}",
+            "{{ with query \"latency\" | first | value }}{{ .Count | humanize }} of {{ .Sum }}, {{ .ZeroCount }} zero{{ end }}",
+            "{{ with query \"latency\" | first | value }}{{ .Schema }} {{ .ZeroThreshold }} {{ .PositiveBuckets }} {{ .NegativeBuckets }} {{ .CustomValues }} {{ .CounterResetHint }} {{ .UsesCustomBuckets }} {{ .String }}{{ end }}",
+            "{{ range query \"latency\" }}{{ .Value.Mean }}{{ end }}",
         ],
         expect![[r#"
             {{ with query "latency" }}{{ . | first | value }}{{ end }}
-                {count:4, sum:5, (1,2]:3}
+                {count:4, sum:5.5, [-0,0]:1, (1,2]:3}
             {{ range query "latency" }}{{ if .Value }}{{ .Value | printf "%s %v" .Value }}{{ end }}{{ end }}
-                {count:4, sum:5, (1,2]:3} {count:4, sum:5, (1,2]:3}
+                {count:4, sum:5.5, [-0,0]:1, (1,2]:3} {count:4, sum:5.5, [-0,0]:1, (1,2]:3}
             {{ query "latency" | first | value | humanize }}
                 1:38: `humanize` takes a number, not a *histogram.FloatHistogram
+            {{ with query "latency" | first | value }}{{ .Count | humanize }} of {{ .Sum }}, {{ .ZeroCount }} zero{{ end }}
+                4 of 5.5, 1 zero
+            {{ with query "latency" | first | value }}{{ .Schema }} {{ .ZeroThreshold }} {{ .PositiveBuckets }} {{ .NegativeBuckets }} {{ .CustomValues }} {{ .CounterResetHint }} {{ .UsesCustomBuckets }} {{ .String }}{{ end }}
+                0 0 [3] [] [] 0 false {count:4, sum:5.5, [-0,0]:1, (1,2]:3}
+            {{ range query "latency" }}{{ .Value.Mean }}{{ end }}
+                1:31: a histogram has no field `Mean`, but `Count`, `Sum` and others
         "#]],
     );
 }

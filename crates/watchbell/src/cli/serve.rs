@@ -76,7 +76,9 @@ pub(super) async fn run(runtime: Runtime, arguments: Serve) -> Result<ExitCode> 
         runtime.supervisor.spawn("store", store.task());
     }
     if let Some(remote) = &remote {
-        runtime.supervisor.spawn("store", remote.task());
+        for task in remote.tasks() {
+            runtime.supervisor.spawn("store", task);
+        }
     }
     runtime.supervisor.spawn("process", watch::task(&runtime, &app, &watched));
     if let Some(interval) = watchdog_interval() {

@@ -15,6 +15,7 @@ use watchbell_sources::place::PlaceConfig;
 use watchbell_sources::probe::blackbox::ModuleConfig;
 use watchbell_sources::probe::{self, MonitorConfig};
 use watchbell_sources::scrape::ScrapeConfig;
+use watchbell_store::RemoteWriteConfig;
 
 use super::Config;
 use crate::composites::{self, Names};
@@ -143,22 +144,22 @@ fn route_labels(route: &RouteConfig, templates: &Templates, path: &Path, problem
     }
 }
 
-/// There is one other store at most, said in one way.
+/// Stores elsewhere are said in one way, and one at most is read back from.
 fn remote(config: &Config, problems: &mut Problems) {
     let top = Path::root();
     let (write, read) = (top.field("remote_write"), top.field("remote_read"));
-    for (at, it) in config.remote_write.iter().enumerate() {
-        it.check(&write.index(at), problems);
-    }
+    let writes: Vec<_> = config.remote_write.iter().enumerate().map(|(at, it)| (write.index(at), it)).collect();
+    RemoteWriteConfig::check_all(&writes, &write, problems);
     for (at, it) in config.remote_read.iter().enumerate() {
         it.check(&read.index(at), problems);
     }
+    if config.remote_read.len() > 1 {
+        let count = config.remote_read.len();
+        problems
+            .error(&read, format!("there are {count}, but samples are read back from one store only"))
+            .hint("keep the one that has them all");
+    }
     for (path, count) in [(&write, config.remote_write.len()), (&read, config.remote_read.len())] {
-        if count > 1 {
-            problems.error(path, format!("there are {count}, but samples go on to one store only")).hint(
-                "keep the one that is to be read back from; let it, or a relay in front of it, send them further",
-            );
-        }
         if count > 0 && config.storage.metrics.remote.is_some() {
             problems
                 .error(path, "the other store is named in `storage.metrics.remote` too")

@@ -400,7 +400,7 @@ pub(super) fn anchor(config: &mut Config, base: &Path) {
         remote.anchor(base);
     }
     for write in &mut config.remote_write {
-        write.anchor_http_client(base);
+        write.anchor(base);
     }
     for read in &mut config.remote_read {
         read.anchor_http_client(base);

@@ -254,3 +254,36 @@ fn amtool_does_all_it_can() {
     let said = String::from_utf8_lossy(&check.stdout).into_owned();
     assert_eq!(said, "night  by {}/{service=~\"db|mail\",severity=\"critical\"}\n");
 }
+
+/// amtool of that age reads matchers in the classic way alone: what it takes is what the mode `classic` takes.
+#[test]
+fn the_classic_mode_takes_what_a_classic_amtool_takes() {
+    must_have("/usr/bin/amtool", "prometheus-alertmanager");
+    let folder = Folder::new("amtool-matchers");
+    let mut texts: Vec<String> =
+        ["a=b", "a-b=c", "\"Σ\"=c", "a=b c", "a=\"b\\tc\"", "a:b=c", "{a=b", "a=", "1a=b", "{a=b}}", "a==b"]
+            .map(str::to_owned)
+            .into();
+    let letters: Vec<char> = "{}=!~,\"\\'ab n(".chars().collect();
+    let mut seed: u64 = 7;
+    let mut below = |most: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) as usize % most
+    };
+    for _ in 0..150 {
+        // Half of them begin as a matcher does, so that many are good.
+        let start = if below(2) == 0 { "a=" } else { "" };
+        texts.push(start.to_owned() + &(0..below(7)).map(|_| letters[below(letters.len())]).collect::<String>());
+    }
+    let mut good = 0;
+    for text in &texts {
+        let quoted = text.replace('\'', "''");
+        let config = format!("route:\n  receiver: x\n  routes:\n  - matchers: ['{quoted}']\nreceivers:\n- name: x\n");
+        let config = folder.write("alertmanager.yml", &config);
+        let theirs = Command::new("/usr/bin/amtool").arg("check-config").arg(&config).output().expect("amtool starts");
+        let ours = watchbell_alerts::MatcherMode::Classic.parse(text);
+        assert_eq!(theirs.status.success(), ours.is_ok(), "{text}: {ours:?} {theirs:?}");
+        good += usize::from(ours.is_ok());
+    }
+    assert!((30..130).contains(&good), "{good} of {} are good", texts.len());
+}

@@ -134,7 +134,9 @@ fn open(folder: &Path, address: SocketAddr, read: &str, local: &str) -> Own {
     });
     let store = RemoteStore::open(&runtime, &folder.join("remote"), &config, &metrics, opened.clone());
     let store = store.expect("the queue opens");
-    runtime.supervisor.spawn("store", store.task());
+    for task in store.tasks() {
+        runtime.supervisor.spawn("store", task);
+    }
     Own { runtime, local: opened, store }
 }
 

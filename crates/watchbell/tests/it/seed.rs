@@ -218,8 +218,8 @@ async fn answer(mut stream: watchbell_runtime::Stream, body: String) {
 }
 
 async fn ping_all(sim: &Sim) {
-    for address in sim.app().heartbeats.addresses() {
-        let request = PingRequest::from_path(&address.uuid, "").expect("it is an address");
+    for job in sim.app().heartbeats.all() {
+        let request = PingRequest::from_path(&job.uuid, "").expect("it is an address");
         assert_eq!(sim.app().heartbeats.ping(request).await.status, 200);
     }
 }
