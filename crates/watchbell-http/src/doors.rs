@@ -213,14 +213,26 @@ fn of_prometheus(prefix: &str) -> Vec<Door> {
         get_at("/api/v1/scrape_pools", get(prometheus::scrape_pools)),
         get_at("/api/v1/features", get(prometheus::features)),
         get_at("/api/v1/notifications", get(prometheus::notifications)),
+        get_at("/api/v1/openapi.yaml", get(prometheus::openapi)),
         get_at("/api/v1/status/buildinfo", get(prometheus::buildinfo)),
         get_at("/api/v1/status/config", get(prometheus::in_force)),
         get_at("/api/v1/status/flags", get(prometheus::flags)),
         get_at("/api/v1/status/runtimeinfo", get(prometheus::runtimeinfo)),
         get_at("/api/v1/status/self_metrics", get(prometheus::self_metrics)),
         get_at("/api/v1/status/tsdb", get(upkeep::status)),
+        get_at("/api/v1/status/tsdb/blocks", get(upkeep::blocks)),
         get_at("/api/v1/status/walreplay", get(prometheus::walreplay)),
     ]);
+    for (name, handler) in [
+        ("metric_names", get(prometheus::search_metric_names).post(prometheus::search_metric_names)),
+        ("label_names", get(prometheus::search_label_names).post(prometheus::search_label_names)),
+        ("label_values", get(prometheus::search_label_values).post(prometheus::search_label_values)),
+    ] {
+        doors.push(at(Surface::Bulk, GET_POST, &format!("/api/v1/search/{name}"), handler));
+    }
+    // A stream, which cannot be compressed as one piece.
+    let live = get(prometheus::follow_notifications);
+    doors.push(door(Surface::Machine, GET, &format!("{prefix}/api/v1/notifications/live"), live));
     if !prefix.is_empty() {
         doors.push(get_at("/metrics", get(health::metrics)));
     }

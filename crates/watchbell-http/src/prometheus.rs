@@ -8,11 +8,15 @@ mod envelope;
 mod facts;
 mod federate;
 mod gate;
+mod live;
 mod lookup;
+mod openapi;
 mod own;
 mod query;
 mod read;
 mod rules;
+mod score;
+mod search;
 mod status;
 mod targets;
 mod tree;
@@ -27,12 +31,17 @@ pub(crate) use envelope::{Refused, ok};
 pub(crate) use facts::{metadata, query_exemplars};
 pub(crate) use federate::federate;
 pub(crate) use gate::{Gate, carried, run, turn};
+pub(crate) use live::{FOLLOWERS_MAX, follow_notifications, notifications};
 pub(crate) use lookup::{label_values, labels, series};
+pub(crate) use openapi::openapi;
 pub(crate) use own::self_metrics;
 pub(crate) use query::{format_query, parse_query, query, query_range};
 pub(crate) use read::read;
 pub(crate) use rules::{alerts, rules};
-pub(crate) use status::{alertmanagers, buildinfo, features, flags, in_force, notifications, runtimeinfo, walreplay};
+pub(crate) use search::{
+    label_names as search_label_names, label_values as search_label_values, metric_names as search_metric_names,
+};
+pub(crate) use status::{alertmanagers, buildinfo, features, flags, in_force, runtimeinfo, walreplay};
 pub(crate) use targets::{relabel_steps, scrape_pools, target_metadata, targets};
 pub(crate) use web::{dress, is_page_not_found, may_read, page_not_found};
 

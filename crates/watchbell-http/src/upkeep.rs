@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use http::StatusCode;
 use serde_json::{Value, json};
-use watchbell_model::{Counted, Matcher, Timestamp, Upkeep, UpkeepError};
+use watchbell_model::{Counted, Matcher, StoredBlock, Timestamp, Upkeep, UpkeepError};
 use watchbell_runtime::thread;
 
 use crate::App;
@@ -99,6 +99,24 @@ pub(crate) async fn figures(State(app): State<App>, parameters: Parameters) -> A
 pub(crate) async fn check(State(app): State<App>, parameters: Parameters) -> Answered {
     let deep = parameters.get("deep") == Some("true");
     Ok(Json(by_hand(&app, move |store| store.check(deep)).await?).into_response())
+}
+
+/// `/api/v1/status/tsdb/blocks`: the files of samples, the oldest first, as Prometheus describes its own.
+pub(crate) async fn blocks(State(app): State<App>) -> Answered {
+    let figures = by_hand(&app, |store| store.figures(0, false)).await?;
+    let one = |it: &StoredBlock| {
+        let (first, last) = it.range;
+        json!({
+            "ulid": it.name,
+            "minTime": first.0,
+            // There it is the first moment behind it.
+            "maxTime": last.0 + 1,
+            "stats": { "numSamples": it.samples, "numSeries": it.series },
+            "compaction": { "level": if it.merged { 2 } else { 1 }, "sources": [it.name] },
+            "version": it.version,
+        })
+    };
+    Ok(ok(json!({ "blocks": figures.blocks.iter().map(one).collect::<Vec<_>>() })))
 }
 
 /// `/api/v1/status/tsdb`: of active series, as Prometheus has it.

@@ -1,10 +1,10 @@
-//! Of watchbell itself, at Prometheus' addresses: `/status/*`, `/alertmanagers`, `/features`, `/notifications`.
+//! Of watchbell itself, at Prometheus' addresses: `/status/*`, `/alertmanagers`, `/features`.
 
 use std::collections::BTreeMap;
 
 use axum::extract::State;
 use axum::response::Response;
-use serde_json::{Value as Json, json};
+use serde_json::json;
 use watchbell_query::promql;
 use watchbell_runtime::process;
 
@@ -99,10 +99,15 @@ pub(crate) async fn features(State(app): State<App>) -> Response {
         "exclude_alerts",
         "label_values_match",
         "lifecycle",
+        "openapi_3.1",
+        "openapi_3.2",
         "otlp_write_receiver",
         "query_stats",
         "query_warnings",
         "remote_write_receiver",
+        "search",
+        "search_fuzz_alg_jarowinkler",
+        "search_fuzz_alg_subsequence",
         "time_range_labels",
         "time_range_series",
     ];
@@ -140,11 +145,4 @@ pub(crate) async fn features(State(app): State<App>) -> Response {
         "rules": on(&["keep_firing_for", "query_offset"]),
         "tsdb": on(&["delete_series", "exemplar_storage", "native_histograms", "out_of_order"]),
     }))
-}
-
-/// `/api/v1/notifications`: watchbell's own troubles.
-pub(crate) async fn notifications(State(app): State<App>) -> Response {
-    let troubles = app.runtime.troubles.list();
-    let one = |it: &watchbell_runtime::Trouble| json!({ "text": it.summary, "date": it.since, "active": true });
-    ok(Json::Array(troubles.iter().map(one).collect()))
 }

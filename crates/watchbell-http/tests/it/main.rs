@@ -15,6 +15,7 @@ mod own;
 mod picture;
 mod prometheus;
 mod push;
+mod search;
 mod serve;
 mod status;
 mod upkeep;
