@@ -64,7 +64,8 @@ fn names_are_found_by_what_was_typed() {
         search/label_values?label=job&search[]=aip&fuzz_alg=jarowinkler&fuzz_threshold=80&include_score=true
         200 {"results":[]}
         {"has_more":false,"status":"success"}
-    "#]].assert_eq(&shown);
+    "#]]
+    .assert_eq(&shown);
 }
 
 #[test]

@@ -161,7 +161,7 @@ mod tests {
             assert_eq!(look(&[("http://a2", Some("a")), b]), [String::new(), b_folder.clone()]);
             // What was first is gone: the new one gets its queue, and the one that stays keeps its own.
             assert_eq!(look(&[b, c]), [b_folder.clone(), String::new()]);
-            assert_eq!(look(&[b]), [b_folder.clone()]);
+            assert_eq!(look(&[b]), std::slice::from_ref(&b_folder));
             assert!(!disk.exists(&dir.join("queue/1")), "nobody is left to whom it goes");
             assert_eq!(look(&[b, a]), [b_folder.clone(), String::new()]);
             assert_eq!(look(&[a]), [""]);
