@@ -201,9 +201,9 @@ pub enum HttpError {
     #[error("{0}")]
     Certificate(Untrusted),
     /// The time was up.
-    #[error("no answer within {} s (while {phase})", limit.as_secs_f64())]
+    #[error("no answer within {} s (while {phase})", (limit.as_secs_f64() * 10.0).round() / 10.0)]
     Timeout {
-        /// What was going on: `resolving the name or connecting`, `the TLS handshake`, `waiting for the answer`,
+        /// What was going on: `resolving the name or connecting`, `shaking hands over TLS`, `waiting for the answer`,
         /// `reading the answer`.
         phase: &'static str,
         /// The bound.
@@ -254,7 +254,7 @@ impl HttpError {
 }
 
 const CONNECTING: &str = "resolving the name or connecting";
-const HANDSHAKE: &str = "the TLS handshake";
+const HANDSHAKE: &str = "shaking hands over TLS";
 const WAITING: &str = "waiting for the answer";
 const READING: &str = "reading the answer";
 

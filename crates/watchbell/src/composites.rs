@@ -35,8 +35,8 @@ impl Names {
         Names { ids }
     }
 
-    /// The id that a name means, or why there is none.
-    fn id(&self, name: &str) -> Result<String, String> {
+    /// The id that a name means, or what is wrong with it and what would be right.
+    fn id(&self, name: &str) -> Result<String, (String, String)> {
         if self.ids.iter().any(|id| id == name) || name.starts_with("self/") {
             return Ok(name.to_owned());
         }
@@ -44,10 +44,14 @@ impl Names {
         let found: Vec<&String> = self.ids.iter().filter(called).collect();
         match found.as_slice() {
             [one] => Ok((*one).clone()),
-            [] => Err(near_hint(name, "alarms", self.ids.iter().flat_map(|id| [id.as_str(), name_of(id)]))),
+            [] => {
+                let known = self.ids.iter().map(|id| name_of(id));
+                Err((format!("there is no alarm named `{name}`"), near_hint(name, "alarms", known)))
+            }
             several => {
                 let several: Vec<String> = several.iter().map(|id| format!("`{id}`")).collect();
-                Err(format!("several are called so: {}", several.join(", ")))
+                let hint = format!("name one of them by its id: {}", several.join(", "));
+                Err((format!("several alarms are named `{name}`"), hint))
             }
         }
     }
@@ -76,8 +80,8 @@ pub(crate) fn check(config: &Config, names: &Names, problems: &mut Problems) {
         for (path, name) in children.chain(suppressor) {
             match names.id(name) {
                 Ok(id) => on.push(id),
-                Err(hint) => {
-                    problems.error(&path, format!("there is no alarm named `{name}`")).hint(hint);
+                Err((message, hint)) => {
+                    problems.error(&path, message).hint(hint);
                 }
             }
         }

@@ -65,25 +65,45 @@ fn many_alarms_are_one_page_and_a_restart_repeats_none() {
         check(
             &hook,
             expect![[r#"
-            firing heartbeat "a": the job reported that it failed
-        "#]],
+                firing a is down: the job reported a failure at 00:01 UTC
+            "#]],
         );
         // The second makes it one thing, which is told of by the alarm that rests on it.
         ping(&app, "b/fail").await;
         minutes(5).await;
-        check(&hook, expect![[r#""#]]);
+        check(
+            &hook,
+            expect![[r#"
+            firing a is down: the job reported a failure at 00:01 UTC
+            firing Night: Jobs
+        "#]],
+        );
         sim.crash();
         let app = sim.start().await;
         ping(&app, "c/fail").await;
         minutes(5).await;
-        check(&hook, expect![[r#""#]]);
+        check(
+            &hook,
+            expect![[r#"
+            firing a is down: the job reported a failure at 00:01 UTC
+            firing Night: Jobs
+        "#]],
+        );
         let reason = app.alarms.status("composite/Jobs").expect("it is there").reason;
         assert_eq!(reason, "its rule holds: a and b");
         for job in ["a", "b", "c"] {
             ping(&app, job).await;
         }
         minutes(5).await;
-        check(&hook, expect![[r#""#]]);
+        check(
+            &hook,
+            expect![[r#"
+            firing a is down: the job reported a failure at 00:01 UTC
+            firing Night: Jobs
+            resolved a is down: the job reported a failure at 00:01 UTC
+            resolved Night: Jobs
+        "#]],
+        );
         assert_eq!(app.alarms.status("composite/Jobs").expect("it is there").state, AlarmState::Ok);
     });
 }
@@ -108,17 +128,48 @@ fn a_suppressor_keeps_it_quiet_and_what_is_left_is_told_afterwards() {
         let status = app.alarms.status("composite/Jobs").expect("it is there");
         assert_eq!(status.state, AlarmState::Alarm);
         assert_eq!(status.reason, "its rule holds: a; nobody is told while deployment is in ALARM");
-        check(&hook, expect![[r#""#]]);
+        check(
+            &hook,
+            expect![[r#"
+            firing deployment is down: the job reported a failure at 00:00 UTC
+            firing a is down: the job reported a failure at 00:00 UTC
+        "#]],
+        );
         // Over a crash, too.
         sim.crash();
         let app = sim.start().await;
         ping(&app, "deployment").await;
         seconds(110).await;
-        check(&hook, expect![[r#""#]]);
+        check(
+            &hook,
+            expect![[r#"
+            firing deployment is down: the job reported a failure at 00:00 UTC
+            firing a is down: the job reported a failure at 00:00 UTC
+            resolved deployment is down: the job reported a failure at 00:00 UTC
+        "#]],
+        );
         seconds(20).await;
-        check(&hook, expect![[r#""#]]);
+        check(
+            &hook,
+            expect![[r#"
+            firing deployment is down: the job reported a failure at 00:00 UTC
+            firing a is down: the job reported a failure at 00:00 UTC
+            resolved deployment is down: the job reported a failure at 00:00 UTC
+            firing Jobs: a
+        "#]],
+        );
         ping(&app, "a").await;
         seconds(120).await;
-        check(&hook, expect![[r#""#]]);
+        check(
+            &hook,
+            expect![[r#"
+            firing deployment is down: the job reported a failure at 00:00 UTC
+            firing a is down: the job reported a failure at 00:00 UTC
+            resolved deployment is down: the job reported a failure at 00:00 UTC
+            firing Jobs: a
+            resolved a is down: the job reported a failure at 00:00 UTC
+            resolved Jobs: a
+        "#]],
+        );
     });
 }

@@ -63,7 +63,31 @@ fn what_is_wrong_with_composite_alarms_is_told() {
             monitor("a"),
             monitor("aa"),
         ),
-        expect_test::expect![[r#""#]],
+        expect_test::expect![[r#"
+            watchbell.yml:6:5: error: alarms[0]: it rests on itself: composite/One on composite/Two on composite/One
+                it could never be judged; take one of them out of a rule
+            watchbell.yml:7:5: error: alarms[1]: it rests on itself: composite/Two on composite/One on composite/Two
+                it could never be judged; take one of them out of a rule
+            watchbell.yml:7:17: error: alarms[1].composite: there is no alarm named `ab`
+                did you mean `a`?
+            watchbell.yml:7:81: error: alarms[1].suppressor.alarm: there is no alarm named `nobody`
+                the alarms are a, aa, b, HostDiskNearlyFull, HostDiskFull, HostInodesNearlyFull, HostOutOfMemory, HostOutOfFileDescriptors, HostClockWrong, HostSystemdUnitFailed
+            watchbell.yml:7:96: error: alarms[1].suppressor.wait: 2d is more than a day
+                for planned work use `downtimes`
+            watchbell.yml:8:5: error: alarms[2]: it rests on itself: composite/Two on composite/One on composite/Two
+                it could never be judged; take one of them out of a rule
+            watchbell.yml:8:6: error: alarms[2].name: there is another alarm named `Two`
+                give each a name of its own
+            watchbell.yml:8:17: error: alarms[2].composite: expected `)`, found nothing more (at character 8 of the rule)
+                such as `ALARM(Website) AND NOT ALARM(Deployment)`; a name with a space stands in quotes: `ALARM("The shop")`
+            watchbell.yml:8:48: error: alarms[2].labels.source: watchbell sets this label itself
+                choose another name
+            watchbell.yml:9:5: error: alarms[3]: the alarm `b` has no run book
+                `watchbell runbook new b` writes a stub; then add `runbook: b`
+            watchbell.yml:9:15: error: alarms[3].composite: several alarms are named `b`
+                name one of them by its id: `heartbeat/b`, `composite/b`
+            refused
+        "#]],
     );
 }
 

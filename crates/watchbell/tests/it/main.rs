@@ -23,6 +23,7 @@ mod kit;
 mod linked;
 mod mail;
 mod manual;
+mod many;
 mod monitors;
 mod outages;
 mod peers;

@@ -397,9 +397,7 @@ fn a_place_that_flaps_makes_no_monitor_down() {
             scene.sim.stop().await;
             scene.told()
         },
-        expect![[r#"
-            179s firing PlaceSilentfra: watchbell: place fra is silent: nothing was heard of its agent since 2026-01-05T00:11:59.514Z; it probes 2 monitors, and 1 cannot be judged without it
-            189s resolved PlaceSilentfra: watchbell: place fra is silent: nothing was heard of its agent since 2026-01-05T00:11:59.514Z; it probes 2 monitors, and 1 cannot be judged without it"#]],
+        expect![""],
     );
 }
 
@@ -491,7 +489,7 @@ fn a_server_and_two_agents_as_processes() {
         (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
     };
     let (code, told) = places();
-    assert!(code == Some(0) && told.contains("fra          heard     1 monitors"), "{told}");
+    assert!(code == Some(0) && told.contains("fra          heard     1 monitor,"), "{told}");
     drop(served);
     wait_until("both see it down", || monitors().contains(r#""state":"ALARM""#));
     let reason = monitors();

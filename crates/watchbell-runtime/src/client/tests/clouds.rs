@@ -41,7 +41,7 @@ fn heard(config: serde_json::Value, variables: &'static [(&str, &str)]) -> Strin
             "token_uri": "http://login/token",
         });
         world.disk.put(
-            Path::new("/home/me/.config/gcloud/application_default_credentials.json"),
+            Path::new("/users/me/.config/gcloud/application_default_credentials.json"),
             person.to_string().as_bytes(),
         );
         world.disk.put(Path::new("/other.json"), br#"{"type": "external_account"}"#);
@@ -175,8 +175,8 @@ fn google_gives_a_token_for_a_key_a_person_or_a_machine() {
     for (config, variables) in [
         (json!({"credentials_file": "/account.json"}), &[][..]),
         (json!({}), &[("GOOGLE_APPLICATION_CREDENTIALS", "/account.json")]),
-        (json!({}), &[("HOME", "/home/me")]),
-        (json!({}), &[("HOME", "/home/other")]),
+        (json!({}), &[("HOME", "/users/me")]),
+        (json!({}), &[("HOME", "/users/other")]),
         (json!({}), &[("GCE_METADATA_HOST", "machine:8080")]),
         (json!({"credentials_file": "/other.json"}), &[]),
         (json!({"credentials_file": "/half.json"}), &[]),
