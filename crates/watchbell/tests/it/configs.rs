@@ -71,7 +71,7 @@ fn what_is_wrong_with_composite_alarms_is_told() {
             watchbell.yml:7:17: error: alarms[1].composite: there is no alarm named `ab`
                 did you mean `a`?
             watchbell.yml:7:81: error: alarms[1].suppressor.alarm: there is no alarm named `nobody`
-                the alarms are a, aa, b, HostDiskNearlyFull, HostDiskFull, HostInodesNearlyFull, HostOutOfMemory, HostOutOfFileDescriptors, HostClockWrong, HostSystemdUnitFailed
+                the alarms are a, aa, b, HostDiskNearlyFull, HostDiskFull, HostInodesNearlyGone, HostMemoryNearlyGone, HostDiskFillsUp, HostFilesystemReadOnly, HostFilesystemHangs
             watchbell.yml:7:96: error: alarms[1].suppressor.wait: 2d is more than a day
                 for planned work use `downtimes`
             watchbell.yml:8:5: error: alarms[2]: it rests on itself: composite/Two on composite/One on composite/Two
