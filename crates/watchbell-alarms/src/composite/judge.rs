@@ -32,6 +32,9 @@ impl Alarms {
 
     /// Judges all of them; the moment at which a wait is over.
     async fn judge_composites(&self) -> Result<Option<Timestamp>, StateError> {
+        if self.world().items.composites.is_empty() {
+            return Ok(None);
+        }
         let mut history = self.deciding().await;
         let mut draft = Draft::new(self.runtime.clock.now(), &self.site);
         {
